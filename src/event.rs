@@ -1,0 +1,297 @@
+//! A decoded event: when and where it happened, and named, typed values in column order.
+//!
+//! Events are data, not one struct per tracer: formats match on [`Value`] and never on a tracer.
+//! Everything borrows from the sample, so that decoding allocates nothing.
+
+use arrayvec::ArrayVec;
+
+/// The most fields that one event may have.
+pub const MAX_FIELDS: usize = 16;
+
+/// What every event carries: who did it, where and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`), taken in the kernel.
+    pub boot_ns: u64,
+    /// Nanoseconds since 1970 (UTC); set by [`crate::enrich`], 0 before.
+    pub unix_ns: i64,
+    /// Counts the events of this kind on this CPU, lost ones too: a gap is a loss.
+    pub seq: u64,
+    /// Id of the cgroup v2 directory (its inode number).
+    pub cgroup_id: u64,
+    /// CPU on which the event was taken.
+    pub cpu: u32,
+    /// Process (the kernel's tgid), as numbered in coretrace's own PID namespace.
+    pub pid: u32,
+    /// Thread (the kernel's pid), likewise.
+    pub tid: u32,
+    /// Process of the real parent, likewise; 0 where there is none in this namespace.
+    pub ppid: u32,
+    /// Real user id, as numbered in the initial user namespace.
+    pub uid: u32,
+    /// Real group id, likewise.
+    pub gid: u32,
+    /// Name of the thread, NUL-terminated unless all 16 bytes are used.
+    pub comm: [u8; 16],
+}
+
+impl Head {
+    /// The thread's name up to its first NUL. Any bytes: a process chooses its own name.
+    #[must_use]
+    pub fn comm(&self) -> &[u8] {
+        until_nul(&self.comm)
+    }
+}
+
+/// The bytes before the first NUL, or all of them.
+#[must_use]
+pub fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|b| *b == 0).next().unwrap_or_default()
+}
+
+/// A path as the kernel's dentries spell it: names from the file up to the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path<'a> {
+    /// Names, each NUL-terminated, the file's own name first. Empty: the root itself.
+    pub names: &'a [u8],
+    /// The file no longer has this name (it was unlinked).
+    pub deleted: bool,
+    /// Only the last names are there: the path is longer than what fits.
+    pub truncated: bool,
+}
+
+impl<'a> Path<'a> {
+    /// The names from the root down to the file.
+    pub fn from_root(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let names = self.names.strip_suffix(b"\0").unwrap_or(self.names);
+        let mut rest = Some(names).filter(|n| !n.is_empty());
+        std::iter::from_fn(move || {
+            let names = rest?;
+            match names.iter().rposition(|b| *b == 0) {
+                Some(at) => {
+                    rest = names.get(..at);
+                    names.get(at + 1..)
+                }
+                None => rest.take(),
+            }
+        })
+    }
+}
+
+/// Strings, NUL-separated as in `/proc/PID/cmdline`, and how long they were in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct List<'a> {
+    /// The strings, each NUL-terminated; the last one is not, where the list was cut inside it.
+    pub bytes: &'a [u8],
+    /// Length of the whole list in bytes, NULs included.
+    pub total: u64,
+}
+
+impl<'a> List<'a> {
+    /// Whether what is there is less than what was.
+    #[must_use]
+    pub fn truncated(&self) -> bool {
+        (self.bytes.len() as u64) < self.total
+    }
+
+    /// The strings, one by one; none for an empty list.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.bytes.strip_suffix(b"\0").unwrap_or(self.bytes);
+        let count = if self.bytes.is_empty() { 0 } else { usize::MAX };
+        bytes.split(|b| *b == 0).take(count)
+    }
+}
+
+/// A bit mask whose bits have names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flags {
+    /// The mask.
+    pub bits: u64,
+    /// Name of each known bit (or group of bits), in the order in which they are shown.
+    pub names: &'static [(u64, &'static str)],
+}
+
+impl Flags {
+    /// Names of the bits that are set, then what remains without a name (0 if nothing).
+    #[must_use]
+    pub fn named(&self) -> (impl Iterator<Item = &'static str> + use<>, u64) {
+        let bits = self.bits;
+        let rest = self.names.iter().fold(bits, |rest, (bit, _)| if bits & bit == *bit { rest & !bit } else { rest });
+        (self.names.iter().filter(move |(bit, _)| bits & bit == *bit).map(|(_, name)| *name), rest)
+    }
+}
+
+/// A value and what it means, so that every format and lookup treats it alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A plain number.
+    Uint(u64),
+    /// A process or thread id, as numbered in coretrace's own PID namespace.
+    Pid(u32),
+    /// An exit code: 0 is success.
+    Code(u32),
+    /// A signal number; shown by its name.
+    Signal(u32),
+    /// Yes or no.
+    Bool(bool),
+    /// A size in bytes. JSON adds `_bytes` to the name.
+    Size(u64),
+    /// A length of time in nanoseconds. JSON adds `_ns` to the name.
+    Span(u64),
+    /// A string of any bytes.
+    Str(&'a [u8]),
+    /// A path. JSON adds `NAME_deleted` and `NAME_truncated` where they hold.
+    Path(Path<'a>),
+    /// A list of strings. JSON adds `NAME_bytes`, and `NAME_truncated` where it holds.
+    List(List<'a>),
+    /// Named bits.
+    Flags(Flags),
+    /// The kernel could not read it: `?` in text, null in JSON.
+    Unreadable(Shape),
+}
+
+/// A [`Value`] without the value: what the schema knows of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the Value variant of the same name")]
+pub enum Shape {
+    Uint,
+    Pid,
+    Code,
+    Signal,
+    Bool,
+    Size,
+    Span,
+    Str,
+    Path,
+    List,
+    Flags,
+}
+
+impl Value<'_> {
+    /// What kind of value this is; for an unreadable one, what it would have been.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        match self {
+            Value::Uint(_) => Shape::Uint,
+            Value::Pid(_) => Shape::Pid,
+            Value::Code(_) => Shape::Code,
+            Value::Signal(_) => Shape::Signal,
+            Value::Bool(_) => Shape::Bool,
+            Value::Size(_) => Shape::Size,
+            Value::Span(_) => Shape::Span,
+            Value::Str(_) => Shape::Str,
+            Value::Path(_) => Shape::Path,
+            Value::List(_) => Shape::List,
+            Value::Flags(_) => Shape::Flags,
+            Value::Unreadable(shape) => *shape,
+        }
+    }
+}
+
+/// What the schema and the user-space filters know of a kind of event.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its number on the wire and in the ledger; unique across tracers.
+    pub id: u32,
+    /// Its name: `kind` in JSON, EVENT in text, a word of `--events`.
+    pub name: &'static str,
+    /// What it tells, in one sentence.
+    pub doc: &'static str,
+    /// Its fields, in column order.
+    pub fields: &'static [Field],
+}
+
+/// A field of a [`Kind`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name (see [`Shape`] for what JSON adds to it).
+    pub name: &'static str,
+    /// What its value means.
+    pub shape: Shape,
+    /// Whether every event of the kind has it.
+    pub always: bool,
+    /// What it tells, in one sentence.
+    pub doc: &'static str,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: &'static Kind,
+    /// Who did it, where and when.
+    pub head: Head,
+    /// The rest, in column order.
+    pub fields: ArrayVec<(&'static str, Value<'a>), MAX_FIELDS>,
+}
+
+impl<'a> Event<'a> {
+    /// An event without fields.
+    #[must_use]
+    pub fn new(kind: &'static Kind, head: Head) -> Self {
+        Event { kind, head, fields: ArrayVec::new() }
+    }
+
+    /// Adds a field.
+    ///
+    /// # Panics
+    /// Never from data: a tracer that has more than [`MAX_FIELDS`] of them fails its own tests.
+    pub fn push(&mut self, name: &'static str, value: Value<'a>) {
+        self.fields.push((name, value));
+    }
+
+    /// The value of a field.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        self.fields.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+}
+
+/// Events that the kernel side could not deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// When it was noticed: nanoseconds since 1970 (UTC).
+    pub unix_ns: i64,
+    /// The kind of the lost events.
+    pub class: &'static str,
+    /// Why: `buffer_full`, `scratch_busy`, `map_full` (see [`crate::ledger`]).
+    pub cause: &'static str,
+    /// How many.
+    pub count: u64,
+    /// CPU on which they were lost.
+    pub cpu: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_from_the_root() {
+        let path = |names| Path { names, deleted: false, truncated: false };
+        let parts = |names| path(names).from_root().collect::<Vec<_>>();
+        assert_eq!(parts(b"ls\0bin\0usr\0"), [&b"usr"[..], b"bin", b"ls"]);
+        assert_eq!(parts(b"ls\0"), [b"ls"]);
+        assert!(parts(b"").is_empty());
+        assert_eq!(parts(b"no nul"), [b"no nul"]);
+    }
+
+    #[test]
+    fn a_list_keeps_empty_strings() {
+        let items = |bytes: &'static [u8]| List { bytes, total: bytes.len() as u64 }.iter().collect::<Vec<_>>();
+        assert!(items(b"").is_empty());
+        assert_eq!(items(b"\0"), [b""]);
+        assert_eq!(items(b"a\0\0b\0"), [&b"a"[..], b"", b"b"]);
+        assert_eq!(items(b"a\0\0"), [&b"a"[..], b""]);
+        assert_eq!(items(b"cut"), [b"cut"]);
+    }
+
+    #[test]
+    fn flags_without_a_name_remain() {
+        let flags = Flags { bits: 0b1101, names: &[(1, "A"), (2, "B"), (12, "CD")] };
+        let (names, rest) = flags.named();
+        assert_eq!((names.collect::<Vec<_>>(), rest), (vec!["A", "CD"], 0));
+        let (names, rest) = Flags { bits: 0x105, names: &[(1, "A"), (12, "CD")] }.named();
+        assert_eq!((names.collect::<Vec<_>>(), rest), (vec!["A"], 0x104));
+    }
+}

@@ -1,0 +1,3 @@
+//! coretrace: see what happens on a Linux host, on every kernel.
+
+pub mod event;
