@@ -1,3 +1,26 @@
-//! coretrace: see what happens on a Linux host, on every kernel.
+//! coretrace: see what happens on a Linux host: one static binary, on every kernel from 5.10.
+//!
+//! The modules, in the order in which an event passes them:
+//! [`tracers`] (what to hook, its C beside it in `src/bpf`) → [`session`] (load and attach) →
+//! [`live`] (the loop) and [`transport`] (the buffer) or [`record`] (a recording) → [`decode`] →
+//! [`pipeline`] ([`enrich`], [`filter`], [`output`]); [`ledger`] counts what becomes of each event.
 
+mod bpf;
+pub mod cli;
+pub mod decode;
+pub mod enrich;
 pub mod event;
+pub mod filter;
+pub mod kernel;
+pub mod launch;
+pub mod ledger;
+pub mod live;
+pub mod output;
+pub mod pipeline;
+pub mod procfs;
+pub mod record;
+pub mod run;
+pub mod session;
+pub mod tracers;
+pub mod transport;
+pub mod users;

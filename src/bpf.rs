@@ -1,0 +1,91 @@
+//! Brings a generated skeleton into a tracer's module, and names what all of them share. The only
+//! file with `unsafe`.
+
+/// Declares a skeleton module, what every tracer shares with it, and the C structs that it sends.
+///
+/// The structs are written once, in C; libbpf-cargo makes the Rust ones from the object's BTF, so a
+/// field renamed there is a compile error here.
+macro_rules! skeleton {
+    ($name:ident: $($event:ident),+ $(,)?) => {
+        #[allow(unsafe_code, dead_code, missing_docs, missing_debug_implementations, clippy::all)]
+        #[allow(non_camel_case_types, non_snake_case, unnameable_types, unreachable_pub)]
+        mod $name {
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".skel.rs"));
+        }
+
+        /// Hash of the object's types: a recording with another one cannot be decoded.
+        const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
+
+        impl From<$name::types::event_head> for $crate::event::Head {
+            fn from(h: $name::types::event_head) -> Self {
+                Self {
+                    boot_ns: h.boot_ns,
+                    unix_ns: 0,
+                    seq: h.seq,
+                    cgroup_id: h.cgroup_id,
+                    cpu: h.cpu,
+                    pid: h.pid,
+                    tid: h.tid,
+                    ppid: h.ppid,
+                    uid: h.uid,
+                    gid: h.gid,
+                    comm: h.comm,
+                }
+            }
+        }
+
+        impl From<$name::types::slice> for $crate::decode::Slice {
+            fn from(s: $name::types::slice) -> Self {
+                Self { off: s.off, len: s.len }
+            }
+        }
+
+        impl From<&$crate::session::Settings> for $name::types::settings {
+            fn from(s: &$crate::session::Settings) -> Self {
+                let mut uids = Self::default().uids;
+                let uids_len = u32::try_from(s.uids.len().min(uids.len())).unwrap_or_default();
+                uids.iter_mut().zip(&s.uids).for_each(|(to, from)| *to = *from);
+                Self {
+                    kinds: s.kinds,
+                    wake_from: s.wake.start,
+                    wake_to: s.wake.end,
+                    comm_start: s.comm.start,
+                    comm_loop: s.comm.loops,
+                    comm_accept: s.comm.accept,
+                    perf: s.perf.into(),
+                    filter_comm: (s.comm.accept != 0).into(),
+                    filter_pids: s.filter_pids.into(),
+                    follow: s.follow.into(),
+                    uids_len,
+                    cgroups_len: s.cgroups,
+                    pidns: s.pidns,
+                    page_size: s.page_size,
+                    uids,
+                }
+            }
+        }
+
+        // SAFETY: libbpf-cargo emits integers and arrays of them: every bit pattern is a value.
+        #[allow(unsafe_code)]
+        unsafe impl plain::Plain for $name::types::event_head {}
+        $(
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            unsafe impl plain::Plain for $name::types::$event {}
+        )+
+    };
+}
+pub(crate) use skeleton;
+
+/// How often the kernel skipped a program because it was already running on that CPU (struct
+/// bpf_prog_info, since 5.12); none where the kernel does not tell.
+#[allow(unsafe_code)]
+pub(crate) fn recursion_misses(program: &libbpf_rs::Program<'_>) -> Option<u64> {
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = u32::try_from(size_of_val(&info)).ok()?;
+    // SAFETY: the descriptor is open while `program` lives, and `len` is the size of `info`, which is
+    //         plain data; its pointers are null, so the kernel writes nothing elsewhere.
+    let ret = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &mut info, &mut len) };
+    (ret == 0).then_some(info.recursion_misses)
+}

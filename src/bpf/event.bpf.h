@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Shared by every tracer: the event head, the tail's slices, the run's configuration, the `events`
+ * buffer, the ledger that counts what happens to each event, and emit().
+ */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#define COMM_LEN 16
+#define UIDS_MAX 16
+#define CGROUPS_MAX 8
+#define KINDS_MAX 32
+
+/* Keeps a type that only user space reads in this object's BTF, so that the skeleton has it. */
+#define EXPORT_TYPE(kind, type) const kind type *__export_##type __attribute__((unused))
+
+/* First member of every event. Process ids are those of coretrace's own PID namespace. */
+struct event_head {
+	u64 boot_ns; /* CLOCK_BOOTTIME */
+	u64 seq;     /* per CPU and kind; counts lost events too, so that a gap is a loss */
+	u64 cgroup_id;
+	u32 kind;
+	u32 cpu;
+	u32 pid; /* the kernel's tgid */
+	u32 tid; /* the kernel's pid */
+	u32 ppid;
+	u32 uid;
+	u32 gid;
+	u32 unread; /* bits, by kind: fields that could not be read */
+	u8 comm[COMM_LEN];
+};
+
+/* A slice of the event's tail, the bytes that follow the fixed struct. */
+struct slice {
+	u16 off;
+	u16 len;
+};
+
+/* Why an event was not delivered. */
+enum drop_cause {
+	DROP_BUFFER_FULL,  /* the reader was too slow for the buffer's size */
+	DROP_SCRATCH_BUSY, /* the CPU's scratch space was in use by an event that was interrupted */
+	DROP_MAP_FULL,     /* a new process could not be added to those followed */
+	DROP_CAUSES,
+};
+EXPORT_TYPE(enum, drop_cause);
+
+/* What happened to the events of one kind on one CPU: seen = filtered + emitted + dropped. */
+struct counters {
+	u64 seen;
+	u64 filtered;
+	u64 emitted;
+	u64 dropped[DROP_CAUSES];
+};
+
+/*
+ * What user space decides before load. Constants to the verifier: what a run does not use is not
+ * even in the loaded program.
+ */
+struct settings {
+	u64 kinds;      /* bit mask: kinds that are wanted */
+	u64 wake_from;  /* bytes in the ring buffer at which the reader is woken … */
+	u64 wake_to;    /* … up to this: past it, it is awake already */
+	u64 comm_start; /* comm globs, one automaton: see filter.bpf.h */
+	u64 comm_loop;
+	u64 comm_accept;
+	u32 perf;         /* `events` is a perf buffer */
+	u32 filter_comm;
+	u32 filter_pids;  /* only processes in `followed` */
+	u32 follow;       /* … and what they fork */
+	u32 uids_len;
+	u32 cgroups_len;
+	u32 pidns;        /* inode of coretrace's PID namespace; 0: the initial one */
+	u32 page_size;
+	u32 uids[UIDS_MAX];
+};
+const volatile struct settings settings = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20); /* sized by user space before load, or made a perf buffer */
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KINDS_MAX);
+	__type(key, u32);
+	__type(value, struct counters);
+} ledger SEC(".maps");
+
+/*
+ * Opens the account of one event, or tells that its kind is not wanted (NULL). Only one program
+ * writes the counters of a kind, and none is entered twice on a CPU: plain additions are exact.
+ */
+static __always_inline struct counters *seen(u32 kind)
+{
+	struct counters *c;
+
+	if (!(settings.kinds & (1ULL << kind)))
+		return NULL;
+	c = bpf_map_lookup_elem(&ledger, &kind);
+	if (c)
+		c->seen++;
+	return c;
+}
+
+/* How many events of this kind and CPU came before this one, the lost ones included. */
+static __always_inline u64 next_seq(const struct counters *c)
+{
+	u64 seq = c->emitted;
+
+	for (int i = 0; i < DROP_CAUSES; i++)
+		seq += c->dropped[i];
+	return seq;
+}
+
+/*
+ * Sends one record, or counts it as lost. The reader sleeps up to its flush interval and is woken
+ * only when the buffer fills: a wake-up for each event costs more than the event.
+ */
+static __always_inline void emit(void *ctx, struct counters *c, void *event, u64 len)
+{
+	u64 backlog, flags;
+	long err;
+
+	if (settings.perf) {
+		err = bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, event, len);
+	} else {
+		backlog = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+		flags = backlog >= settings.wake_from && backlog < settings.wake_to ? BPF_RB_FORCE_WAKEUP :
+										 BPF_RB_NO_WAKEUP;
+		err = bpf_ringbuf_output(&events, event, len, flags);
+	}
+	if (err)
+		c->dropped[DROP_BUFFER_FULL]++;
+	else
+		c->emitted++;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

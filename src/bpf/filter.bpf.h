@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Filters in the kernel, the cheapest first, and the map of followed processes. What they refuse is
+ * counted.
+ */
+#pragma once
+#include "compat.bpf.h"
+
+/* Processes that are watched; with settings.follow, those that they fork join them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* sized by user space before load */
+	__type(key, u32);       /* process id */
+	__type(value, u64);     /* since when, in ns since boot */
+} followed SEC(".maps");
+
+/* Cgroups (v2) that are watched, all below them included. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, CGROUPS_MAX);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(u32));
+} cgroups SEC(".maps");
+
+/*
+ * All comm globs as one bit-parallel automaton (Shift-And): a bit is a place in a pattern. A byte
+ * moves every live place on by one where the table lets it, and a place that a star follows stays
+ * alive on any byte.
+ */
+const volatile u64 comm_table[256] = {};
+
+static __always_inline bool comm_matches(const u8 *comm)
+{
+	u64 live = settings.comm_start;
+
+	for (int i = 0; i < COMM_LEN; i++) {
+		u8 byte = comm[i];
+
+		if (!byte)
+			break;
+		live = ((live << 1) & comm_table[byte]) | (live & settings.comm_loop);
+	}
+	return live & settings.comm_accept;
+}
+
+static __always_inline bool uid_matches(u32 uid)
+{
+	for (u32 i = 0; i < UIDS_MAX; i++) {
+		if (i >= settings.uids_len)
+			break;
+		if (settings.uids[i] == uid)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool cgroup_matches(void)
+{
+	for (u32 i = 0; i < CGROUPS_MAX; i++) {
+		if (i >= settings.cgroups_len)
+			break;
+		if (bpf_current_task_under_cgroup(&cgroups, i) == 1)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool is_followed(u32 pid)
+{
+	return bpf_map_lookup_elem(&followed, &pid);
+}
+
+/* Whether the current task is one of those that the user wants to see. `head` is filled. */
+static __always_inline bool wanted(const struct event_head *head)
+{
+	if (settings.uids_len && !uid_matches(head->uid))
+		return false;
+	if (settings.filter_comm && !comm_matches(head->comm))
+		return false;
+	if (settings.filter_pids && !is_followed(head->pid))
+		return false;
+	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
+	if (settings.pidns && !head->pid)
+		return false;
+	if (settings.cgroups_len && !cgroup_matches())
+		return false;
+	return true;
+}
+
+/*
+ * Fills what every event starts with, for the current task. The sequence number is taken here:
+ * every event whose head is filled and who is wanted must be emitted or dropped.
+ */
+static __always_inline void fill_head(bool direct, struct task_struct *task, struct event_head *head,
+				      u32 kind)
+{
+	u64 ids = bpf_get_current_pid_tgid(), uid_gid = bpf_get_current_uid_gid();
+
+	head->boot_ns = bpf_ktime_get_boot_ns();
+	head->cgroup_id = bpf_get_current_cgroup_id();
+	head->kind = kind;
+	head->cpu = bpf_get_smp_processor_id();
+	head->pid = settings.pidns ? process_id(direct, task) : ids >> 32;
+	head->tid = settings.pidns ? thread_id(direct, task) : (u32)ids;
+	head->ppid = process_id(direct, READ(direct, task, real_parent));
+	head->uid = uid_gid;
+	head->gid = uid_gid >> 32;
+	head->unread = 0;
+	bpf_get_current_comm(head->comm, sizeof(head->comm));
+}

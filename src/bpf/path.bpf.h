@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The scratch space in which a record with a tail is built, and the walk from a dentry to the root
+ * (bpf_d_path is not allowed in tracepoints, on any kernel).
+ */
+#pragma once
+#include "compat.bpf.h"
+
+/* A per-CPU value may have 32 KiB (include/linux/percpu.h: PCPU_MIN_UNIT_SIZE), 8 of it the lock's. */
+#define SCRATCH_MAX (32768 - 8)
+#define NAME_BYTES 256   /* NAME_MAX and its NUL */
+#define PATH_BYTES 4096  /* PATH_MAX */
+#define PATH_NAMES 64    /* more names than this are cut, visibly */
+
+enum path_flag {
+	PATH_DELETED = 1,
+	PATH_CUT = 2,
+	PATH_UNREAD = 4,
+};
+EXPORT_TYPE(enum, path_flag);
+
+/*
+ * `used` counts the bytes of the record. It lives in map memory and is read again for every name:
+ * held in a register, its ranges keep the verifier's states apart, and 5.10 never ends.
+ */
+struct scratch {
+	u32 busy;
+	u32 used;
+	u8 record[SCRATCH_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+/*
+ * Takes the CPU's scratch space for a record that starts with `fixed` bytes. A program may be
+ * preempted on the newest kernels, hence the lock.
+ */
+static __always_inline struct scratch *scratch_take(struct counters *c, u32 fixed)
+{
+	u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
+
+	if (!s || s->busy) {
+		c->dropped[DROP_SCRATCH_BUSY]++;
+		return NULL;
+	}
+	s->busy = 1;
+	barrier();
+	s->used = fixed;
+	return s;
+}
+
+static __always_inline void scratch_emit(void *ctx, struct counters *c, struct scratch *s)
+{
+	u32 used = *(volatile u32 *)&s->used;
+
+	if (used <= sizeof(s->record))
+		emit(ctx, c, s->record, used);
+	barrier();
+	s->busy = 0;
+}
+
+/* Appends one name; tells its length with its NUL, or 0 if there is no room or it is unreadable. */
+static __always_inline u32 append_name(struct scratch *s, const unsigned char *name, u32 limit)
+{
+	u32 used = *(volatile u32 *)&s->used;
+	long n;
+
+	if (used > limit || used > sizeof(s->record) - NAME_BYTES)
+		return 0;
+	n = bpf_probe_read_kernel_str(s->record + used, NAME_BYTES, name);
+	if (n <= 0)
+		return 0;
+	*(volatile u32 *)&s->used = used + n;
+	return n;
+}
+
+/*
+ * Appends a path to the record: its names from the file up to the root, each NUL-terminated, through
+ * the mounts (fs/d_path.c: prepend_path). The root is the one of the mount namespace, whatever
+ * chroot the process is in. Returns enum path_flag.
+ */
+static __always_inline u32 append_path(struct scratch *s, const struct path *path, struct slice *out,
+				       u32 fixed)
+{
+	u32 start = s->used, flags = PATH_CUT, limit = start + PATH_BYTES - NAME_BYTES;
+	struct dentry *dentry = BPF_CORE_READ(path, dentry);
+	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt);
+	struct mount *mount;
+
+	out->off = start - fixed;
+	out->len = 0;
+	if (!dentry || !vfsmount)
+		return PATH_UNREAD;
+	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	/* include/linux/dcache.h: d_unlinked() */
+	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
+		flags |= PATH_DELETED;
+
+	for (int i = 0; i < PATH_NAMES; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+
+		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+
+			if (above == mount) { /* the root of the namespace, or of a detached mount */
+				flags &= ~PATH_CUT;
+				break;
+			}
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = above;
+			continue;
+		}
+		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
+			break;
+		if (dentry == parent) { /* a file that is in no directory: memfd and the like */
+			flags &= ~PATH_CUT;
+			break;
+		}
+		dentry = parent;
+	}
+	out->len = s->used - start;
+	return flags;
+}

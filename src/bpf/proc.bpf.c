@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * `proc`: programs that start, processes and threads that begin and end. Each handler comes for
+ * every hook that it may be attached to; user space loads one of each.
+ */
+#include "event.bpf.h"
+#include "compat.bpf.h"
+#include "filter.bpf.h"
+#include "path.bpf.h"
+
+/* What is left for argv when exe and cwd have all that they may have. */
+#define ARGV_BYTES 24064
+
+enum proc_kind {
+	KIND_EXEC = 0,
+	KIND_EXIT = 1,
+	KIND_FORK = 2,
+	KIND_CLONE = 3,
+	KIND_THREAD_EXIT = 4,
+};
+EXPORT_TYPE(enum, proc_kind);
+
+enum exec_unread {
+	UNREAD_ARGV = 1,
+	UNREAD_OLD_TID = 2,
+};
+EXPORT_TYPE(enum, exec_unread);
+
+struct exec_event {
+	struct event_head head;
+	u64 argv_bytes; /* whole length, also of what was cut */
+	u32 old_tid;    /* the thread's id before, where it was not the leader; else 0 */
+	u16 exe_flags;  /* enum path_flag */
+	u16 cwd_flags;
+	struct slice exe;
+	struct slice cwd;
+	struct slice argv;
+	u32 want_cwd;
+};
+EXPORT_TYPE(struct, exec_event);
+
+struct exit_event {
+	struct event_head head;
+	u64 lifetime_ns;
+	u64 cpu_ns;
+	u64 max_rss_bytes;
+	u32 status; /* as waitpid() has it */
+	u32 reserved;
+};
+EXPORT_TYPE(struct, exit_event);
+
+struct fork_event {
+	struct event_head head;
+	u64 flags; /* clone flags, without the exit signal in the low byte */
+	u32 child_pid;
+	u32 child_tid;
+};
+EXPORT_TYPE(struct, fork_event);
+
+const volatile u32 want_cwd = 0;
+
+static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *task, u32 old_tid)
+{
+	struct counters *c = seen(KIND_EXEC);
+	struct event_head head;
+	struct exec_event *e;
+	struct scratch *s;
+	struct mm_struct *mm;
+	u64 start, end, n;
+	u32 used;
+
+	if (!c)
+		return 0;
+	fill_head(direct, task, &head, KIND_EXEC);
+	if (!wanted(&head)) {
+		c->filtered++;
+		return 0;
+	}
+	s = scratch_take(c, sizeof(*e));
+	if (!s)
+		return 0;
+	e = (void *)s->record;
+	e->head = head;
+	e->head.seq = next_seq(c);
+	e->old_tid = 0;
+	if (old_tid != (u32)READ(direct, task, pid)) {
+		e->old_tid = old_tid;
+		/* A number of the initial namespace, of a thread that is no more. */
+		if (settings.pidns)
+			e->head.unread |= UNREAD_OLD_TID;
+	}
+
+	mm = READ(direct, task, mm);
+	e->exe_flags = append_path(s, &READ(direct, mm, exe_file)->f_path, &e->exe, sizeof(*e));
+	e->want_cwd = want_cwd;
+	e->cwd = (struct slice){};
+	e->cwd_flags = 0;
+	if (want_cwd)
+		e->cwd_flags = append_path(s, &READ(direct, task, fs)->pwd, &e->cwd, sizeof(*e));
+
+	/* Just written by the kernel, hence resident; and right for execveat, too. */
+	start = READ(direct, mm, arg_start);
+	end = READ(direct, mm, arg_end);
+	n = end - start;
+	e->argv_bytes = n;
+	used = *(volatile u32 *)&s->used;
+	e->argv.off = used - sizeof(*e);
+	e->argv.len = 0;
+	if (n > ARGV_BYTES)
+		n = ARGV_BYTES;
+	barrier_var(n);
+	if (n > ARGV_BYTES || used > sizeof(s->record) - ARGV_BYTES) {
+		e->head.unread |= UNREAD_ARGV;
+	} else if (bpf_probe_read_user(s->record + used, n, (void *)start)) {
+		e->head.unread |= UNREAD_ARGV;
+	} else {
+		e->argv.len = n;
+		*(volatile u32 *)&s->used = used + n;
+	}
+	scratch_emit(ctx, c, s);
+	return 0;
+}
+
+static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *task, bool ends)
+{
+	u32 kind = ends ? KIND_EXIT : KIND_THREAD_EXIT;
+	struct counters *c = seen(kind);
+	struct exit_event e = {};
+
+	if (!c && !(settings.filter_pids && ends))
+		return 0;
+	fill_head(direct, task, &e.head, kind);
+	if (!c)
+		goto unfollow;
+	if (!wanted(&e.head)) {
+		c->filtered++;
+		goto unfollow;
+	}
+	e.head.seq = next_seq(c);
+	if (ends) {
+		e.status = process_status(direct, task);
+		e.cpu_ns = process_cpu_ns(direct, task);
+		/* pages; brought up to date by do_exit() before */
+		e.max_rss_bytes = READ(direct, READ(direct, task, signal), maxrss) * settings.page_size;
+		e.lifetime_ns = e.head.boot_ns -
+				READ(direct, READ(direct, task, group_leader), start_boottime);
+	} else {
+		e.status = READ(direct, task, exit_code);
+		e.cpu_ns = READ(direct, task, se.sum_exec_runtime);
+		e.lifetime_ns = e.head.boot_ns - READ(direct, task, start_boottime);
+	}
+	emit(ctx, c, &e, sizeof(e));
+unfollow:
+	if (settings.filter_pids && ends)
+		bpf_map_delete_elem(&followed, &e.head.pid);
+	return 0;
+}
+
+/* `child_pid` is 0 where the hook has only the thread's id. */
+static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *child, u32 child_tid,
+				   u64 flags)
+{
+	u32 kind = flags & CLONE_THREAD ? KIND_CLONE : KIND_FORK;
+	struct counters *c = seen(kind);
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fork_event e = {};
+	bool unfollowed = false;
+
+	if (!c && !settings.follow)
+		return 0;
+	fill_head(false, task, &e.head, kind);
+	e.child_pid = child ? process_id(direct, child) :
+			      (kind == KIND_CLONE ? e.head.pid : child_tid);
+	e.child_tid = child ? thread_id(direct, child) : child_tid;
+	if (settings.follow && kind == KIND_FORK && is_followed(e.head.pid))
+		unfollowed = bpf_map_update_elem(&followed, &e.child_pid, &e.head.boot_ns, BPF_ANY);
+	if (!c)
+		return 0;
+	if (!wanted(&e.head)) {
+		c->filtered++;
+		return 0;
+	}
+	if (unfollowed) {
+		c->dropped[DROP_MAP_FULL]++;
+		return 0;
+	}
+	e.head.seq = next_seq(c);
+	e.flags = flags;
+	emit(ctx, c, &e, sizeof(e));
+	return 0;
+}
+
+/* BTF-typed tracepoints: direct loads. */
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(handle_exec_btf, struct task_struct *task, pid_t old_tid)
+{
+	return on_exec(ctx, true, task, old_tid);
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(handle_fork_btf, struct task_struct *child, u64 flags)
+{
+	return on_fork(ctx, true, child, 0, flags);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(handle_exit_btf, struct task_struct *task)
+{
+	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(true, task);
+
+	return on_exit(ctx, true, task, ends);
+}
+
+/* Called once for every ending thread, and told by do_exit() whether it was the last. */
+SEC("fentry/taskstats_exit")
+int BPF_PROG(handle_exit_fentry, struct task_struct *task, int group_dead)
+{
+	return on_exit(ctx, true, task, group_dead);
+}
+
+/* Raw tracepoints: the same arguments, also with a BTF that is not the kernel's own. */
+
+SEC("raw_tp/sched_process_exec")
+int handle_exec_raw(u64 *ctx)
+{
+	return on_exec(ctx, false, (void *)ctx[0], ctx[1]);
+}
+
+SEC("raw_tp/task_newtask")
+int handle_fork_raw(u64 *ctx)
+{
+	return on_fork(ctx, false, (void *)ctx[0], 0, ctx[1]);
+}
+
+SEC("raw_tp/sched_process_exit")
+int handle_exit_raw(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(false, task);
+
+	return on_exit(ctx, false, task, ends);
+}
+
+/* Classic tracepoints: no pointers; what they tell in their record is all there is. */
+
+SEC("tp/sched/sched_process_exec")
+int handle_exec_tp(struct trace_event_raw_sched_process_exec *ctx)
+{
+	return on_exec(ctx, false, (void *)bpf_get_current_task(), BPF_CORE_READ(ctx, old_pid));
+}
+
+SEC("tp/task/task_newtask")
+int handle_fork_tp(struct trace_event_raw_task_newtask *ctx)
+{
+	return on_fork(ctx, false, NULL, BPF_CORE_READ(ctx, pid), BPF_CORE_READ(ctx, clone_flags));
+}
+
+SEC("tp/sched/sched_process_exit")
+int handle_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	bool ends = exit_tells_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
+
+	return on_exit(ctx, false, task, ends);
+}

@@ -1,0 +1,248 @@
+//! The command line: what all tracers share. One letter means one thing in every subcommand.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::output::Choice;
+use crate::session::{Hook, Transport};
+use crate::tracers::Tracers;
+
+const AFTER_HELP: &str = "\
+Examples:
+  sudo coretrace proc                        every program that starts, every process that forks or ends
+  sudo coretrace proc -- make -j8            only that command and what it starts
+  sudo coretrace proc -p 1234 --follow       a running process and all its descendants
+  sudo coretrace proc -n 'nginx*' -o json    as JSON, one object a line
+  coretrace check                            what this host offers, and what is missing
+
+Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
+3 events were lost under --strict; with -- CMD: CMD's own.";
+
+/// See what happens on this host: one static binary, on every kernel from 5.10.
+#[derive(Debug, Parser)]
+#[command(name = "coretrace", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One of the tracers.
+    #[command(flatten)]
+    Trace(Tracers),
+    /// Print a recording (--record) again, in any format
+    Replay(Replay),
+    /// Tell what this host offers for tracing: what works, what is missing, how to mend it
+    Check(Check),
+    /// Print the JSON Schema of what -o json prints
+    Schema,
+    /// Print the manual page (roff)
+    #[command(hide = true)]
+    Man,
+}
+
+/// A tracer and the options that all of them have.
+#[derive(Debug, Args)]
+pub struct Trace<T: Args> {
+    /// The tracer's own.
+    #[command(flatten)]
+    pub tracer: T,
+    /// Those of all.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What every tracer takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Which events.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// How they are printed.
+    #[command(flatten)]
+    pub output: Output,
+    /// How long.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// How they are got.
+    #[command(flatten)]
+    pub kernel: Kernel,
+    /// Run CMD and show only it and what descends from it; events go to stderr unless -O says where
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Which events are shown.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct Filters {
+    /// Only this process (repeatable)
+    #[arg(short, long, value_name = "PID", value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// With -p: all descendants of the process, too, those it already has and those to come
+    #[arg(long, requires = "pid")]
+    pub follow: bool,
+    /// Only this user, by name or number (repeatable)
+    #[arg(short, long, value_name = "USER", value_delimiter = ',')]
+    pub uid: Vec<String>,
+    /// Only threads of this name, exact or as a glob (repeatable)
+    #[arg(short = 'n', long = "name", value_name = "COMM")]
+    pub comm: Vec<String>,
+    /// Only this cgroup (a v2 directory) and all below it (repeatable)
+    #[arg(short, long, value_name = "PATH")]
+    pub cgroup: Vec<PathBuf>,
+    /// Only these kinds of events, for example exec,exit
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub events: Vec<String>,
+    /// Only events whose arguments, joined by spaces, match this regular expression
+    #[arg(long, value_name = "REGEX")]
+    pub args: Option<String>,
+    /// Only events with a path that matches this glob (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub path: Vec<String>,
+}
+
+/// How events are printed.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Format
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Choice,
+    /// Write events to FILE (- is stdout)
+    #[arg(short = 'O', long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+    /// All columns, lines of any length
+    #[arg(short, long)]
+    pub wide: bool,
+    /// Times in UTC (text; JSON always has UTC)
+    #[arg(long)]
+    pub utc: bool,
+    /// No notes and no totals at the end (losses are still told)
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Tell which hooks were taken and why; -vv: all that libbpf says
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How long a run goes on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run")]
+pub struct Limits {
+    /// End after this many seconds
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+    /// End after this many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Print totals every so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub stats: Option<Duration>,
+    /// Exit with 3 when events were lost
+    #[arg(long)]
+    pub strict: bool,
+    /// With -- CMD: end when CMD has ended, not when all that it started has
+    #[arg(long, requires = "command")]
+    pub detach: bool,
+    /// With -- CMD: run it as this user
+    #[arg(long, value_name = "NAME", requires = "command")]
+    pub user: Option<String>,
+    /// Keep the raw samples in FILE, for `coretrace replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+/// How events are got from the kernel.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Kernel")]
+pub struct Kernel {
+    /// The kernel's types (BTF) from FILE, where the kernel has none of its own
+    #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
+    pub btf: Option<PathBuf>,
+    /// Size of the event buffer, for example 16M (by default 512K for each CPU, 2M to 64M)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub buffer: Option<u64>,
+    /// Ring buffer or perf buffer
+    #[arg(long, value_enum)]
+    pub transport: Option<Transport>,
+    /// The only way to hook in that is tried
+    #[arg(long, value_enum, hide = true)]
+    pub attach: Option<Hook>,
+}
+
+/// `coretrace replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The recording
+    pub file: PathBuf,
+    /// Which events.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// How they are printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `coretrace check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// How the kernel is asked.
+    #[command(flatten)]
+    pub kernel: Kernel,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if duration > Duration::ZERO => Ok(duration),
+        _ => Err("must be more than 0, and not endless".to_owned()),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let upper = text.trim().to_ascii_uppercase();
+    let upper = upper.strip_suffix('B').unwrap_or(&upper);
+    let upper = upper.strip_suffix('I').unwrap_or(upper);
+    let (digits, shift) = match upper.as_bytes().last() {
+        Some(b'K') => (upper.trim_end_matches('K'), 10),
+        Some(b'M') => (upper.trim_end_matches('M'), 20),
+        Some(b'G') => (upper.trim_end_matches('G'), 30),
+        _ => (upper, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a size: write 65536, 512K or 16M".to_owned())?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if (4096..=1 << 30).contains(&bytes) => Ok(bytes),
+        _ => Err("must be from 4K to 1G".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_seconds_are_read() {
+        assert_eq!(size("16M"), Ok(16 << 20));
+        assert_eq!((size("512k"), size("4KiB"), size("65536")), (Ok(512 << 10), Ok(4096), Ok(65536)));
+        for bad in ["", "M", "-1", "1K", "2G", "99999999999999999999", "1.5M", "18446744073709551615K"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["", "0", "-1", "nan", "inf", "1e300", "x"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

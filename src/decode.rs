@@ -1,0 +1,65 @@
+//! Sample bytes to a fixed struct and its tail: no clock, no state, no panic, any input.
+
+use anyhow::{Context, Result};
+use plain::Plain;
+
+use crate::event::List;
+
+/// A place in the tail of a sample: `struct slice` of event.bpf.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Where it begins, in bytes behind the fixed struct.
+    pub off: u16,
+    /// How long it is.
+    pub len: u16,
+}
+
+/// The variable bytes behind an event's fixed struct.
+#[derive(Debug, Clone, Copy)]
+pub struct Tail<'a>(&'a [u8]);
+
+/// Splits a sample into its fixed struct and the tail. Copies the struct, since a sample need not be
+/// aligned.
+///
+/// # Errors
+/// When the sample is shorter than the struct.
+pub fn split<T: Plain + Default>(sample: &[u8]) -> Result<(T, Tail<'_>)> {
+    let mut fixed = T::default();
+    let size = size_of::<T>();
+    plain::copy_from_bytes(&mut fixed, sample)
+        .ok()
+        .with_context(|| format!("a sample of {} bytes where {size} were expected", sample.len()))?;
+    Ok((fixed, Tail(sample.get(size..).unwrap_or_default())))
+}
+
+impl<'a> Tail<'a> {
+    /// The bytes of a slice.
+    ///
+    /// # Errors
+    /// When the slice reaches past the tail.
+    pub fn bytes(&self, slice: impl Into<Slice>) -> Result<&'a [u8]> {
+        let slice = slice.into();
+        let start = usize::from(slice.off);
+        let end = start + usize::from(slice.len);
+        self.0
+            .get(start..end)
+            .with_context(|| format!("bytes {start} to {end} of a tail that has {}", self.0.len()))
+    }
+
+    /// A list of NUL-separated strings of which `total` bytes were there.
+    ///
+    /// # Errors
+    /// When the slice reaches past the tail.
+    pub fn list(&self, slice: impl Into<Slice>, total: u64) -> Result<List<'a>> {
+        Ok(List { bytes: self.bytes(slice)?, total })
+    }
+}
+
+/// Turns samples into events: a function of its bytes alone.
+pub trait Decode {
+    /// Decodes one sample.
+    ///
+    /// # Errors
+    /// When the bytes are no event of this tracer.
+    fn decode<'a>(&self, sample: &'a [u8]) -> Result<crate::event::Event<'a>>;
+}

@@ -1,0 +1,281 @@
+//! Filters: comm globs compiled for the kernel side, and what the kernel side cannot test.
+
+use anyhow::{Context, Result, ensure};
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::event::{Event, Kind, Value};
+
+/// Length of a thread's name without its NUL: `TASK_COMM_LEN` - 1 (include/linux/sched.h).
+pub const COMM_MAX: usize = 15;
+
+/// All comm globs as one bit-parallel automaton of up to 64 places: filter.bpf.h runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommGlobs {
+    /// The place before each pattern's first character.
+    pub start: u64,
+    /// Places that stay alive on any byte: those that a `*` follows.
+    pub loops: u64,
+    /// The place behind each pattern's last character; 0: there is no pattern.
+    pub accept: u64,
+    /// For every byte, the places that it may lead to.
+    pub table: [u64; 256],
+}
+
+impl Default for CommGlobs {
+    fn default() -> Self {
+        CommGlobs { start: 0, loops: 0, accept: 0, table: [0; 256] }
+    }
+}
+
+/// One step of a glob.
+enum Step {
+    Star,
+    Bytes([bool; 256]),
+}
+
+impl CommGlobs {
+    /// Compiles patterns: `*`, `?`, `[a-z]`, `[!a-z]`, and `\` before a character that is meant as it is.
+    ///
+    /// # Errors
+    /// When a bracket is not closed, or the patterns need more than 64 places together.
+    pub fn compile<S: AsRef<[u8]>>(patterns: &[S]) -> Result<Self> {
+        let mut globs = CommGlobs::default();
+        let mut place = 0_u32;
+        for pattern in patterns {
+            let pattern = pattern.as_ref();
+            let steps = steps(pattern).with_context(|| format!("-n {}", pattern.escape_ascii()))?;
+            let long = steps.iter().filter(|s| matches!(s, Step::Bytes(_))).count();
+            let literal = !steps.iter().any(|s| matches!(s, Step::Star));
+            // The kernel cuts names; the whole name is what people type.
+            let kept = if literal { long.min(COMM_MAX) } else { long };
+            ensure!(place as usize + kept < 64, "-n: the patterns are too long together (64 characters)");
+            globs.start |= 1 << place;
+            for step in steps.into_iter().take(if literal { kept } else { usize::MAX }) {
+                match step {
+                    Step::Star => globs.loops |= 1 << place,
+                    Step::Bytes(set) => {
+                        place += 1;
+                        let bytes = globs.table.iter_mut().zip(set);
+                        bytes.filter(|(_, in_set)| *in_set).for_each(|(places, _)| *places |= 1 << place);
+                    }
+                }
+            }
+            globs.accept |= 1 << place;
+            place += 1;
+        }
+        Ok(globs)
+    }
+
+    /// Whether a name matches any of the patterns; true where there is none.
+    #[must_use]
+    pub fn matches(&self, comm: &[u8]) -> bool {
+        let mut live = self.start;
+        for byte in comm {
+            let allowed = self.table.get(usize::from(*byte)).copied().unwrap_or_default();
+            live = ((live << 1) & allowed) | (live & self.loops);
+        }
+        self.accept == 0 || live & self.accept != 0
+    }
+}
+
+fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
+    ensure!(!pattern.is_empty(), "an empty name matches nothing");
+    let mut steps = Vec::new();
+    let mut rest = pattern.iter().copied();
+    while let Some(byte) = rest.next() {
+        let mut set = [false; 256];
+        match byte {
+            b'*' => {
+                steps.push(Step::Star);
+                continue;
+            }
+            b'?' => set = [true; 256],
+            b'[' => {
+                let mut class: Vec<u8> = Vec::new();
+                loop {
+                    let next = rest.next().context("a [ is not closed by ]")?;
+                    // A ] that comes first is meant as it is.
+                    if next == b']' && !matches!(class.as_slice(), [] | [b'!']) {
+                        break;
+                    }
+                    class.push(next);
+                }
+                let (negated, class) = match class.as_slice() {
+                    [b'!', class @ ..] => (true, class),
+                    class => (false, class),
+                };
+                let mut class = class;
+                while let [first, tail @ ..] = class {
+                    let (last, tail) = match tail {
+                        [b'-', last, tail @ ..] => (last, tail),
+                        _ => (first, tail),
+                    };
+                    set.iter_mut().zip(0..=255).for_each(|(s, b)| *s |= (*first..=*last).contains(&b));
+                    class = tail;
+                }
+                if negated {
+                    set.iter_mut().for_each(|s| *s = !*s);
+                }
+            }
+            _ => {
+                let byte = if byte == b'\\' { rest.next().unwrap_or(byte) } else { byte };
+                set.iter_mut().zip(0..=255).for_each(|(s, b)| *s = b == byte);
+            }
+        }
+        steps.push(Step::Bytes(set));
+    }
+    Ok(steps)
+}
+
+/// Filters in user space: on arguments and paths always; on the rest when a recording is replayed.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only events whose argument list, joined by spaces, matches.
+    pub args: Option<Regex>,
+    /// Only events with a path that matches one of these.
+    pub paths: Vec<Regex>,
+    /// Only these processes.
+    pub pids: Vec<u32>,
+    /// Only these users.
+    pub uids: Vec<u32>,
+    /// Only threads of these names.
+    pub comm: CommGlobs,
+    /// Only these kinds, as a bit mask by their numbers; 0: all.
+    pub kinds: u64,
+    joined: Vec<u8>,
+}
+
+impl Filter {
+    /// Whether to show an event.
+    pub fn wants(&mut self, event: &Event<'_>) -> bool {
+        (self.kinds == 0 || self.kinds & (1_u64.checked_shl(event.kind.id).unwrap_or(0)) != 0)
+            && (self.pids.is_empty() || self.pids.contains(&event.head.pid))
+            && (self.uids.is_empty() || self.uids.contains(&event.head.uid))
+            && self.comm.matches(event.head.comm())
+            && self.args_match(event)
+            && self.path_matches(event)
+    }
+
+    fn args_match(&mut self, event: &Event<'_>) -> bool {
+        let Some(regex) = &self.args else { return true };
+        event.fields.iter().any(|(_, value)| {
+            let Value::List(list) = value else { return false };
+            self.joined.clear();
+            for (n, item) in list.iter().enumerate() {
+                self.joined.extend_from_slice(if n == 0 { b"" } else { b" " });
+                self.joined.extend_from_slice(item);
+            }
+            regex.is_match(&self.joined)
+        })
+    }
+
+    fn path_matches(&mut self, event: &Event<'_>) -> bool {
+        if self.paths.is_empty() {
+            return true;
+        }
+        event.fields.iter().any(|(name, value)| {
+            let Value::Path(path) = value else { return false };
+            self.joined.clear();
+            for part in path.from_root() {
+                self.joined.push(b'/');
+                self.joined.extend_from_slice(part);
+            }
+            *name != "cwd" && self.paths.iter().any(|regex| regex.is_match(&self.joined))
+        })
+    }
+}
+
+/// A regular expression over bytes: arguments and paths need not be UTF-8.
+///
+/// # Errors
+/// When it is not valid.
+pub fn regex(pattern: &str) -> Result<Regex> {
+    RegexBuilder::new(pattern).unicode(false).build().with_context(|| format!("the pattern {pattern:?}"))
+}
+
+/// A glob over whole paths: `*` and `?` match any characters, `/` too.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub fn path_glob(glob: &str) -> Result<Regex> {
+    let mut pattern = String::from("(?s)^");
+    for c in glob.chars() {
+        match c {
+            '*' => pattern.push_str(".*"),
+            '?' => pattern.push('.'),
+            c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    pattern.push('$');
+    // Literal UTF-8 in the glob is its bytes.
+    RegexBuilder::new(&pattern).unicode(!glob.is_ascii()).build().with_context(|| format!("--path {glob:?}"))
+}
+
+/// The bit mask of kinds given by name.
+///
+/// # Errors
+/// When a name is not among them; the message lists those that are.
+pub fn kinds_mask<S: AsRef<str>>(names: &[S], kinds: &[Kind]) -> Result<u64> {
+    let mut mask = 0;
+    for name in names {
+        let name = name.as_ref();
+        let kind = kinds.iter().find(|k| k.name == name).with_context(|| {
+            let known: Vec<_> = kinds.iter().map(|k| k.name).collect();
+            format!("--events {name}: there is no such event here; there are {}", known.join(", "))
+        })?;
+        mask |= 1 << kind.id;
+    }
+    Ok(mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(patterns: &[&str], comm: &str) -> bool {
+        CommGlobs::compile(patterns).unwrap().matches(comm.as_bytes())
+    }
+
+    #[test]
+    fn globs_match_whole_names() {
+        assert!(matches(&["bash"], "bash"));
+        assert!(!matches(&["bash"], "bas") && !matches(&["bash"], "bashx") && !matches(&["bash"], ""));
+        assert!(matches(&["ba*"], "ba") && matches(&["ba*"], "bash") && !matches(&["ba*"], "b"));
+        assert!(matches(&["*sh"], "sh") && matches(&["*sh"], "zshsh") && !matches(&["*sh"], "shx"));
+        assert!(matches(&["*"], "") && matches(&["**"], "x") && matches(&["a*b*c"], "aXbYc"));
+        assert!(matches(&["?"], "x") && !matches(&["?"], "") && !matches(&["?"], "xy"));
+        assert!(matches(&["[a-c]x"], "bx") && !matches(&["[!a-c]x"], "bx") && matches(&["[]]"], "]"));
+        assert!(matches(&["\\*"], "*") && !matches(&["\\*"], "x"));
+    }
+
+    #[test]
+    fn several_globs_do_not_leak_into_each_other() {
+        let both = &["ab", "cd*"];
+        assert!(matches(both, "ab") && matches(both, "cd") && matches(both, "cdx"));
+        assert!(!matches(both, "abcd") && !matches(both, "a") && !matches(both, "b") && !matches(both, "d"));
+        assert!(!matches(&["a", "b"], "ab") && !matches(&["a*", "b"], "cb"));
+    }
+
+    #[test]
+    fn a_name_longer_than_the_kernel_keeps_matches_its_cut_form() {
+        assert!(matches(&["a-very-long-command-name"], "a-very-long-com"));
+    }
+
+    #[test]
+    fn bad_globs_are_errors() {
+        for bad in ["", "[a", "[", "[!"] {
+            assert!(CommGlobs::compile(&[bad]).is_err(), "{bad}");
+        }
+        assert!(CommGlobs::compile(&["*".repeat(70)]).is_ok());
+        assert!(CommGlobs::compile(&["?".repeat(64) + "*"]).is_err());
+        assert!(CommGlobs::compile(&["exactly-15-char"; 5]).is_err());
+    }
+
+    #[test]
+    fn path_globs_are_anchored_and_literal() {
+        let matches = |glob: &str, path: &[u8]| path_glob(glob).unwrap().is_match(path);
+        assert!(matches("/usr/*", b"/usr/bin/ls") && !matches("/usr", b"/usr/bin") && !matches("usr/*", b"/usr/x"));
+        assert!(matches("/a.b", b"/a.b") && !matches("/a.b", b"/axb"));
+        assert!(matches("/*", b"/\xff\n") && matches("/\u{e9}*", "/\u{e9}t\u{e9}".as_bytes()));
+    }
+}

@@ -1,0 +1,207 @@
+//! The ledger: for every kind of event, how many were seen, filtered, delivered and lost, and why.
+//! The kernel's side counts in a per-CPU map; this side counts what reached the output. At the end
+//! the two must agree: seen = filtered + delivered + dropped.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use libbpf_rs::{MapCore, MapFlags};
+
+use crate::event::{Kind, Lost};
+
+/// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h.
+pub const CAUSES: [&str; 3] = ["buffer_full", "scratch_busy", "map_full"];
+
+/// The kernel's counters of one kind, on one CPU or summed up: `struct counters` in event.bpf.h.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Times that the hook was reached.
+    pub seen: u64,
+    /// Refused by a filter in the kernel.
+    pub filtered: u64,
+    /// Put into the buffer.
+    pub emitted: u64,
+    /// Lost, by cause.
+    pub dropped: [u64; CAUSES.len()],
+}
+
+impl Counters {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut words = bytes.chunks_exact(8).map(|b| b.try_into().map(u64::from_ne_bytes).unwrap_or_default());
+        let mut next = || words.next();
+        Some(Counters { seen: next()?, filtered: next()?, emitted: next()?, dropped: [next()?, next()?, next()?] })
+    }
+
+    fn add(&mut self, other: &Counters) {
+        self.seen += other.seen;
+        self.filtered += other.filtered;
+        self.emitted += other.emitted;
+        self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, n)| *sum += n);
+    }
+
+    /// Lost for any cause.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+}
+
+/// What this side did with the events of one kind that it read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Written to the output.
+    pub delivered: u64,
+    /// Refused by a filter in user space, or past `--count`.
+    pub filtered: u64,
+    /// The sequence number that is expected next would be wrong: events before it were lost.
+    pub gaps: u64,
+}
+
+/// One kind's account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Which kind.
+    pub kind: &'static Kind,
+    /// The kernel's side, all CPUs together.
+    pub kernel: Counters,
+    /// The part of it that was already told as lost, by CPU.
+    told: Vec<[u64; CAUSES.len()]>,
+    /// This side.
+    pub tally: Tally,
+    /// By CPU: the sequence number that comes next.
+    next_seq: Vec<u64>,
+}
+
+/// All accounts of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// By kind, in the tracer's order.
+    pub accounts: Vec<Account>,
+    /// Times that the kernel did not run a program because it was already running on that CPU.
+    pub missed: u64,
+}
+
+impl Ledger {
+    /// A ledger for these kinds.
+    #[must_use]
+    pub fn new(kinds: impl Iterator<Item = &'static Kind>) -> Self {
+        let accounts = kinds
+            .map(|kind| Account {
+                kind,
+                kernel: Counters::default(),
+                told: Vec::new(),
+                tally: Tally::default(),
+                next_seq: Vec::new(),
+            })
+            .collect();
+        Ledger { accounts, missed: 0 }
+    }
+
+    /// The account of a kind, by its number on the wire.
+    pub fn account(&mut self, kind: u32) -> Option<&mut Account> {
+        self.accounts.iter_mut().find(|a| a.kind.id == kind)
+    }
+
+    /// Reads the kernel's counters. They are never reset: the kernel writes them, too.
+    ///
+    /// Calls `lost` for what was lost since the last call, by kind, CPU and cause; its time is left 0.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn read(&mut self, map: &dyn MapCore, lost: &mut dyn FnMut(Lost)) -> Result<()> {
+        for account in &mut self.accounts {
+            let cpus = map
+                .lookup_percpu(&account.kind.id.to_ne_bytes(), MapFlags::ANY)
+                .context("reading the ledger")?
+                .context("the ledger lacks a kind")?;
+            account.told.resize(cpus.len(), [0; CAUSES.len()]);
+            let mut sum = Counters::default();
+            for ((cpu, bytes), told) in (0..).zip(&cpus).zip(&mut account.told) {
+                let counters = Counters::parse(bytes).context("the ledger's counters are too short")?;
+                sum.add(&counters);
+                for ((cause, now), told) in CAUSES.iter().zip(counters.dropped).zip(told) {
+                    if now > *told {
+                        lost(Lost { unix_ns: 0, class: account.kind.name, cause, count: now - *told, cpu });
+                        *told = now;
+                    }
+                }
+            }
+            account.kernel = sum;
+        }
+        Ok(())
+    }
+
+    /// Whether every event that the kernel saw is accounted for.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.accounts.iter().all(|a| {
+            let k = &a.kernel;
+            k.seen == k.filtered + k.emitted + k.lost() && k.emitted == a.tally.delivered + a.tally.filtered
+        })
+    }
+
+    /// How many events were lost, for whatever cause.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.accounts.iter().map(|a| a.kernel.lost()).sum::<u64>() + self.missed
+    }
+
+    /// How many events were written to the output.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.accounts.iter().map(|a| a.tally.delivered).sum()
+    }
+}
+
+impl Account {
+    /// Notes the sequence number of an event that arrived; tells whether others are missing before it.
+    pub fn arrived(&mut self, cpu: u32, seq: u64) -> bool {
+        let cpu = cpu as usize;
+        // A damaged recording may claim any CPU: what no kernel has is not tracked.
+        const CPUS_MAX: usize = 8192;
+        if cpu >= CPUS_MAX {
+            return false;
+        }
+        if self.next_seq.len() <= cpu {
+            self.next_seq.resize(cpu + 1, 0);
+        }
+        let Some(next) = self.next_seq.get_mut(cpu) else { return false };
+        let gap = seq != *next;
+        *next = seq.wrapping_add(1);
+        gap
+    }
+}
+
+/// `12 seen = 2 filtered + 10 delivered + 0 dropped (exec 3, exit 4, fork 3)`, and a line more for each
+/// cause of loss.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = |of: fn(&Account) -> u64| self.accounts.iter().map(of).sum::<u64>();
+        let seen = sum(|a| a.kernel.seen);
+        let filtered = sum(|a| a.kernel.filtered + a.tally.filtered);
+        let (delivered, dropped) = (sum(|a| a.tally.delivered), sum(|a| a.kernel.lost()));
+        // Read while events go on: those that are still in the buffer.
+        let pending = seen.saturating_sub(filtered + delivered + dropped);
+        write!(f, "{seen} seen = {filtered} filtered + {delivered} delivered + {dropped} dropped")?;
+        if pending > 0 {
+            write!(f, " + {pending} pending")?;
+        }
+        let kinds = self.accounts.iter().filter(|a| a.tally.delivered > 0);
+        for (n, account) in kinds.enumerate() {
+            let name = account.kind.name;
+            write!(f, "{}{name} {}", if n == 0 { " (" } else { ", " }, account.tally.delivered)?;
+        }
+        if delivered > 0 {
+            write!(f, ")")?;
+        }
+        for account in &self.accounts {
+            for (cause, n) in CAUSES.iter().zip(account.kernel.dropped).filter(|(_, n)| *n > 0) {
+                write!(f, "\n  dropped: {n} {} ({cause})", account.kind.name)?;
+            }
+        }
+        if self.missed > 0 {
+            write!(f, "\n  missed: {} (the kernel did not run the program: it was already running there)", self.missed)?;
+        }
+        Ok(())
+    }
+}

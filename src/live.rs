@@ -1,0 +1,250 @@
+//! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
+
+use std::cell::RefCell;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use libbpf_rs::{MapCore, MapFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::launch::Launched;
+use crate::pipeline::Pipeline;
+use crate::session::{Attached, Session};
+use crate::transport::{Batch, Reader};
+
+/// The longest that an event waits in the buffer before it is read.
+const FLUSH: Duration = Duration::from_millis(40);
+/// How long the counters may need to agree after the hooks are gone: programs that were running then
+/// end within microseconds, but not on a stopped CPU of a virtual machine.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// When to end, and what to tell meanwhile.
+#[derive(Debug, Default)]
+pub struct Limits {
+    /// After this time.
+    pub duration: Option<Duration>,
+    /// Totals every so often.
+    pub stats: Option<Duration>,
+    /// With a command: when it has ended, not when all that it started has.
+    pub detach: bool,
+    /// No notes.
+    pub quiet: bool,
+}
+
+/// Signals that end a run, or are handed on to the command.
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// From here on these signals wait to be read. Before any process is started: it does not
+    /// inherit the mask (std resets it).
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn block(with_command: bool) -> Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            set.add(signal);
+        }
+        if with_command {
+            for signal in [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCHLD] {
+                set.add(signal);
+            }
+        }
+        set.thread_block().context("blocking signals")?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(Signals(SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?))
+    }
+
+    /// The next one, and whether the terminal sent it: then the command has it already.
+    fn next(&self) -> Result<Option<(Signal, bool)>> {
+        /// include/uapi/asm-generic/siginfo.h
+        const SI_KERNEL: i32 = 0x80;
+        let Some(info) = self.0.read_signal().context("reading signals")? else { return Ok(None) };
+        let signal = Signal::try_from(info.ssi_signo.cast_signed()).context("reading signals")?;
+        Ok(Some((signal, info.ssi_code == SI_KERNEL)))
+    }
+}
+
+/// Runs until the end: `pipeline` gets every event that the kernel sent.
+///
+/// # Errors
+/// When the kernel's buffers or counters cannot be read.
+pub fn run(
+    session: &Session,
+    mut attached: Attached<'_>,
+    pipeline: &mut Pipeline<'_>,
+    limits: &Limits,
+    signals: &Signals,
+    command: &mut Option<Launched>,
+) -> Result<()> {
+    let pipeline = RefCell::new(pipeline);
+    let (events, ledger) = (attached.map("events")?, attached.map("ledger")?);
+    let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
+    let batch = RefCell::new(Batch::default());
+    let reader = if session.settings.perf {
+        Reader::perf(&events, session.perf_pages()?, &batch)?
+    } else {
+        Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?
+    };
+    let drain = || reader.drain(&mut |sample| pipeline.borrow_mut().sample(sample));
+    let read_ledger = |pipeline: &mut Pipeline<'_>, missed: u64| -> Result<()> {
+        let mut losses = Vec::new();
+        pipeline.ledger.read(&ledger, &mut |lost| losses.push(lost))?;
+        pipeline.ledger.missed = missed;
+        let clock = pipeline.measured_clock();
+        let now = clock.unix_ns(boot_now());
+        losses.into_iter().for_each(|lost| pipeline.lost(crate::event::Lost { unix_ns: now, ..lost }));
+        Ok(())
+    };
+
+    {
+        let mut pipeline = pipeline.borrow_mut();
+        let clock = pipeline.measured_clock();
+        pipeline.clock(clock);
+        pipeline.header();
+        pipeline.flush();
+    }
+    if session.settings.follow && command.is_none() {
+        follow_existing(session, followed.as_ref().context("no map of followed processes")?)?;
+    }
+    if let Some(command) = command {
+        command.release()?;
+    }
+
+    let begin = Instant::now();
+    let mut next_stats = limits.stats.map(|every| begin + every);
+    let mut next_prune = begin + Duration::from_secs(1);
+    loop {
+        let mut wait = FLUSH;
+        if let Some(duration) = limits.duration {
+            wait = wait.min(duration.saturating_sub(begin.elapsed()));
+        }
+        let timeout = PollTimeout::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::ZERO);
+        let mut polled = vec![PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)];
+        polled.extend(reader.wakes().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        match poll(&mut polled, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => bail!("waiting for events: {e}"),
+        }
+
+        drain()?;
+        let mut stop = false;
+        {
+            let mut pipeline = pipeline.borrow_mut();
+            if pipeline.gap {
+                read_ledger(&mut pipeline, 0)?;
+                pipeline.gap = false;
+            }
+            pipeline.flush();
+            let clock = pipeline.measured_clock();
+            pipeline.clock(clock);
+            stop |= pipeline.done();
+        }
+        let now = Instant::now();
+        stop |= limits.duration.is_some_and(|duration| now - begin >= duration);
+        while let Some((signal, from_terminal)) = signals.next()? {
+            stop |= heed(signal, from_terminal, command)?;
+        }
+        let command_ended = match command {
+            Some(command) => command.ended()?.is_some(),
+            None => true,
+        };
+        if command_ended && command.is_some() && limits.detach {
+            stop = true;
+        } else if command_ended && let Some(followed) = &followed {
+            // Nothing can come any more once all watched processes are gone.
+            stop |= followed.keys().next().is_none();
+            if now >= next_prune {
+                next_prune = now + Duration::from_secs(1);
+                prune(followed);
+            }
+        }
+        if stop {
+            break;
+        }
+        if let Some(at) = next_stats.filter(|at| now >= *at) {
+            next_stats = limits.stats.map(|every| at + every);
+            let mut pipeline = pipeline.borrow_mut();
+            read_ledger(&mut pipeline, attached.missed())?;
+            eprintln!("coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
+        }
+    }
+
+    let missed = attached.missed();
+    attached.detach();
+    // A program that was running when its hook went away is still to be heard.
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        drain()?;
+        let mut pipeline = pipeline.borrow_mut();
+        read_ledger(&mut pipeline, missed)?;
+        pipeline.gap = false;
+        let undecodable = pipeline.undecodable.is_some();
+        if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
+            pipeline.flush();
+            break;
+        }
+        drop(pipeline);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Heeds a signal; tells whether it ends the run.
+fn heed(signal: Signal, from_terminal: bool, command: &mut Option<Launched>) -> Result<bool> {
+    match command {
+        // Its end is found by asking.
+        _ if signal == Signal::SIGCHLD => Ok(false),
+        Some(command) if command.ended()?.is_none() => {
+            if !from_terminal {
+                command.signal(signal);
+            }
+            Ok(false)
+        }
+        _ => Ok(matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP)),
+    }
+}
+
+/// Adds the descendants that the watched processes already have. The hooks are in place: what is
+/// forked from now on adds itself, and this goes on until it finds nothing new.
+fn follow_existing(session: &Session, followed: &dyn MapCore) -> Result<()> {
+    let mut known = session.pids.clone();
+    loop {
+        let found = crate::procfs::descendants(&known)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        for pid in &found {
+            followed
+                .update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
+                .with_context(|| format!("following process {pid}"))?;
+        }
+        known.extend(found);
+    }
+}
+
+/// Forgets processes that are gone although their end was not seen (it was lost, or they ended while
+/// the hooks were put in place): a run would wait for them for ever.
+fn prune(followed: &dyn MapCore) {
+    let keys: Vec<_> = followed.keys().collect();
+    for key in keys {
+        let pid = key.first_chunk().map_or(0, |pid| u32::from_ne_bytes(*pid));
+        if !crate::procfs::is_alive(pid) {
+            let _ = followed.delete(&key);
+        }
+    }
+}
+
+fn boot_now() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    now.ok().and_then(|t| u64::try_from(t.tv_sec() * 1_000_000_000 + t.tv_nsec()).ok()).unwrap_or(0)
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signals")
+    }
+}

@@ -1,0 +1,97 @@
+//! What /proc tells of processes that already run.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+/// Processes whose ancestors are among `roots`, without those themselves.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn descendants(roots: &[u32]) -> Result<Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").context("reading /proc (is it mounted?)")? {
+        let name = entry.context("reading /proc")?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process that is gone by now has no descendants of its own: they were reparented.
+        if let Some(stat) = stat(pid) {
+            children.entry(stat.ppid).or_default().push(pid);
+        }
+    }
+    let mut found = Vec::new();
+    let mut rest = roots.to_vec();
+    while let Some(parent) = rest.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            if !roots.contains(&child) {
+                found.push(child);
+            }
+            rest.push(child);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a process still has a thread that runs. One that /proc does not show is gone.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    // The first thread may have ended before the others (then the process shows as a zombie).
+    let threads = stat(pid).filter(|stat| !matches!(stat.state, b'Z' | b'X') || stat.threads > 1);
+    threads.is_some()
+}
+
+/// Refuses a number that is no process.
+///
+/// # Errors
+/// When there is none of that number, or it is a thread's.
+pub fn check(pid: u32) -> Result<()> {
+    let status = match fs::read_to_string(format!("/proc/{pid}/status")) {
+        Ok(status) => status,
+        Err(_) if !Path::new("/proc/self").exists() => bail!("-p needs /proc, and it is not mounted"),
+        Err(_) => bail!("-p {pid}: there is no such process"),
+    };
+    let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:")).map(str::trim);
+    match tgid.and_then(|tgid| tgid.parse().ok()) {
+        Some(tgid) if tgid != pid => bail!("-p {pid}: this is a thread of the process {tgid}; give -p {tgid}"),
+        _ => Ok(()),
+    }
+}
+
+struct Stat {
+    state: u8,
+    ppid: u32,
+    threads: u32,
+}
+
+/// Documentation/filesystems/proc.rst, table 1-4. The name in parentheses may hold anything.
+fn stat(pid: u32) -> Option<Stat> {
+    let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = bytes.iter().rposition(|b| *b == b')')?;
+    let rest = std::str::from_utf8(bytes.get(end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let ppid = fields.next()?.parse().ok()?;
+    let threads = fields.nth(15)?.parse().ok()?;
+    Some(Stat { state, ppid, threads })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_a_descendant_of_its_parent() {
+        let me = std::process::id();
+        let parent = stat(me).unwrap().ppid;
+        assert!(descendants(&[parent]).unwrap().contains(&me));
+        assert!(!descendants(&[me]).unwrap().contains(&me));
+        assert!(is_alive(me) && check(me).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_is_no_process_is_refused() {
+        assert!(!is_alive(u32::MAX));
+        assert!(check(u32::MAX).unwrap_err().to_string().contains("no such process"));
+    }
+}

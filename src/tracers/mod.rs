@@ -1,0 +1,58 @@
+//! One module a tracer: its options, its events, its decoder, its hooks.
+
+use anyhow::Result;
+
+use crate::decode::Decode;
+use crate::event::Kind;
+use crate::session::{Attached, Session};
+
+/// What a tracer is to the rest of the program.
+pub trait Tracer: Decode {
+    /// Its subcommand's name.
+    fn name(&self) -> &'static str;
+    /// All kinds of events that it knows.
+    fn kinds(&self) -> &'static [Kind];
+    /// The names of those that are wanted where `--events` does not say.
+    fn default_kinds(&self) -> Vec<&'static str>;
+    /// Hash of its event layouts.
+    fn layout(&self) -> u64;
+    /// Opens, configures, loads and attaches its programs, then calls `body` with them.
+    ///
+    /// # Errors
+    /// When no hook could be used, with the causes; or the error of `body`.
+    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()>;
+}
+
+macro_rules! tracers {
+    ($($module:ident::$tracer:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// A subcommand for each tracer.
+        #[derive(Debug, clap::Subcommand)]
+        pub enum Tracers {
+            $(
+                #[allow(missing_docs)]
+                $tracer(crate::cli::Trace<$module::$tracer>)
+            ),+
+        }
+
+        impl Tracers {
+            /// The tracer, and the options that all of them share.
+            #[must_use]
+            pub fn parts(&self) -> (&dyn Tracer, &crate::cli::Common) {
+                match self { $(Tracers::$tracer(t) => (&t.tracer, &t.common)),+ }
+            }
+        }
+
+        /// All tracers, with their default options: for replays, the schema and `check`.
+        #[must_use]
+        pub fn all() -> Vec<Box<dyn Tracer>> {
+            vec![$(Box::new($module::$tracer::default())),+]
+        }
+    };
+}
+
+// The list: a new tracer is bpf/NAME.bpf.c, tracers/NAME.rs and one word here.
+tracers! {
+    proc::Proc,
+}

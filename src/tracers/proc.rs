@@ -1,0 +1,262 @@
+//! `proc`: programs that start, processes and threads that begin and end.
+
+use anyhow::{Context, Result, bail};
+use libbpf_rs::OpenObject;
+
+use crate::bpf::skeleton;
+use crate::decode::{self, Decode, Slice, Tail};
+use crate::event::{Event, Field, Flags, Kind, Path, Shape, Value};
+use crate::session::{self, Attached, Hook, Plan, Program, Session};
+use proc::ProcSkelBuilder;
+use proc::types::{exec_event, exec_unread, exit_event, fork_event, path_flag, proc_kind};
+
+skeleton!(proc: exec_event, exit_event, fork_event);
+
+/// Watch programs start, processes fork and end, with their arguments, exit codes and life times
+#[derive(Debug, Default, clap::Args)]
+pub struct Proc {
+    /// Show threads, too: their creation (clone) and their end (thread_exit)
+    #[arg(long)]
+    threads: bool,
+    /// Show the working directory of each program that starts
+    #[arg(long)]
+    cwd: bool,
+}
+
+const fn field(name: &'static str, shape: Shape, always: bool, doc: &'static str) -> Field {
+    Field { name, shape, always, doc }
+}
+
+const CODE: Field = field("code", Shape::Code, false, "exit code, where it was not ended by a signal");
+const SIGNAL: Field = field("signal", Shape::Signal, false, "the signal that ended it");
+const CORE: Field = field("core", Shape::Bool, false, "whether core was dumped; there with a signal");
+const CHILD_PID: Field = field("child_pid", Shape::Pid, true, "process id of the new task");
+const CHILD_TID: Field = field("child_tid", Shape::Pid, true, "thread id of the new task");
+const FLAGS: Field = field("flags", Shape::Flags, true, "clone flags, without the exit signal");
+
+static KINDS: [Kind; 5] = [
+    Kind {
+        id: proc_kind::KIND_EXEC.0,
+        name: "exec",
+        doc: "a process began to run a program",
+        fields: &[
+            field("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
+            field("argv", Shape::List, true, "its arguments, the name that it was called by first"),
+            field("cwd", Shape::Path, false, "its working directory (--cwd)"),
+            field("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
+        ],
+    },
+    Kind {
+        id: proc_kind::KIND_EXIT.0,
+        name: "exit",
+        doc: "a process ended, with all its threads",
+        fields: &[
+            CODE,
+            SIGNAL,
+            CORE,
+            field("lifetime", Shape::Span, true, "time since the process was forked"),
+            field("cpu", Shape::Span, true, "CPU time of all its threads, to the scheduler's last update"),
+            field("max_rss", Shape::Size, true, "the most memory that was resident"),
+        ],
+    },
+    Kind {
+        id: proc_kind::KIND_FORK.0,
+        name: "fork",
+        doc: "a process created another one (the event is the parent's)",
+        fields: &[CHILD_PID, CHILD_TID, FLAGS],
+    },
+    Kind {
+        id: proc_kind::KIND_CLONE.0,
+        name: "clone",
+        doc: "a process created a thread (--threads)",
+        fields: &[CHILD_PID, CHILD_TID, FLAGS],
+    },
+    Kind {
+        id: proc_kind::KIND_THREAD_EXIT.0,
+        name: "thread_exit",
+        doc: "a thread ended, and its process goes on (--threads)",
+        fields: &[
+            CODE,
+            SIGNAL,
+            CORE,
+            field("lifetime", Shape::Span, true, "time since the thread was created"),
+            field("cpu", Shape::Span, true, "its CPU time, to the scheduler's last update"),
+        ],
+    },
+];
+
+const EXEC: &Kind = &KINDS[0];
+const EXIT: &Kind = &KINDS[1];
+const FORK: &Kind = &KINDS[2];
+const CLONE: &Kind = &KINDS[3];
+const THREAD_EXIT: &Kind = &KINDS[4];
+
+/// include/uapi/linux/sched.h
+static CLONE_FLAGS: [(u64, &str); 25] = [
+    (0x0000_0080, "CLONE_NEWTIME"),
+    (0x0000_0100, "CLONE_VM"),
+    (0x0000_0200, "CLONE_FS"),
+    (0x0000_0400, "CLONE_FILES"),
+    (0x0000_0800, "CLONE_SIGHAND"),
+    (0x0000_1000, "CLONE_PIDFD"),
+    (0x0000_2000, "CLONE_PTRACE"),
+    (0x0000_4000, "CLONE_VFORK"),
+    (0x0000_8000, "CLONE_PARENT"),
+    (0x0001_0000, "CLONE_THREAD"),
+    (0x0002_0000, "CLONE_NEWNS"),
+    (0x0004_0000, "CLONE_SYSVSEM"),
+    (0x0008_0000, "CLONE_SETTLS"),
+    (0x0010_0000, "CLONE_PARENT_SETTID"),
+    (0x0020_0000, "CLONE_CHILD_CLEARTID"),
+    (0x0040_0000, "CLONE_DETACHED"),
+    (0x0080_0000, "CLONE_UNTRACED"),
+    (0x0100_0000, "CLONE_CHILD_SETTID"),
+    (0x0200_0000, "CLONE_NEWCGROUP"),
+    (0x0400_0000, "CLONE_NEWUTS"),
+    (0x0800_0000, "CLONE_NEWIPC"),
+    (0x1000_0000, "CLONE_NEWUSER"),
+    (0x2000_0000, "CLONE_NEWPID"),
+    (0x4000_0000, "CLONE_NEWNET"),
+    (0x8000_0000, "CLONE_IO"),
+];
+
+impl Decode for Proc {
+    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>> {
+        let (head, _) = decode::split::<proc::types::event_head>(sample)?;
+        match proc_kind(head.kind) {
+            proc_kind::KIND_EXEC => exec(sample),
+            proc_kind::KIND_EXIT => exit(EXIT, sample),
+            proc_kind::KIND_THREAD_EXIT => exit(THREAD_EXIT, sample),
+            proc_kind::KIND_FORK => fork(FORK, sample),
+            proc_kind::KIND_CLONE => fork(CLONE, sample),
+            other => bail!("an event of the unknown kind {}", other.0),
+        }
+    }
+}
+
+fn path<'a>(tail: &Tail<'a>, slice: impl Into<Slice>, flags: u16) -> Result<Value<'a>> {
+    let has = |flag: path_flag| u32::from(flags) & flag.0 != 0;
+    if has(path_flag::PATH_UNREAD) {
+        return Ok(Value::Unreadable(Shape::Path));
+    }
+    let (deleted, truncated) = (has(path_flag::PATH_DELETED), has(path_flag::PATH_CUT));
+    Ok(Value::Path(Path { names: tail.bytes(slice)?, deleted, truncated }))
+}
+
+fn exec(sample: &[u8]) -> Result<Event<'_>> {
+    let (e, tail) = decode::split::<exec_event>(sample)?;
+    let unread = |what: exec_unread| e.head.unread & what.0 != 0;
+    let mut event = Event::new(EXEC, e.head.into());
+    event.push("exe", path(&tail, e.exe, e.exe_flags)?);
+    event.push(
+        "argv",
+        match unread(exec_unread::UNREAD_ARGV) {
+            true => Value::Unreadable(Shape::List),
+            false => Value::List(tail.list(e.argv, e.argv_bytes)?),
+        },
+    );
+    if e.want_cwd != 0 {
+        event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
+    }
+    if unread(exec_unread::UNREAD_OLD_TID) {
+        event.push("old_tid", Value::Unreadable(Shape::Pid));
+    } else if e.old_tid != 0 {
+        event.push("old_tid", Value::Pid(e.old_tid));
+    }
+    Ok(event)
+}
+
+fn exit(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
+    let (e, _) = decode::split::<exit_event>(sample)?;
+    let mut event = Event::new(kind, e.head.into());
+    // As wait(2) has it: the low seven bits are the signal, the eighth says that core was dumped.
+    match e.status & 0x7f {
+        0 => event.push("code", Value::Code((e.status >> 8) & 0xff)),
+        signal => {
+            event.push("signal", Value::Signal(signal));
+            event.push("core", Value::Bool(e.status & 0x80 != 0));
+        }
+    }
+    event.push("lifetime", Value::Span(e.lifetime_ns));
+    event.push("cpu", Value::Span(e.cpu_ns));
+    if kind.id == EXIT.id {
+        event.push("max_rss", Value::Size(e.max_rss_bytes));
+    }
+    Ok(event)
+}
+
+fn fork(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
+    let (e, _) = decode::split::<fork_event>(sample)?;
+    let mut event = Event::new(kind, e.head.into());
+    event.push("child_pid", Value::Pid(e.child_pid));
+    event.push("child_tid", Value::Pid(e.child_tid));
+    event.push("flags", Value::Flags(Flags { bits: e.flags, names: &CLONE_FLAGS }));
+    Ok(event)
+}
+
+const fn on_exec(name: &'static str) -> Program {
+    Program { name, kinds: &[EXEC.id], tracks: false }
+}
+
+const fn on_fork(name: &'static str) -> Program {
+    Program { name, kinds: &[FORK.id, CLONE.id], tracks: true }
+}
+
+const fn on_exit(name: &'static str) -> Program {
+    Program { name, kinds: &[EXIT.id, THREAD_EXIT.id], tracks: true }
+}
+
+/// The ways to hook in, the cheapest first.
+static PLANS: [Plan; 4] = [
+    Plan {
+        hook: Hook::Fentry,
+        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
+        unused_maps: &["ended"],
+    },
+    Plan {
+        hook: Hook::Btf,
+        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_btf"), on_exec("handle_exec_btf")],
+        unused_maps: &[],
+    },
+    Plan {
+        hook: Hook::Raw,
+        programs: &[on_fork("handle_fork_raw"), on_exit("handle_exit_raw"), on_exec("handle_exec_raw")],
+        unused_maps: &[],
+    },
+    Plan {
+        hook: Hook::Tracepoint,
+        programs: &[on_fork("handle_fork_tp"), on_exit("handle_exit_tp"), on_exec("handle_exec_tp")],
+        unused_maps: &[],
+    },
+];
+
+impl super::Tracer for Proc {
+    fn name(&self) -> &'static str {
+        "proc"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &KINDS
+    }
+
+    fn default_kinds(&self) -> Vec<&'static str> {
+        let threads = self.threads;
+        KINDS.iter().map(|k| k.name).filter(|name| threads || !matches!(*name, "clone" | "thread_exit")).collect()
+    }
+
+    fn layout(&self) -> u64 {
+        LAYOUT
+    }
+
+    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
+        let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());
+        let skeletons = storage.iter_mut().zip(&PLANS);
+        session::start(session, skeletons, ProcSkelBuilder::default, body, |open| {
+            let rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
+            rodata.settings = (&session.settings).into();
+            rodata.comm_table = session.settings.comm.table;
+            rodata.want_cwd = self.cwd.into();
+            Ok(())
+        })
+    }
+}

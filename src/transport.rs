@@ -1,0 +1,115 @@
+//! The reading end of the `events` buffer: ring buffer or perf buffer, the same to whom reads.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use libbpf_rs::{Map, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder};
+
+/// Samples of one drain of a perf buffer, to be sorted by time: each CPU has a buffer of its own, and
+/// without that a child would be seen before its fork.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// When, and where in `bytes`.
+    samples: Vec<(u64, std::ops::Range<usize>)>,
+}
+
+impl Batch {
+    fn add(&mut self, sample: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(sample);
+        // Every event starts with its time (struct event_head).
+        let time = sample.first_chunk().map_or(0, |first| u64::from_ne_bytes(*first));
+        self.samples.push((time, start..self.bytes.len()));
+    }
+
+    fn drain(&mut self, each: &mut dyn FnMut(&[u8])) {
+        self.samples.sort_by_key(|(time, _)| *time);
+        for (_, range) in self.samples.drain(..) {
+            each(self.bytes.get(range).unwrap_or_default());
+        }
+        self.bytes.clear();
+    }
+}
+
+/// The reading end.
+pub enum Reader<'a> {
+    /// One buffer, in order.
+    Ring(RingBuffer<'a>, &'a Map<'a>),
+    /// One buffer for each CPU.
+    Perf(PerfBuffer<'a>, &'a RefCell<Batch>),
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the ring buffer `map`; every sample goes to `each`.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn ring(map: &'a Map<'a>, mut each: impl FnMut(&[u8]) + 'a) -> Result<Self> {
+        let mut builder = RingBufferBuilder::new();
+        builder
+            .add(map, move |sample| {
+                each(sample);
+                // Anything else would stop the reading in the middle.
+                0
+            })
+            .context("reading the ring buffer")?;
+        Ok(Reader::Ring(builder.build().context("reading the ring buffer")?, map))
+    }
+
+    /// Reads the perf buffer `map` into `batch`, with this many pages (a power of two) for each CPU.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn perf(map: &'a Map<'a>, pages: usize, batch: &'a RefCell<Batch>) -> Result<Self> {
+        let buffer = PerfBufferBuilder::new(map)
+            .pages(pages)
+            .sample_cb(move |_, sample: &[u8]| batch.borrow_mut().add(sample))
+            // Counted in the kernel, as every loss is.
+            .lost_cb(|_, _| {})
+            .build()
+            .context("reading the perf buffer (memory for it is limited: see ulimit -l)")?;
+        Ok(Reader::Perf(buffer, batch))
+    }
+
+    /// What to poll for: readable when the buffer has filled enough to be worth a wake-up.
+    #[must_use]
+    pub fn wakes(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Reader::Ring(_, map) => Some(map.as_fd()),
+            Reader::Perf(..) => None,
+        }
+    }
+
+    /// Reads all that is there. Samples of a perf buffer go to `each`; those of a ring buffer go to
+    /// where they were sent when it was made.
+    ///
+    /// # Errors
+    /// When the buffer is damaged.
+    pub fn drain(&self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        match self {
+            Reader::Ring(ring, _) => ring.consume().context("reading the ring buffer"),
+            Reader::Perf(perf, batch) => {
+                perf.poll(Duration::ZERO).or_else(ignore_interrupts).context("reading the perf buffer")?;
+                perf.consume().context("reading the perf buffer")?;
+                batch.borrow_mut().drain(each);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn ignore_interrupts(error: libbpf_rs::Error) -> libbpf_rs::Result<()> {
+    if error.kind() == libbpf_rs::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reader::Ring(..) => "Ring",
+            Reader::Perf(..) => "Perf",
+        })
+    }
+}
