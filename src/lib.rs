@@ -1,3 +1,4 @@
 //! coretrace: see what happens on a Linux host, on every kernel.
 
 pub mod event;
+pub mod output;
