@@ -1,0 +1,115 @@
+//! JSON lines against their schema.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as JsonValue;
+
+use super::*;
+use crate::output::schema::schema;
+
+/// Checks lines against the schema of both kinds.
+struct Validator(boon::Schemas, boon::SchemaIndex);
+
+impl Validator {
+    fn new() -> Self {
+        let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+        compiler.enable_format_assertions();
+        compiler.enable_content_assertions();
+        compiler.add_resource("coretrace.json", schema(&[&SAMPLE, &OTHER])).unwrap();
+        let index = compiler.compile("coretrace.json", &mut schemas).unwrap();
+        Validator(schemas, index)
+    }
+
+    fn accepts(&self, object: &JsonValue) -> Result<(), String> {
+        self.0.validate(object, self.1).map_err(|error| format!("{object}: {error:#}"))
+    }
+}
+
+#[test]
+fn json_lines_keep_to_the_schema() {
+    let validator = Validator::new();
+    let part = Path { names: b"\xff\0x\0", deleted: true, truncated: true };
+    let values = [
+        ("uint", Value::Uint(u64::MAX)),
+        ("child", Value::Pid(u32::MAX)),
+        ("code", Value::Code(1)),
+        ("signal", Value::Signal(37)),
+        ("core", Value::Bool(true)),
+        ("rss", Value::Size(u64::MAX)),
+        ("lifetime", Value::Span(u64::MAX)),
+        ("str", Value::Str(b"\xff")),
+        ("exe", Value::Path(part)),
+        ("argv", Value::List(List { bytes: b"a\0\xff", total: 9 })),
+        ("flags", bits(0x103)),
+    ];
+    let unreadable = values.map(|(name, value)| (name, Value::Unreadable(value.shape())));
+    let plain = [
+        ("str", Value::Str(b"a")),
+        ("exe", Value::Path(path(b"a\0"))),
+        ("argv", list(b"a\0")),
+        ("signal", Value::Signal(u32::MAX)),
+        ("flags", bits(0)),
+    ];
+    let shapes = values.iter().map(|(_, value)| value.shape());
+    assert!(shapes.eq(SAMPLE.fields.iter().map(|field| field.shape)), "every shape, in order");
+
+    let mut events = vec![sample(&values), sample(&unreadable), sample(&plain), sample(&[])];
+    let mut other = Event::new(&OTHER, head(b"\xff"));
+    other.push("code", Value::Code(0));
+    events.push(other);
+    for event in &events {
+        let object: JsonValue = serde_json::from_str(&line(Choice::Json, UTC, event)).unwrap();
+        validator.accepts(&object).unwrap();
+    }
+    let mut out = Vec::new();
+    Choice::Json.build(UTC).lost(&mut out, &LOST).unwrap();
+    validator.accepts(&serde_json::from_slice(&out).unwrap()).unwrap();
+}
+
+#[test]
+fn the_schema_refuses_what_is_not_said() {
+    let validator = Validator::new();
+    let good: JsonValue = serde_json::from_str(&line(Choice::Json, UTC, &sample(&[("code", Value::Code(1))]))).unwrap();
+    validator.accepts(&good).unwrap();
+    let changed = |key: &str, value: JsonValue| {
+        let mut object = good.clone();
+        object[key] = value;
+        object
+    };
+    for (key, value) in [
+        ("kind", "another".into()),
+        ("code", (-1).into()),
+        ("code", "1".into()),
+        ("pid", JsonValue::Null),
+        ("surprise", 1.into()),
+        ("exe_deleted", false.into()),
+        ("time", "yesterday".into()),
+        ("str_b64", "?".into()),
+    ] {
+        assert!(validator.accepts(&changed(key, value)).is_err(), "{key}");
+    }
+    for key in good.as_object().unwrap().keys().filter(|key| *key != "code") {
+        let mut object = good.clone();
+        object.as_object_mut().unwrap().remove(key);
+        assert!(validator.accepts(&object).is_err(), "{key} is required");
+    }
+}
+
+#[test]
+fn the_schema_describes_every_property() {
+    let schema = schema(&[&SAMPLE, &OTHER]);
+    let objects = schema["oneOf"].as_array().unwrap();
+    assert_eq!(objects.len(), 3);
+    for object in objects {
+        let properties = object["properties"].as_object().unwrap();
+        for (name, property) in properties {
+            assert!(property["description"].as_str().is_some_and(|doc| doc.ends_with('.')), "{name}");
+            assert!(!property["type"].is_null(), "{name}");
+        }
+        let required: BTreeSet<&str> =
+            object["required"].as_array().unwrap().iter().filter_map(|r| r.as_str()).collect();
+        assert!(required.iter().all(|name| properties.contains_key(*name)));
+    }
+    assert!(objects[1]["required"].as_array().unwrap().contains(&"code".into()));
+    assert!(!objects[0]["required"].as_array().unwrap().contains(&"code".into()));
+}
