@@ -142,7 +142,8 @@ pub struct Filter {
     pub comm: CommGlobs,
     /// Only these kinds, as a bit mask by their numbers; 0: all.
     pub kinds: u64,
-    joined: Vec<u8>,
+    /// Space to put arguments or a path together in.
+    pub scratch: Vec<u8>,
 }
 
 impl Filter {
@@ -160,12 +161,12 @@ impl Filter {
         let Some(regex) = &self.args else { return true };
         event.fields.iter().any(|(_, value)| {
             let Value::List(list) = value else { return false };
-            self.joined.clear();
+            self.scratch.clear();
             for (n, item) in list.iter().enumerate() {
-                self.joined.extend_from_slice(if n == 0 { b"" } else { b" " });
-                self.joined.extend_from_slice(item);
+                self.scratch.extend_from_slice(if n == 0 { b"" } else { b" " });
+                self.scratch.extend_from_slice(item);
             }
-            regex.is_match(&self.joined)
+            regex.is_match(&self.scratch)
         })
     }
 
@@ -175,12 +176,12 @@ impl Filter {
         }
         event.fields.iter().any(|(name, value)| {
             let Value::Path(path) = value else { return false };
-            self.joined.clear();
+            self.scratch.clear();
             for part in path.from_root() {
-                self.joined.push(b'/');
-                self.joined.extend_from_slice(part);
+                self.scratch.push(b'/');
+                self.scratch.extend_from_slice(part);
             }
-            *name != "cwd" && self.paths.iter().any(|regex| regex.is_match(&self.joined))
+            *name != "cwd" && self.paths.iter().any(|regex| regex.is_match(&self.scratch))
         })
     }
 }

@@ -74,7 +74,7 @@ impl Signals {
 /// When the kernel's buffers or counters cannot be read.
 pub fn run(
     session: &Session,
-    mut attached: Attached<'_>,
+    attached: Attached<'_>,
     pipeline: &mut Pipeline<'_>,
     limits: &Limits,
     signals: &Signals,
@@ -198,13 +198,14 @@ fn heed(signal: Signal, from_terminal: bool, command: &mut Option<Launched>) -> 
     match command {
         // Its end is found by asking.
         _ if signal == Signal::SIGCHLD => Ok(false),
-        Some(command) if command.ended()?.is_none() => {
-            if !from_terminal {
+        Some(command) => {
+            let runs = command.ended()?.is_none();
+            if runs && !from_terminal {
                 command.signal(signal);
             }
-            Ok(false)
+            Ok(!runs && matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP))
         }
-        _ => Ok(matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP)),
+        None => Ok(matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP)),
     }
 }
 

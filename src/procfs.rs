@@ -52,7 +52,7 @@ pub fn check(pid: u32) -> Result<()> {
         Err(_) => bail!("-p {pid}: there is no such process"),
     };
     let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:")).map(str::trim);
-    match tgid.and_then(|tgid| tgid.parse().ok()) {
+    match tgid.and_then(|tgid| tgid.parse::<u32>().ok()) {
         Some(tgid) if tgid != pid => bail!("-p {pid}: this is a thread of the process {tgid}; give -p {tgid}"),
         _ => Ok(()),
     }

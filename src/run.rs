@@ -1,18 +1,17 @@
 //! What each subcommand does, from its options to its exit code.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::CommandFactory;
 
 use crate::cli::{Check, Cli, Command, Common, Filters, Kernel, Output, Replay};
 use crate::event::{Kind, Lost};
 use crate::filter::{self, CommGlobs, Filter};
-use crate::kernel::btf::BtfSource;
-use crate::kernel::{Host, btf, diagnose};
+use crate::kernel::check::{Row, Table, Verdict};
+use crate::kernel::{Host, btf, btf::BtfSource, diagnose};
 use crate::launch::{self, Launched, NotRun};
 use crate::ledger::{CAUSES, Ledger};
 use crate::live::{self, Signals};
@@ -98,7 +97,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         "-p and -- CMD exclude each other: with -- CMD only that command is shown"
     );
     session::capture_log(output.verbose > 1);
-    let user = common.limits.user.as_deref().map(|name| users::User::find(Path::new("/"), name)).transpose()?;
+    let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
     let signals = Signals::block(with_command)?;
     let mut command = with_command.then(|| Launched::new(&common.command, user.as_ref())).transpose()?;
     let mut session = make_session(tracer, common, &host)?;
@@ -149,12 +148,12 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         }
         live::run(&session, attached, &mut pipeline, &limits, &signals, &mut command)
     });
-    let log = session::take_log();
+    let (log, last) = session::take_log();
     if output.verbose > 1 {
         log.iter().for_each(|line| eprint!("{line}"));
     }
     if let Err(error) = started {
-        return Err(if ran { error } else { diagnosed(error, &log, &host) });
+        return Err(if ran { error } else { diagnosed(error, log.get(last..).unwrap_or_default(), &host) });
     }
     finish(pipeline, common, command)
 }
@@ -188,7 +187,11 @@ fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
     attached.refused.iter().for_each(|why| note(&format!("not used: {why}")));
     let transport = if session.settings.perf { "perf buffer" } else { "ring buffer" };
     let size = session.buffer >> 10;
-    note(&format!("attached to {} ({transport} of {size} KiB, types from {})", attached.hooks.join(", "), session.btf));
+    let types = match &session.btf {
+        BtfSource::Kernel => "the kernel".to_owned(),
+        BtfSource::File(path) => path.display().to_string(),
+    };
+    note(&format!("attached to {} ({transport} of {size} KiB, types from {types})", attached.hooks.join(", ")));
 }
 
 fn diagnosed(error: anyhow::Error, log: &[String], host: &Host) -> anyhow::Error {
@@ -202,7 +205,6 @@ fn diagnosed(error: anyhow::Error, log: &[String], host: &Host) -> anyhow::Error
 fn make_session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
     let filters = &common.filters;
     let mut session = base_session(tracer, &common.kernel, host)?;
-    session.verbose = common.output.verbose > 0;
     if !filters.events.is_empty() {
         session.settings.kinds = filter::kinds_mask(&filters.events, tracer.kinds())?;
     }
@@ -225,7 +227,9 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
     let btf = btf::find(kernel.btf.as_deref(), host)?;
     let perf = match kernel.transport {
         Some(transport) => transport == Transport::Perf,
-        None => !libbpf_rs::MapType::RingBuf.is_supported().unwrap_or(true),
+        // Where it is older, a distribution may have it all the same. (The probe also says no where the
+        // right to try is missing.)
+        None => !host.at_least((5, 8)) && !libbpf_rs::MapType::RingBuf.is_supported().unwrap_or(true),
     };
     let cpus = u64::try_from(libbpf_rs::num_possible_cpus().unwrap_or(1))?;
     let buffer = kernel.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
@@ -237,17 +241,20 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
             // A quarter full: time enough to read the rest before it is full.
             wake: u64::from(buffer) / 4..u64::from(buffer) / 2,
             perf,
-            pidns: host.nested_pidns.unwrap_or(0),
+            pidns: match host.pid_namespace.filter(|_| host.in_pid_namespace()) {
+                Some(inode) => u32::try_from(inode)?,
+                None => 0,
+            },
             page_size: page_size(),
             ..Settings::default()
         },
         btf,
+        kernel_btf: host.has_btf,
         hook: kernel.attach,
         buffer,
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
         cgroups: Vec::new(),
-        verbose: false,
     })
 }
 
@@ -368,24 +375,33 @@ fn check(options: &Check) -> Result<u8> {
     session::capture_log(false);
     let host = Host::read(Path::new("/"));
     let source = btf::find(options.kernel.btf.as_deref(), &host);
-    let mut table = crate::kernel::check::Table::host(&host, &source);
+    let mut table = Table::host(&host, source.as_ref());
     for tracer in tracers::all() {
+        let mut row = Row::new(tracer.name(), Verdict::Yes, "");
         let started = base_session(tracer.as_ref(), &options.kernel, &host).and_then(|session| {
-            let mut told = (String::new(), false);
             tracer.start(&session, &mut |attached| {
-                let why = attached.refused.join("; ");
-                let why = if why.is_empty() { "the cheapest".to_owned() } else { format!("because {why}") };
-                told = (format!("works: {} ({why})", attached.hooks.join(", ")), !attached.refused.is_empty());
+                row.value = attached.hooks.join(", ");
+                if !attached.refused.is_empty() {
+                    row.verdict = Verdict::Fallback;
+                    row.mend = Some(attached.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
+                }
                 Ok(())
-            })?;
-            Ok(told)
+            })
         });
-        let log = session::take_log();
-        let result = started.map_err(|error| describe(&diagnosed(error, &log, &host)));
-        table.push(crate::kernel::check::Row::command(tracer.name(), result));
+        let (log, last) = session::take_log();
+        if let Err(error) = started {
+            row.verdict = Verdict::No;
+            let told = describe(&diagnosed(error, log.get(last..).unwrap_or_default(), &host));
+            let (cause, mend) = told.split_once('\n').unwrap_or((&told, ""));
+            row.value = format!("does not work: {cause}");
+            row.mend = Some(mend.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
+        }
+        table.push(row);
     }
     let works = table.works();
-    print(&table.to_string())?;
+    let mut text = Vec::new();
+    table.write(&mut text)?;
+    print(&String::from_utf8_lossy(&text))?;
     Ok(u8::from(!works))
 }
 

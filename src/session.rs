@@ -1,11 +1,11 @@
 //! Opens, configures, loads and attaches a tracer's skeleton: the first of its plans that this kernel
 //! can do.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -110,6 +110,8 @@ pub struct Session {
     pub settings: Settings,
     /// Where the types of the kernel come from.
     pub btf: BtfSource,
+    /// Whether the kernel has BTF of its own.
+    pub kernel_btf: bool,
     /// The only way to hook in that is tried.
     pub hook: Option<Hook>,
     /// Bytes of the buffer: of the ring, or of all CPUs' perf buffers together.
@@ -120,8 +122,18 @@ pub struct Session {
     pub followed_max: u32,
     /// Cgroup directories to watch.
     pub cgroups: Vec<File>,
-    /// Whether to tell which plan was taken, and why.
-    pub verbose: bool,
+}
+
+impl Session {
+    /// Pages of the perf buffer of each CPU: a power of two, as the kernel wants it.
+    ///
+    /// # Errors
+    /// When the number of CPUs is unknown.
+    pub fn perf_pages(&self) -> Result<usize> {
+        let cpus = libbpf_rs::num_possible_cpus().context("counting the CPUs")?;
+        let pages = self.buffer as usize / cpus / self.settings.page_size.max(1) as usize;
+        Ok(pages.max(1).next_power_of_two())
+    }
 }
 
 /// Programs that run, until this is dropped.
@@ -135,7 +147,7 @@ pub struct Attached<'a> {
     pub hooks: Vec<String>,
     /// Why the plans before it did not.
     pub refused: Vec<String>,
-    links: Vec<Link>,
+    links: RefCell<Vec<Link>>,
 }
 
 impl Attached<'_> {
@@ -156,8 +168,8 @@ impl Attached<'_> {
     }
 
     /// Takes the programs off their hooks.
-    pub fn detach(&mut self) {
-        self.links.clear();
+    pub fn detach(&self) {
+        self.links.borrow_mut().clear();
     }
 }
 
@@ -176,32 +188,19 @@ where
     B: SkelBuilder<'obj>,
     <B::Output as OpenSkel<'obj>>::Output: Skel<'obj>,
 {
-    let kernel_btf = crate::kernel::btf::kernel_has_its_own();
     let mut refused: Vec<(String, anyhow::Error)> = Vec::new();
     for (slot, plan) in plans.filter(|(_, plan)| session.hook.is_none_or(|hook| hook == plan.hook)) {
         let name = plan.hook.name();
-        if plan.hook.needs_kernel_btf() && !kernel_btf {
+        if plan.hook.needs_kernel_btf() && !session.kernel_btf {
             let why = anyhow!("the kernel has no BTF of its own (one handed in does not do for this hook)");
             refused.push((name.to_owned(), why));
             continue;
         }
-        let mut attempt = || -> Result<_> {
-            let mut builder = builder();
-            if let BtfSource::File(path) = &session.btf {
-                builder.object_builder_mut().btf_custom_path(path).context("naming the BTF file")?;
-            }
-            let mut open = builder.open(slot).context("opening the BPF object")?;
-            configure(&mut open)?;
-            prepare(session, plan, open.open_object_mut())?;
-            let skel = open.load().context("loading the BPF programs")?;
-            fill(session, skel.object())?;
-            let (links, hooks) = attach(plan, skel.object())?;
-            Ok((skel, links, hooks))
-        };
-        match attempt() {
+        mark_log();
+        match load(session, plan, builder(), slot, &mut configure) {
             Ok((skel, links, hooks)) => {
                 let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
-                return body(Attached { object: skel.object(), plan, hooks, refused, links });
+                return body(Attached { object: skel.object(), plan, hooks, refused, links: links.into() });
             }
             Err(error) => refused.push((name.to_owned(), error)),
         }
@@ -215,6 +214,32 @@ where
             Err(last.context(format!("no way to hook in works here:{}", tried.concat())))
         }
     }
+}
+
+type Loaded<'obj, B> = <<B as SkelBuilder<'obj>>::Output as OpenSkel<'obj>>::Output;
+
+/// Loads one plan's programs and puts them on their hooks.
+fn load<'obj, B>(
+    session: &Session,
+    plan: &Plan,
+    mut builder: B,
+    slot: &'obj mut MaybeUninit<OpenObject>,
+    configure: &mut impl FnMut(&mut B::Output) -> Result<()>,
+) -> Result<(Loaded<'obj, B>, Vec<Link>, Vec<String>)>
+where
+    B: SkelBuilder<'obj>,
+    Loaded<'obj, B>: Skel<'obj>,
+{
+    if let BtfSource::File(path) = &session.btf {
+        builder.object_builder_mut().btf_custom_path(path).context("naming the BTF file")?;
+    }
+    let mut open = builder.open(slot).context("opening the BPF object")?;
+    configure(&mut open)?;
+    prepare(session, plan, open.open_object_mut())?;
+    let skel = open.load().context("loading the BPF programs")?;
+    fill(session, skel.object())?;
+    let (links, hooks) = attach(plan, skel.object())?;
+    Ok((skel, links, hooks))
 }
 
 /// Whether a program of the plan is needed for what is wanted.
@@ -279,26 +304,29 @@ fn attach(plan: &Plan, object: &Object) -> Result<(Vec<Link>, Vec<String>)> {
     Ok((links, hooks))
 }
 
-static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// libbpf's messages, and how many of them belong to what was tried before.
+static LOG: Mutex<(Vec<String>, usize)> = Mutex::new((Vec::new(), 0));
 
 /// Collects what libbpf says, instead of printing it: see [`take_log`].
 pub fn capture_log(debug: bool) {
     fn keep(_: PrintLevel, line: String) {
         if let Ok(mut log) = LOG.lock() {
-            log.push(line);
+            log.0.push(line);
         }
     }
     let level = if debug { PrintLevel::Debug } else { PrintLevel::Warn };
     libbpf_rs::set_print(Some((level, keep)));
 }
 
-/// What libbpf said since the last call.
-#[must_use]
-pub fn take_log() -> Vec<String> {
-    LOG.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
+/// Something new is tried: what was said so far does not belong to it.
+fn mark_log() {
+    if let Ok(mut log) = LOG.lock() {
+        log.1 = log.0.len();
+    }
 }
 
-/// Why a path cannot be used, where it was given on the command line.
-pub(crate) fn open_dir(path: PathBuf) -> Result<File> {
-    File::open(&path).with_context(|| format!("opening {}", path.display()))
+/// What libbpf said since the last call, and from where on it belongs to what was tried last.
+#[must_use]
+pub fn take_log() -> (Vec<String>, usize) {
+    LOG.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
 }

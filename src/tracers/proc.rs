@@ -195,15 +195,15 @@ fn fork(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
 }
 
 const fn on_exec(name: &'static str) -> Program {
-    Program { name, kinds: &[EXEC.id], tracks: false }
+    Program { name, kinds: const { &[EXEC.id] }, tracks: false }
 }
 
 const fn on_fork(name: &'static str) -> Program {
-    Program { name, kinds: &[FORK.id, CLONE.id], tracks: true }
+    Program { name, kinds: const { &[FORK.id, CLONE.id] }, tracks: true }
 }
 
 const fn on_exit(name: &'static str) -> Program {
-    Program { name, kinds: &[EXIT.id, THREAD_EXIT.id], tracks: true }
+    Program { name, kinds: const { &[EXIT.id, THREAD_EXIT.id] }, tracks: true }
 }
 
 /// The ways to hook in, the cheapest first.

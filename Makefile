@@ -1,0 +1,50 @@
+# coretrace: what people and CI run. `make` alone prints the targets.
+# Root is needed only to install packages and to trace; the VM tests need no root.
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+# The kernel of `make vm`, and what to run there (a shell when empty).
+KERNEL ?= 6.12
+CMD ?=
+# .cargo/config.toml names the target (for a static binary), so cargo builds in that target's own directory.
+TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+BINARY = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coretrace
+# Tracing needs root; sudo is not everywhere, and root does not need it.
+AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
+
+.PHONY: help run build test test-fast vm bench install clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: build ## build, then trace a small command: what it starts, and how that ends
+	@# The traced command fails on purpose, and coretrace passes its exit code on.
+	@$(AS_ROOT) $(BINARY) proc -- sh -c 'ls /; false' || test $$? -eq 1
+
+build: ## build the static binary, installing what the build needs
+	scripts/deps build
+	$(CARGO) build --release
+
+test: test-fast ## everything: test-fast, then the live tests on each kernel, in VMs
+	scripts/deps test
+	$(CARGO) test --release --test vm
+
+test-fast: ## the tests that need no VM
+	scripts/deps build
+	$(CARGO) test --release --workspace
+
+vm: ## a shell in a VM, or a command: make vm KERNEL=6.12 CMD='coretrace --help'
+	scripts/deps test
+	$(CARGO) test --release --test vm -- --kernel $(KERNEL) $(if $(CMD),--cmd '$(subst ','\'',$(CMD))',--shell)
+
+bench: ## what tracing costs
+	scripts/deps bench
+	tests/bench/run
+
+install: ## install to PREFIX (/usr/local), below DESTDIR; needs `make build` first
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/coretrace
+	set -e; for page in target/man/*.1; do \
+	    [ ! -e "$$page" ] || install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 "$$page"; done
+
+clean: ## remove what was built; the kernels of the VM tests stay in ~/.cache/coretrace
+	$(CARGO) clean

@@ -1,0 +1,97 @@
+//! What goes into a guest from this build, and the kernels to boot.
+use anyhow::{Context, Result, bail};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// One kernel to boot.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Major and minor version, as `6.12`.
+    pub name: String,
+    /// The whole release.
+    pub release: String,
+    /// Its bootable image.
+    pub image: PathBuf,
+}
+
+/// The programs under test and of the tests.
+pub struct Programs {
+    pub coretrace: PathBuf,
+    pub targets: PathBuf,
+    pub tests: PathBuf,
+}
+
+/// Where the package's sources are: also the directory to run cargo in.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The kernels of these names (all when none is named), fetched when they are not in the cache.
+pub fn kernels(names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
+    let script = root().join("tests/vm/kernels");
+    let output = Command::new(&script)
+        .args(refresh.then_some("--refresh"))
+        .args(names)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("running {}", script.display()))?;
+    if !output.status.success() {
+        bail!("no kernels to boot: tests/vm/kernels failed (see above)");
+    }
+    let text = String::from_utf8(output.stdout).context("reading what tests/vm/kernels printed")?;
+    let kernel = |line: &str| {
+        let mut words = line.splitn(3, ' ');
+        Some(Kernel {
+            name: words.next()?.to_owned(),
+            release: words.next()?.to_owned(),
+            image: words.next()?.into(),
+        })
+    };
+    text.lines()
+        .map(|line| {
+            kernel(line)
+                .with_context(|| format!("tests/vm/kernels printed an unknown line: {line}"))
+        })
+        .collect()
+}
+
+/// Builds what the guest runs, except what the environment names: CORETRACE (another build of the binary),
+/// CORETRACE_LIVE_TESTS, CORETRACE_TARGETS.
+pub fn programs() -> Result<Programs> {
+    let given = |name| env::var_os(name).map(PathBuf::from);
+    Ok(Programs {
+        coretrace: given("CORETRACE").unwrap_or_else(|| env!("CARGO_BIN_EXE_coretrace").into()),
+        tests: match given("CORETRACE_LIVE_TESTS") {
+            Some(path) => path,
+            None => build(&["test", "--test", "kernel", "--no-run"], "kernel")?,
+        },
+        targets: match given("CORETRACE_TARGETS") {
+            Some(path) => path,
+            None => build(&["build", "--example", "targets"], "targets")?,
+        },
+    })
+}
+
+/// Runs cargo; the path of the executable that it built for this target.
+fn build(args: &[&str], target: &str) -> Result<PathBuf> {
+    let what = format!("cargo {} --release", args.join(" "));
+    let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(args)
+        .args(["--release", "--message-format=json-render-diagnostics"])
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("running {what}"))?;
+    if !output.status.success() {
+        bail!("{what} failed (see above)");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == target)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("{what} built no executable {target}"))
+}

@@ -1,0 +1,147 @@
+//! Boots the kernels of the test matrix in QEMU and runs the live tests, or a command, in each.
+//! `cargo test --release --test vm -- --help`
+mod artifacts;
+mod initramfs;
+mod protocol;
+mod qemu;
+mod report;
+mod skips;
+mod suite;
+
+use anyhow::{Context, Result, bail, ensure};
+use artifacts::Kernel;
+use clap::Parser;
+use initramfs::Initramfs;
+use qemu::{End, Logs, Machine};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Run the live tests on every kernel of the matrix, each in a VM
+#[derive(Parser)]
+#[command(name = "vm")]
+struct Args {
+    /// Only these kernels: 5.10, 6.1, 6.12, newest (or its number)
+    #[arg(long, value_delimiter = ',')]
+    kernel: Vec<String>,
+    /// Only tests whose name contains this; may be repeated
+    #[arg(long)]
+    filter: Vec<String>,
+    /// Guests at a time
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Tests at a time in a guest; with 1, a hang is blamed on the right test
+    #[arg(long, default_value_t = 1)]
+    test_threads: usize,
+    /// Print the kernels and the tests, and run nothing
+    #[arg(long)]
+    list: bool,
+    /// Run this shell command instead of the tests, and end with its exit code
+    #[arg(long, value_name = "COMMAND", conflicts_with = "shell")]
+    cmd: Option<String>,
+    /// A shell in the guest, on this terminal (Ctrl-A X ends the guest)
+    #[arg(long)]
+    shell: bool,
+    /// One more file for the guest; may be repeated
+    #[arg(long, value_name = "HOST:GUEST")]
+    add: Vec<String>,
+    /// Look for newer kernels now, not once a day
+    #[arg(long)]
+    refresh: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("vm: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<u8> {
+    let mut wanted = args.kernel.clone();
+    if args.shell && wanted.is_empty() {
+        wanted.push("6.12".to_owned());
+    }
+    let kernels = artifacts::kernels(&wanted, args.refresh)?;
+    let programs = artifacts::programs()?;
+    if args.list {
+        for kernel in &kernels {
+            println!("kernel {} {}", kernel.name, kernel.release);
+        }
+        return suite::list(&programs.tests);
+    }
+    let mut guest = Initramfs::base()?;
+    guest.file("bin/coretrace", &programs.coretrace);
+    guest.file("bin/targets", &programs.targets);
+    guest.file("bin/kernel-tests", &programs.tests);
+    for pair in &args.add {
+        let (host, path) = pair.split_once(':').context("--add takes HOST:GUEST")?;
+        guest.file(path, Path::new(host));
+    }
+    if args.shell {
+        ensure!(kernels.len() == 1, "--shell takes one --kernel");
+        return shell(args, &kernels[0], guest);
+    }
+    match &args.cmd {
+        Some(command) => commands(args, &kernels, &guest, command),
+        None => suite::run(args, &kernels, &guest),
+    }
+}
+
+/// One kernel's logs, and the path for its initramfs beside them: target/vm/KERNEL.
+fn work_dir(kernel: &Kernel) -> Result<(PathBuf, Logs)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Not CARGO_TARGET_TMPDIR: that is below the target's own directory, and nobody finds logs there.
+    let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let dir = target.join("vm").join(&kernel.name);
+    let logs = Logs::new(&dir)?;
+    Ok((dir.join("initramfs.cpio"), logs))
+}
+
+fn shell(args: &Args, kernel: &Kernel, mut guest: Initramfs) -> Result<u8> {
+    let (initramfs, _) = work_dir(kernel)?;
+    guest.text("job", "setsid cttyhack sh\ncode=0\n");
+    guest.write(&initramfs)?;
+    args.machine.interact(kernel, &initramfs)?;
+    Ok(0)
+}
+
+/// Runs one command on one kernel after the other; the first exit code that is not zero.
+fn commands(args: &Args, kernels: &[Kernel], guest: &Initramfs, command: &str) -> Result<u8> {
+    let mut first = 0;
+    for kernel in kernels {
+        let (initramfs, logs) = work_dir(kernel)?;
+        let mut guest = guest.clone();
+        guest.text("cmd", command);
+        guest.text("job", "sh /cmd </dev/null >/dev/ttyS1 2>&1\ncode=$?\n");
+        guest.write(&initramfs)?;
+        let mut protocol = protocol::Protocol::default();
+        let say = |line: &str, _| match kernels.len() {
+            1 => println!("{line}"),
+            _ => println!("{} | {line}", kernel.name),
+        };
+        let run = args
+            .machine
+            .run(kernel, &initramfs, &logs, &mut protocol, say)?;
+        let code = match run.end {
+            End::Code(code) => u8::try_from(code).unwrap_or(1),
+            End::Hang(why) => bail!("{}: {why}; see {}", kernel.name, logs.console.display()),
+            End::Died => bail!(
+                "{}: the guest died; see {}",
+                kernel.name,
+                logs.console.display()
+            ),
+        };
+        if first == 0 {
+            first = code;
+        }
+    }
+    Ok(first)
+}

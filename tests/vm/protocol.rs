@@ -1,0 +1,103 @@
+//! Reads what a guest says on its second serial port: markers of the init script, libtest's lines, and the
+//! lines `SKIP TEST: REASON` of tests that could not run.
+use std::collections::BTreeMap;
+
+/// How one test ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// libtest says `ok`.
+    Passed,
+    /// libtest says `FAILED`, or the guest never said how the test ended.
+    Failed(String),
+    /// It said why it could not run, or is `#[ignore]`d.
+    Skipped(String),
+}
+
+/// What one line (or the start of one) told.
+#[derive(Debug, PartialEq)]
+pub enum News {
+    /// The init script runs: this kernel got to user space.
+    Started,
+    /// A test ended.
+    Test(String, Outcome),
+    /// Everything ran; the exit code.
+    Ended(i32),
+}
+
+/// The state of one guest's conversation.
+#[derive(Default)]
+pub struct Protocol {
+    /// The test that runs now: where the blame goes when the guest hangs or dies.
+    pub current: Option<String>,
+    /// What libtest printed of failed tests: panics and captured output.
+    pub failures: Vec<String>,
+    skips: BTreeMap<String, String>,
+    in_failures: bool,
+}
+
+impl Protocol {
+    /// Takes one line without its end. With `complete` false it is what has come of a line so far: libtest
+    /// prints the name of a test before running it, and that name is all that a hanging test will ever tell.
+    pub fn line(&mut self, line: &str, complete: bool) -> Option<News> {
+        let line = line.trim_end();
+        if let Some(rest) = line.strip_prefix("@VM ") {
+            return marker(rest).filter(|_| complete);
+        }
+        let (name, rest) = split_test(line).unzip();
+        if let Some(name) = name {
+            self.current = Some(name.to_owned());
+        }
+        if !complete {
+            return None;
+        }
+        self.keep_failures(line);
+        let rest = rest.unwrap_or(line);
+        if let Some((test, reason)) = rest.strip_prefix("SKIP ").and_then(|s| s.split_once(": ")) {
+            self.skips.insert(test.to_owned(), reason.to_owned());
+            return None;
+        }
+        // What a test writes itself separates its name from its result: `ok` may stand alone.
+        let outcome = self
+            .current
+            .as_deref()
+            .and_then(|test| self.outcome(test, rest))?;
+        Some(News::Test(self.current.take()?, outcome))
+    }
+
+    fn outcome(&self, test: &str, word: &str) -> Option<Outcome> {
+        match word {
+            "ok" => Some(match self.skips.get(test) {
+                Some(reason) => Outcome::Skipped(reason.clone()),
+                None => Outcome::Passed,
+            }),
+            "FAILED" => Some(Outcome::Failed("see its output".to_owned())),
+            "ignored" => Some(Outcome::Skipped("ignored".to_owned())),
+            _ => (word.strip_prefix("ignored, ")).map(|why| Outcome::Skipped(why.to_owned())),
+        }
+    }
+
+    /// Keeps libtest's report: from the line `failures:` to the second such line, which lists names only.
+    fn keep_failures(&mut self, line: &str) {
+        match (line, self.in_failures) {
+            ("failures:", inside) => self.in_failures = !inside && self.failures.is_empty(),
+            (line, true) => self.failures.push(line.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+fn marker(text: &str) -> Option<News> {
+    match text.split_once(' ').unwrap_or((text, "")) {
+        ("START", _) => Some(News::Started),
+        // No number: the job ended before it could set one.
+        ("END", code) => Some(News::Ended(code.trim().parse().unwrap_or(-1))),
+        _ => None,
+    }
+}
+
+/// `test NAME ... REST`, REST being empty while the test runs.
+fn split_test(line: &str) -> Option<(&str, &str)> {
+    let (name, rest) = line.strip_prefix("test ")?.split_once(" ...")?;
+    let name = name.strip_suffix(" - should panic").unwrap_or(name);
+    Some((name, rest.trim_start()))
+}

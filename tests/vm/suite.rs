@@ -1,0 +1,148 @@
+//! Runs the live tests on all kernels, some at a time, and judges each guest's end.
+use crate::{
+    Args,
+    artifacts::Kernel,
+    initramfs::Initramfs,
+    protocol::{News, Outcome, Protocol},
+    qemu::{End, Run},
+    report::{KERNEL_ROW, Report},
+    skips::Skips,
+    work_dir,
+};
+use anyhow::{Context, Result, ensure};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+/// Words on the console that no healthy kernel prints.
+const TROUBLE: &[&str] = &["Kernel panic", "Oops", "BUG:", "WARNING:", "[#1]"];
+
+/// How much of the console is worth showing.
+const CONSOLE_LINES: usize = 60;
+
+/// Prints the names of the tests.
+pub fn list(tests: &Path) -> Result<u8> {
+    let status = Command::new(tests)
+        .args(["--list", "--format", "terse"])
+        .status()
+        .with_context(|| format!("running {}", tests.display()))?;
+    ensure!(status.success(), "{} --list failed", tests.display());
+    Ok(0)
+}
+
+/// Runs the tests everywhere; the exit code.
+pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
+    let names = kernels.iter().map(|kernel| kernel.name.clone()).collect();
+    let report = Report::new(names, Skips::read()?);
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = one(args, kernel, guest.clone(), &report) {
+                report.test(
+                    &kernel.name,
+                    KERNEL_ROW,
+                    Outcome::Failed(format!("{error:#}")),
+                );
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..args.jobs.max(1) {
+            scope.spawn(worker);
+        }
+    });
+    Ok(u8::from(!report.finish(args.filter.is_empty())))
+}
+
+/// One kernel, from boot to verdict.
+fn one(args: &Args, kernel: &Kernel, mut guest: Initramfs, report: &Report) -> Result<()> {
+    let (initramfs, logs) = work_dir(kernel)?;
+    let filters: String = args
+        .filter
+        .iter()
+        .map(|filter| format!(" '{filter}'"))
+        .collect();
+    guest.text(
+        "job",
+        &format!(
+            "/bin/kernel-tests --test-threads={}{filters} </dev/null >/dev/ttyS1 2>&1\ncode=$?\n",
+            args.test_threads
+        ),
+    );
+    guest.write(&initramfs)?;
+    let name = &kernel.name;
+    report.note(name, &format!("boots {}", kernel.release));
+
+    let mut protocol = Protocol::default();
+    let mut attempt = || {
+        args.machine
+            .run(kernel, &initramfs, &logs, &mut protocol, |_, news| {
+                if let Some(News::Test(test, outcome)) = news {
+                    report.test(name, &test, outcome);
+                }
+            })
+    };
+    let mut run = attempt()?;
+    if run.end == End::Died && !run.started {
+        // QEMU's emulation is known to crash guests at random while they boot; a kernel that really does not
+        // boot will not do so now either.
+        report.note(
+            name,
+            "died before user space: trying once more (a known fault of QEMU's emulation)",
+        );
+        run = attempt()?;
+    }
+    judge(name, &run, &mut protocol, report)?;
+    report.time(
+        name,
+        format!(
+            "boot {:.1} s, total {:.1} s",
+            run.boot.as_secs_f32(),
+            run.total.as_secs_f32()
+        ),
+    );
+    Ok(())
+}
+
+/// Says what is wrong with a run beyond failed tests.
+fn judge(kernel: &str, run: &Run, protocol: &mut Protocol, report: &Report) -> Result<()> {
+    let console = fs::read(&run.logs.console).context("reading the console's log")?;
+    let console = String::from_utf8_lossy(&console);
+    let console: Vec<&str> = console.lines().map(str::trim_end).collect();
+    let trouble = (console.iter()).find(|line| TROUBLE.iter().any(|word| line.contains(word)));
+
+    if !protocol.failures.is_empty() {
+        let lines: Vec<&str> = protocol.failures.iter().map(String::as_str).collect();
+        report.block(kernel, "failed tests said", &lines);
+    }
+    let (failed, ran) = report.counts(kernel);
+    let wrong = match (&run.end, trouble) {
+        (End::Hang(why), _) => Some(format!("hangs: {why}")),
+        (_, Some(line)) => Some(format!("the kernel said: {}", line.trim())),
+        (End::Died, None) => Some("died without a word".to_owned()),
+        (End::Code(0), None) if ran == 0 => Some("ran no test".to_owned()),
+        (End::Code(code), None) if *code != 0 && failed == 0 => {
+            Some(format!("the tests ended with code {code}"))
+        }
+        (End::Code(_), None) => None,
+    };
+    if let Some(wrong) = wrong {
+        let test = protocol.current.take();
+        let test = test.as_deref().unwrap_or(KERNEL_ROW);
+        let qemu = fs::read_to_string(&run.logs.qemu).unwrap_or_default();
+        let tail = &console[console.len().saturating_sub(CONSOLE_LINES)..];
+        report.block(kernel, "end of the console", tail);
+        report.block(kernel, "QEMU said", &qemu.lines().collect::<Vec<_>>());
+        let console = run.logs.console.display();
+        report.test(
+            kernel,
+            test,
+            Outcome::Failed(format!("{wrong} (all of it: {console})")),
+        );
+    }
+    Ok(())
+}
