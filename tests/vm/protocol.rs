@@ -31,6 +31,8 @@ pub struct Protocol {
     pub current: Option<String>,
     /// What libtest printed of failed tests: panics and captured output.
     pub failures: Vec<String>,
+    /// How many tests libtest said it would run.
+    pub announced: usize,
     skips: BTreeMap<String, String>,
     in_failures: bool,
 }
@@ -51,6 +53,12 @@ impl Protocol {
             return None;
         }
         self.keep_failures(line);
+        let announced = line
+            .strip_prefix("running ")
+            .and_then(|s| s.split_once(" test"));
+        if let Some(count) = announced.and_then(|(count, _)| count.parse().ok()) {
+            self.announced = count;
+        }
         let rest = rest.unwrap_or(line);
         if let Some((test, reason)) = rest.strip_prefix("SKIP ").and_then(|s| s.split_once(": ")) {
             self.skips.insert(test.to_owned(), reason.to_owned());

@@ -31,7 +31,8 @@ fn failed(name: &str) -> News {
 
 #[test]
 fn markers_frame_a_run() {
-    let (_, news) = read("@VM START 6.12.1\ntest a::b ... ok\n@VM END 0\n");
+    let (protocol, news) = read("@VM START 6.12.1\nrunning 1 test\ntest a::b ... ok\n@VM END 0\n");
+    assert_eq!(protocol.announced, 1);
     assert_eq!(news, [News::Started, passed("a::b"), News::Ended(0)]);
 }
 
