@@ -2,6 +2,9 @@
 //! lines `SKIP TEST: REASON` of tests that could not run.
 use std::collections::BTreeMap;
 
+/// Begins what the init script says, unlike anything that tests say.
+pub const MARKER: &str = "@VM ";
+
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -42,7 +45,9 @@ impl Protocol {
     /// prints the name of a test before running it, and that name is all that a hanging test will ever tell.
     pub fn line(&mut self, line: &str, complete: bool) -> Option<News> {
         let line = line.trim_end();
-        if let Some(rest) = line.strip_prefix("@VM ") {
+        // A job that ended in the middle of a line has a marker behind its last words.
+        if let Some((words, rest)) = line.split_once(MARKER) {
+            self.line(words, false);
             return marker(rest).filter(|_| complete);
         }
         let (name, rest) = split_test(line).unzip();

@@ -45,6 +45,13 @@ fn an_end_without_a_code_is_not_success() {
 }
 
 #[test]
+fn a_program_that_ends_inside_a_test_leaves_that_test_current() {
+    let (protocol, news) = read("test a ... @VM END 0\n");
+    assert_eq!(news, [News::Ended(0)]);
+    assert_eq!(protocol.current.as_deref(), Some("a"));
+}
+
+#[test]
 fn a_skip_between_name_and_result_counts_as_skipped() {
     let (_, news) = read("test a ... SKIP a: no conntrack: not built\nok\ntest b ... ok\n");
     assert_eq!(news, [skipped("a", "no conntrack: not built"), passed("b")]);
