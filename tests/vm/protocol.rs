@@ -2,6 +2,9 @@
 //! lines `SKIP TEST: REASON` of tests that could not run.
 use std::collections::BTreeMap;
 
+/// Begins what the init script says, unlike anything that tests say.
+pub const MARKER: &str = "@VM ";
+
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -31,6 +34,8 @@ pub struct Protocol {
     pub current: Option<String>,
     /// What libtest printed of failed tests: panics and captured output.
     pub failures: Vec<String>,
+    /// How many tests libtest said it would run.
+    pub announced: usize,
     skips: BTreeMap<String, String>,
     in_failures: bool,
 }
@@ -40,7 +45,9 @@ impl Protocol {
     /// prints the name of a test before running it, and that name is all that a hanging test will ever tell.
     pub fn line(&mut self, line: &str, complete: bool) -> Option<News> {
         let line = line.trim_end();
-        if let Some(rest) = line.strip_prefix("@VM ") {
+        // A job that ended in the middle of a line has a marker behind its last words.
+        if let Some((words, rest)) = line.split_once(MARKER) {
+            self.line(words, false);
             return marker(rest).filter(|_| complete);
         }
         let (name, rest) = split_test(line).unzip();
@@ -51,6 +58,12 @@ impl Protocol {
             return None;
         }
         self.keep_failures(line);
+        let announced = line
+            .strip_prefix("running ")
+            .and_then(|s| s.split_once(" test"));
+        if let Some(count) = announced.and_then(|(count, _)| count.parse().ok()) {
+            self.announced = count;
+        }
         let rest = rest.unwrap_or(line);
         if let Some((test, reason)) = rest.strip_prefix("SKIP ").and_then(|s| s.split_once(": ")) {
             self.skips.insert(test.to_owned(), reason.to_owned());

@@ -31,7 +31,8 @@ fn failed(name: &str) -> News {
 
 #[test]
 fn markers_frame_a_run() {
-    let (_, news) = read("@VM START 6.12.1\ntest a::b ... ok\n@VM END 0\n");
+    let (protocol, news) = read("@VM START 6.12.1\nrunning 1 test\ntest a::b ... ok\n@VM END 0\n");
+    assert_eq!(protocol.announced, 1);
     assert_eq!(news, [News::Started, passed("a::b"), News::Ended(0)]);
 }
 
@@ -41,6 +42,13 @@ fn an_end_without_a_code_is_not_success() {
         read("@VM END \n@VM END x\n").1,
         [News::Ended(-1), News::Ended(-1)]
     );
+}
+
+#[test]
+fn a_program_that_ends_inside_a_test_leaves_that_test_current() {
+    let (protocol, news) = read("test a ... @VM END 0\n");
+    assert_eq!(news, [News::Ended(0)]);
+    assert_eq!(protocol.current.as_deref(), Some("a"));
 }
 
 #[test]

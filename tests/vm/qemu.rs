@@ -2,7 +2,7 @@
 use crate::{
     artifacts::Kernel,
     initramfs::find_program,
-    protocol::{News, Protocol},
+    protocol::{MARKER, News, Protocol},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -174,7 +174,13 @@ impl Machine {
                 let news = protocol.line(&line, true);
                 match news {
                     Some(News::Started) => boot = Some(start.elapsed()),
-                    Some(News::Ended(code)) => break 'end End::Code(code),
+                    Some(News::Ended(code)) => {
+                        let words = line.split_once(MARKER).map_or("", |(words, _)| words);
+                        if !words.is_empty() {
+                            hear(words, None);
+                        }
+                        break 'end End::Code(code);
+                    }
                     news => hear(&line, news),
                 }
             }

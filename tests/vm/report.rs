@@ -1,7 +1,7 @@
 //! Results of all kernels: said as they come, then a table and the count.
 use crate::{protocol::Outcome, skips::Skips};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,6 +22,8 @@ struct State {
     /// By test, then by kernel.
     outcomes: BTreeMap<String, BTreeMap<String, Outcome>>,
     times: BTreeMap<String, String>,
+    /// Kernels on which every test that was asked for has a result.
+    complete: BTreeSet<String>,
 }
 
 impl Report {
@@ -60,8 +62,11 @@ impl Report {
         row.insert(kernel.to_owned(), outcome);
     }
 
-    /// Says several lines that belong together.
+    /// Says several lines that belong together, if there are any.
     pub fn block(&self, kernel: &str, title: &str, lines: &[&str]) {
+        if lines.is_empty() {
+            return;
+        }
         let _one_at_a_time = self.state();
         println!("---- {kernel} {title} ----");
         for line in lines {
@@ -79,6 +84,11 @@ impl Report {
     /// Keeps how long a kernel took.
     pub fn time(&self, kernel: &str, text: String) {
         self.state().times.insert(kernel.to_owned(), text);
+    }
+
+    /// Every test has a result on this kernel.
+    pub fn complete(&self, kernel: &str) {
+        self.state().complete.insert(kernel.to_owned());
     }
 
     /// How many tests failed and ran on one kernel.
@@ -123,7 +133,7 @@ impl Report {
             match state.outcomes.get(test).and_then(|row| row.get(kernel)) {
                 Some(Outcome::Skipped(_)) => false,
                 Some(_) => true,
-                None => whole,
+                None => whole && state.complete.contains(kernel),
             }
         }) {
             println!(

@@ -120,13 +120,15 @@ fn judge(kernel: &str, run: &Run, protocol: &mut Protocol, report: &Report) -> R
         report.block(kernel, "failed tests said", &lines);
     }
     let (failed, ran) = report.counts(kernel);
+    let missing = protocol.announced.saturating_sub(ran);
     let wrong = match (&run.end, trouble) {
         (End::Hang(why), _) => Some(format!("hangs: {why}")),
         (_, Some(line)) => Some(format!("the kernel said: {}", line.trim())),
         (End::Died, None) => Some("died without a word".to_owned()),
         (End::Code(0), None) if ran == 0 => Some("ran no test".to_owned()),
-        (End::Code(code), None) if *code != 0 && failed == 0 => {
-            Some(format!("the tests ended with code {code}"))
+        // Also with code 0: a test may have ended the whole program.
+        (End::Code(code), None) if missing > 0 || (*code != 0 && failed == 0) => {
+            Some(format!("the test program ended with code {code}"))
         }
         (End::Code(_), None) => None,
     };
@@ -143,6 +145,12 @@ fn judge(kernel: &str, run: &Run, protocol: &mut Protocol, report: &Report) -> R
             test,
             Outcome::Failed(format!("{wrong} (all of it: {console})")),
         );
+    }
+    if missing > 0 {
+        let all = protocol.announced;
+        report.note(kernel, &format!("did not end {missing} of {all} tests"));
+    } else if matches!(run.end, End::Code(_)) {
+        report.complete(kernel);
     }
     Ok(())
 }
