@@ -1,0 +1,222 @@
+//! What the live tests share: starting coretrace, waiting for it without sleeping, its events as JSON.
+//!
+//! Two environment variables say what is tested: `CORETRACE` (the binary) and `TARGETS` (the programs
+//! to trace); by default those that cargo built beside this test.
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// No event, no ready signal, no end takes longer than this, in the slowest of the emulated machines.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn coretrace() -> PathBuf {
+    std::env::var_os("CORETRACE").unwrap_or_else(|| env!("CARGO_BIN_EXE_coretrace").into()).into()
+}
+
+/// The programs to trace, in one file: `targets NAME ARGS…`.
+pub fn targets() -> PathBuf {
+    std::env::var_os("TARGETS").map(PathBuf::from).unwrap_or_else(|| {
+        let mut path = PathBuf::from(env!("CARGO_BIN_EXE_coretrace"));
+        path.set_file_name("examples");
+        path.join("targets")
+    })
+}
+
+/// A test that can't run says why and counts as skipped: `return skip("test_name", "why")`.
+pub fn skip(test: &str, why: &str) {
+    // Straight to fd 2: libtest would swallow what `eprintln!` says.
+    let _ = writeln!(std::io::stderr(), "SKIP {test}: {why}");
+}
+
+/// The running kernel's version, as (major, minor).
+pub fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// A line, with how it came.
+enum Line {
+    Out(String),
+    Err(String),
+}
+
+/// A coretrace that runs: `proc -o json -O -` and what the test adds, unless it was made with [`Trace::raw`].
+pub struct Trace {
+    pub child: Child,
+    lines: Receiver<Line>,
+    /// What it printed so far, a line each.
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
+}
+
+/// What a coretrace left that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub events: Vec<Value>,
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
+}
+
+impl Trace {
+    /// `coretrace proc -o json -O - -v ARGS…`, attached when this returns.
+    pub fn proc<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Trace {
+        let mut command = Command::new(coretrace());
+        command.args(["proc", "-o", "json", "-O", "-", "-v"]).args(args);
+        let mut trace = Trace::raw(&mut command);
+        trace.ready();
+        trace
+    }
+
+    /// Any command line; does not wait.
+    pub fn raw(command: &mut Command) -> Trace {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("starting {command:?}: {e}"));
+        let (to, lines) = channel();
+        fn pump(from: impl std::io::Read + Send + 'static, send: impl Fn(String) -> bool + Send + 'static) {
+            std::thread::spawn(move || {
+                let mut from = BufReader::new(from);
+                let mut line = Vec::new();
+                while from.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                    let text = String::from_utf8(std::mem::take(&mut line)).expect("coretrace prints UTF-8");
+                    if !send(text.trim_end_matches('\n').to_owned()) {
+                        break;
+                    }
+                }
+            });
+        }
+        let out = to.clone();
+        pump(child.stdout.take().unwrap(), move |line| out.send(Line::Out(line)).is_ok());
+        pump(child.stderr.take().unwrap(), move |line| to.send(Line::Err(line)).is_ok());
+        Trace { child, lines, stdout: Vec::new(), stderr: Vec::new() }
+    }
+
+    /// Takes one more line; false at the end of both streams. Panics after [`DEADLINE`].
+    fn step(&mut self, until: Instant) -> bool {
+        match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Line::Out(line)) => self.stdout.push(line),
+            Ok(Line::Err(line)) => self.stderr.push(line),
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.child.kill();
+                panic!("nothing within {DEADLINE:?}; stdout {:#?}\nstderr {:#?}", self.stdout, self.stderr);
+            }
+        }
+        true
+    }
+
+    /// Waits until its programs are attached: with -v it says so.
+    pub fn ready(&mut self) {
+        let until = Instant::now() + DEADLINE;
+        while !self.stderr.iter().any(|line| line.contains("coretrace: attached to")) {
+            assert!(self.step(until), "coretrace ended: {:#?}", self.stderr);
+        }
+    }
+
+    /// Waits for an event for which `found` is true, and returns it.
+    pub fn wait_for(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + DEADLINE;
+        let mut next = 0;
+        loop {
+            while let Some(line) = self.stdout.get(next) {
+                let event = parse(line);
+                if found(&event) {
+                    return event;
+                }
+                next += 1;
+            }
+            assert!(self.step(until), "coretrace ended without {what}: {:#?}", self.stderr);
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("coretrace runs");
+    }
+
+    /// Ends it as Ctrl-C does.
+    pub fn stop(self) -> Ended {
+        self.signal(Signal::SIGINT);
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ended {
+        let until = Instant::now() + DEADLINE;
+        while self.step(until) {}
+        let status = self.child.wait().unwrap();
+        let events = self.stdout.iter().map(|line| parse(line)).collect();
+        Ended { status, events, stdout: self.stdout, stderr: self.stderr }
+    }
+}
+
+/// A line of JSON, which must be one.
+pub fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON: {e}: {line}"))
+}
+
+/// The totals of the closing line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    pub seen: u64,
+    pub filtered: u64,
+    pub delivered: u64,
+    pub dropped: u64,
+}
+
+impl Ended {
+    /// Events of a kind, of one process.
+    pub fn of(&self, kind: &str, pid: u32) -> Vec<&Value> {
+        self.events.iter().filter(|e| e["kind"] == kind && e["pid"] == pid).collect()
+    }
+
+    /// Events of a kind.
+    pub fn kind(&self, kind: &str) -> Vec<&Value> {
+        self.events.iter().filter(|e| e["kind"] == kind).collect()
+    }
+
+    /// The closing line's totals, which must be there and balance exactly.
+    pub fn totals(&self) -> Totals {
+        let line = self.stderr.iter().rev().find(|line| line.contains(" seen = "));
+        let line = line.unwrap_or_else(|| panic!("no totals: {:#?}", self.stderr));
+        let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
+        let mut next = || numbers.next().unwrap_or_else(|| panic!("{line}"));
+        let totals = Totals { seen: next(), filtered: next(), delivered: next(), dropped: next() };
+        assert!(!line.contains("pending"), "{line}");
+        assert!(!self.stderr.iter().any(|l| l.contains("do not balance")), "{:#?}", self.stderr);
+        assert_eq!(totals.seen, totals.filtered + totals.delivered + totals.dropped, "{line}");
+        let printed = self.events.iter().filter(|e| e["kind"] != "lost").count() as u64;
+        assert_eq!(printed, totals.delivered, "{line}");
+        totals
+    }
+
+    /// It ended well, delivered all, and its account balances.
+    pub fn assert_clean(&self) -> Totals {
+        assert!(self.status.success(), "{:?} {:#?}", self.status, self.stderr);
+        let totals = self.totals();
+        assert_eq!(totals.dropped, 0, "{:#?}", self.stderr);
+        totals
+    }
+}
+
+/// Runs coretrace to its end.
+pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    Command::new(coretrace()).args(args).stdin(Stdio::null()).output().expect("coretrace starts")
+}
+
+/// Runs a target to its end, and returns its process id and what it printed.
+pub fn target(args: &[&str]) -> (u32, Output) {
+    let child = Command::new(targets()).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    (child.id(), child.wait_with_output().unwrap())
+}
