@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::output::Choice;
 use crate::session::{Hook, Transport};
@@ -12,7 +12,7 @@ use crate::tracers::Tracers;
 
 const AFTER_HELP: &str = "\
 Examples:
-  sudo coretrace proc                        every program that starts, every process that forks or ends
+  sudo coretrace proc                        every program that starts, every fork, every exit
   sudo coretrace proc -- make -j8            only that command and what it starts
   sudo coretrace proc -p 1234 --follow       a running process and all its descendants
   sudo coretrace proc -n 'nginx*' -o json    as JSON, one object a line
@@ -30,6 +30,24 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// The command line's grammar; what each tracer is for, it says itself.
+    #[must_use]
+    pub fn grammar() -> clap::Command {
+        let tracers = crate::tracers::all();
+        tracers.iter().fold(Cli::command(), |grammar, tracer| {
+            grammar.mut_subcommand(tracer.name(), |command| command.about(tracer.about()).long_about(None))
+        })
+    }
+
+    /// Reads the command line; ends the program where it is wrong, or help was asked for.
+    #[must_use]
+    pub fn read(args: Vec<OsString>) -> Self {
+        let matches = Self::grammar().get_matches_from(args);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -42,9 +60,12 @@ pub enum Command {
     Check(Check),
     /// Print the JSON Schema of what -o json prints
     Schema,
-    /// Print the manual page (roff)
+    /// Write the manual pages (roff) into a directory
     #[command(hide = true)]
-    Man,
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
 }
 
 /// A tracer and the options that all of them have.
@@ -226,11 +247,10 @@ fn size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::grammar().debug_assert();
     }
 
     #[test]

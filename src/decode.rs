@@ -41,9 +41,7 @@ impl<'a> Tail<'a> {
         let slice = slice.into();
         let start = usize::from(slice.off);
         let end = start + usize::from(slice.len);
-        self.0
-            .get(start..end)
-            .with_context(|| format!("bytes {start} to {end} of a tail that has {}", self.0.len()))
+        self.0.get(start..end).with_context(|| format!("bytes {start} to {end} of a tail that has {}", self.0.len()))
     }
 
     /// A list of NUL-separated strings of which `total` bytes were there.

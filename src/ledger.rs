@@ -200,7 +200,11 @@ impl fmt::Display for Ledger {
             }
         }
         if self.missed > 0 {
-            write!(f, "\n  missed: {} (the kernel did not run the program: it was already running there)", self.missed)?;
+            write!(
+                f,
+                "\n  missed: {} (the kernel did not run the program: it was already running there)",
+                self.missed
+            )?;
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use coretrace::{cli::Cli, launch, run};
 
 fn main() -> ExitCode {
@@ -13,7 +12,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(launch::child(rest));
     }
-    match run::run(&Cli::parse_from(args)) {
+    match run::run(&Cli::read(args)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Not eprintln: a closed stderr is no reason to panic.

@@ -5,7 +5,6 @@ use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::CommandFactory;
 
 use crate::cli::{Check, Cli, Command, Common, Filters, Kernel, Output, Replay};
 use crate::event::{Kind, Lost};
@@ -42,10 +41,10 @@ pub fn run(cli: &Cli) -> Result<u8> {
             let text = serde_json::to_string_pretty(&output::schema::schema(&kinds))?;
             print(&format!("{text}\n"))
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            print(&String::from_utf8_lossy(&page))
+        Command::Man { dir } => {
+            fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+            let written = clap_mangen::generate_to(Cli::grammar(), dir);
+            written.with_context(|| format!("writing manual pages to {}", dir.display())).map(|()| 0)
         }
     }
 }
@@ -305,9 +304,7 @@ fn make_pipeline<'a>(
     let sink: Box<dyn Write> = match sink {
         Sink::Stdout => Box::new(io::stdout()),
         Sink::Stderr => Box::new(io::stderr()),
-        Sink::File(path) => {
-            Box::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?)
-        }
+        Sink::File(path) => Box::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?),
     };
     let losses_aside = matches!(output.format, Choice::Text);
     Ok(Pipeline::new(tracer, ledger, filter, output.format.build(look), sink, losses_aside))
@@ -383,7 +380,8 @@ fn check(options: &Check) -> Result<u8> {
                 row.value = attached.hooks.join(", ");
                 if !attached.refused.is_empty() {
                     row.verdict = Verdict::Fallback;
-                    row.mend = Some(attached.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
+                    row.mend =
+                        Some(attached.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
                 }
                 Ok(())
             })
@@ -404,5 +402,3 @@ fn check(options: &Check) -> Result<u8> {
     print(&String::from_utf8_lossy(&text))?;
     Ok(u8::from(!works))
 }
-
-

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use libbpf_rs::MapType;
 
 use super::btf::{BtfError, BtfSource};
-use super::caps::{self, DAC_READ_SEARCH, SYS_PTRACE};
+use super::caps::{self, DAC_READ_SEARCH};
 use super::diagnose::rights;
 use super::{Host, Lockdown, printable};
 
@@ -227,10 +227,7 @@ fn capabilities(host: &Host) -> Row {
     }
     let needed: Vec<_> = caps::needed(host.version).iter().copied().filter(|cap| host.caps.has(*cap)).collect();
     let held = if needed.is_empty() { "cap_sys_admin".into() } else { caps::names(&needed, ", ") };
-    let uses = [
-        (DAC_READ_SEARCH, "classic tracepoints and other users' files"),
-        (SYS_PTRACE, "paths and libraries of other users' processes"),
-    ];
+    let uses = [(DAC_READ_SEARCH, "classic tracepoints: tracefs is root's")];
     let wanting: Vec<_> = uses.iter().filter(|(cap, _)| !host.caps.has(*cap)).collect();
     if wanting.is_empty() {
         return Row::new(NAME, Verdict::Yes, held);

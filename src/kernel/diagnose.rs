@@ -121,8 +121,7 @@ pub(super) fn rights(host: &Host) -> Vec<String> {
     vec![
         "sudo coretrace …".into(),
         format!("or once: sudo setcap {}=ep {}", caps::names(&held, ","), shell_word(&host.exe.to_string_lossy())),
-        "(with cap_dac_read_search too for classic tracepoints, with cap_sys_ptrace for paths of other users' processes)"
-            .into(),
+        "(classic tracepoints need cap_dac_read_search too, to read tracefs)".into(),
     ]
 }
 

@@ -165,12 +165,28 @@ impl Line {
 
     /// Adds a string of any bytes, escaped; `''` for an empty one, so that it can be seen.
     pub fn escaped(&mut self, bytes: &[u8]) {
+        self.escape(bytes, |line, text| line.ascii(text));
+    }
+
+    /// The same among other words: a space in it is spelled `\ `, so that `a code=0` cannot pass for a field of its own.
+    pub fn escaped_word(&mut self, bytes: &[u8]) {
+        self.escape(bytes, |line, text: &[u8]| {
+            for (i, part) in text.split(|b| *b == b' ').enumerate() {
+                if i > 0 {
+                    line.spelled("\\ ");
+                }
+                line.ascii(part);
+            }
+        });
+    }
+
+    fn escape(&mut self, bytes: &[u8], ascii: impl Fn(&mut Self, &[u8])) {
         if bytes.is_empty() {
             self.ascii("''");
         }
         for piece in pieces(bytes) {
             match piece {
-                Piece::Ascii(text) => self.ascii(text),
+                Piece::Ascii(text) => ascii(self, text),
                 Piece::Char(c) => self.char(c),
                 Piece::Hidden(c) => self.spelled(&spell(c)),
                 Piece::Byte(b) => self.spelled(&spell_byte(b)),

@@ -127,7 +127,7 @@ fn every_value_in_both_formats() {
         ("core", Value::Bool(false), "no", r#""core":false"#),
         ("rss", Value::Size(12 << 10), "12.0KiB", r#""rss_bytes":12288"#),
         ("lifetime", Value::Span(4_210), "4.21us", r#""lifetime_ns":4210"#),
-        ("str", Value::Str(b"a \"b\"\n"), r#"a "b"\n"#, r#""str":"a \"b\"\n""#),
+        ("str", Value::Str(b"a \"b\"\n"), r#"a\ "b"\n"#, r#""str":"a \"b\"\n""#),
         ("str", Value::Str(b""), "''", r#""str":"""#),
         ("str", Value::Str(b"a\xffb"), r"a\xffb", "\"str\":\"a\u{fffd}b\",\"str_b64\":\"Yf9i\""),
         ("exe", Value::Path(path(b"ls\0bin\0")), "/bin/ls", r#""exe":"/bin/ls""#),

@@ -82,7 +82,7 @@ impl Text {
             Value::Bool(yes) => line.ascii(if *yes { "yes" } else { "no" }),
             Value::Size(n) => size(line, *n),
             Value::Span(ns) => span(line, *ns),
-            Value::Str(bytes) => line.escaped(bytes),
+            Value::Str(bytes) => line.escaped_word(bytes),
             Value::Path(value) => path(line, value),
             Value::List(value) => list(line, value),
             Value::Flags(value) => flags(line, value),
@@ -191,7 +191,7 @@ fn path(line: &mut Line, path: &Path<'_>) {
     }
     for name in path.from_root() {
         line.ascii("/");
-        line.escaped(name);
+        line.escaped_word(name);
         if line.is_full() {
             return;
         }

@@ -10,6 +10,8 @@ use crate::session::{Attached, Session};
 pub trait Tracer: Decode {
     /// Its subcommand's name.
     fn name(&self) -> &'static str;
+    /// What it is for, in a line: the help of its subcommand.
+    fn about(&self) -> &'static str;
     /// All kinds of events that it knows.
     fn kinds(&self) -> &'static [Kind];
     /// The names of those that are wanted where `--events` does not say.

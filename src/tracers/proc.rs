@@ -12,7 +12,7 @@ use proc::types::{exec_event, exec_unread, exit_event, fork_event, path_flag, pr
 
 skeleton!(proc: exec_event, exit_event, fork_event);
 
-/// Watch programs start, processes fork and end, with their arguments, exit codes and life times
+/// The options of `proc` alone.
 #[derive(Debug, Default, clap::Args)]
 pub struct Proc {
     /// Show threads, too: their creation (clone) and their end (thread_exit)
@@ -233,6 +233,10 @@ static PLANS: [Plan; 4] = [
 impl super::Tracer for Proc {
     fn name(&self) -> &'static str {
         "proc"
+    }
+
+    fn about(&self) -> &'static str {
+        "Watch programs start, processes fork and end: arguments, exit codes, life times"
     }
 
     fn kinds(&self) -> &'static [Kind] {

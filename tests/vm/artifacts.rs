@@ -44,17 +44,10 @@ pub fn kernels(names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
     let text = String::from_utf8(output.stdout).context("reading what tests/vm/kernels printed")?;
     let kernel = |line: &str| {
         let mut words = line.splitn(3, ' ');
-        Some(Kernel {
-            name: words.next()?.to_owned(),
-            release: words.next()?.to_owned(),
-            image: words.next()?.into(),
-        })
+        Some(Kernel { name: words.next()?.to_owned(), release: words.next()?.to_owned(), image: words.next()?.into() })
     };
     text.lines()
-        .map(|line| {
-            kernel(line)
-                .with_context(|| format!("tests/vm/kernels printed an unknown line: {line}"))
-        })
+        .map(|line| kernel(line).with_context(|| format!("tests/vm/kernels printed an unknown line: {line}")))
         .collect()
 }
 

@@ -10,9 +10,7 @@ use std::{
 };
 
 /// Mount points, and directories that programs expect.
-const DIRS: &[&str] = &[
-    "bin", "btf", "dev", "etc", "proc", "root", "run", "sbin", "sys", "tmp", "usr/bin", "var/tmp",
-];
+const DIRS: &[&str] = &["bin", "btf", "dev", "etc", "proc", "root", "run", "sbin", "sys", "tmp", "usr/bin", "var/tmp"];
 
 /// Accounts: tests drop to `tester`, which also has a supplementary group.
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
@@ -36,8 +34,8 @@ impl Initramfs {
     /// A guest that boots: busybox, the init script and accounts; bpftool if the host has it.
     pub fn base() -> Result<Self> {
         let mut guest = Self::default();
-        let busybox = find_program("busybox")
-            .context("busybox is missing: run `scripts/deps test` (package busybox-static)")?;
+        let busybox =
+            find_program("busybox").context("busybox is missing: run `scripts/deps test` (package busybox-static)")?;
         guest.file("bin/busybox", &busybox);
         guest.text("init", include_str!("init"));
         guest.text("etc/passwd", PASSWD);
@@ -59,41 +57,29 @@ impl Initramfs {
 
     /// Adds a file with this text.
     pub fn text(&mut self, guest: &str, text: &str) {
-        self.files
-            .push((guest.to_owned(), Content::Text(text.to_owned())));
+        self.files.push((guest.to_owned(), Content::Text(text.to_owned())));
     }
 
     /// Writes the archive.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut dirs: BTreeSet<&Path> = BTreeSet::new();
-        let named = self
-            .files
-            .iter()
-            .filter_map(|(name, _)| Path::new(name).parent());
+        let named = self.files.iter().filter_map(|(name, _)| Path::new(name).parent());
         for dir in DIRS.iter().map(Path::new).chain(named) {
             dirs.extend(dir.ancestors().filter(|d| !d.as_os_str().is_empty()));
         }
         // Sorted, so a directory comes before what is in it.
-        let mut entries: Vec<(NewcBuilder, Cursor<Vec<u8>>)> = dirs
-            .iter()
-            .map(|dir| {
-                (
-                    entry(dir, ModeFileType::Directory, 0o755),
-                    Cursor::default(),
-                )
-            })
-            .collect();
+        let mut entries: Vec<(NewcBuilder, Cursor<Vec<u8>>)> =
+            dirs.iter().map(|dir| (entry(dir, ModeFileType::Directory, 0o755), Cursor::default())).collect();
         // The kernel opens the first process's console before that process could make it.
         entries.push((
-            entry(Path::new("dev/console"), ModeFileType::Char, 0o600)
-                .rdev_major(5)
-                .rdev_minor(1),
+            entry(Path::new("dev/console"), ModeFileType::Char, 0o600).rdev_major(5).rdev_minor(1),
             Cursor::default(),
         ));
         for (name, content) in &self.files {
             let bytes = match content {
-                Content::Host(host) => fs::read(host)
-                    .with_context(|| format!("reading {} for the guest", host.display()))?,
+                Content::Host(host) => {
+                    fs::read(host).with_context(|| format!("reading {} for the guest", host.display()))?
+                }
                 Content::Text(text) => text.clone().into_bytes(),
             };
             let entry = entry(Path::new(name), ModeFileType::Regular, 0o755);
@@ -107,9 +93,7 @@ impl Initramfs {
 }
 
 fn entry(path: &Path, kind: ModeFileType, mode: u32) -> NewcBuilder {
-    NewcBuilder::new(&path.to_string_lossy())
-        .mode(mode)
-        .set_mode_file_type(kind)
+    NewcBuilder::new(&path.to_string_lossy()).mode(mode).set_mode_file_type(kind)
 }
 
 /// A program of the host, also where a user's PATH does not look.
@@ -123,10 +107,8 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 
 /// The shared libraries of a program, and its loader, as ldd names them.
 fn libraries(program: &Path) -> Result<Vec<String>> {
-    let output = Command::new("ldd")
-        .arg(program)
-        .output()
-        .with_context(|| format!("running ldd {}", program.display()))?;
+    let output =
+        Command::new("ldd").arg(program).output().with_context(|| format!("running ldd {}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     // `libz.so.1 => /lib/…/libz.so.1 (0x…)` or `/lib64/ld-linux-x86-64.so.2 (0x…)`
     let paths = text.split_whitespace().filter(|word| word.starts_with('/'));

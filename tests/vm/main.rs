@@ -127,17 +127,11 @@ fn commands(args: &Args, kernels: &[Kernel], guest: &Initramfs, command: &str) -
             1 => println!("{line}"),
             _ => println!("{} | {line}", kernel.name),
         };
-        let run = args
-            .machine
-            .run(kernel, &initramfs, &logs, &mut protocol, say)?;
+        let run = args.machine.run(kernel, &initramfs, &logs, &mut protocol, say)?;
         let code = match run.end {
             End::Code(code) => u8::try_from(code).unwrap_or(1),
             End::Hang(why) => bail!("{}: {why}; see {}", kernel.name, logs.console.display()),
-            End::Died => bail!(
-                "{}: the guest died; see {}",
-                kernel.name,
-                logs.console.display()
-            ),
+            End::Died => bail!("{}: the guest died; see {}", kernel.name, logs.console.display()),
         };
         if first == 0 {
             first = code;

@@ -58,9 +58,7 @@ impl Protocol {
             return None;
         }
         self.keep_failures(line);
-        let announced = line
-            .strip_prefix("running ")
-            .and_then(|s| s.split_once(" test"));
+        let announced = line.strip_prefix("running ").and_then(|s| s.split_once(" test"));
         if let Some(count) = announced.and_then(|(count, _)| count.parse().ok()) {
             self.announced = count;
         }
@@ -70,10 +68,7 @@ impl Protocol {
             return None;
         }
         // What a test writes itself separates its name from its result: `ok` may stand alone.
-        let outcome = self
-            .current
-            .as_deref()
-            .and_then(|test| self.outcome(test, rest))?;
+        let outcome = self.current.as_deref().and_then(|test| self.outcome(test, rest))?;
         Some(News::Test(self.current.take()?, outcome))
     }
 

@@ -7,10 +7,7 @@ use protocol::{News, Outcome, Protocol};
 /// The news in a guest's whole output.
 fn read(text: &str) -> (Protocol, Vec<News>) {
     let mut protocol = Protocol::default();
-    let news = text
-        .lines()
-        .filter_map(|l| protocol.line(l, true))
-        .collect();
+    let news = text.lines().filter_map(|l| protocol.line(l, true)).collect();
     (protocol, news)
 }
 
@@ -23,10 +20,7 @@ fn skipped(name: &str, why: &str) -> News {
 }
 
 fn failed(name: &str) -> News {
-    News::Test(
-        name.to_owned(),
-        Outcome::Failed("see its output".to_owned()),
-    )
+    News::Test(name.to_owned(), Outcome::Failed("see its output".to_owned()))
 }
 
 #[test]
@@ -38,10 +32,7 @@ fn markers_frame_a_run() {
 
 #[test]
 fn an_end_without_a_code_is_not_success() {
-    assert_eq!(
-        read("@VM END \n@VM END x\n").1,
-        [News::Ended(-1), News::Ended(-1)]
-    );
+    assert_eq!(read("@VM END \n@VM END x\n").1, [News::Ended(-1), News::Ended(-1)]);
 }
 
 #[test]
@@ -64,12 +55,8 @@ fn a_test_that_says_skip_and_then_fails_has_failed() {
 
 #[test]
 fn ignored_and_should_panic_are_known() {
-    let (_, news) =
-        read("test a ... ignored\ntest b ... ignored, slow\ntest c - should panic ... ok\n");
-    assert_eq!(
-        news,
-        [skipped("a", "ignored"), skipped("b", "slow"), passed("c")]
-    );
+    let (_, news) = read("test a ... ignored\ntest b ... ignored, slow\ntest c - should panic ... ok\n");
+    assert_eq!(news, [skipped("a", "ignored"), skipped("b", "slow"), passed("c")]);
 }
 
 #[test]
@@ -92,8 +79,5 @@ fn the_report_of_failures_is_kept_once() {
         "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\npanicked\n\nfailures:\n    a\n\n\
          test result: FAILED.\n",
     );
-    assert_eq!(
-        protocol.failures.join("\n").trim(),
-        "---- a stdout ----\npanicked"
-    );
+    assert_eq!(protocol.failures.join("\n").trim(), "---- a stdout ----\npanicked");
 }

@@ -69,11 +69,7 @@ pub struct Logs {
 impl Logs {
     pub fn new(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-        Ok(Self {
-            console: dir.join("console.log"),
-            protocol: dir.join("protocol.log"),
-            qemu: dir.join("qemu.log"),
-        })
+        Ok(Self { console: dir.join("console.log"), protocol: dir.join("protocol.log"), qemu: dir.join("qemu.log") })
     }
 }
 
@@ -90,8 +86,8 @@ impl Drop for Guest {
 impl Machine {
     /// QEMU's command line, up to the serial ports.
     fn command(&self, kernel: &Kernel, initramfs: &Path) -> Result<Command> {
-        let qemu = find_program("qemu-system-x86_64")
-            .context("qemu-system-x86_64 is missing: run `scripts/deps test`")?;
+        let qemu =
+            find_program("qemu-system-x86_64").context("qemu-system-x86_64 is missing: run `scripts/deps test`")?;
         // setpriv: QEMU must not outlive us when we are killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
@@ -106,14 +102,7 @@ impl Machine {
         command
             .args(["-accel", &accel])
             .args(["-cpu", "max,-cx16", "-smp", "2", "-m", &self.memory])
-            .args([
-                "-nodefaults",
-                "-display",
-                "none",
-                "-nic",
-                "none",
-                "-no-reboot",
-            ])
+            .args(["-nodefaults", "-display", "none", "-nic", "none", "-no-reboot"])
             .arg("-kernel")
             .arg(&kernel.image)
             .arg("-initrd")
@@ -137,8 +126,7 @@ impl Machine {
         protocol: &mut Protocol,
         mut hear: impl FnMut(&str, Option<News>),
     ) -> Result<Run> {
-        let qemu_log = fs::File::create(&logs.qemu)
-            .with_context(|| format!("creating {}", logs.qemu.display()))?;
+        let qemu_log = fs::File::create(&logs.qemu).with_context(|| format!("creating {}", logs.qemu.display()))?;
         let start = Instant::now();
         let mut guest = Guest(
             self.command(kernel, initramfs)?
@@ -168,8 +156,7 @@ impl Machine {
                 }
             }
             while let Some(length) = all[line_start..].iter().position(|&b| b == b'\n') {
-                let line =
-                    String::from_utf8_lossy(&all[line_start..line_start + length]).into_owned();
+                let line = String::from_utf8_lossy(&all[line_start..line_start + length]).into_owned();
                 line_start += length + 1;
                 let news = protocol.line(&line, true);
                 match news {
@@ -186,8 +173,7 @@ impl Machine {
             }
             protocol.line(&String::from_utf8_lossy(&all[line_start..]), false);
         };
-        fs::write(&logs.protocol, &all)
-            .with_context(|| format!("writing {}", logs.protocol.display()))?;
+        fs::write(&logs.protocol, &all).with_context(|| format!("writing {}", logs.protocol.display()))?;
         Ok(Run {
             end,
             started: boot.is_some(),

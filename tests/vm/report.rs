@@ -29,12 +29,7 @@ struct State {
 impl Report {
     pub fn new(kernels: Vec<String>, skips: Skips) -> Self {
         let ci = std::env::var("CI").unwrap_or_default();
-        Self {
-            kernels,
-            skips,
-            strict: !ci.is_empty() && ci != "false" && ci != "0",
-            state: Mutex::default(),
-        }
+        Self { kernels, skips, strict: !ci.is_empty() && ci != "false" && ci != "0", state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -45,9 +40,7 @@ impl Report {
     pub fn test(&self, kernel: &str, test: &str, outcome: Outcome) {
         let outcome = match outcome {
             Outcome::Skipped(why) if self.strict && !self.skips.allow(kernel, test) => {
-                Outcome::Failed(format!(
-                    "skipped, and tests/vm/skips does not allow it: {why}"
-                ))
+                Outcome::Failed(format!("skipped, and tests/vm/skips does not allow it: {why}"))
             }
             outcome => outcome,
         };
@@ -136,9 +129,7 @@ impl Report {
                 None => whole && state.complete.contains(kernel),
             }
         }) {
-            println!(
-                "tests/vm/skips lists {test} on {kernel}, but it did not skip: remove the line"
-            );
+            println!("tests/vm/skips lists {test} on {kernel}, but it did not skip: remove the line");
         }
         println!("{passed} passed, {failed} failed, {skipped} skipped");
         failed == 0

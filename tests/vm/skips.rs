@@ -22,9 +22,7 @@ impl Skips {
             .lines()
             .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
             .map(|line| {
-                entry(line).with_context(|| {
-                    format!("tests/vm/skips: expected KERNEL TEST REASON, not: {line}")
-                })
+                entry(line).with_context(|| format!("tests/vm/skips: expected KERNEL TEST REASON, not: {line}"))
             })
             .collect::<Result<_>>()
             .map(Self)
@@ -36,22 +34,13 @@ impl Skips {
     }
 
     /// Entries for these kernels that `unused` knows to be out of date, on every kernel that they match.
-    pub fn unused(
-        &self,
-        kernels: &[String],
-        unused: impl Fn(&str, &str) -> bool,
-    ) -> Vec<(&str, &str)> {
+    pub fn unused(&self, kernels: &[String], unused: impl Fn(&str, &str) -> bool) -> Vec<(&str, &str)> {
         let out_of_date = |entry: &&Entry| {
-            let mut on = kernels
-                .iter()
-                .filter(|k| matches(&entry.kernel, k))
-                .peekable();
+            let mut on = kernels.iter().filter(|k| matches(&entry.kernel, k)).peekable();
             on.peek().is_some() && on.all(|kernel| unused(kernel, &entry.test))
         };
         let entries = self.0.iter().filter(out_of_date);
-        entries
-            .map(|entry| (entry.kernel.as_str(), entry.test.as_str()))
-            .collect()
+        entries.map(|entry| (entry.kernel.as_str(), entry.test.as_str())).collect()
     }
 }
 

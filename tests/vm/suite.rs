@@ -42,11 +42,7 @@ pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
     let worker = || {
         while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = one(args, kernel, guest.clone(), &report) {
-                report.test(
-                    &kernel.name,
-                    KERNEL_ROW,
-                    Outcome::Failed(format!("{error:#}")),
-                );
+                report.test(&kernel.name, KERNEL_ROW, Outcome::Failed(format!("{error:#}")));
             }
         }
     };
@@ -61,11 +57,7 @@ pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
 /// One kernel, from boot to verdict.
 fn one(args: &Args, kernel: &Kernel, mut guest: Initramfs, report: &Report) -> Result<()> {
     let (initramfs, logs) = work_dir(kernel)?;
-    let filters: String = args
-        .filter
-        .iter()
-        .map(|filter| format!(" '{filter}'"))
-        .collect();
+    let filters: String = args.filter.iter().map(|filter| format!(" '{filter}'")).collect();
     guest.text(
         "job",
         &format!(
@@ -79,32 +71,21 @@ fn one(args: &Args, kernel: &Kernel, mut guest: Initramfs, report: &Report) -> R
 
     let mut protocol = Protocol::default();
     let mut attempt = || {
-        args.machine
-            .run(kernel, &initramfs, &logs, &mut protocol, |_, news| {
-                if let Some(News::Test(test, outcome)) = news {
-                    report.test(name, &test, outcome);
-                }
-            })
+        args.machine.run(kernel, &initramfs, &logs, &mut protocol, |_, news| {
+            if let Some(News::Test(test, outcome)) = news {
+                report.test(name, &test, outcome);
+            }
+        })
     };
     let mut run = attempt()?;
     if run.end == End::Died && !run.started {
         // QEMU's emulation is known to crash guests at random while they boot; a kernel that really does not
         // boot will not do so now either.
-        report.note(
-            name,
-            "died before user space: trying once more (a known fault of QEMU's emulation)",
-        );
+        report.note(name, "died before user space: trying once more (a known fault of QEMU's emulation)");
         run = attempt()?;
     }
     judge(name, &run, &mut protocol, report)?;
-    report.time(
-        name,
-        format!(
-            "boot {:.1} s, total {:.1} s",
-            run.boot.as_secs_f32(),
-            run.total.as_secs_f32()
-        ),
-    );
+    report.time(name, format!("boot {:.1} s, total {:.1} s", run.boot.as_secs_f32(), run.total.as_secs_f32()));
     Ok(())
 }
 
@@ -140,11 +121,7 @@ fn judge(kernel: &str, run: &Run, protocol: &mut Protocol, report: &Report) -> R
         report.block(kernel, "end of the console", tail);
         report.block(kernel, "QEMU said", &qemu.lines().collect::<Vec<_>>());
         let console = run.logs.console.display();
-        report.test(
-            kernel,
-            test,
-            Outcome::Failed(format!("{wrong} (all of it: {console})")),
-        );
+        report.test(kernel, test, Outcome::Failed(format!("{wrong} (all of it: {console})")));
     }
     if missing > 0 {
         let all = protocol.announced;
