@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, access, setgid, setgroups, setuid};
 
 use crate::users::User;
@@ -162,6 +162,8 @@ pub fn child(args: &[OsString]) -> u8 {
 
 fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
     let [fd, identity, program, args @ ..] = args else { bail!("{CHILD} is not for use by hand") };
+    // Inherited from the parent, which reads its signals from a descriptor (std leaves the mask alone).
+    SigSet::empty().thread_set_mask().context("unblocking signals")?;
     let fd: i32 = fd.to_str().and_then(|fd| fd.parse().ok()).context("the pipe's number")?;
     let mut wait = File::open(format!("/proc/self/fd/{fd}")).context("opening the pipe")?;
     nix::unistd::close(fd).context("closing the pipe")?;

@@ -1,6 +1,7 @@
 //! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -30,23 +31,27 @@ pub struct Limits {
     pub stats: Option<Duration>,
     /// With a command: when it has ended, not when all that it started has.
     pub detach: bool,
-    /// No notes.
-    pub quiet: bool,
+    /// Events go to stdout: the run ends when its reader has gone.
+    pub to_stdout: bool,
 }
 
 /// Signals that end a run, or are handed on to the command.
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// From here on these signals wait to be read. Before any process is started: it does not
-    /// inherit the mask (std resets it).
+    /// From here on these signals wait to be read. A process that is started inherits that, and has to
+    /// undo it.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn block(with_command: bool) -> Result<Self> {
         let mut set = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
             set.add(signal);
+        }
+        // Under nohup it stays ignored.
+        if !crate::procfs::ignores(Signal::SIGHUP as u32) {
+            set.add(Signal::SIGHUP);
         }
         if with_command {
             for signal in [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCHLD] {
@@ -125,13 +130,20 @@ pub fn run(
         let timeout = PollTimeout::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::ZERO);
         let mut polled = vec![PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)];
         polled.extend(reader.wakes().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let stdout = io::stdout();
+        if limits.to_stdout {
+            // Asks for nothing: an error is told all the same, and a pipe without a reader is one.
+            polled.push(PollFd::new(stdout.as_fd(), PollFlags::empty()));
+        }
         match poll(&mut polled, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => bail!("waiting for events: {e}"),
         }
+        let closed = limits.to_stdout
+            && polled.last().and_then(PollFd::revents).is_some_and(|told| told.contains(PollFlags::POLLERR));
 
         drain()?;
-        let mut stop = false;
+        let mut stop = closed;
         {
             let mut pipeline = pipeline.borrow_mut();
             if pipeline.gap {

@@ -137,7 +137,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         duration: common.limits.duration,
         stats: common.limits.stats,
         detach: common.limits.detach,
-        quiet: output.quiet,
+        to_stdout: to_stdout(output, with_command),
     };
     let mut ran = false;
     let started = tracer.start(&session, &mut |attached| {
@@ -204,6 +204,7 @@ fn diagnosed(error: anyhow::Error, log: &[String], host: &Host) -> anyhow::Error
 fn make_session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
     let filters = &common.filters;
     let mut session = base_session(tracer, &common.kernel, host)?;
+    session.verifier_stats = common.output.verbose > 1;
     if !filters.events.is_empty() {
         session.settings.kinds = filter::kinds_mask(&filters.events, tracer.kinds())?;
     }
@@ -232,7 +233,9 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
     };
     let cpus = u64::try_from(libbpf_rs::num_possible_cpus().unwrap_or(1))?;
     let buffer = kernel.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
-    let buffer = u32::try_from(buffer.next_power_of_two())?;
+    let page_size = page_size();
+    // The kernel wants a power of two, in whole pages.
+    let buffer = u32::try_from(buffer.next_power_of_two())?.max(page_size);
     let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|n| n.trim().parse().ok());
     Ok(Session {
         settings: Settings {
@@ -244,7 +247,7 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
                 Some(inode) => u32::try_from(inode)?,
                 None => 0,
             },
-            page_size: page_size(),
+            page_size,
             ..Settings::default()
         },
         btf,
@@ -254,6 +257,7 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
         cgroups: Vec::new(),
+        verifier_stats: false,
     })
 }
 
@@ -275,6 +279,14 @@ fn open_cgroup(path: &Path, host: &Host) -> Result<File> {
     File::open(&full).with_context(|| format!("-c: opening {}", full.display()))
 }
 
+/// Whether events go to stdout.
+fn to_stdout(output: &Output, with_command: bool) -> bool {
+    match &output.output_file {
+        Some(path) => path.as_os_str() == "-",
+        None => !with_command,
+    }
+}
+
 fn make_pipeline<'a>(
     tracer: &'a dyn Tracer,
     ledger: Ledger,
@@ -288,10 +300,9 @@ fn make_pipeline<'a>(
         File(PathBuf),
     }
     let sink = match &output.output_file {
-        Some(path) if path.as_os_str() == "-" => Sink::Stdout,
+        _ if to_stdout(output, with_command) => Sink::Stdout,
         Some(path) => Sink::File(path.clone()),
-        None if with_command => Sink::Stderr,
-        None => Sink::Stdout,
+        None => Sink::Stderr,
     };
     let terminal = match &sink {
         Sink::Stdout => io::stdout().is_terminal(),

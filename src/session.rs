@@ -122,6 +122,8 @@ pub struct Session {
     pub followed_max: u32,
     /// Cgroup directories to watch.
     pub cgroups: Vec<File>,
+    /// Have the verifier tell into libbpf's log how much it had to look at.
+    pub verifier_stats: bool,
 }
 
 impl Session {
@@ -248,11 +250,17 @@ fn needed(session: &Session, program: &Program) -> bool {
     program.kinds.iter().any(|kind| settings.kinds & (1 << kind) != 0) || (program.tracks && settings.filter_pids)
 }
 
+/// include/linux/bpf_verifier.h: the verifier tells how many instructions it processed.
+const BPF_LOG_STATS: u32 = 4;
+
 fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()> {
     let settings = &session.settings;
     for mut program in object.progs_mut() {
         let wanted = plan.programs.iter().any(|p| program.name() == p.name && needed(session, p));
         program.set_autoload(wanted);
+        if session.verifier_stats {
+            program.set_log_level(BPF_LOG_STATS);
+        }
     }
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();

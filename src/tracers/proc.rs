@@ -206,17 +206,18 @@ const fn on_exit(name: &'static str) -> Program {
     Program { name, kinds: const { &[EXIT.id, THREAD_EXIT.id] }, tracks: true }
 }
 
-/// The ways to hook in, the cheapest first.
+/// The ways to hook in, the cheapest first. `fentry` costs what `btf` costs and needs more of the kernel: it
+/// is there for one whose tracepoint for exits is missing.
 static PLANS: [Plan; 4] = [
-    Plan {
-        hook: Hook::Fentry,
-        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
-        unused_maps: &["ended"],
-    },
     Plan {
         hook: Hook::Btf,
         programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_btf"), on_exec("handle_exec_btf")],
         unused_maps: &[],
+    },
+    Plan {
+        hook: Hook::Fentry,
+        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
+        unused_maps: &["ended"],
     },
     Plan {
         hook: Hook::Raw,
