@@ -50,10 +50,8 @@ impl Launched {
     /// Starts the child, which waits.
     ///
     /// # Errors
-    /// [`NotRun`] when there is no such command; otherwise when no process can be started.
+    /// When no process can be started.
     pub fn new(command: &[OsString], user: Option<&User>) -> Result<Self> {
-        let program = command.first().context("-- CMD is empty")?;
-        find(program)?;
         let (wait, release) = io::pipe().context("making a pipe")?;
         // The child, and it alone, inherits the reading end.
         fcntl(&wait, FcntlArg::F_SETFD(FdFlag::empty())).context("preparing a pipe")?;
@@ -125,7 +123,10 @@ pub fn exit_code(status: ExitStatus) -> u8 {
 }
 
 /// Looks a command up as a shell does, so that a mistyped one ends before anything is loaded.
-fn find(program: &OsStr) -> Result<PathBuf> {
+///
+/// # Errors
+/// [`NotRun`] when there is no such command.
+pub fn find(program: &OsStr) -> Result<PathBuf> {
     let executable = |path: &Path| path.is_file() && access(path, nix::unistd::AccessFlags::X_OK).is_ok();
     let shown = program.to_string_lossy();
     let shown = shown.escape_debug();

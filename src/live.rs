@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use libbpf_rs::{MapCore, MapFlags};
+use libbpf_rs::MapCore;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -113,7 +113,7 @@ pub fn run(
         pipeline.flush();
     }
     if session.settings.follow && command.is_none() {
-        follow_existing(session, followed.as_ref().context("no map of followed processes")?)?;
+        follow_existing(session, &attached)?;
     }
     if let Some(command) = command {
         command.release()?;
@@ -223,18 +223,14 @@ fn heed(signal: Signal, from_terminal: bool, command: &mut Option<Launched>) -> 
 
 /// Adds the descendants that the watched processes already have. The hooks are in place: what is
 /// forked from now on adds itself, and this goes on until it finds nothing new.
-fn follow_existing(session: &Session, followed: &dyn MapCore) -> Result<()> {
+fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()> {
     let mut known = session.pids.clone();
     loop {
         let found = crate::procfs::descendants(&known)?;
         if found.is_empty() {
             return Ok(());
         }
-        for pid in &found {
-            followed
-                .update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
-                .with_context(|| format!("following process {pid}"))?;
-        }
+        found.iter().try_for_each(|pid| attached.follow(*pid))?;
         known.extend(found);
     }
 }

@@ -98,10 +98,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     session::capture_log(output.verbose > 1);
     let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
     let signals = Signals::block(with_command)?;
-    let mut command = with_command.then(|| Launched::new(&common.command, user.as_ref())).transpose()?;
     let mut session = make_session(tracer, common, &host)?;
-    if let Some(command) = &command {
-        session.pids = vec![command.pid()];
+    if let Some(program) = common.command.first() {
+        launch::find(program)?;
         session.settings.filter_pids = true;
         session.settings.follow = true;
         if user.is_none() && !output.quiet && host.euid == 0 && std::env::var_os("SUDO_USER").is_some() {
@@ -139,11 +138,17 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         detach: common.limits.detach,
         to_stdout: to_stdout(output, with_command),
     };
-    let mut ran = false;
+    let (mut ran, mut command) = (false, None);
     let started = tracer.start(&session, &mut |attached| {
         ran = true;
         if output.verbose > 0 {
             tell_hooks(&session, &attached);
+        }
+        if with_command {
+            // Last of all, so that its life is not longer than it need be.
+            let launched = Launched::new(&common.command, user.as_ref())?;
+            attached.follow(launched.pid())?;
+            command = Some(launched);
         }
         live::run(&session, attached, &mut pipeline, &limits, &signals, &mut command)
     });
@@ -357,7 +362,7 @@ fn replay(options: &Replay) -> Result<u8> {
     pipeline.header();
     let mut clock = crate::enrich::WallClock::default();
     let ended = loop {
-        match reader.next() {
+        match reader.entry() {
             Ok(Entry::Sample(sample)) => pipeline.sample(sample),
             Ok(Entry::Clock(now)) => {
                 clock = now;

@@ -169,6 +169,17 @@ impl Attached<'_> {
         programs.filter_map(|p| crate::bpf::recursion_misses(&p)).sum()
     }
 
+    /// Follows one more process.
+    ///
+    /// # Errors
+    /// When the map of followed processes is full.
+    pub fn follow(&self, pid: u32) -> Result<()> {
+        let followed = self.map("followed")?;
+        followed
+            .update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
+            .with_context(|| format!("following process {pid}"))
+    }
+
     /// Takes the programs off their hooks.
     pub fn detach(&self) {
         self.links.borrow_mut().clear();

@@ -55,7 +55,7 @@ static KINDS: [Kind; 5] = [
             SIGNAL,
             CORE,
             field("lifetime", Shape::Span, true, "time since the process was forked"),
-            field("cpu", Shape::Span, true, "CPU time of all its threads, to the scheduler's last update"),
+            field("cpu", Shape::Span, true, "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that"),
             field("max_rss", Shape::Size, true, "the most memory that was resident"),
         ],
     },
@@ -80,7 +80,7 @@ static KINDS: [Kind; 5] = [
             SIGNAL,
             CORE,
             field("lifetime", Shape::Span, true, "time since the thread was created"),
-            field("cpu", Shape::Span, true, "its CPU time, to the scheduler's last update"),
+            field("cpu", Shape::Span, true, "its CPU time, but for the last slice (up to a tick); null: it had only that"),
         ],
     },
 ];
@@ -178,7 +178,8 @@ fn exit(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
         }
     }
     event.push("lifetime", Value::Span(e.lifetime_ns));
-    event.push("cpu", Value::Span(e.cpu_ns));
+    // The scheduler adds a slice up when it ends, or at a tick: of one that is the first, it knows nothing yet.
+    event.push("cpu", if e.cpu_ns == 0 { Value::Unreadable(Shape::Span) } else { Value::Span(e.cpu_ns) });
     if kind.id == EXIT.id {
         event.push("max_rss", Value::Size(e.max_rss_bytes));
     }
