@@ -100,7 +100,7 @@ pub fn run(
         pipeline.ledger.read(&ledger, &mut |lost| losses.push(lost))?;
         pipeline.ledger.missed = missed;
         let clock = pipeline.measured_clock();
-        let now = clock.unix_ns(boot_now());
+        let now = clock.unix_ns(crate::enrich::boot_now());
         losses.into_iter().for_each(|lost| pipeline.lost(crate::event::Lost { unix_ns: now, ..lost }));
         Ok(())
     };
@@ -245,11 +245,6 @@ fn prune(followed: &dyn MapCore) {
             let _ = followed.delete(&key);
         }
     }
-}
-
-fn boot_now() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    now.ok().and_then(|t| u64::try_from(t.tv_sec() * 1_000_000_000 + t.tv_nsec()).ok()).unwrap_or(0)
 }
 
 impl std::fmt::Debug for Signals {
