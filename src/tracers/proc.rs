@@ -40,8 +40,8 @@ static KINDS: [Kind; 5] = [
         name: "exec",
         doc: "a process began to run a program",
         fields: &[
-            field("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
             field("argv", Shape::List, true, "its arguments, the name that it was called by first"),
+            field("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
             field("cwd", Shape::Path, false, "its working directory (--cwd)"),
             field("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
         ],
@@ -147,7 +147,6 @@ fn exec(sample: &[u8]) -> Result<Event<'_>> {
     let (e, tail) = decode::split::<exec_event>(sample)?;
     let unread = |what: exec_unread| e.head.unread & what.0 != 0;
     let mut event = Event::new(EXEC, e.head.into());
-    event.push("exe", path(&tail, e.exe, e.exe_flags)?);
     event.push(
         "argv",
         match unread(exec_unread::UNREAD_ARGV) {
@@ -155,6 +154,7 @@ fn exec(sample: &[u8]) -> Result<Event<'_>> {
             false => Value::List(tail.list(e.argv, e.argv_bytes)?),
         },
     );
+    event.push("exe", path(&tail, e.exe, e.exe_flags)?);
     if e.want_cwd != 0 {
         event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
     }
