@@ -4,5 +4,9 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod exec;
+mod exec_argv;
+mod exec_file;
 mod first;
+mod known;
 mod support;

@@ -38,6 +38,11 @@ pub fn skip(test: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {why}");
 }
 
+/// Whether this is a VM of tests/vm, where a test may watch everything and change the system.
+pub fn in_vm() -> bool {
+    std::env::var_os("CORETRACE_VM").is_some()
+}
+
 /// The running kernel's version, as (major, minor).
 pub fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
