@@ -38,8 +38,8 @@ pub struct Limits {
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// From here on these signals wait to be read. Before any process is started: it does not
-    /// inherit the mask (std resets it).
+    /// From here on these signals wait to be read; a process that is started from here on inherits
+    /// that they are blocked.
     ///
     /// # Errors
     /// When the kernel refuses.

@@ -97,8 +97,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     );
     session::capture_log(output.verbose > 1);
     let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
-    let signals = Signals::block(with_command)?;
+    // Before signals are blocked: a process that is started inherits what is.
     let mut command = with_command.then(|| Launched::new(&common.command, user.as_ref())).transpose()?;
+    let signals = Signals::block(with_command)?;
     let mut session = make_session(tracer, common, &host)?;
     if let Some(command) = &command {
         session.pids = vec![command.pid()];
