@@ -4,5 +4,8 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod command;
 mod first;
+mod host;
+mod inherited;
 mod support;

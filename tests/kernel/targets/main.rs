@@ -1,4 +1,34 @@
-//! Placeholder for the programs that the live tests trace.
+//! The programs that the live tests trace, in one file: `targets NAME ARGS…`.
+
+mod identity;
+mod kin;
+mod obey;
+mod report;
+mod sys;
+
 fn main() {
-    println!("targets");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        // For the tests of how a run behaves.
+        ["as", about, command @ ..] => identity::run_as(about, command),
+        ["burst", n] => kin::burst(number(n)),
+        ["daemon"] => kin::daemon(),
+        ["exit", code] => std::process::exit(number(code) as i32),
+        ["family"] => kin::family(),
+        ["forks", n] => kin::forks(number(n)),
+        ["kill", signal] => sys::kill_self(number(signal) as i32),
+        ["mounts", about, command @ ..] => identity::with_mounts(about, command),
+        ["nest"] => kin::nest(),
+        ["obey"] => obey::obey(),
+        ["self"] => report::about_self(),
+        ["signals", n] => report::signals(number(n)),
+        ["storm"] => kin::storm(),
+        ["tty", command @ ..] => identity::on_terminal(command),
+        other => panic!("no such target: {other:?}"),
+    }
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
 }
