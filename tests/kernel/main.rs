@@ -4,9 +4,12 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod command;
 mod exec;
 mod exec_argv;
 mod exec_file;
 mod first;
+mod host;
+mod inherited;
 mod known;
 mod support;
