@@ -7,6 +7,9 @@
 mod exec;
 mod exec_argv;
 mod exec_file;
+mod exec_thread;
+mod exit;
+mod exit_once;
 mod first;
 mod known;
 mod support;
