@@ -5,6 +5,7 @@ mod identity;
 mod kin;
 mod obey;
 mod report;
+mod storm;
 mod sys;
 
 fn main() {
@@ -31,6 +32,9 @@ fn main() {
         ["self"] => report::about_self(),
         ["signals", n] => report::signals(number(n)),
         ["storm"] => kin::storm(),
+        // For the benchmarks.
+        ["storm-exec", n] => storm::storm(storm::Child::Execs, number(n)),
+        ["storm-fork", n] => storm::storm(storm::Child::Ends, number(n)),
         ["tty", command @ ..] => identity::on_terminal(command),
         other => panic!("no such target: {other:?}"),
     }
