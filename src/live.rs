@@ -1,6 +1,7 @@
 //! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
 
 use std::cell::RefCell;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -169,7 +170,8 @@ pub fn run(
             next_stats = limits.stats.map(|every| at + every);
             let mut pipeline = pipeline.borrow_mut();
             read_ledger(&mut pipeline, attached.missed())?;
-            eprintln!("coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
+            // Not eprintln: a closed stderr is no reason to panic.
+            let _ = writeln!(io::stderr(), "coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
         }
     }
 

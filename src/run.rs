@@ -150,7 +150,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     });
     let (log, last) = session::take_log();
     if output.verbose > 1 {
-        log.iter().for_each(|line| eprint!("{line}"));
+        let _ = log.iter().try_for_each(|line| write!(io::stderr(), "{line}"));
     }
     if let Err(error) = started {
         return Err(if ran { error } else { diagnosed(error, log.get(last..).unwrap_or_default(), &host) });
