@@ -4,7 +4,10 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod cgroups;
 mod command;
+mod ending;
+mod filters;
 mod first;
 mod host;
 mod inherited;
