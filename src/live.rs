@@ -18,6 +18,8 @@ use crate::transport::{Batch, Reader};
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
+/// How often to look for what no event tells of: losses, and processes that are gone.
+const TICK: Duration = Duration::from_secs(1);
 /// How long the counters may need to agree after the hooks are gone: programs that were running then
 /// end within microseconds, but not on a stopped CPU of a virtual machine.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -117,7 +119,7 @@ pub fn run(
 
     let begin = Instant::now();
     let mut next_stats = limits.stats.map(|every| begin + every);
-    let mut next_prune = begin + Duration::from_secs(1);
+    let mut next_tick = begin + TICK;
     loop {
         let mut wait = FLUSH;
         if let Some(duration) = limits.duration {
@@ -133,9 +135,15 @@ pub fn run(
 
         drain()?;
         let mut stop = false;
+        let now = Instant::now();
+        let tick = now >= next_tick;
+        if tick {
+            next_tick = now + TICK;
+        }
         {
             let mut pipeline = pipeline.borrow_mut();
-            if pipeline.gap {
+            // Behind what was lost last there may be no event that shows the gap.
+            if pipeline.gap || tick {
                 read_ledger(&mut pipeline, 0)?;
                 pipeline.gap = false;
             }
@@ -144,7 +152,6 @@ pub fn run(
             pipeline.clock(clock);
             stop |= pipeline.done();
         }
-        let now = Instant::now();
         stop |= limits.duration.is_some_and(|duration| now - begin >= duration);
         while let Some((signal, from_terminal)) = signals.next()? {
             stop |= heed(signal, from_terminal, command)?;
@@ -158,8 +165,7 @@ pub fn run(
         } else if command_ended && let Some(followed) = &followed {
             // Nothing can come any more once all watched processes are gone.
             stop |= followed.keys().next().is_none();
-            if now >= next_prune {
-                next_prune = now + Duration::from_secs(1);
+            if tick {
                 prune(followed);
             }
         }
