@@ -11,4 +11,5 @@ mod filters;
 mod first;
 mod host;
 mod inherited;
+mod losses;
 mod support;
