@@ -14,7 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::launch::Launched;
 use crate::pipeline::Pipeline;
 use crate::session::{Attached, Session};
-use crate::transport::{Batch, Reader};
+use crate::transport::Reader;
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
@@ -86,11 +86,9 @@ pub fn run(
     let pipeline = RefCell::new(pipeline);
     let (events, ledger) = (attached.map("events")?, attached.map("ledger")?);
     let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
-    let batch = RefCell::new(Batch::default());
-    let reader = if session.settings.perf {
-        Reader::perf(&events, session.perf_pages()?, &batch)?
-    } else {
-        Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?
+    let reader = match &attached.perf {
+        Some(perf) => Reader::Perf(perf),
+        None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
     let drain = || reader.drain(&mut |sample| pipeline.borrow_mut().sample(sample));
     let read_ledger = |pipeline: &mut Pipeline<'_>, missed: u64| -> Result<()> {
