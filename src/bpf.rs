@@ -16,6 +16,21 @@ macro_rules! skeleton {
         /// Hash of the object's types: a recording with another one cannot be decoded.
         const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
 
+        // The ledger reads the kernel's counters as numbers in a row: these are their places.
+        const _: () = {
+            use $crate::ledger::CAUSES;
+            use $name::types::{counters, drop_cause};
+            assert!(std::mem::offset_of!(counters, seen) == 0);
+            assert!(std::mem::offset_of!(counters, filtered) == 8);
+            assert!(std::mem::offset_of!(counters, emitted) == 16);
+            assert!(std::mem::offset_of!(counters, dropped) == 24);
+            assert!(size_of::<counters>() == 24 + 8 * CAUSES.len());
+            assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && CAUSES[0].len() == "buffer_full".len());
+            assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && CAUSES[1].len() == "scratch_busy".len());
+            assert!(drop_cause::DROP_MAP_FULL.0 == 2 && CAUSES[2].len() == "map_full".len());
+            assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
+        };
+
         impl From<$name::types::event_head> for $crate::event::Head {
             fn from(h: $name::types::event_head) -> Self {
                 Self {

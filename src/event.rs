@@ -113,7 +113,6 @@ pub struct Flags {
 
 impl Flags {
     /// Names of the bits that are set, then what remains without a name (0 if nothing).
-    #[must_use]
     pub fn named(&self) -> (impl Iterator<Item = &'static str> + use<>, u64) {
         let bits = self.bits;
         let rest = self.names.iter().fold(bits, |rest, (bit, _)| if bits & bit == *bit { rest & !bit } else { rest });

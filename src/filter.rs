@@ -30,7 +30,7 @@ impl Default for CommGlobs {
 /// One step of a glob.
 enum Step {
     Star,
-    Bytes([bool; 256]),
+    Bytes(Box<[bool; 256]>),
 }
 
 impl CommGlobs {
@@ -55,7 +55,7 @@ impl CommGlobs {
                     Step::Star => globs.loops |= 1 << place,
                     Step::Bytes(set) => {
                         place += 1;
-                        let bytes = globs.table.iter_mut().zip(set);
+                        let bytes = globs.table.iter_mut().zip(*set);
                         bytes.filter(|(_, in_set)| *in_set).for_each(|(places, _)| *places |= 1 << place);
                     }
                 }
@@ -122,7 +122,7 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
                 set.iter_mut().zip(0..=255).for_each(|(s, b)| *s = b == byte);
             }
         }
-        steps.push(Step::Bytes(set));
+        steps.push(Step::Bytes(Box::new(set)));
     }
     Ok(steps)
 }

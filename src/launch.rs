@@ -7,14 +7,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, access, setgid, setgroups, setuid};
 
 use crate::users::User;
@@ -47,18 +47,19 @@ pub struct Launched {
 }
 
 impl Launched {
-    /// Starts the child, which waits.
+    /// Starts the child, which waits. The command is to start with these signals `blocked`.
     ///
     /// # Errors
-    /// [`NotRun`] when there is no such command; otherwise when no process can be started.
-    pub fn new(command: &[OsString], user: Option<&User>) -> Result<Self> {
-        let program = command.first().context("-- CMD is empty")?;
-        find(program)?;
+    /// When no process can be started.
+    pub fn new(command: &[OsString], user: Option<&User>, blocked: &SigSet) -> Result<Self> {
         let (wait, release) = io::pipe().context("making a pipe")?;
-        // The child, and it alone, inherits the reading end.
-        fcntl(&wait, FcntlArg::F_SETFD(FdFlag::empty())).context("preparing a pipe")?;
+        let (mut waits, tell) = io::pipe().context("making a pipe")?;
+        // The child, and it alone, inherits its two ends.
+        for end in [wait.as_fd(), tell.as_fd()] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::empty())).context("preparing a pipe")?;
+        }
         let mut child = Command::new("/proc/self/exe");
-        child.arg0("coretrace").arg(CHILD).arg(wait.as_raw_fd().to_string());
+        child.arg0("coretrace").arg(CHILD).arg(format!("{},{}", wait.as_raw_fd(), tell.as_raw_fd()));
         match user {
             Some(user) => {
                 let groups: Vec<_> = user.groups.iter().map(u32::to_string).collect();
@@ -69,8 +70,12 @@ impl Launched {
                 child.arg("-");
             }
         }
-        child.args(command);
+        let blocked: Vec<_> = blocked.iter().map(|signal| (signal as i32).to_string()).collect();
+        child.arg(blocked.join(",")).args(command);
         let child = child.spawn().context("starting the command's process (is /proc mounted?)")?;
+        drop((wait, tell));
+        // The kernel lets this process go on before it tells of the child's own exec, which is not CMD's.
+        read_byte(&mut waits).context("the command's process ended before it could run")?;
         Ok(Launched { child, release: Some(release), status: None })
     }
 
@@ -125,7 +130,10 @@ pub fn exit_code(status: ExitStatus) -> u8 {
 }
 
 /// Looks a command up as a shell does, so that a mistyped one ends before anything is loaded.
-fn find(program: &OsStr) -> Result<PathBuf> {
+///
+/// # Errors
+/// [`NotRun`] when there is no such command.
+pub fn find(program: &OsStr) -> Result<PathBuf> {
     let executable = |path: &Path| path.is_file() && access(path, nix::unistd::AccessFlags::X_OK).is_ok();
     let shown = program.to_string_lossy();
     let shown = shown.escape_debug();
@@ -147,6 +155,11 @@ fn find(program: &OsStr) -> Result<PathBuf> {
     }
 }
 
+/// One byte from the process at the other end.
+fn read_byte(from: &mut impl Read) -> io::Result<()> {
+    from.read_exact(&mut [0])
+}
+
 /// What the child does: waits, takes on the identity, becomes the command. Returns the exit code only
 /// when it cannot.
 #[must_use]
@@ -161,15 +174,23 @@ pub fn child(args: &[OsString]) -> u8 {
 }
 
 fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
-    let [fd, identity, program, args @ ..] = args else { bail!("{CHILD} is not for use by hand") };
-    let fd: i32 = fd.to_str().and_then(|fd| fd.parse().ok()).context("the pipe's number")?;
-    let mut wait = File::open(format!("/proc/self/fd/{fd}")).context("opening the pipe")?;
-    nix::unistd::close(fd).context("closing the pipe")?;
-    // The parent ended without a word: it said why.
-    if wait.read(&mut [0]).context("waiting for coretrace")? == 0 {
+    let [fds, identity, blocked, program, args @ ..] = args else { bail!("{CHILD} is not for use by hand") };
+    // Those that the parent blocks, to read them from a descriptor, were inherited (std leaves that alone).
+    let blocked = blocked.to_str().context("the blocked signals")?.split(',').filter_map(|n| n.parse::<i32>().ok());
+    let blocked: SigSet = blocked.filter_map(|n| Signal::try_from(n).ok()).collect();
+    blocked.thread_set_mask().context("unblocking signals")?;
+    let (wait, tell) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
+    File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?.write_all(b"!")?;
+    let mut released = File::open(format!("/proc/self/fd/{wait}")).context("opening a pipe")?;
+    // CMD is not to inherit them.
+    for fd in [wait, tell] {
+        nix::unistd::close(fd.parse::<i32>().context("a pipe's number")?).context("closing a pipe")?;
+    }
+    // Where the parent ended without a word, it said why.
+    if read_byte(&mut released).is_err() {
         std::process::exit(1);
     }
-    drop(wait);
+    drop(released);
     let identity = identity.to_str().context("the user's numbers")?;
     if let [uid, gid, groups] = identity.split(':').collect::<Vec<_>>().as_slice() {
         let groups: Vec<Gid> = groups.split(',').filter_map(|g| g.parse().ok()).map(Gid::from_raw).collect();

@@ -53,8 +53,6 @@ pub struct Tally {
     pub delivered: u64,
     /// Refused by a filter in user space, or past `--count`.
     pub filtered: u64,
-    /// The sequence number that is expected next would be wrong: events before it were lost.
-    pub gaps: u64,
 }
 
 /// One kind's account.
@@ -207,5 +205,65 @@ impl fmt::Display for Ledger {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static KINDS: [Kind; 2] =
+        [Kind { id: 3, name: "a", doc: "", fields: &[] }, Kind { id: 9, name: "b", doc: "", fields: &[] }];
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new(KINDS.iter());
+        let a = ledger.account(3).unwrap();
+        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2] };
+        a.tally = Tally { delivered: 4, filtered: 1 };
+        ledger
+    }
+
+    #[test]
+    fn it_balances_only_when_every_event_is_accounted_for() {
+        assert!(ledger().balances());
+        for unbalance in [
+            |k: &mut Account| k.kernel.seen += 1,
+            |k: &mut Account| k.kernel.dropped[1] += 1,
+            |k: &mut Account| k.tally.delivered -= 1,
+            |k: &mut Account| k.kernel.emitted += 1,
+        ] {
+            let mut ledger = ledger();
+            unbalance(ledger.account(3).unwrap());
+            assert!(!ledger.balances());
+        }
+    }
+
+    #[test]
+    fn the_closing_line_adds_up() {
+        let mut ledger = ledger();
+        assert_eq!(
+            ledger.to_string(),
+            "10 seen = 3 filtered + 4 delivered + 3 dropped (a 4)\n  dropped: 1 a (buffer_full)\n  dropped: 2 a (map_full)"
+        );
+        ledger.account(3).unwrap().kernel.seen = 12;
+        assert!(ledger.to_string().contains("+ 2 pending"));
+        assert_eq!((ledger.lost(), ledger.delivered()), (3, 4));
+    }
+
+    #[test]
+    fn a_gap_in_a_cpus_numbers_is_noticed() {
+        let mut ledger = ledger();
+        let a = ledger.account(3).unwrap();
+        assert!(!a.arrived(0, 0) && !a.arrived(0, 1) && !a.arrived(5, 0));
+        assert!(a.arrived(0, 3) && !a.arrived(0, 4));
+        assert!(!a.arrived(u32::MAX, 7));
+    }
+
+    #[test]
+    fn counters_are_read_in_the_order_of_the_kernels_struct() {
+        let bytes: Vec<u8> = (1..=6_u64).flat_map(u64::to_ne_bytes).collect();
+        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6] };
+        assert_eq!(Counters::parse(&bytes), Some(counters));
+        assert_eq!(Counters::parse(&bytes[..47]), None);
     }
 }

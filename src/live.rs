@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use libbpf_rs::{MapCore, MapFlags};
+use libbpf_rs::MapCore;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -33,39 +33,49 @@ pub struct Limits {
     pub stats: Option<Duration>,
     /// With a command: when it has ended, not when all that it started has.
     pub detach: bool,
-    /// No notes.
-    pub quiet: bool,
+    /// Events go to stdout: the run ends when its reader has gone.
+    pub to_stdout: bool,
 }
 
 /// Signals that end a run, or are handed on to the command.
-pub struct Signals(SignalFd);
+pub struct Signals {
+    fd: SignalFd,
+    /// What was blocked before: CMD is to start with that.
+    pub before: SigSet,
+}
 
 impl Signals {
-    /// From here on these signals wait to be read; a process that is started from here on inherits
-    /// that they are blocked.
+    /// From here on these signals wait to be read. A process that is started inherits that, and has to
+    /// undo it.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn block(with_command: bool) -> Result<Self> {
         let mut set = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
             set.add(signal);
+        }
+        // Under nohup it stays ignored.
+        if !crate::procfs::ignores(Signal::SIGHUP as u32) {
+            set.add(Signal::SIGHUP);
         }
         if with_command {
             for signal in [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCHLD] {
                 set.add(signal);
             }
         }
+        let before = SigSet::thread_get_mask().context("reading which signals are blocked")?;
         set.thread_block().context("blocking signals")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(Signals(SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?))
+        let fd = SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?;
+        Ok(Signals { fd, before })
     }
 
     /// The next one, and whether the terminal sent it: then the command has it already.
     fn next(&self) -> Result<Option<(Signal, bool)>> {
         /// include/uapi/asm-generic/siginfo.h
         const SI_KERNEL: i32 = 0x80;
-        let Some(info) = self.0.read_signal().context("reading signals")? else { return Ok(None) };
+        let Some(info) = self.fd.read_signal().context("reading signals")? else { return Ok(None) };
         let signal = Signal::try_from(info.ssi_signo.cast_signed()).context("reading signals")?;
         Ok(Some((signal, info.ssi_code == SI_KERNEL)))
     }
@@ -96,7 +106,7 @@ pub fn run(
         pipeline.ledger.read(&ledger, &mut |lost| losses.push(lost))?;
         pipeline.ledger.missed = missed;
         let clock = pipeline.measured_clock();
-        let now = clock.unix_ns(boot_now());
+        let now = clock.unix_ns(crate::enrich::boot_now());
         losses.into_iter().for_each(|lost| pipeline.lost(crate::event::Lost { unix_ns: now, ..lost }));
         Ok(())
     };
@@ -109,7 +119,7 @@ pub fn run(
         pipeline.flush();
     }
     if session.settings.follow && command.is_none() {
-        follow_existing(session, followed.as_ref().context("no map of followed processes")?)?;
+        follow_existing(session, &attached)?;
     }
     if let Some(command) = command {
         command.release()?;
@@ -124,15 +134,22 @@ pub fn run(
             wait = wait.min(duration.saturating_sub(begin.elapsed()));
         }
         let timeout = PollTimeout::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::ZERO);
-        let mut polled = vec![PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)];
+        let mut polled = vec![PollFd::new(signals.fd.as_fd(), PollFlags::POLLIN)];
         polled.extend(reader.wakes().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let stdout = io::stdout();
+        if limits.to_stdout {
+            // Asks for nothing: an error is told all the same, and a pipe without a reader is one.
+            polled.push(PollFd::new(stdout.as_fd(), PollFlags::empty()));
+        }
         match poll(&mut polled, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => bail!("waiting for events: {e}"),
         }
+        let closed = limits.to_stdout
+            && polled.last().and_then(PollFd::revents).is_some_and(|told| told.contains(PollFlags::POLLERR));
 
         drain()?;
-        let mut stop = false;
+        let mut stop = closed;
         let now = Instant::now();
         let tick = now >= next_tick;
         if tick {
@@ -217,18 +234,14 @@ fn heed(signal: Signal, from_terminal: bool, command: &mut Option<Launched>) -> 
 
 /// Adds the descendants that the watched processes already have. The hooks are in place: what is
 /// forked from now on adds itself, and this goes on until it finds nothing new.
-fn follow_existing(session: &Session, followed: &dyn MapCore) -> Result<()> {
+fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()> {
     let mut known = session.pids.clone();
     loop {
         let found = crate::procfs::descendants(&known)?;
         if found.is_empty() {
             return Ok(());
         }
-        for pid in &found {
-            followed
-                .update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
-                .with_context(|| format!("following process {pid}"))?;
-        }
+        found.iter().try_for_each(|pid| attached.follow(*pid))?;
         known.extend(found);
     }
 }
@@ -243,11 +256,6 @@ fn prune(followed: &dyn MapCore) {
             let _ = followed.delete(&key);
         }
     }
-}
-
-fn boot_now() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    now.ok().and_then(|t| u64::try_from(t.tv_sec() * 1_000_000_000 + t.tv_nsec()).ok()).unwrap_or(0)
 }
 
 impl std::fmt::Debug for Signals {

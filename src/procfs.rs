@@ -58,6 +58,15 @@ pub fn check(pid: u32) -> Result<()> {
     }
 }
 
+/// Whether this process was started with that signal ignored, as nohup does.
+#[must_use]
+pub fn ignores(signal: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    signal.checked_sub(1).is_some_and(|bit| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
+}
+
 struct Stat {
     state: u8,
     ppid: u32,

@@ -173,7 +173,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// When the file ends without its end mark, or an entry is damaged.
-    pub fn next(&mut self) -> Result<Entry<'_>> {
+    pub fn entry(&mut self) -> Result<Entry<'_>> {
         const CUT: &str = "the recording is cut: it has no end mark (what it has was printed)";
         let head: [u8; 5] = exact(&mut self.input)?.context(CUT)?;
         let [what, len @ ..] = head;
@@ -242,7 +242,7 @@ mod tests {
             Err(e) => return (0, Err(e)),
         };
         for n in 0.. {
-            match reader.next() {
+            match reader.entry() {
                 Ok(Entry::End) => return (n, Ok(())),
                 Ok(_) => {}
                 Err(e) => return (n, Err(e)),
@@ -256,10 +256,10 @@ mod tests {
         let bytes = recording();
         let mut reader = Reader::new(bytes.as_slice()).unwrap();
         assert_eq!(reader.header, header());
-        assert_eq!(reader.next().unwrap(), Entry::Clock(WallClock { offset: -5 }));
-        assert_eq!(reader.next().unwrap(), Entry::Sample(b"abc"));
-        assert_eq!(reader.next().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9 });
-        assert_eq!(reader.next().unwrap(), Entry::End);
+        assert_eq!(reader.entry().unwrap(), Entry::Clock(WallClock { offset: -5 }));
+        assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
+        assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9 });
+        assert_eq!(reader.entry().unwrap(), Entry::End);
     }
 
     #[test]

@@ -97,12 +97,10 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     );
     session::capture_log(output.verbose > 1);
     let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
-    // Before signals are blocked: a process that is started inherits what is.
-    let mut command = with_command.then(|| Launched::new(&common.command, user.as_ref())).transpose()?;
     let signals = Signals::block(with_command)?;
     let mut session = make_session(tracer, common, &host)?;
-    if let Some(command) = &command {
-        session.pids = vec![command.pid()];
+    if let Some(program) = common.command.first() {
+        launch::find(program)?;
         session.settings.filter_pids = true;
         session.settings.follow = true;
         if user.is_none() && !output.quiet && host.euid == 0 && std::env::var_os("SUDO_USER").is_some() {
@@ -138,13 +136,19 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         duration: common.limits.duration,
         stats: common.limits.stats,
         detach: common.limits.detach,
-        quiet: output.quiet,
+        to_stdout: to_stdout(output, with_command),
     };
-    let mut ran = false;
+    let (mut ran, mut command) = (false, None);
     let started = tracer.start(&session, &mut |attached| {
         ran = true;
         if output.verbose > 0 {
             tell_hooks(&session, &attached);
+        }
+        if with_command {
+            // Last of all, so that its life is not longer than it need be.
+            let launched = Launched::new(&common.command, user.as_ref(), &signals.before)?;
+            attached.follow(launched.pid())?;
+            command = Some(launched);
         }
         live::run(&session, attached, &mut pipeline, &limits, &signals, &mut command)
     });
@@ -205,6 +209,7 @@ fn diagnosed(error: anyhow::Error, log: &[String], host: &Host) -> anyhow::Error
 fn make_session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
     let filters = &common.filters;
     let mut session = base_session(tracer, &common.kernel, host)?;
+    session.verifier_stats = common.output.verbose > 1;
     if !filters.events.is_empty() {
         session.settings.kinds = filter::kinds_mask(&filters.events, tracer.kinds())?;
     }
@@ -233,7 +238,9 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
     };
     let cpus = u64::try_from(libbpf_rs::num_possible_cpus().unwrap_or(1))?;
     let buffer = kernel.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
-    let buffer = u32::try_from(buffer.next_power_of_two())?;
+    let page_size = page_size();
+    // The kernel wants a power of two, in whole pages.
+    let buffer = u32::try_from(buffer.next_power_of_two())?.max(page_size);
     let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|n| n.trim().parse().ok());
     Ok(Session {
         settings: Settings {
@@ -245,7 +252,7 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
                 Some(inode) => u32::try_from(inode)?,
                 None => 0,
             },
-            page_size: page_size(),
+            page_size,
             ..Settings::default()
         },
         btf,
@@ -255,6 +262,7 @@ fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Ses
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
         cgroups: Vec::new(),
+        verifier_stats: false,
     })
 }
 
@@ -276,6 +284,14 @@ fn open_cgroup(path: &Path, host: &Host) -> Result<File> {
     File::open(&full).with_context(|| format!("-c: opening {}", full.display()))
 }
 
+/// Whether events go to stdout.
+fn to_stdout(output: &Output, with_command: bool) -> bool {
+    match &output.output_file {
+        Some(path) => path.as_os_str() == "-",
+        None => !with_command,
+    }
+}
+
 fn make_pipeline<'a>(
     tracer: &'a dyn Tracer,
     ledger: Ledger,
@@ -289,10 +305,9 @@ fn make_pipeline<'a>(
         File(PathBuf),
     }
     let sink = match &output.output_file {
-        Some(path) if path.as_os_str() == "-" => Sink::Stdout,
+        _ if to_stdout(output, with_command) => Sink::Stdout,
         Some(path) => Sink::File(path.clone()),
-        None if with_command => Sink::Stderr,
-        None => Sink::Stdout,
+        None => Sink::Stderr,
     };
     let terminal = match &sink {
         Sink::Stdout => io::stdout().is_terminal(),
@@ -347,7 +362,7 @@ fn replay(options: &Replay) -> Result<u8> {
     pipeline.header();
     let mut clock = crate::enrich::WallClock::default();
     let ended = loop {
-        match reader.next() {
+        match reader.entry() {
             Ok(Entry::Sample(sample)) => pipeline.sample(sample),
             Ok(Entry::Clock(now)) => {
                 clock = now;

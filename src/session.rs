@@ -123,6 +123,8 @@ pub struct Session {
     pub followed_max: u32,
     /// Cgroup directories to watch.
     pub cgroups: Vec<File>,
+    /// Have the verifier tell into libbpf's log how much it had to look at.
+    pub verifier_stats: bool,
 }
 
 impl Session {
@@ -168,6 +170,17 @@ impl Attached<'_> {
     pub fn missed(&self) -> u64 {
         let programs = self.object.progs().filter(|p| p.autoload());
         programs.filter_map(|p| crate::bpf::recursion_misses(&p)).sum()
+    }
+
+    /// Follows one more process.
+    ///
+    /// # Errors
+    /// When the map of followed processes is full.
+    pub fn follow(&self, pid: u32) -> Result<()> {
+        let followed = self.map("followed")?;
+        followed
+            .update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
+            .with_context(|| format!("following process {pid}"))
     }
 
     /// Takes the programs off their hooks.
@@ -257,11 +270,17 @@ fn needed(session: &Session, program: &Program) -> bool {
     program.kinds.iter().any(|kind| settings.kinds & (1 << kind) != 0) || (program.tracks && settings.filter_pids)
 }
 
+/// include/linux/bpf_verifier.h: the verifier tells how many instructions it processed.
+const BPF_LOG_STATS: u32 = 4;
+
 fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()> {
     let settings = &session.settings;
     for mut program in object.progs_mut() {
         let wanted = plan.programs.iter().any(|p| program.name() == p.name && needed(session, p));
         program.set_autoload(wanted);
+        if session.verifier_stats {
+            program.set_log_level(BPF_LOG_STATS);
+        }
     }
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Kernel differences, one function each, citing the kernel's file, commit or version.
  */
@@ -21,6 +21,8 @@
 		__value;                                                                         \
 	})
 
+/* include/uapi/asm-generic/errno-base.h */
+#define EEXIST 17
 /* include/linux/sched/signal.h: the process is ending as a whole, with group_exit_code. */
 #define SIGNAL_GROUP_EXIT 0x00000004
 /* include/uapi/linux/sched.h */
@@ -66,9 +68,9 @@ static __always_inline u32 thread_id(bool direct, struct task_struct *task)
 }
 
 /*
- * sched_process_exit tells since 6.17 or so whether the whole process is gone: its record is its own
- * (before, it shared one with other events) and its arguments gained `group_dead`. The two came
- * together, so the field's existence in the record tells of the argument.
+ * sched_process_exit tells on newer kernels (seen on 6.18 and 7.2, not on 6.12) whether the whole process
+ * is gone: its record is its own (before, it shared one with other events) and its arguments gained
+ * `group_dead`. The two came together, so the field's existence in the record tells of the argument.
  */
 struct trace_event_raw_sched_process_exit___group_dead {
 	bool group_dead;
@@ -109,8 +111,9 @@ static __always_inline bool ends_process(bool direct, struct task_struct *task)
 		return false;
 	key.tgid = READ(direct, task, tgid);
 	key.start_boottime = READ(direct, READ(direct, task, group_leader), start_boottime);
+	/* Any other failure than this one (no memory) must not hide the end of a process. */
 	if (READ(direct, signal, nr_threads) > 1)
-		return !bpf_map_update_elem(&ended, &key, &seen, BPF_NOEXIST);
+		return bpf_map_update_elem(&ended, &key, &seen, BPF_NOEXIST) != -EEXIST;
 	return !bpf_map_lookup_elem(&ended, &key);
 }
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Shared by every tracer: the event head, the tail's slices, the run's configuration, the `events`
  * buffer, the ledger that counts what happens to each event, and emit().

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The scratch space in which a record with a tail is built, and the walk from a dentry to the root
  * (bpf_d_path is not allowed in tracepoints, on any kernel).

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * `proc`: programs that start, processes and threads that begin and end. Each handler comes for
  * every hook that it may be attached to; user space loads one of each.

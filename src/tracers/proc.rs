@@ -40,8 +40,8 @@ static KINDS: [Kind; 5] = [
         name: "exec",
         doc: "a process began to run a program",
         fields: &[
-            field("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
             field("argv", Shape::List, true, "its arguments, the name that it was called by first"),
+            field("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
             field("cwd", Shape::Path, false, "its working directory (--cwd)"),
             field("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
         ],
@@ -55,7 +55,7 @@ static KINDS: [Kind; 5] = [
             SIGNAL,
             CORE,
             field("lifetime", Shape::Span, true, "time since the process was forked"),
-            field("cpu", Shape::Span, true, "CPU time of all its threads, to the scheduler's last update"),
+            field("cpu", Shape::Span, true, "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that"),
             field("max_rss", Shape::Size, true, "the most memory that was resident"),
         ],
     },
@@ -80,7 +80,7 @@ static KINDS: [Kind; 5] = [
             SIGNAL,
             CORE,
             field("lifetime", Shape::Span, true, "time since the thread was created"),
-            field("cpu", Shape::Span, true, "its CPU time, to the scheduler's last update"),
+            field("cpu", Shape::Span, true, "its CPU time, but for the last slice (up to a tick); null: it had only that"),
         ],
     },
 ];
@@ -147,7 +147,6 @@ fn exec(sample: &[u8]) -> Result<Event<'_>> {
     let (e, tail) = decode::split::<exec_event>(sample)?;
     let unread = |what: exec_unread| e.head.unread & what.0 != 0;
     let mut event = Event::new(EXEC, e.head.into());
-    event.push("exe", path(&tail, e.exe, e.exe_flags)?);
     event.push(
         "argv",
         match unread(exec_unread::UNREAD_ARGV) {
@@ -155,6 +154,7 @@ fn exec(sample: &[u8]) -> Result<Event<'_>> {
             false => Value::List(tail.list(e.argv, e.argv_bytes)?),
         },
     );
+    event.push("exe", path(&tail, e.exe, e.exe_flags)?);
     if e.want_cwd != 0 {
         event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
     }
@@ -178,7 +178,8 @@ fn exit(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
         }
     }
     event.push("lifetime", Value::Span(e.lifetime_ns));
-    event.push("cpu", Value::Span(e.cpu_ns));
+    // The scheduler adds a slice up when it ends, or at a tick: of one that is the first, it knows nothing yet.
+    event.push("cpu", if e.cpu_ns == 0 { Value::Unreadable(Shape::Span) } else { Value::Span(e.cpu_ns) });
     if kind.id == EXIT.id {
         event.push("max_rss", Value::Size(e.max_rss_bytes));
     }
@@ -206,17 +207,18 @@ const fn on_exit(name: &'static str) -> Program {
     Program { name, kinds: const { &[EXIT.id, THREAD_EXIT.id] }, tracks: true }
 }
 
-/// The ways to hook in, the cheapest first.
+/// The ways to hook in, the cheapest first. `fentry` costs what `btf` costs and needs more of the kernel: it
+/// is there for one whose tracepoint for exits is missing.
 static PLANS: [Plan; 4] = [
-    Plan {
-        hook: Hook::Fentry,
-        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
-        unused_maps: &["ended"],
-    },
     Plan {
         hook: Hook::Btf,
         programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_btf"), on_exec("handle_exec_btf")],
         unused_maps: &[],
+    },
+    Plan {
+        hook: Hook::Fentry,
+        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
+        unused_maps: &["ended"],
     },
     Plan {
         hook: Hook::Raw,

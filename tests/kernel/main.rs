@@ -7,9 +7,13 @@
 mod cgroups;
 mod command;
 mod ending;
+mod exec;
+mod exec_argv;
+mod exec_file;
 mod filters;
 mod first;
 mod host;
 mod inherited;
+mod known;
 mod losses;
 mod support;

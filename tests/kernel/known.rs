@@ -1,0 +1,155 @@
+//! What a test knows without coretrace: what its target said, the flavours there are, directories of its own.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use crate::support::{Ended, Trace, coretrace, in_vm, parse, targets};
+
+impl Ended {
+    /// What a target told about `what`, in order: see targets/events/say.rs.
+    pub fn all_told(&self, what: &str) -> Vec<Value> {
+        let told = self.stderr.iter().filter_map(|line| line.strip_prefix('@')?.strip_prefix(what)?.strip_prefix(' '));
+        told.map(parse).collect()
+    }
+
+    /// The same, where it was told once.
+    pub fn told(&self, what: &str) -> Value {
+        let told = self.all_told(what);
+        assert_eq!(told.len(), 1, "told of {what}: {:#?}", self.stderr);
+        told.into_iter().next().unwrap()
+    }
+
+    /// The one event of a kind that a process has.
+    pub fn one(&self, kind: &str, pid: &Value) -> &Value {
+        let events = self.all(kind, "pid", pid);
+        assert_eq!(events.len(), 1, "{kind} of {pid}: {events:#?}; told {:#?}", self.stderr);
+        events[0]
+    }
+
+    /// The last event of a kind that a process has.
+    pub fn last(&self, kind: &str, pid: &Value) -> &Value {
+        let events = self.all(kind, "pid", pid);
+        events.last().unwrap_or_else(|| panic!("no {kind} of {pid}: {:#?}", self.events))
+    }
+
+    /// All events of a kind in which a field has that value.
+    pub fn all(&self, kind: &str, field: &str, value: &Value) -> Vec<&Value> {
+        self.events.iter().filter(|e| e["kind"] == kind && e[field] == *value).collect()
+    }
+}
+
+/// Words of a command line: strings and paths.
+macro_rules! words {
+    ($($word:expr),* $(,)?) => { [$(std::ffi::OsString::from($word)),*] };
+}
+pub(crate) use words;
+
+/// Traces `targets ARGS…` to its end, all of it delivered.
+pub fn trace<S: AsRef<OsStr>>(options: &[&str], args: impl IntoIterator<Item = S>) -> Ended {
+    let mut line: Vec<_> = options.iter().map(OsString::from).collect();
+    line.extend(words!["--", targets()]);
+    line.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+    let ended = Trace::proc(line).end();
+    assert_eq!(ended.totals().dropped, 0, "{:#?}", ended.stderr);
+    ended
+}
+
+/// Traces `targets ARGS…`, which must end well.
+pub fn traced<S: AsRef<OsStr>>(options: &[&str], args: impl IntoIterator<Item = S>) -> Ended {
+    let ended = trace(options, args);
+    ended.assert_clean();
+    ended
+}
+
+/// The ways to hook in (--attach): all of them in a VM, elsewhere those that the machine offers.
+pub fn flavours() -> Vec<&'static str> {
+    let works = |flavour: &&str| {
+        let mut command = Command::new(coretrace());
+        command.args(["proc", "-q", "--attach", flavour, "-O", "/dev/null", "--"]).arg(targets()).args(["exit", "0"]);
+        in_vm() || command.output().expect("coretrace starts").status.success()
+    };
+    let flavours: Vec<_> = ["fentry", "btf", "raw", "tracepoint"].into_iter().filter(works).collect();
+    assert!(!flavours.is_empty(), "no way to hook in works here");
+    flavours
+}
+
+/// A number of an event.
+pub fn uint(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("not a number: {value}"))
+}
+
+/// A string of an event.
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
+}
+
+/// The strings of a list of an event.
+pub fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap_or_else(|| panic!("not a list: {value}")).iter().map(text).collect()
+}
+
+/// Nanoseconds since 1970 of an event's time.
+pub fn unix_ns(event: &Value) -> u64 {
+    let time = chrono::DateTime::parse_from_rfc3339(text(&event["time"])).expect("a time as RFC 3339 has it");
+    time.timestamp_nanos_opt().expect("a time of this century") as u64
+}
+
+/// Inode of a directory.
+pub fn inode(path: &Path) -> u64 {
+    fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).ino()
+}
+
+/// A directory that goes with the test.
+pub struct Dir(PathBuf);
+
+impl Dir {
+    /// A new one, which everyone may enter.
+    pub fn new() -> Dir {
+        Dir::below(&std::env::temp_dir().canonicalize().unwrap())
+    }
+
+    /// A new cgroup (v2).
+    pub fn cgroup() -> Dir {
+        Dir::below(&cgroup_root())
+    }
+
+    fn below(parent: &Path) -> Dir {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("coretrace-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = parent.join(name);
+        fs::create_dir(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Dir(path)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path in it.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // A cgroup's files cannot be removed, and need not be.
+        let _ = fs::remove_dir(&self.0).or_else(|_| fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Where cgroup v2 is mounted.
+pub fn cgroup_root() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mount = lines.find(|words| words[2] == "cgroup2").expect("cgroup v2 is mounted");
+    PathBuf::from(mount[1])
+}
