@@ -116,8 +116,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         paths: common.filters.path.iter().map(|glob| filter::path_glob(glob)).collect::<Result<_>>()?,
         ..Filter::default()
     };
-    let kinds = tracer.kinds().iter().filter(|kind| session.settings.kinds & (1 << kind.id) != 0);
-    let mut pipeline = make_pipeline(tracer, Ledger::new(kinds), filter, output, with_command)?;
+    // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
+    let ledger = Ledger::new(tracer.kinds().iter());
+    let mut pipeline = make_pipeline(tracer, ledger, filter, output, with_command)?;
     if let Some(path) = &common.limits.record {
         let file = File::create(path).with_context(|| format!("creating the recording {}", path.display()))?;
         let header = Header {
