@@ -47,11 +47,11 @@ pub struct Launched {
 }
 
 impl Launched {
-    /// Starts the child, which waits.
+    /// Starts the child, which waits. The command is to start with these signals `blocked`.
     ///
     /// # Errors
     /// When no process can be started.
-    pub fn new(command: &[OsString], user: Option<&User>) -> Result<Self> {
+    pub fn new(command: &[OsString], user: Option<&User>, blocked: &SigSet) -> Result<Self> {
         let (wait, release) = io::pipe().context("making a pipe")?;
         let (mut waits, tell) = io::pipe().context("making a pipe")?;
         // The child, and it alone, inherits its two ends.
@@ -70,7 +70,8 @@ impl Launched {
                 child.arg("-");
             }
         }
-        child.args(command);
+        let blocked: Vec<_> = blocked.iter().map(|signal| (signal as i32).to_string()).collect();
+        child.arg(blocked.join(",")).args(command);
         let child = child.spawn().context("starting the command's process (is /proc mounted?)")?;
         drop((wait, tell));
         // The kernel lets this process go on before it tells of the child's own exec, which is not CMD's.
@@ -173,9 +174,11 @@ pub fn child(args: &[OsString]) -> u8 {
 }
 
 fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
-    let [fds, identity, program, args @ ..] = args else { bail!("{CHILD} is not for use by hand") };
-    // Inherited from the parent, which reads its signals from a descriptor (std leaves the mask alone).
-    SigSet::empty().thread_set_mask().context("unblocking signals")?;
+    let [fds, identity, blocked, program, args @ ..] = args else { bail!("{CHILD} is not for use by hand") };
+    // Those that the parent blocks, to read them from a descriptor, were inherited (std leaves that alone).
+    let blocked = blocked.to_str().context("the blocked signals")?.split(',').filter_map(|n| n.parse::<i32>().ok());
+    let blocked: SigSet = blocked.filter_map(|n| Signal::try_from(n).ok()).collect();
+    blocked.thread_set_mask().context("unblocking signals")?;
     let (wait, tell) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
     File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?.write_all(b"!")?;
     let mut released = File::open(format!("/proc/self/fd/{wait}")).context("opening a pipe")?;

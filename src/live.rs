@@ -36,7 +36,11 @@ pub struct Limits {
 }
 
 /// Signals that end a run, or are handed on to the command.
-pub struct Signals(SignalFd);
+pub struct Signals {
+    fd: SignalFd,
+    /// What was blocked before: CMD is to start with that.
+    pub before: SigSet,
+}
 
 impl Signals {
     /// From here on these signals wait to be read. A process that is started inherits that, and has to
@@ -58,16 +62,18 @@ impl Signals {
                 set.add(signal);
             }
         }
+        let before = SigSet::thread_get_mask().context("reading which signals are blocked")?;
         set.thread_block().context("blocking signals")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(Signals(SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?))
+        let fd = SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?;
+        Ok(Signals { fd, before })
     }
 
     /// The next one, and whether the terminal sent it: then the command has it already.
     fn next(&self) -> Result<Option<(Signal, bool)>> {
         /// include/uapi/asm-generic/siginfo.h
         const SI_KERNEL: i32 = 0x80;
-        let Some(info) = self.0.read_signal().context("reading signals")? else { return Ok(None) };
+        let Some(info) = self.fd.read_signal().context("reading signals")? else { return Ok(None) };
         let signal = Signal::try_from(info.ssi_signo.cast_signed()).context("reading signals")?;
         Ok(Some((signal, info.ssi_code == SI_KERNEL)))
     }
@@ -128,7 +134,7 @@ pub fn run(
             wait = wait.min(duration.saturating_sub(begin.elapsed()));
         }
         let timeout = PollTimeout::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::ZERO);
-        let mut polled = vec![PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)];
+        let mut polled = vec![PollFd::new(signals.fd.as_fd(), PollFlags::POLLIN)];
         polled.extend(reader.wakes().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let stdout = io::stdout();
         if limits.to_stdout {

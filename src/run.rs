@@ -146,7 +146,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         }
         if with_command {
             // Last of all, so that its life is not longer than it need be.
-            let launched = Launched::new(&common.command, user.as_ref())?;
+            let launched = Launched::new(&common.command, user.as_ref(), &signals.before)?;
             attached.follow(launched.pid())?;
             command = Some(launched);
         }

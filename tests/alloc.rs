@@ -1,7 +1,17 @@
-//! In a steady state, a format allocates nothing.
+//! In a steady state, nothing is allocated for an event: by a format, nor on the whole way from the sample to the sink.
+
+use std::io;
 
 use coretrace::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Value};
+use coretrace::filter::{self, CommGlobs, Filter};
+use coretrace::ledger::Ledger;
 use coretrace::output::{Choice, Look};
+use coretrace::pipeline::Pipeline;
+use coretrace::tracers;
+
+#[path = "samples/mod.rs"]
+#[allow(dead_code)]
+mod samples;
 
 static KIND: Kind = Kind { id: 1, name: "exec", doc: "A program was started.", fields: &[] as &[Field] };
 
@@ -43,6 +53,31 @@ fn a_format_allocates_nothing_once_it_has_seen_an_event() {
             write(1);
             let allocations = allocation_counter::measure(|| write(100));
             assert_eq!(allocations.count_total, 0, "{choice:?} {width:?}");
+        }
+    }
+}
+
+#[test]
+fn the_pipeline_allocates_nothing_once_it_has_seen_each_event() {
+    for tracer in tracers::all() {
+        let recording = samples::read(tracer.name());
+        for choice in [Choice::Text, Choice::Json] {
+            let filter = Filter {
+                args: Some(filter::regex("[a-z]").unwrap()),
+                comm: CommGlobs::compile(&["*"]).unwrap(),
+                ..Filter::default()
+            };
+            for filter in [Filter::default(), filter] {
+                let ledger = Ledger::new(tracer.kinds().iter());
+                let format = choice.build(Look::default());
+                let mut pipeline = Pipeline::new(tracer.as_ref(), ledger, filter, format, Box::new(io::sink()), true);
+                pipeline.clock(recording.clock);
+                let mut all = || recording.samples.iter().for_each(|sample| pipeline.sample(sample));
+                all();
+                let allocations = allocation_counter::measure(|| (0..10).for_each(|_| all()));
+                assert_eq!(allocations.count_total, 0, "{} {choice:?}", tracer.name());
+                assert!(pipeline.undecodable.is_none() && pipeline.ledger.delivered() > 0);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod command;
 mod exec;
 mod exec_argv;
 mod exec_file;
@@ -11,5 +12,7 @@ mod exec_thread;
 mod exit;
 mod exit_once;
 mod first;
+mod host;
+mod inherited;
 mod known;
 mod support;

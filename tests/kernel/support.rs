@@ -86,7 +86,13 @@ impl Trace {
 
     /// Any command line; does not wait.
     pub fn raw(command: &mut Command) -> Trace {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null());
+        Trace::with_stdin(command)
+    }
+
+    /// Any command line, with a standard input that the caller has set.
+    pub fn with_stdin(command: &mut Command) -> Trace {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("starting {command:?}: {e}"));
         let (to, lines) = channel();
         fn pump(from: impl std::io::Read + Send + 'static, send: impl Fn(String) -> bool + Send + 'static) {
@@ -129,6 +135,28 @@ impl Trace {
         }
     }
 
+    /// Waits for a line on standard output, where that is CMD's.
+    pub fn line(&mut self, what: &str, found: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(line) = self.stdout.iter().find(|line| found(line)) {
+                return line.clone();
+            }
+            assert!(self.step(until), "coretrace ended without {what}: {:#?}", self.stderr);
+        }
+    }
+
+    /// Waits for a line on standard error.
+    pub fn note(&mut self, what: &str, found: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(line) = self.stderr.iter().find(|line| found(line)) {
+                return line.clone();
+            }
+            assert!(self.step(until), "coretrace ended without {what}: {:#?}", self.stderr);
+        }
+    }
+
     /// Waits for an event for which `found` is true, and returns it.
     pub fn wait_for(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + DEADLINE;
@@ -157,12 +185,27 @@ impl Trace {
     }
 
     /// Waits for its end.
-    pub fn end(mut self) -> Ended {
+    pub fn end(self) -> Ended {
+        let mut ended = self.output();
+        ended.events = ended.stdout.iter().map(|line| parse(line)).collect();
+        ended
+    }
+
+    /// Waits for its end, where standard output is not JSON.
+    pub fn output(mut self) -> Ended {
         let until = Instant::now() + DEADLINE;
         while self.step(until) {}
         let status = self.child.wait().unwrap();
-        let events = self.stdout.iter().map(|line| parse(line)).collect();
-        Ended { status, events, stdout: self.stdout, stderr: self.stderr }
+        let (stdout, stderr) = (std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr));
+        Ended { status, events: Vec::new(), stdout, stderr }
+    }
+}
+
+/// A test that fails leaves nothing behind.
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -191,8 +234,16 @@ impl Ended {
         self.events.iter().filter(|e| e["kind"] == kind).collect()
     }
 
-    /// The closing line's totals, which must be there and balance exactly.
+    /// The closing line's totals, which must be there, balance exactly, and agree with what was printed.
     pub fn totals(&self) -> Totals {
+        let totals = self.balance();
+        let printed = self.events.iter().filter(|e| e["kind"] != "lost").count() as u64;
+        assert_eq!(printed, totals.delivered, "{:#?}", self.stderr);
+        totals
+    }
+
+    /// The closing line's totals, which must be there and balance exactly.
+    pub fn balance(&self) -> Totals {
         let line = self.stderr.iter().rev().find(|line| line.contains(" seen = "));
         let line = line.unwrap_or_else(|| panic!("no totals: {:#?}", self.stderr));
         let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
@@ -201,8 +252,6 @@ impl Ended {
         assert!(!line.contains("pending"), "{line}");
         assert!(!self.stderr.iter().any(|l| l.contains("do not balance")), "{:#?}", self.stderr);
         assert_eq!(totals.seen, totals.filtered + totals.delivered + totals.dropped, "{line}");
-        let printed = self.events.iter().filter(|e| e["kind"] != "lost").count() as u64;
-        assert_eq!(printed, totals.delivered, "{line}");
         totals
     }
 

@@ -1,15 +1,45 @@
 //! The programs that the live tests trace, in one file: `targets NAME ARGS…`.
 
 mod events;
-
-use std::ffi::OsString;
+mod identity;
+mod kin;
+mod obey;
+mod report;
+mod storm;
+mod sys;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
     let name = args.next().unwrap_or_default();
-    let args: Vec<OsString> = args.collect();
-    if !events::run(name.to_str().unwrap_or_default(), &args) {
-        eprintln!("targets: no such program: {name:?}");
-        std::process::exit(64);
+    // For the tests of events and their fields, whose arguments may be any bytes.
+    if events::run(name.to_str().unwrap_or_default(), &args.collect::<Vec<_>>()) {
+        return;
     }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        // For the tests of how a run behaves.
+        ["as", about, command @ ..] => identity::run_as(about, command),
+        ["burst", n] => kin::burst(number(n)),
+        ["daemon"] => kin::daemon(),
+        ["exit", code] => std::process::exit(number(code) as i32),
+        ["family"] => kin::family(),
+        ["forks", n] => kin::forks(number(n)),
+        ["kill", signal] => sys::kill_self(number(signal) as i32),
+        ["mounts", about, command @ ..] => identity::with_mounts(about, command),
+        ["nest"] => kin::nest(),
+        ["obey"] => obey::obey(),
+        ["self"] => report::about_self(),
+        ["signals", n] => report::signals(number(n)),
+        ["storm"] => kin::storm(),
+        // For the benchmarks.
+        ["storm-exec", n] => storm::storm(storm::Child::Execs, number(n)),
+        ["storm-fork", n] => storm::storm(storm::Child::Ends, number(n)),
+        ["tty", command @ ..] => identity::on_terminal(command),
+        other => panic!("no such target: {other:?}"),
+    }
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
 }

@@ -1,0 +1,65 @@
+//! What one recorded event costs in user space: decoded, and all the way through the pipeline in each format.
+
+use std::io::{self, Write};
+
+use coretrace::decode::Decode;
+use coretrace::filter::Filter;
+use coretrace::ledger::Ledger;
+use coretrace::output::{Choice, Look};
+use coretrace::pipeline::Pipeline;
+use coretrace::tracers::{self, Tracer};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+#[path = "../tests/samples/mod.rs"]
+mod samples;
+
+/// The samples of each kind, and all of them.
+fn sets(tracer: &dyn Tracer) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let recording = samples::read(tracer.name());
+    let kind = |sample: &[u8]| tracer.decode(sample).expect("a recorded sample").kind.name;
+    let of = |name| recording.samples.iter().filter(|sample| kind(sample) == name).cloned().collect();
+    let mut sets: Vec<_> = tracer.kinds().iter().map(|kind| (kind.name, of(kind.name))).collect();
+    sets.push(("all", recording.samples.clone()));
+    sets
+}
+
+fn events(c: &mut Criterion) {
+    let plain = Look { width: None, colour: false, wide: false, utc: false };
+    let terminal = Look { width: Some(160), colour: true, ..plain };
+    for tracer in tracers::all() {
+        let tracer = tracer.as_ref();
+        let sets = sets(tracer);
+        let mut group = c.benchmark_group(format!("{}/decode", tracer.name()));
+        for (name, samples) in &sets {
+            let mut samples = samples.iter().cycle();
+            group.throughput(Throughput::Elements(1));
+            group.bench_function(*name, |b| b.iter(|| tracer.decode(samples.next().expect("endless")).is_ok()));
+        }
+        group.finish();
+        for (format, choice, look) in
+            [("text", Choice::Text, plain), ("terminal", Choice::Text, terminal), ("json", Choice::Json, plain)]
+        {
+            let mut group = c.benchmark_group(format!("{}/{format}", tracer.name()));
+            for (name, samples) in &sets {
+                let mut pipeline = pipeline(tracer, choice, look);
+                let mut samples = samples.iter().cycle();
+                group.throughput(Throughput::Elements(1));
+                group.bench_function(*name, |b| b.iter(|| pipeline.sample(samples.next().expect("endless"))));
+                assert!(pipeline.undecodable.is_none());
+            }
+            group.finish();
+        }
+    }
+}
+
+/// As in use, but nothing behind it that costs.
+fn pipeline(tracer: &dyn Tracer, choice: Choice, look: Look) -> Pipeline<'_> {
+    let sink: Box<dyn Write> = Box::new(io::sink());
+    let ledger = Ledger::new(tracer.kinds().iter());
+    let mut pipeline = Pipeline::new(tracer, ledger, Filter::default(), choice.build(look), sink, true);
+    pipeline.clock(samples::read(tracer.name()).clock);
+    pipeline
+}
+
+criterion_group!(benches, events);
+criterion_main!(benches);

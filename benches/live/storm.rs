@@ -1,0 +1,243 @@
+//! Runs the storms under each tracer, in turns, so that what disturbs the machine disturbs all of them alike.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::empty;
+use crate::tracer::{self, Cgroup, Tracer, Usage};
+
+/// What the storm is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storm {
+    /// fork, execve, wait.
+    Exec,
+    /// fork, _exit, wait.
+    Fork,
+}
+
+impl Storm {
+    /// What one turn of it is.
+    pub fn turn(self) -> &'static str {
+        match self {
+            Storm::Exec => "fork + execve + wait",
+            Storm::Fork => "fork + _exit + wait",
+        }
+    }
+
+    fn target(self) -> &'static str {
+        match self {
+            Storm::Exec => "storm-exec",
+            Storm::Fork => "storm-fork",
+        }
+    }
+
+    fn command(self, count: u32) -> Vec<String> {
+        let mut targets = PathBuf::from(env!("CARGO_BIN_EXE_coretrace"));
+        targets.set_file_name("examples");
+        let targets = targets.join("targets");
+        vec![targets.display().to_string(), self.target().to_owned(), count.to_string()]
+    }
+}
+
+/// One storm under one tracer.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Time of one turn of the storm, for each batch of them.
+    pub walls_ns: Vec<f64>,
+    /// CPU time of the traced, for one turn.
+    pub cpu_ns: f64,
+    /// CPU time of the tracer, for one turn.
+    pub reader_ns: f64,
+    /// The tracer's memory.
+    pub rss_kib: u64,
+    /// Events that it delivered …
+    pub delivered: Option<u64>,
+    /// … and lost.
+    pub lost: u64,
+}
+
+/// The runs of one tracer, one a round.
+pub type Measured = Vec<(Tracer, Vec<Run>)>;
+
+/// Runs that many rounds.
+pub fn measure(storm: Storm, count: u32, rounds: usize, tracers: &[Tracer]) -> Result<Measured> {
+    let mut measured: Measured = tracers.iter().map(|tracer| (*tracer, Vec::new())).collect();
+    // What is cold is not what is measured.
+    run(Tracer::None, storm, count)?;
+    for round in 0..rounds {
+        // Each tracer comes after each other one in some round.
+        for n in 0..measured.len() {
+            let at = (n + round) % measured.len();
+            let (tracer, runs) = &mut measured[at];
+            runs.push(run(*tracer, storm, count).with_context(|| tracer.name())?);
+        }
+    }
+    Ok(measured)
+}
+
+/// A storm that has said that it is ready.
+struct Ready {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Ready {
+    /// Starts it, or a tracer that starts it.
+    fn new(command: &mut Command) -> Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (stdin, stdout) = (child.stdin.take().context("stdin")?, child.stdout.take().context("stdout")?);
+        let mut ready = Ready { child, stdin, stdout: BufReader::new(stdout) };
+        let line = ready.line()?;
+        ensure!(line == "ready", "the storm is not ready: {line:?} {}", ready.complaint());
+        Ok(ready)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn go(&mut self) -> Result<()> {
+        self.stdin.write_all(b"\n").context("the storm is gone")
+    }
+
+    fn complaint(&mut self) -> String {
+        let mut text = String::new();
+        let _ = self.child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut text));
+        text
+    }
+
+    /// Lets it end, and tells what was said on stderr.
+    fn end(mut self) -> Result<String> {
+        self.go()?;
+        let complaint = self.complaint();
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{status}: {complaint}");
+        Ok(complaint)
+    }
+}
+
+/// Runs a storm under a tracer.
+pub fn run(tracer: Tracer, storm: Storm, count: u32) -> Result<Run> {
+    watched(tracer, storm, count, &mut |_| Ok(()))
+}
+
+/// The same; `look` is called with the tracer's process id when the storm is over and the tracer still runs.
+pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u32) -> Result<()>) -> Result<Run> {
+    let target = storm.command(count);
+    let mut alone = Command::new(&target[0]);
+    alone.args(&target[1..]);
+    let out = std::env::temp_dir().join(format!("coretrace-bench-{}", std::process::id()));
+    let run = match tracer {
+        Tracer::None | Tracer::Empty => {
+            let empty = (tracer == Tracer::Empty).then(empty::attach).transpose()?;
+            let (run, _) = time(Ready::new(&mut alone)?, None, count, look)?;
+            drop(empty);
+            run
+        }
+        Tracer::Text | Tracer::Json => {
+            let mut command = tracer::coretrace();
+            match tracer {
+                Tracer::Text => command.args(["proc", "-O", "/dev/null", "--"]),
+                _ => command.args(["proc", "-o", "json", "-O"]).arg(&out).arg("--"),
+            };
+            let ready = Ready::new(command.args(&target))?;
+            let pid = ready.child.id();
+            let (run, said) = time(ready, Some(pid), count, look)?;
+            let (delivered, lost) = totals(&said)?;
+            Run { delivered: Some(delivered), lost, ..run }
+        }
+        Tracer::Strace => {
+            let mut command = Command::new("strace");
+            let ready = command.args(["-f", "-qq", "-e", "trace=process", "-o", "/dev/null"]).args(&target);
+            let ready = Ready::new(ready)?;
+            let pid = ready.child.id();
+            time(ready, Some(pid), count, look)?.0
+        }
+        Tracer::Elsewhere => {
+            let mut command = tracer::coretrace();
+            let mut child = command.args(["proc", "-p", &std::process::id().to_string()]);
+            child = child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = child.spawn()?;
+            // Its header says that it is attached.
+            child.stdout.as_mut().context("stdout")?.read_exact(&mut [0; 4]).context("coretrace is not ready")?;
+            let (run, _) = time(Ready::new(&mut alone)?, Some(child.id()), count, look)?;
+            let (_, lost) = totals(&interrupt(child)?)?;
+            Run { lost, ..run }
+        }
+        Tracer::Execsnoop => {
+            let cgroup = Cgroup::new()?;
+            let mut command = tracer::execsnoop(&cgroup.0);
+            let mut child = tracer::quiet(&mut command).stdout(File::create(&out)?).spawn()?;
+            tracer::execsnoop_attached(&mut child)?;
+            let ready = Ready::new(&mut alone)?;
+            cgroup.take(ready.child.id())?;
+            let (run, _) = time(ready, Some(child.id()), count, look)?;
+            let said = interrupt(child)?;
+            // Its first line is the header.
+            let lines = fs::read(&out)?.iter().filter(|b| **b == b'\n').count() as u64;
+            let lost = said.split_whitespace().skip_while(|w| *w != "Lost").nth(1).and_then(|n| n.parse().ok());
+            Run { delivered: Some(lines.saturating_sub(1)), lost: lost.unwrap_or(0), ..run }
+        }
+    };
+    let _ = fs::remove_file(&out);
+    Ok(run)
+}
+
+fn time(
+    mut ready: Ready,
+    tracer: Option<u32>,
+    count: u32,
+    look: &mut dyn FnMut(u32) -> Result<()>,
+) -> Result<(Run, String)> {
+    let usage = || tracer.map_or(Ok(Usage::default()), Usage::of);
+    let before = usage()?;
+    ready.go()?;
+    let line = ready.line()?;
+    let numbers: Vec<f64> = line.split(' ').skip(1).map_while(|n| n.parse().ok()).collect();
+    let [cpu, walls @ ..] = numbers.as_slice() else { bail!("the storm failed: {line:?} {}", ready.complaint()) };
+    let walls_ns = walls.iter().map(|wall| wall * walls.len() as f64 / f64::from(count)).collect();
+    if tracer.is_some() {
+        // More than a reader waits for more before it reads what there is.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let after = usage()?;
+    look(tracer.unwrap_or(0))?;
+    let said = ready.end()?;
+    let turns = f64::from(count);
+    let reader_ns = (after.cpu_ns - before.cpu_ns) as f64 / turns;
+    let run = Run { walls_ns, cpu_ns: cpu / turns, reader_ns, rss_kib: after.rss_kib, ..Run::default() };
+    Ok((run, said))
+}
+
+/// Ends a tracer as Ctrl-C does; tells what it said on stderr.
+pub fn interrupt(mut child: Child) -> Result<String> {
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
+    let mut said = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        // A program that waits for its reader would never end.
+        stdout.read_to_end(&mut Vec::new())?;
+    }
+    child.stderr.take().context("stderr")?.read_to_string(&mut said)?;
+    child.wait()?;
+    Ok(said)
+}
+
+/// Delivered and dropped, of coretrace's closing line.
+fn totals(said: &str) -> Result<(u64, u64)> {
+    let line = said.lines().find(|line| line.contains(" seen = ")).with_context(|| format!("no totals: {said}"))?;
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    match numbers.as_slice() {
+        [_, _, delivered, dropped, ..] => Ok((*delivered, *dropped)),
+        _ => bail!("no totals: {line}"),
+    }
+}

@@ -1,0 +1,102 @@
+//! The tables. Medians and quartiles: a disturbed moment moves them little.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::kernel_time::Took;
+use crate::startup::Starts;
+use crate::storm::{Measured, Run, Storm};
+use crate::tracer::Tracer;
+
+/// What it was measured on.
+pub fn machine() {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("Linux {}, {cpus} CPUs, load {}", read("/proc/sys/kernel/osrelease").trim(), read("/proc/loadavg").trim());
+}
+
+fn quantile(values: &[f64], at: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let place = at * (values.len().max(1) - 1) as f64;
+    values.get(place.round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// One storm: what each tracer adds to a turn of it.
+pub fn storm(storm: Storm, count: u32, measured: &Measured) {
+    let us = |runs: &[Run]| -> Vec<f64> { runs.iter().flat_map(|r| &r.walls_ns).map(|ns| ns / 1000.0).collect() };
+    let of = |wanted| measured.iter().find(|(tracer, _)| *tracer == wanted).map_or(&[][..], |(_, runs)| runs);
+    let (alone, empty) = (us(of(Tracer::None)), us(of(Tracer::Empty)));
+    let cpu = |runs: &[Run]| median(&runs.iter().map(|run| run.cpu_ns / 1000.0).collect::<Vec<_>>());
+    let cpu_alone = cpu(of(Tracer::None));
+    let rounds = of(Tracer::None).len();
+    println!("\n{}: {rounds} rounds of {count} turns; in µs for each turn", storm.turn());
+    println!("  wall: median of all batches of turns; quiet: their lowest quartile; added: against no tracer");
+    println!(
+        "{:20}{:>8}{:>8}{:>8}{:>8}{:>11}{:>10}{:>11}{:>8}{:>11}{:>6}{:>8}",
+        "",
+        "wall",
+        "added",
+        "quiet",
+        "added",
+        "per event",
+        "to floor",
+        "added CPU",
+        "reader",
+        "delivered",
+        "lost",
+        "RSS MB"
+    );
+    for (tracer, runs) in measured {
+        let all = us(runs);
+        let (wall, quiet) = (median(&all), quantile(&all, 0.25));
+        let (added, added_quiet) = (wall - median(&alone), quiet - quantile(&alone, 0.25));
+        if *tracer == Tracer::None {
+            println!("{:20}{wall:8.1}{:8}{quiet:8.1}", tracer.name(), "");
+            continue;
+        }
+        let delivered: Option<u64> = runs.iter().map(|run| run.delivered).sum();
+        let delivered = delivered.map(|sum| sum as f64 / runs.len() as f64);
+        // Whole events of a turn: the storm's own exec and exit come on top.
+        let events = delivered.map(|n| (n / f64::from(count)).round()).filter(|n| *n > 0.0);
+        let each = events.map_or("-".to_owned(), |n| format!("{:.2}", added_quiet / n));
+        let delivered = delivered.map_or("-".to_owned(), |n| format!("{n:.0}"));
+        let to_floor = quiet - quantile(&empty, 0.25);
+        let cpu = cpu(runs) - cpu_alone;
+        let reader = median(&runs.iter().map(|run| run.reader_ns / 1000.0).collect::<Vec<_>>());
+        let lost: u64 = runs.iter().map(|run| run.lost).sum();
+        let rss = runs.iter().map(|run| run.rss_kib).max().unwrap_or(0) as f64 / 1024.0;
+        println!(
+            "{:20}{wall:8.1}{added:8.1}{quiet:8.1}{added_quiet:8.1}{each:>11}{to_floor:10.1}{cpu:11.1}{reader:8.1}\
+             {delivered:>11}{lost:6}{rss:8.1}",
+            tracer.name()
+        );
+    }
+}
+
+/// What programs take.
+pub fn kernel_time(took: &[Took]) {
+    println!("\nin the kernel: one run of each BPF program, in ns, as the kernel measures it (fork + execve + wait)");
+    println!("{:20}{:22}{:>8}{:>8}", "", "", "median", "least");
+    for took in took {
+        let (median, least) = (median(&took.ns), quantile(&took.ns, 0.0));
+        println!("{:20}{:22}{median:8.0}{least:8.0}", took.tracer.name(), took.program);
+    }
+}
+
+/// How long tracers take to start.
+pub fn startup(starts: &[Starts]) {
+    println!("\nfrom the start to the header, in ms");
+    println!("{:20}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "median", "least", "most", "CPU", "RSS MB");
+    for one in starts {
+        let ms = |all: &[Duration]| all.iter().map(|d| d.as_secs_f64() * 1000.0).collect::<Vec<_>>();
+        let ready = ms(&one.ready);
+        let (least, most) = (quantile(&ready, 0.0), quantile(&ready, 1.0));
+        let (ready, cpu, rss) = (median(&ready), median(&ms(&one.cpu)), one.rss_kib as f64 / 1024.0);
+        println!("{:20}{ready:9.1}{least:9.1}{most:9.1}{cpu:9.1}{rss:9.1}", one.name);
+    }
+}

@@ -1,0 +1,152 @@
+//! The tracers that are compared: how each is started so that it sees a storm and nothing else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+/// What watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracer {
+    /// Nothing does.
+    None,
+    /// Programs that do nothing, on the hooks of coretrace.
+    Empty,
+    /// coretrace, that is to show another process: what it costs those that it does not show.
+    Elsewhere,
+    /// coretrace, text to /dev/null.
+    Text,
+    /// coretrace, JSON to a file.
+    Json,
+    /// execsnoop of libbpf-tools, to a file.
+    Execsnoop,
+    /// strace -f, to /dev/null.
+    Strace,
+}
+
+impl Tracer {
+    /// Those that there are here.
+    pub fn usable() -> Vec<Tracer> {
+        use Tracer::{Elsewhere, Empty, Execsnoop, Json, None, Strace, Text};
+        let there = |tracer: &Tracer| match tracer {
+            Execsnoop => installed("execsnoop") && cgroup_root().is_some(),
+            Strace => installed("strace"),
+            _ => true,
+        };
+        let all = [None, Empty, Elsewhere, Text, Json, Execsnoop, Strace];
+        for absent in all.iter().filter(|t| !there(t)) {
+            println!("{} is not here: left out", absent.name());
+        }
+        all.into_iter().filter(there).collect()
+    }
+
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tracer::None => "no tracer",
+            Tracer::Empty => "empty programs",
+            Tracer::Elsewhere => "coretrace -p OTHER",
+            Tracer::Text => "coretrace, text",
+            Tracer::Json => "coretrace, JSON",
+            Tracer::Execsnoop => "execsnoop",
+            Tracer::Strace => "strace -f",
+        }
+    }
+}
+
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).any(|dir| dir.join(program).is_file())
+}
+
+/// coretrace as cargo built it beside this program.
+pub fn coretrace() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_coretrace"))
+}
+
+/// execsnoop, for that cgroup. It needs tracefs, which not every host has mounted.
+pub fn execsnoop(cgroup: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    let script = "export PATH=$PATH:/usr/sbin; [ -e /sys/kernel/tracing/events ] || \
+                  mount -t tracefs tracefs /sys/kernel/tracing; exec execsnoop -c \"$0\"";
+    command.args(["--mount", "sh", "-c", script]).arg(cgroup);
+    command
+}
+
+/// Where cgroup v2 is mounted.
+pub fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
+        [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
+        _ => None,
+    })
+}
+
+/// A cgroup of our own, removed with this.
+pub struct Cgroup(pub PathBuf);
+
+impl Cgroup {
+    /// A new one.
+    pub fn new() -> Result<Self> {
+        let path = cgroup_root().context("no cgroup v2")?.join(format!("coretrace-bench-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
+        Ok(Cgroup(path))
+    }
+
+    /// Moves a process into it.
+    pub fn take(&self, pid: u32) -> Result<()> {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string()).context("moving a process into the cgroup")
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// Waits until execsnoop is attached. What it prints it buffers, so its descriptors tell: two hooks, and then a perf
+/// buffer for each CPU.
+pub fn execsnoop_attached(child: &mut Child) -> Result<()> {
+    let wanted = 2 + libbpf_rs::num_possible_cpus()?;
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).context("looking at execsnoop")?;
+        let links = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+        if links.filter(|link| link.as_os_str() == "anon_inode:[perf_event]").count() >= wanted {
+            // The descriptors are there a moment before what follows them.
+            std::thread::sleep(Duration::from_millis(50));
+            return Ok(());
+        }
+        ensure!(child.try_wait()?.is_none(), "execsnoop ended");
+        ensure!(Instant::now() < until, "execsnoop is not ready");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What the kernel says of a running process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// CPU time of its (one) thread.
+    pub cpu_ns: u64,
+    /// Most memory that was resident.
+    pub rss_kib: u64,
+}
+
+impl Usage {
+    /// As of now.
+    pub fn of(pid: u32) -> Result<Self> {
+        let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).context("reading a tracer's CPU time")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("reading a tracer's memory")?;
+        let number = |text: &str| text.split_whitespace().next().and_then(|n| n.parse().ok());
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        Ok(Usage { cpu_ns: number(&schedstat).unwrap_or(0), rss_kib: rss.and_then(number).unwrap_or(0) })
+    }
+}
+
+/// Nothing to read, and what it prints is kept.
+pub fn quiet(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped())
+}

@@ -1,0 +1,125 @@
+//! Any bytes, in every tracer's decoder and through every format: an event or an error, never a panic.
+
+use std::io;
+
+use coretrace::filter::{self, Filter};
+use coretrace::ledger::Ledger;
+use coretrace::output::{Choice, Look};
+use coretrace::pipeline::Pipeline;
+use coretrace::tracers::{self, Tracer};
+
+#[path = "samples/mod.rs"]
+#[allow(dead_code)]
+mod samples;
+
+/// Both formats, with all that looks at an event's fields.
+fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
+    let narrow = Look { width: Some(97), colour: true, wide: false, utc: false };
+    let wide = Look { wide: true, ..narrow };
+    [(Choice::Text, narrow), (Choice::Text, wide), (Choice::Json, wide)].map(|(choice, look)| {
+        // Both match anything, but look for themselves.
+        let (args, paths) = (filter::regex("").unwrap(), vec![filter::path_glob("*").unwrap()]);
+        let filter = match choice {
+            Choice::Text => Filter { args: Some(args), ..Filter::default() },
+            Choice::Json => Filter { paths, ..Filter::default() },
+        };
+        let ledger = Ledger::new(tracer.kinds().iter());
+        Pipeline::new(tracer, ledger, filter, choice.build(look), Box::new(io::sink()), true)
+    })
+}
+
+fn take(pipelines: &mut [Pipeline<'_>], sample: &[u8]) {
+    pipelines.iter_mut().for_each(|pipeline| pipeline.sample(sample));
+}
+
+/// Pseudo-random numbers, the same in every run (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}
+
+#[test]
+fn every_tracer_decodes_its_recording() {
+    for tracer in tracers::all() {
+        let recording = samples::read(tracer.name());
+        assert_eq!(recording.header.layout, tracer.layout(), "{}: see tests/samples/README", tracer.name());
+        let mut kinds: Vec<_> = Vec::new();
+        for sample in &recording.samples {
+            let event = tracer.decode(sample).unwrap();
+            for (name, value) in &event.fields {
+                let field = event.kind.fields.iter().find(|field| field.name == *name).expect(name);
+                assert_eq!(field.shape, value.shape(), "{} {name}", event.kind.name);
+            }
+            kinds.push(event.kind.name);
+        }
+        for kind in tracer.kinds() {
+            assert!(kinds.contains(&kind.name), "the recording has no {}", kind.name);
+        }
+    }
+}
+
+#[test]
+fn a_sample_cut_anywhere_is_no_panic() {
+    for tracer in tracers::all() {
+        let mut pipelines = pipelines(tracer.as_ref());
+        for sample in samples::read(tracer.name()).samples {
+            (0..sample.len()).for_each(|len| take(&mut pipelines, &sample[..len]));
+        }
+    }
+}
+
+#[test]
+fn a_sample_changed_anywhere_is_no_panic() {
+    for tracer in tracers::all() {
+        let mut pipelines = pipelines(tracer.as_ref());
+        let recorded = samples::read(tracer.name()).samples;
+        // One of each kind, the longest: they differ in their strings alone.
+        for kind in tracer.kinds() {
+            let of_kind = recorded.iter().filter(|s| tracer.decode(s).is_ok_and(|event| event.kind.id == kind.id));
+            let mut sample = of_kind.max_by_key(|s| s.len()).cloned().unwrap();
+            for at in 0..sample.len() {
+                let was = sample[at];
+                for value in [0, 1, was.wrapping_sub(1), was.wrapping_add(1), 0x7f, 0x80, 0xc3, 0xff] {
+                    sample[at] = value;
+                    take(&mut pipelines, &sample);
+                }
+                sample[at] = was;
+            }
+        }
+    }
+}
+
+#[test]
+fn random_bytes_are_no_panic() {
+    let mut random = Random(1);
+    for tracer in tracers::all() {
+        let mut pipelines = pipelines(tracer.as_ref());
+        let recorded = samples::read(tracer.name()).samples;
+        for _ in 0..20_000 {
+            // Nothing but noise, and what begins like an event.
+            let mut noise: Vec<u8> = (0..random.below(600)).map(|_| random.next() as u8).collect();
+            take(&mut pipelines, &noise);
+            let sample = &recorded[random.below(recorded.len())];
+            let head = random.below(sample.len());
+            noise.splice(..0, sample[..head].iter().copied());
+            take(&mut pipelines, &noise);
+            // Several places of an event at once.
+            let mut damaged = sample.clone();
+            for _ in 0..=random.below(8) {
+                let at = random.below(damaged.len());
+                damaged[at] = random.next() as u8;
+            }
+            take(&mut pipelines, &damaged);
+        }
+    }
+}

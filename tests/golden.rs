@@ -1,0 +1,114 @@
+//! The recorded samples, printed by `coretrace replay`, byte for byte. `UPDATE=1` makes the expected output again.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use coretrace::event::Lost;
+use coretrace::record::Recorder;
+use nix::pty::{Winsize, openpty};
+
+#[path = "samples/mod.rs"]
+#[allow(dead_code)]
+mod samples;
+
+fn replay(recording: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
+    // POSIX has the sign the other way round: this is five and a half hours ahead of UTC.
+    command.arg("replay").arg(recording).args(options).env("TZ", "XXX-5:30").env_remove("NO_COLOR");
+    command
+}
+
+/// What it prints to a pipe.
+fn printed(recording: &Path, options: &[&str]) -> Output {
+    let output = replay(recording, options).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output
+}
+
+/// What it prints to a terminal of so many columns.
+fn shown(recording: &Path, options: &[&str], columns: u16) -> Vec<u8> {
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).unwrap();
+    let terminal: OwnedFd = pty.slave;
+    let mut command = replay(recording, options);
+    command.stdin(Stdio::null()).stdout(terminal).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut bytes = Vec::new();
+    // The end of a terminal is an error (EIO), after all bytes.
+    let _ = File::from(pty.master).read_to_end(&mut bytes);
+    assert!(child.wait().unwrap().success());
+    // A terminal's lines end in CR LF.
+    bytes.retain(|byte| *byte != b'\r');
+    bytes
+}
+
+fn expect(name: &str, got: &[u8]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, got).unwrap();
+    }
+    let want = fs::read(&path).unwrap_or_default();
+    if got != want {
+        let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
+        let (got, want) = (lines(got), lines(&want));
+        let at = got.iter().zip(&want).position(|(got, want)| got != want).unwrap_or(got.len().min(want.len()));
+        panic!(
+            "{} line {}:\n  expected {:?}\n  printed  {:?}\n(UPDATE=1 takes what is printed)",
+            path.display(),
+            at + 1,
+            want.get(at),
+            got.get(at)
+        );
+    }
+}
+
+#[test]
+fn every_format_and_filter_prints_what_it_did() {
+    let cases: &[(&str, &[&str])] = &[
+        ("proc.txt", &["--utc"]),
+        ("proc.json", &["-o", "json"]),
+        ("proc.local.txt", &["--events", "exec"]),
+        ("proc.exec-exit.txt", &["--utc", "--events", "exec,exit"]),
+        ("proc.args.txt", &["--utc", "--args", "^cc |collect2 .*-lpthread"]),
+        ("proc.path.json", &["-o", "json", "--path", "/usr/lib/*", "--path", "/tmp/*"]),
+        ("proc.name.txt", &["--utc", "-n", "hel*", "-n", "ld"]),
+        ("proc.nobody-else.txt", &["--utc", "-u", "4711"]),
+    ];
+    for (name, options) in cases {
+        let output = printed(&samples::path("proc"), options);
+        assert!(output.stderr.is_empty(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        expect(name, &output.stdout);
+    }
+}
+
+#[test]
+fn on_a_terminal_lines_are_cut_and_coloured() {
+    let path = samples::path("proc");
+    expect("proc.terminal-80.txt", &shown(&path, &["--utc"], 80));
+    expect("proc.terminal-160.txt", &shown(&path, &["--utc"], 160));
+    expect("proc.terminal-wide.txt", &shown(&path, &["--utc", "--wide"], 80));
+}
+
+#[test]
+fn losses_are_records_in_json_and_notes_beside_text() {
+    let recording = samples::read("proc");
+    let path = std::env::temp_dir().join(format!("coretrace-golden-{}.rec", std::process::id()));
+    let mut recorder = Recorder::new(BufWriter::new(File::create(&path).unwrap()), &recording.header).unwrap();
+    recorder.clock(recording.clock).unwrap();
+    let lost = |count, cpu| Lost { unix_ns: 0, class: "exec", cause: "buffer_full", count, cpu };
+    recorder.sample(&recording.samples[0]).unwrap();
+    recorder.lost(0, 0, &lost(7, 1)).unwrap();
+    recorder.sample(&recording.samples[1]).unwrap();
+    recorder.lost(99, 99, &lost(1, 0)).unwrap();
+    recorder.end().unwrap();
+    let json = printed(&path, &["-o", "json"]);
+    let text = printed(&path, &["--utc"]);
+    fs::remove_file(&path).unwrap();
+    assert!(json.stderr.is_empty());
+    expect("proc.lost.json", &json.stdout);
+    expect("proc.lost.txt", &[text.stdout, text.stderr].concat());
+}

@@ -1,0 +1,160 @@
+//! `-- CMD`: what CMD gets from coretrace: streams, open files, signals, the user's identity.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::host::{Scratch, children_of, is_running, text, until};
+use crate::support::{Trace, coretrace, in_vm, parse, run, skip, target, targets};
+
+/// Runs CMD with its events in a file: what it printed, as JSON, and the events.
+fn report(args: &[&str], target: &[&str]) -> (Value, Vec<Value>) {
+    let scratch = Scratch::new("report");
+    let events = scratch.path(&target.join("-"));
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-o", "json", "-O", text(&events)]).args(args).arg("--").arg(targets()).args(target);
+    let ended = Trace::raw(&mut command).output();
+    assert!(ended.status.success(), "{:#?}", ended.stderr);
+    let events: Vec<Value> = std::fs::read_to_string(events).unwrap().lines().map(parse).collect();
+    assert_eq!(ended.balance().delivered, events.len() as u64);
+    (parse(&ended.stdout.join("\n")), events)
+}
+
+#[test]
+fn standard_input_and_output_are_the_commands() {
+    let lines: String = (0..20_000).map(|n| format!("line {n} äöü \x1b[31m\n")).collect();
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-o", "json", "-q", "--", "cat"]).stdin(Stdio::piped());
+    let mut trace = Trace::with_stdin(&mut command);
+    let mut input = trace.child.stdin.take().unwrap();
+    // Beside: the pipes hold less than that.
+    let (sent, writer) = (lines.clone(), std::thread::spawn(move || input.write_all(lines.as_bytes())));
+    let ended = trace.output();
+    writer.join().unwrap().unwrap();
+    assert!(ended.stdout.iter().map(String::as_str).eq(sent.lines()), "{} lines", ended.stdout.len());
+    let events: Vec<Value> = ended.stderr.iter().map(|line| parse(line)).collect();
+    let kinds: Vec<&Value> = events.iter().map(|e| &e["kind"]).collect();
+    assert_eq!((kinds, &events[0]["argv"]), (vec![&json!("exec"), &json!("exit")], &json!(["cat"])));
+}
+
+#[test]
+fn with_a_file_for_the_events_the_command_has_both_outputs() {
+    let scratch = Scratch::new("both");
+    let events = scratch.path("events");
+    let script = "echo out; echo err >&2";
+    let ended = run(["proc", "-q", "-o", "json", "-O", text(&events), "--", "/bin/sh", "-c", script]);
+    assert_eq!((ended.stdout.as_slice(), ended.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    let events = std::fs::read_to_string(events).unwrap();
+    assert_eq!(parse(events.lines().next().unwrap())["argv"], json!(["/bin/sh", "-c", script]));
+}
+
+#[test]
+fn the_command_inherits_three_open_files_and_no_more() {
+    let (about, _) = report(&[], &["self"]);
+    // What starts this test may leave it some more.
+    let (_, alone) = target(&["self"]);
+    assert_eq!(about["fds"], parse(std::str::from_utf8(&alone.stdout).unwrap())["fds"]);
+    assert!(!in_vm() || about["fds"] == json!([0, 1, 2]), "{about}");
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(about["cwd"], json!(here));
+}
+
+#[test]
+fn no_signal_is_blocked_or_ignored_in_the_command() {
+    let ended = run(["proc", "-q", "-O", "/dev/null", "--", "cat", "/proc/self/status"]);
+    let status = String::from_utf8(ended.stdout).unwrap();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{status}"));
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    assert_eq!(mask("SigBlk:"), 0, "{status}");
+    // Without the C library's own two (32 and 33), which its posix_spawn() ignores.
+    let standard = (1_u64 << 31) - 1;
+    assert_eq!(mask("SigIgn:") & standard, 0, "SIGPIPE, too, is as it always was: {status}");
+}
+
+#[test]
+fn signals_are_handed_on_to_the_command() {
+    let signals = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGINT, Signal::SIGQUIT];
+    let scratch = Scratch::new("signals");
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-O", text(&scratch.path("events")), "--"]).arg(targets()).args(["signals", "6"]);
+    let mut trace = Trace::raw(&mut command);
+    trace.line("the command", |line| line.starts_with("ready"));
+    for signal in signals {
+        trace.signal(signal);
+        trace.line(signal.as_str(), |line| line == signal.as_str());
+    }
+    let ended = trace.output();
+    assert_eq!(ended.status.code(), Some(7), "{:#?}", ended.stderr);
+    assert_eq!(ended.stdout[1..], signals.map(|s| s.as_str().to_owned()), "each once");
+}
+
+#[test]
+fn a_signal_that_ends_the_command_ends_the_run() {
+    let scratch = Scratch::new("ended");
+    let events = scratch.path("events");
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-o", "json", "-O", text(&events), "--"]).arg(targets()).arg("obey").stdin(Stdio::piped());
+    let mut trace = Trace::with_stdin(&mut command);
+    trace.line("the command", |line| line == "ready");
+    trace.signal(Signal::SIGTERM);
+    let ended = trace.output();
+    assert_eq!(ended.status.code(), Some(128 + 15), "{:#?}", ended.stderr);
+    let events = std::fs::read_to_string(events).unwrap();
+    assert_eq!(parse(events.lines().last().unwrap())["signal"], "SIGTERM");
+    assert_eq!(ended.balance().dropped, 0);
+}
+
+#[test]
+fn the_command_runs_as_the_user_that_is_named() {
+    if !in_vm() {
+        return skip("inherited::the_command_runs_as_the_user_that_is_named", "needs the accounts of the VMs");
+    }
+    for user in ["tester", "1000"] {
+        let (about, events) = report(&["--user", user], &["self"]);
+        assert_eq!(about["uid"], json!([1000, 1000, 1000, 1000]), "real, effective, saved, file system");
+        assert_eq!(about["gid"], json!([1000, 1000, 1000, 1000]));
+        let mut groups: Vec<u64> = about["groups"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+        groups.sort_unstable();
+        assert_eq!(groups, [1000, 2000]);
+        let names = ["home", "user", "logname"].map(|name| &about[name]);
+        assert_eq!(names, [&json!("/tmp"), &json!("tester"), &json!("tester")]);
+        assert_eq!(about["fds"], json!([0, 1, 2]));
+        assert!(events.iter().all(|e| e["uid"] == 1000 && e["gid"] == 1000), "{events:#?}");
+        assert_eq!(events[0]["kind"], "exec");
+    }
+}
+
+#[test]
+fn an_unknown_user_is_refused_before_the_command_runs() {
+    let scratch = Scratch::new("nobody");
+    let marker = scratch.path("marker");
+    let ended = run(["proc", "--user", "no-such-user", "--", "touch", text(&marker)]);
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("no-such-user") && said.contains("/etc/passwd") && !marker.exists(), "{said}");
+}
+
+#[test]
+fn a_command_whose_coretrace_was_killed_before_it_was_released_never_runs() {
+    let scratch = Scratch::new("killed");
+    let marker = scratch.path("marker");
+    // The header goes to a pipe that is full: CMD's process is there, and not released.
+    let (_reader, mut full) = std::io::pipe().unwrap();
+    fcntl(&full, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while full.write(&[b'x'; 4096]).is_ok() {}
+    fcntl(&full, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-O", "-", "--", "touch", text(&marker)]).stdout(full);
+    let mut coretrace = command.spawn().unwrap();
+    until("the command's process is there", || !children_of(coretrace.id()).is_empty());
+    let child = children_of(coretrace.id())[0];
+    coretrace.kill().unwrap();
+    coretrace.wait().unwrap();
+    until("the command's process is gone", || !is_running(child));
+    assert!(!marker.exists());
+}

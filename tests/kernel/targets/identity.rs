@@ -1,0 +1,69 @@
+//! Programs that become another one, in other circumstances.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Gid, Uid, setgid, setgroups, setsid, setuid};
+
+use crate::number;
+use crate::sys;
+
+/// `as uid=N,caps=N+N,drop=N,memlock=BYTES CMD…`: as that user (and the group of the same number), with these
+/// capabilities alone, without some that can never come back, with that limit of locked memory.
+pub fn run_as(about: &str, command: &[&str]) {
+    let settings: Vec<(&str, &str)> = about.split(',').filter_map(|setting| setting.split_once('=')).collect();
+    let all = |name: &'static str| settings.iter().filter(move |(n, _)| *n == name).map(|(_, value)| *value);
+    for capability in all("drop") {
+        sys::drop_bounding(number(capability));
+    }
+    for limit in all("memlock") {
+        setrlimit(Resource::RLIMIT_MEMLOCK, number(limit).into(), number(limit).into()).expect("setrlimit");
+    }
+    for uid in all("uid").map(number) {
+        sys::keep_capabilities();
+        setgroups(&[]).expect("setgroups");
+        setgid(Gid::from_raw(uid)).expect("setgid");
+        setuid(Uid::from_raw(uid)).expect("setuid");
+        sys::only_capabilities(all("caps").flat_map(|caps| caps.split('+')).fold(0, |mask, n| mask | 1 << number(n)));
+    }
+    become_program(command);
+}
+
+/// `mounts -btf,-tracefs,-proc,+tracefs CMD…`: in a mount namespace of its own, without what has a minus.
+pub fn with_mounts(about: &str, command: &[&str]) {
+    const TRACEFS: &str = "/sys/kernel/tracing";
+    let none: Option<&str> = None;
+    sys::own_mounts();
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("making the mounts private");
+    // All that is mounted there, one above the other.
+    let remove = |path: &str| while umount2(path, MntFlags::MNT_DETACH).is_ok() {};
+    for change in about.split(',') {
+        match change {
+            "-btf" => {
+                mount(Some("none"), "/sys/kernel/btf", Some("tmpfs"), MsFlags::empty(), none).expect("hiding BTF")
+            }
+            "-tracefs" => [TRACEFS, "/sys/kernel/debug/tracing", "/sys/kernel/debug"].into_iter().for_each(remove),
+            "-proc" => remove("/proc"),
+            "+tracefs" if std::path::Path::new(TRACEFS).join("events").exists() => {}
+            "+tracefs" => {
+                mount(Some("none"), TRACEFS, Some("tracefs"), MsFlags::empty(), none).expect("mounting tracefs")
+            }
+            other => panic!("no such change: {other}"),
+        }
+    }
+    become_program(command);
+}
+
+/// `tty CMD…`: in a session of its own, whose terminal is standard input.
+pub fn on_terminal(command: &[&str]) {
+    setsid().expect("setsid");
+    sys::take_terminal();
+    become_program(command);
+}
+
+fn become_program(command: &[&str]) {
+    let [program, args @ ..] = command else { panic!("no program is named") };
+    panic!("running {program}: {}", Command::new(program).args(args).exec());
+}

@@ -1,0 +1,63 @@
+//! Does what standard input says, a line at a time, and answers each with a line.
+
+use std::io::BufRead;
+use std::process::Command;
+
+use crate::kin;
+use crate::sys;
+
+pub fn obey() {
+    kin::say("ready");
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("a line");
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match words.as_slice() {
+            ["burst", n] => done(kin::burst(crate::number(n))),
+            ["exit", code] => std::process::exit(crate::number(code) as i32),
+            ["forks", n] => done(kin::forks(crate::number(n))),
+            ["hold", n] => hold(crate::number(n)),
+            ["name", name] => done(sys::set_name(name)),
+            ["run", program, args @ ..] => run(program, args),
+            ["thread"] => thread(),
+            other => panic!("no such command: {other:?}"),
+        };
+        kin::say(&answer);
+    }
+}
+
+fn done((): ()) -> String {
+    "done".to_owned()
+}
+
+/// Runs a program to its end; answers with its process's id.
+fn run(program: &str, args: &[&str]) -> String {
+    let mut child = Command::new(program).args(args).spawn().unwrap_or_else(|e| panic!("running {program}: {e}"));
+    child.wait().expect("waiting for it");
+    child.id().to_string()
+}
+
+/// A thread that goes on; answers with its id.
+fn thread() -> String {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tell.send(sys::thread_id()).expect("the first thread listens");
+        loop {
+            std::thread::park();
+        }
+    });
+    told.recv().expect("the thread's id").to_string()
+}
+
+/// Children that go on as long as this process does; answers with their ids.
+fn hold(n: u32) -> String {
+    use nix::sys::signal::Signal;
+    let children = (0..n).map(|_| {
+        sys::spawn(|| {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl");
+            loop {
+                nix::unistd::pause();
+            }
+        })
+    });
+    children.map(|child| child.to_string()).collect::<Vec<_>>().join(" ")
+}

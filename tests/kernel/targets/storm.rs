@@ -1,0 +1,80 @@
+//! Many short-lived processes in a row, for the benchmarks: nothing else, so that what tracing adds can be told.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString};
+use std::fmt::Write as _;
+use std::io::{Write as _, stdin, stdout};
+use std::time::Instant;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, execv, fork};
+
+/// What each child does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Child {
+    /// It becomes this program, which ends at once.
+    Execs,
+    /// It ends.
+    Ends,
+}
+
+/// How many of them are timed together: few enough that most such times are of a moment without disturbance.
+pub const BATCH: u32 = 50;
+
+/// Forks that many children, one after the other.
+///
+/// Says `ready` before and waits for a line; says `done CPU_NS WALL_NS …` after (CPU: its own and its children's; wall:
+/// of each batch) and waits for another, so that whoever measures can look at the tracer at both times.
+pub fn storm(child: Child, count: u32) {
+    let args = ["targets", "exit", "0"].map(|arg| CString::new(arg).expect("no NUL"));
+    let mut walls = String::new();
+    say("ready");
+    let cpu = cpu_ns();
+    for _ in 0..count / BATCH {
+        let begin = Instant::now();
+        for _ in 0..BATCH {
+            one(child, &args);
+        }
+        let _ = write!(walls, " {}", begin.elapsed().as_nanos());
+    }
+    say(&format!("done {}{walls}", cpu_ns() - cpu));
+}
+
+fn one(child: Child, args: &[CString]) {
+    const SELF: &CStr = c"/proc/self/exe";
+    // SAFETY: there is one thread, so the child may do anything; it does next to nothing.
+    let forked = unsafe { fork() }.expect("fork");
+    match (forked, child) {
+        (ForkResult::Parent { child }, _) => {
+            let status = waitpid(child, None).expect("wait");
+            assert_eq!(status, WaitStatus::Exited(child, 0));
+        }
+        (ForkResult::Child, Child::Execs) => {
+            let _ = execv(SELF, args);
+            quit(127);
+        }
+        (ForkResult::Child, Child::Ends) => quit(0),
+    }
+}
+
+/// Ends without a word to the C library: its buffers are the parent's.
+fn quit(code: i32) -> ! {
+    // SAFETY: it takes a number and does not return.
+    unsafe { nix::libc::_exit(code) }
+}
+
+fn say(what: &str) {
+    let mut out = stdout();
+    writeln!(out, "{what}").and_then(|()| out.flush()).expect("a reader");
+    stdin().read_line(&mut String::new()).expect("a writer");
+}
+
+fn cpu_ns() -> i64 {
+    let of = |who| {
+        let usage = getrusage(who).expect("getrusage");
+        usage.user_time().num_nanoseconds() + usage.system_time().num_nanoseconds()
+    };
+    of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)
+}

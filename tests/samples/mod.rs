@@ -1,0 +1,36 @@
+//! The recorded samples, for the tests and benchmarks that use them.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use coretrace::enrich::WallClock;
+use coretrace::record::{Entry, Header, Reader};
+
+/// The recording of a tracer.
+pub fn path(tracer: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(format!("{tracer}.rec"))
+}
+
+/// A recording, read.
+pub struct Recording {
+    pub header: Header,
+    pub clock: WallClock,
+    pub samples: Vec<Vec<u8>>,
+}
+
+/// Reads the recording of a tracer.
+pub fn read(tracer: &str) -> Recording {
+    let path = path(tracer);
+    let file = File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut reader = Reader::new(BufReader::new(file)).unwrap();
+    let mut recording = Recording { header: reader.header.clone(), clock: WallClock::default(), samples: Vec::new() };
+    loop {
+        match reader.next().unwrap() {
+            Entry::Sample(bytes) => recording.samples.push(bytes.to_vec()),
+            Entry::Clock(clock) => recording.clock = clock,
+            Entry::Lost { .. } => panic!("{} has losses: record it again", path.display()),
+            Entry::End => return recording,
+        }
+    }
+}
