@@ -55,6 +55,11 @@ macro_rules! skeleton {
             }
         }
 
+        const _: () = {
+            let most = size_of::<$name::types::settings>() - std::mem::offset_of!($name::types::settings, uids);
+            assert!(most == size_of::<u32>() * $crate::session::UIDS_MAX);
+        };
+
         impl From<&$crate::session::Settings> for $name::types::settings {
             fn from(s: &$crate::session::Settings) -> Self {
                 let mut uids = Self::default().uids;
@@ -91,6 +96,15 @@ macro_rules! skeleton {
     };
 }
 pub(crate) use skeleton;
+
+/// Undoes what a parent may have left: where SIGCHLD is ignored, the kernel keeps no status of children.
+#[allow(unsafe_code)]
+pub(crate) fn heed_children() -> anyhow::Result<()> {
+    use anyhow::Context as _;
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action is no handler, so that nothing of ours runs in a signal's context.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop).context("heeding the end of children")
+}
 
 /// How often the kernel skipped a program because it was already running on that CPU (struct
 /// bpf_prog_info, since 5.12); none where the kernel does not tell.

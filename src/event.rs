@@ -61,6 +61,17 @@ pub struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
+    /// Adds the path to `out`: `/` for the root; one that is cut begins with a name, not with `/`.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        for (n, name) in self.from_root().enumerate() {
+            out.extend_from_slice(if n == 0 && self.truncated { b"" } else { b"/" });
+            out.extend_from_slice(name);
+        }
+        if self.names.is_empty() && !self.truncated {
+            out.push(b'/');
+        }
+    }
+
     /// The names from the root down to the file.
     pub fn from_root(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let names = self.names.strip_suffix(b"\0").unwrap_or(self.names);

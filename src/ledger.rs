@@ -51,7 +51,7 @@ impl Counters {
 pub struct Tally {
     /// Written to the output.
     pub delivered: u64,
-    /// Refused by a filter in user space, or past `--count`.
+    /// Refused by a filter in user space, past `--count`, or after the reader of the output has gone.
     pub filtered: u64,
 }
 

@@ -42,6 +42,8 @@ pub struct Signals {
     fd: SignalFd,
     /// What was blocked before: CMD is to start with that.
     pub before: SigSet,
+    /// A shell started this in the background: Ctrl-C is for others.
+    background: bool,
 }
 
 impl Signals {
@@ -54,6 +56,10 @@ impl Signals {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
             set.add(signal);
+        }
+        // One that is ignored leaves no status behind.
+        if with_command {
+            crate::bpf::heed_children()?;
         }
         // Under nohup it stays ignored.
         if !crate::procfs::ignores(Signal::SIGHUP as u32) {
@@ -68,7 +74,7 @@ impl Signals {
         set.thread_block().context("blocking signals")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let fd = SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?;
-        Ok(Signals { fd, before })
+        Ok(Signals { fd, before, background: crate::procfs::ignores(Signal::SIGINT as u32) })
     }
 
     /// The next one, and whether the terminal sent it: then the command has it already.
@@ -100,11 +106,11 @@ pub fn run(
         Some(perf) => Reader::Perf(perf),
         None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
-    let drain = || reader.drain(&mut |sample| pipeline.borrow_mut().sample(sample));
-    let read_ledger = |pipeline: &mut Pipeline<'_>, missed: u64| -> Result<()> {
+    let drain = |last| reader.drain(last, &mut |sample| pipeline.borrow_mut().sample(sample));
+    let read_ledger = |pipeline: &mut Pipeline<'_>| -> Result<()> {
         let mut losses = Vec::new();
         pipeline.ledger.read(&ledger, &mut |lost| losses.push(lost))?;
-        pipeline.ledger.missed = missed;
+        pipeline.gap = false;
         let clock = pipeline.measured_clock();
         let now = clock.unix_ns(crate::enrich::boot_now());
         losses.into_iter().for_each(|lost| pipeline.lost(crate::event::Lost { unix_ns: now, ..lost }));
@@ -128,8 +134,9 @@ pub fn run(
     let begin = Instant::now();
     let mut next_stats = limits.stats.map(|every| begin + every);
     let mut next_tick = begin + TICK;
+    let mut drained = true;
     loop {
-        let mut wait = FLUSH;
+        let mut wait = if drained { FLUSH } else { Duration::ZERO };
         if let Some(duration) = limits.duration {
             wait = wait.min(duration.saturating_sub(begin.elapsed()));
         }
@@ -138,17 +145,18 @@ pub fn run(
         polled.extend(reader.wakes().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let stdout = io::stdout();
         if limits.to_stdout {
-            // Asks for nothing: an error is told all the same, and a pipe without a reader is one.
+            // Asks for nothing: that the reader is gone is told all the same, of a pipe and of a socket.
             polled.push(PollFd::new(stdout.as_fd(), PollFlags::empty()));
         }
         match poll(&mut polled, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => bail!("waiting for events: {e}"),
         }
-        let closed = limits.to_stdout
-            && polled.last().and_then(PollFd::revents).is_some_and(|told| told.contains(PollFlags::POLLERR));
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
+        let closed =
+            limits.to_stdout && polled.last().and_then(PollFd::revents).is_some_and(|told| told.intersects(gone));
 
-        drain()?;
+        drained = drain(false)?;
         let mut stop = closed;
         let now = Instant::now();
         let tick = now >= next_tick;
@@ -159,8 +167,7 @@ pub fn run(
             let mut pipeline = pipeline.borrow_mut();
             // Behind what was lost last there may be no event that shows the gap.
             if pipeline.gap || tick {
-                read_ledger(&mut pipeline, 0)?;
-                pipeline.gap = false;
+                read_ledger(&mut pipeline)?;
             }
             pipeline.flush();
             let clock = pipeline.measured_clock();
@@ -169,7 +176,8 @@ pub fn run(
         }
         stop |= limits.duration.is_some_and(|duration| now - begin >= duration);
         while let Some((signal, from_terminal)) = signals.next()? {
-            stop |= heed(signal, from_terminal, command)?;
+            let for_others = from_terminal && signal == Signal::SIGINT && signals.background;
+            stop |= !for_others && heed(signal, from_terminal, command)?;
         }
         let command_ended = match command {
             Some(command) => command.ended()?.is_some(),
@@ -188,9 +196,11 @@ pub fn run(
             break;
         }
         if let Some(at) = next_stats.filter(|at| now >= *at) {
-            next_stats = limits.stats.map(|every| at + every);
+            let missed = limits.stats.map_or(0, |every| (now - at).as_nanos() / every.as_nanos());
+            next_stats = limits.stats.map(|every| at + every * u32::try_from(missed + 1).unwrap_or(u32::MAX));
             let mut pipeline = pipeline.borrow_mut();
-            read_ledger(&mut pipeline, attached.missed())?;
+            read_ledger(&mut pipeline)?;
+            pipeline.ledger.missed = attached.missed();
             // Not eprintln: a closed stderr is no reason to panic.
             let _ = writeln!(io::stderr(), "coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
         }
@@ -201,10 +211,10 @@ pub fn run(
     // A program that was running when its hook went away is still to be heard.
     let deadline = Instant::now() + SETTLE;
     loop {
-        drain()?;
+        while !drain(true)? {}
         let mut pipeline = pipeline.borrow_mut();
-        read_ledger(&mut pipeline, missed)?;
-        pipeline.gap = false;
+        read_ledger(&mut pipeline)?;
+        pipeline.ledger.missed = missed;
         let undecodable = pipeline.undecodable.is_some();
         if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
             pipeline.flush();

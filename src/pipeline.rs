@@ -127,7 +127,8 @@ impl<'a> Pipeline<'a> {
         };
         self.last_boot_ns = event.head.boot_ns;
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
-        let full = self.ledger.delivered() >= self.limit;
+        // What nobody reads any more is not delivered (of the last batch before that, nobody knows).
+        let full = self.closed || self.ledger.delivered() >= self.limit;
         let Some(account) = self.ledger.account(event.kind.id) else { return };
         self.gap |= account.arrived(event.head.cpu, event.head.seq);
         if full || !self.filter.wants(&event) {
@@ -141,7 +142,6 @@ impl<'a> Pipeline<'a> {
 
     /// Tells of a loss.
     pub fn lost(&mut self, lost: Lost) {
-        self.gap = false;
         if let Some(recorder) = &mut self.recorder {
             let kind = self.ledger.accounts.iter().find(|a| a.kind.name == lost.class).map_or(u32::MAX, |a| a.kind.id);
             let cause = CAUSES.iter().zip(0..).find(|(name, _)| **name == lost.cause).map_or(u32::MAX, |(_, n)| n);

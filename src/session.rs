@@ -79,6 +79,9 @@ pub struct Plan {
     pub unused_maps: &'static [&'static str],
 }
 
+/// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
+pub const UIDS_MAX: usize = 16;
+
 /// What the kernel side is told before load: `struct settings` in event.bpf.h.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -296,6 +299,9 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()
             "followed" if settings.follow => map.set_max_entries(session.followed_max),
             "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?),
             "cgroups" if settings.cgroups == 0 => map.set_autocreate(false),
+            "cgroups" if settings.cgroups > map.max_entries() => {
+                bail!("-c: at most {} cgroups can be given", map.max_entries())
+            }
             name if plan.unused_maps.contains(&name) => map.set_autocreate(false),
             _ => Ok(()),
         };
