@@ -4,6 +4,7 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod attach;
 mod cgroups;
 mod command;
 mod ending;
