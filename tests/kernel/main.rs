@@ -5,6 +5,7 @@
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
 mod attach;
+mod btf;
 mod cgroups;
 mod command;
 mod ending;
