@@ -18,4 +18,5 @@ mod host;
 mod inherited;
 mod known;
 mod losses;
+mod rights;
 mod support;
