@@ -4,6 +4,8 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod attach;
+mod btf;
 mod cgroups;
 mod command;
 mod ending;
@@ -19,4 +21,5 @@ mod host;
 mod inherited;
 mod known;
 mod losses;
+mod rights;
 mod support;
