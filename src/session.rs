@@ -74,8 +74,6 @@ pub struct Plan {
     pub hook: Hook,
     /// The programs, in the order in which they are attached.
     pub programs: &'static [Program],
-    /// Maps that none of them uses.
-    pub unused_maps: &'static [&'static str],
 }
 
 /// What the kernel side is told before load: `struct settings` in event.bpf.h.
@@ -287,7 +285,6 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()
             "followed" if settings.follow => map.set_max_entries(session.followed_max),
             "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?),
             "cgroups" if settings.cgroups == 0 => map.set_autocreate(false),
-            name if plan.unused_maps.contains(&name) => map.set_autocreate(false),
             _ => Ok(()),
         };
         sized.with_context(|| format!("configuring the map {name}"))?;
