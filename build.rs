@@ -54,10 +54,35 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
     ]);
     builder.build_and_generate(&skel)?;
     let text = fs::read_to_string(&skel)?;
-    // The types alone: a comment or an instruction that changes keeps recordings readable.
-    let types = text.split("pub mod types").nth(1).context("the skeleton has no types")?;
     let mut hash = DefaultHasher::new();
-    types.split("\n}").next().unwrap_or(types).hash(&mut hash);
+    event_types(&text)?.hash(&mut hash);
     fs::write(out.join(format!("{name}.layout.rs")), format!("{:#018x}", hash.finish()))?;
     Ok(())
+}
+
+/// The types of events, as the skeleton spells them: those that EXPORT_TYPE names in event.bpf.h and its users, and
+/// what they are made of. Nothing else: an instruction or a setting that changes keeps recordings readable.
+fn event_types(skeleton: &str) -> Result<Vec<&str>> {
+    let types = skeleton.split("\n    pub mod types {").nth(1).and_then(|rest| rest.split("\n    }").next());
+    let types = types.context("the skeleton has no types")?;
+    let between = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let items: Vec<(&str, &str)> = types
+        .split("\n        #[derive(")
+        .filter_map(|item| Some((item.split("pub struct ").nth(1)?.split(between).next()?, item)))
+        .collect();
+    let mut names: Vec<&str> = types.split(between).filter_map(|word| word.strip_prefix("__export_")).collect();
+    let mut found = Vec::new();
+    let mut next = 0;
+    while let Some(name) = names.get(next).copied() {
+        next += 1;
+        let item = items.iter().find(|(item, _)| *item == name).with_context(|| format!("no type {name}"))?.1;
+        found.push(item);
+        for inner in item.split(between) {
+            if items.iter().any(|(item, _)| *item == inner) && !names.contains(&inner) {
+                names.push(inner);
+            }
+        }
+    }
+    anyhow::ensure!(!found.is_empty(), "the skeleton has no types of events");
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::launch::Launched;
 use crate::pipeline::Pipeline;
 use crate::session::{Attached, Session};
-use crate::transport::{Batch, Reader};
+use crate::transport::Reader;
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
+/// How often to look for what no event tells of: losses, and processes that are gone.
+const TICK: Duration = Duration::from_secs(1);
 /// How long the counters may need to agree after the hooks are gone: programs that were running then
 /// end within microseconds, but not on a stopped CPU of a virtual machine.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -94,11 +96,9 @@ pub fn run(
     let pipeline = RefCell::new(pipeline);
     let (events, ledger) = (attached.map("events")?, attached.map("ledger")?);
     let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
-    let batch = RefCell::new(Batch::default());
-    let reader = if session.settings.perf {
-        Reader::perf(&events, session.perf_pages()?, &batch)?
-    } else {
-        Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?
+    let reader = match &attached.perf {
+        Some(perf) => Reader::Perf(perf),
+        None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
     let drain = || reader.drain(&mut |sample| pipeline.borrow_mut().sample(sample));
     let read_ledger = |pipeline: &mut Pipeline<'_>, missed: u64| -> Result<()> {
@@ -127,7 +127,7 @@ pub fn run(
 
     let begin = Instant::now();
     let mut next_stats = limits.stats.map(|every| begin + every);
-    let mut next_prune = begin + Duration::from_secs(1);
+    let mut next_tick = begin + TICK;
     loop {
         let mut wait = FLUSH;
         if let Some(duration) = limits.duration {
@@ -150,9 +150,15 @@ pub fn run(
 
         drain()?;
         let mut stop = closed;
+        let now = Instant::now();
+        let tick = now >= next_tick;
+        if tick {
+            next_tick = now + TICK;
+        }
         {
             let mut pipeline = pipeline.borrow_mut();
-            if pipeline.gap {
+            // Behind what was lost last there may be no event that shows the gap.
+            if pipeline.gap || tick {
                 read_ledger(&mut pipeline, 0)?;
                 pipeline.gap = false;
             }
@@ -161,7 +167,6 @@ pub fn run(
             pipeline.clock(clock);
             stop |= pipeline.done();
         }
-        let now = Instant::now();
         stop |= limits.duration.is_some_and(|duration| now - begin >= duration);
         while let Some((signal, from_terminal)) = signals.next()? {
             stop |= heed(signal, from_terminal, command)?;
@@ -175,8 +180,7 @@ pub fn run(
         } else if command_ended && let Some(followed) = &followed {
             // Nothing can come any more once all watched processes are gone.
             stop |= followed.keys().next().is_none();
-            if now >= next_prune {
-                next_prune = now + Duration::from_secs(1);
+            if tick {
                 prune(followed);
             }
         }
@@ -187,7 +191,8 @@ pub fn run(
             next_stats = limits.stats.map(|every| at + every);
             let mut pipeline = pipeline.borrow_mut();
             read_ledger(&mut pipeline, attached.missed())?;
-            eprintln!("coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
+            // Not eprintln: a closed stderr is no reason to panic.
+            let _ = writeln!(io::stderr(), "coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
         }
     }
 

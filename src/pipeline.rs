@@ -148,12 +148,13 @@ impl<'a> Pipeline<'a> {
             let written = recorder.lost(kind, cause, &lost).context("writing the recording");
             self.note(written);
         }
-        let written = if self.losses_aside {
-            self.format.lost(&mut io::stderr().lock(), &lost)
+        if self.losses_aside {
+            // A closed stderr is no reason to end.
+            let _ = self.format.lost(&mut io::stderr().lock(), &lost);
         } else {
-            self.format.lost(&mut self.sink, &lost)
-        };
-        self.written(written);
+            let written = self.format.lost(&mut self.sink, &lost);
+            self.written(written);
+        }
     }
 
     /// Hands a batch over to the reader.

@@ -116,8 +116,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         paths: common.filters.path.iter().map(|glob| filter::path_glob(glob)).collect::<Result<_>>()?,
         ..Filter::default()
     };
-    let kinds = tracer.kinds().iter().filter(|kind| session.settings.kinds & (1 << kind.id) != 0);
-    let mut pipeline = make_pipeline(tracer, Ledger::new(kinds), filter, output, with_command)?;
+    // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
+    let ledger = Ledger::new(tracer.kinds().iter());
+    let mut pipeline = make_pipeline(tracer, ledger, filter, output, with_command)?;
     if let Some(path) = &common.limits.record {
         let file = File::create(path).with_context(|| format!("creating the recording {}", path.display()))?;
         let header = Header {
@@ -154,7 +155,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     });
     let (log, last) = session::take_log();
     if output.verbose > 1 {
-        log.iter().for_each(|line| eprint!("{line}"));
+        let _ = log.iter().try_for_each(|line| write!(io::stderr(), "{line}"));
     }
     if let Err(error) = started {
         return Err(if ran { error } else { diagnosed(error, log.get(last..).unwrap_or_default(), &host) });

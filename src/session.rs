@@ -14,6 +14,7 @@ use libbpf_rs::{Link, Map, MapCore, MapFlags, MapType, Object, OpenObject, Print
 
 use crate::filter::CommGlobs;
 use crate::kernel::btf::BtfSource;
+use crate::transport::Perf;
 
 /// A way to hook into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -147,6 +148,8 @@ pub struct Attached<'a> {
     pub hooks: Vec<String>,
     /// Why the plans before it did not.
     pub refused: Vec<String>,
+    /// The buffers to read, where they are perf buffers.
+    pub perf: Option<Perf>,
     links: RefCell<Vec<Link>>,
 }
 
@@ -156,7 +159,7 @@ impl Attached<'_> {
     /// # Errors
     /// When the object has none of that name.
     pub fn map(&self, name: &str) -> Result<Map<'_>> {
-        self.object.maps().find(|map| map.name() == name).with_context(|| format!("the object has no map {name}"))
+        find_map(self.object, name)
     }
 
     /// How often the kernel did not run a program, because it was already running on that CPU (it
@@ -209,9 +212,9 @@ where
         }
         mark_log();
         match load(session, plan, builder(), slot, &mut configure) {
-            Ok((skel, links, hooks)) => {
+            Ok((skel, perf, links, hooks)) => {
                 let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
-                return body(Attached { object: skel.object(), plan, hooks, refused, links: links.into() });
+                return body(Attached { object: skel.object(), plan, hooks, refused, perf, links: links.into() });
             }
             Err(error) => refused.push((name.to_owned(), error)),
         }
@@ -236,7 +239,7 @@ fn load<'obj, B>(
     mut builder: B,
     slot: &'obj mut MaybeUninit<OpenObject>,
     configure: &mut impl FnMut(&mut B::Output) -> Result<()>,
-) -> Result<(Loaded<'obj, B>, Vec<Link>, Vec<String>)>
+) -> Result<(Loaded<'obj, B>, Option<Perf>, Vec<Link>, Vec<String>)>
 where
     B: SkelBuilder<'obj>,
     Loaded<'obj, B>: Skel<'obj>,
@@ -249,8 +252,14 @@ where
     prepare(session, plan, open.open_object_mut())?;
     let skel = open.load().context("loading the BPF programs")?;
     fill(session, skel.object())?;
+    let open_perf = || Perf::open(&find_map(skel.object(), "events")?, session.perf_pages()?);
+    let perf = session.settings.perf.then(open_perf).transpose()?;
     let (links, hooks) = attach(plan, skel.object())?;
-    Ok((skel, links, hooks))
+    Ok((skel, perf, links, hooks))
+}
+
+fn find_map<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {
+    object.maps().find(|map| map.name() == name).with_context(|| format!("the object has no map {name}"))
 }
 
 /// Whether a program of the plan is needed for what is wanted.

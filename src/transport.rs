@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -34,12 +35,38 @@ impl Batch {
     }
 }
 
+/// The perf buffers of all CPUs. They are to be there before the first event is: until then the kernel has nowhere to
+/// put one.
+pub struct Perf {
+    buffer: PerfBuffer<'static>,
+    batch: Rc<RefCell<Batch>>,
+}
+
+impl Perf {
+    /// Makes those of the map `events`, with this many pages (a power of two) for each CPU.
+    ///
+    /// # Errors
+    /// When they cannot be opened or mapped.
+    pub fn open(events: &Map<'_>, pages: usize) -> Result<Self> {
+        let batch = Rc::new(RefCell::new(Batch::default()));
+        let into = Rc::clone(&batch);
+        let buffer = PerfBufferBuilder::new(events)
+            .pages(pages)
+            .sample_cb(move |_, sample: &[u8]| into.borrow_mut().add(sample))
+            // Counted in the kernel, as every loss is.
+            .lost_cb(|_, _| {})
+            .build()
+            .context("making the perf buffers (memory for them is limited: see ulimit -l)")?;
+        Ok(Perf { buffer, batch })
+    }
+}
+
 /// The reading end.
 pub enum Reader<'a> {
     /// One buffer, in order.
     Ring(RingBuffer<'a>, &'a Map<'a>),
     /// One buffer for each CPU.
-    Perf(PerfBuffer<'a>, &'a RefCell<Batch>),
+    Perf(&'a Perf),
 }
 
 impl<'a> Reader<'a> {
@@ -59,21 +86,6 @@ impl<'a> Reader<'a> {
         Ok(Reader::Ring(builder.build().context("reading the ring buffer")?, map))
     }
 
-    /// Reads the perf buffer `map` into `batch`, with this many pages (a power of two) for each CPU.
-    ///
-    /// # Errors
-    /// When it cannot be mapped.
-    pub fn perf(map: &'a Map<'a>, pages: usize, batch: &'a RefCell<Batch>) -> Result<Self> {
-        let buffer = PerfBufferBuilder::new(map)
-            .pages(pages)
-            .sample_cb(move |_, sample: &[u8]| batch.borrow_mut().add(sample))
-            // Counted in the kernel, as every loss is.
-            .lost_cb(|_, _| {})
-            .build()
-            .context("reading the perf buffer (memory for it is limited: see ulimit -l)")?;
-        Ok(Reader::Perf(buffer, batch))
-    }
-
     /// What to poll for: readable when the buffer has filled enough to be worth a wake-up.
     #[must_use]
     pub fn wakes(&self) -> Option<BorrowedFd<'_>> {
@@ -91,9 +103,9 @@ impl<'a> Reader<'a> {
     pub fn drain(&self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
         match self {
             Reader::Ring(ring, _) => ring.consume().context("reading the ring buffer"),
-            Reader::Perf(perf, batch) => {
-                perf.poll(Duration::ZERO).or_else(ignore_interrupts).context("reading the perf buffer")?;
-                perf.consume().context("reading the perf buffer")?;
+            Reader::Perf(Perf { buffer, batch }) => {
+                buffer.poll(Duration::ZERO).or_else(ignore_interrupts).context("reading the perf buffers")?;
+                buffer.consume().context("reading the perf buffers")?;
                 batch.borrow_mut().drain(each);
                 Ok(())
             }
@@ -103,6 +115,12 @@ impl<'a> Reader<'a> {
 
 fn ignore_interrupts(error: libbpf_rs::Error) -> libbpf_rs::Result<()> {
     if error.kind() == libbpf_rs::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+}
+
+impl std::fmt::Debug for Perf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Perf")
+    }
 }
 
 impl std::fmt::Debug for Reader<'_> {

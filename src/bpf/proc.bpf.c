@@ -174,14 +174,18 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	e.child_tid = child ? thread_id(direct, child) : child_tid;
 	if (settings.follow && kind == KIND_FORK && is_followed(e.head.pid))
 		unfollowed = bpf_map_update_elem(&followed, &e.child_pid, &e.head.boot_ns, BPF_ANY);
+	if (unfollowed) {
+		/* All that the child does is missed, whatever else is wanted. */
+		if (!c)
+			c = open_account(kind);
+		if (c)
+			c->dropped[DROP_MAP_FULL]++;
+		return 0;
+	}
 	if (!c)
 		return 0;
 	if (!wanted(&e.head, direct, NULL)) {
 		c->filtered++;
-		return 0;
-	}
-	if (unfollowed) {
-		c->dropped[DROP_MAP_FULL]++;
 		return 0;
 	}
 	e.head.seq = next_seq(c);

@@ -86,18 +86,25 @@ impl Line {
     }
 
     /// Adds visible ASCII, which may be cut anywhere.
+    #[inline]
     pub fn ascii(&mut self, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
-        let room = self.limit.saturating_sub(self.column);
-        if self.full {
-            return;
-        }
-        if text.len() < room {
+        if text.len() < self.limit.saturating_sub(self.column) && !self.full {
             self.bytes.extend_from_slice(text);
             self.column += text.len();
             self.keep = self.bytes.len();
+        } else {
+            self.ascii_at_end(text);
+        }
+    }
+
+    /// The same where it may not fit.
+    #[cold]
+    fn ascii_at_end(&mut self, text: &[u8]) {
+        if self.full {
             return;
         }
+        let room = self.limit.saturating_sub(self.column);
         let fits = text.get(..room).unwrap_or(text);
         self.bytes.extend_from_slice(fits);
         self.column += fits.len();

@@ -234,17 +234,31 @@ fn flags(line: &mut Line, flags: &Flags) {
     }
 }
 
+/// A number with so many decimals, then what it counts. (std's formatting takes several times as long, and every
+/// exit has three of them.)
+fn decimal(line: &mut Line, number: u64, decimals: u32, unit: &str) {
+    let mut text = ArrayString::<32>::new();
+    let mut digits = itoa::Buffer::new();
+    let scale = 10_u64.pow(decimals);
+    text.push_str(digits.format(number / scale));
+    if decimals > 0 {
+        text.push('.');
+        text.push_str(&digits.format(scale + number % scale)[1..]);
+    }
+    text.push_str(unit);
+    line.ascii(text.as_str());
+}
+
 /// `812B`, `12.0KiB`, `2.3MiB`.
 fn size(line: &mut Line, bytes: u64) {
     if bytes < 1024 {
-        return short(line, format_args!("{bytes}B"));
+        return decimal(line, bytes, 0, "B");
     }
     for (unit, power) in [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("PiB", 50), ("EiB", 60)] {
         let tenths = (u128::from(bytes) * 10 + (1 << (power - 1))) >> power;
         if tenths < 10240 || power == 60 {
-            // At most 160 EiB's tenths: it fits.
-            let tenths = tenths as u32;
-            return short(line, format_args!("{}.{}{unit}", tenths / 10, tenths % 10));
+            // At most 16 EiB's tenths: it fits.
+            return decimal(line, tenths as u64, 1, unit);
         }
     }
 }
@@ -254,20 +268,16 @@ const SECOND: u64 = 1_000_000_000;
 /// Three significant digits: `812ns`, `4.21us`, `35.2ms`, `1.25s`; from a minute on `2m05s`, `3h04m`, `2d01h`.
 fn span(line: &mut Line, ns: u64) {
     if ns < 1000 {
-        return short(line, format_args!("{ns}ns"));
+        return decimal(line, ns, 0, "ns");
     }
     if ns < 60 * SECOND {
         for (unit, name) in [(1_000, "us"), (1_000_000, "ms"), (SECOND, "s")] {
-            for (scale, most) in [(100, 1000), (10, 1000), (1, 1000)] {
+            for (decimals, scale) in [(2, 100), (1, 10), (0, 1)] {
                 // What rounds up to a minute is shown as one.
-                let most = if (unit, scale) == (SECOND, 10) { 600 } else { most };
+                let most = if (unit, scale) == (SECOND, 10) { 600 } else { 1000 };
                 let n = (ns * scale + unit / 2) / unit;
                 if n < most && (unit < SECOND || scale > 1) {
-                    return match scale {
-                        100 => short(line, format_args!("{}.{:02}{name}", n / 100, n % 100)),
-                        10 => short(line, format_args!("{}.{}{name}", n / 10, n % 10)),
-                        _ => short(line, format_args!("{n}{name}")),
-                    };
+                    return decimal(line, n, decimals, name);
                 }
             }
         }

@@ -26,7 +26,7 @@ pub fn read(tracer: &str) -> Recording {
     let mut reader = Reader::new(BufReader::new(file)).unwrap();
     let mut recording = Recording { header: reader.header.clone(), clock: WallClock::default(), samples: Vec::new() };
     loop {
-        match reader.next().unwrap() {
+        match reader.entry().unwrap() {
             Entry::Sample(bytes) => recording.samples.push(bytes.to_vec()),
             Entry::Clock(clock) => recording.clock = clock,
             Entry::Lost { .. } => panic!("{} has losses: record it again", path.display()),
