@@ -75,8 +75,6 @@ pub struct Plan {
     pub hook: Hook,
     /// The programs, in the order in which they are attached.
     pub programs: &'static [Program],
-    /// Maps that none of them uses.
-    pub unused_maps: &'static [&'static str],
 }
 
 /// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
@@ -302,7 +300,6 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()
             "cgroups" if settings.cgroups > map.max_entries() => {
                 bail!("-c: at most {} cgroups can be given", map.max_entries())
             }
-            name if plan.unused_maps.contains(&name) => map.set_autocreate(false),
             _ => Ok(()),
         };
         sized.with_context(|| format!("configuring the map {name}"))?;

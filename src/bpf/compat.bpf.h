@@ -87,6 +87,11 @@ struct process_key {
 	u32 reserved;
 };
 
+enum ended {
+	ENDED = 1,
+	ENDED_FOLLOWED = 2, /* and until then it was in `followed` */
+};
+
 /* Processes of several threads whose end was seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -94,6 +99,15 @@ struct {
 	__type(key, struct process_key);
 	__type(value, u32);
 } ended SEC(".maps");
+
+static __always_inline struct process_key process_key(bool direct, struct task_struct *task)
+{
+	struct process_key key = {};
+
+	key.tgid = READ(direct, task, tgid);
+	key.start_boottime = READ(direct, READ(direct, task, group_leader), start_boottime);
+	return key;
+}
 
 /*
  * Whether the ending thread is the one that ends its process, where the kernel does not say so.
@@ -104,16 +118,19 @@ struct {
 static __always_inline bool ends_process(bool direct, struct task_struct *task)
 {
 	struct signal_struct *signal = READ(direct, task, signal);
-	struct process_key key = {};
-	u32 seen = 1;
+	struct process_key key;
+	u32 value = ENDED;
 
 	if (READ(direct, signal, live.counter))
 		return false;
-	key.tgid = READ(direct, task, tgid);
-	key.start_boottime = READ(direct, READ(direct, task, group_leader), start_boottime);
-	/* Any other failure than this one (no memory) must not hide the end of a process. */
+	key = process_key(direct, task);
+	/*
+	 * Any other failure than this one (no memory) must not hide the end of a process. It is an int
+	 * until 6.4, whose upper half is not the sign's (d7ba4cc900bf: bpf: return long from
+	 * bpf_map_ops funcs).
+	 */
 	if (READ(direct, signal, nr_threads) > 1)
-		return bpf_map_update_elem(&ended, &key, &seen, BPF_NOEXIST) != -EEXIST;
+		return (int)bpf_map_update_elem(&ended, &key, &value, BPF_NOEXIST) != -EEXIST;
 	return !bpf_map_lookup_elem(&ended, &key);
 }
 

@@ -70,14 +70,47 @@ static __always_inline bool is_followed(u32 pid)
 	return bpf_map_lookup_elem(&followed, &pid);
 }
 
-/* Whether the current task is one of those that the user wants to see. `head` is filled. */
-static __always_inline bool wanted(const struct event_head *head)
+/*
+ * The process has ended. Threads of it that end at the same time may still be on their way to the
+ * hook: for them, it is remembered that it was followed.
+ */
+static __always_inline void unfollow(bool direct, struct task_struct *task, u32 pid)
+{
+	struct process_key key;
+	u32 value = ENDED_FOLLOWED;
+
+	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(pid)) {
+		key = process_key(direct, task);
+		bpf_map_update_elem(&ended, &key, &value, BPF_ANY);
+	}
+	bpf_map_delete_elem(&followed, &pid);
+}
+
+/* Whether an ending thread's process was followed until it ended just before. */
+static __always_inline bool was_followed(bool direct, struct task_struct *task)
+{
+	struct process_key key;
+	u32 *value;
+
+	if (READ(direct, READ(direct, task, signal), live.counter))
+		return false;
+	key = process_key(direct, task);
+	value = bpf_map_lookup_elem(&ended, &key);
+	return value && *value == ENDED_FOLLOWED;
+}
+
+/*
+ * Whether the current task is one of those that the user wants to see. `head` is filled; `ending`
+ * is that task where it ends, else NULL.
+ */
+static __always_inline bool wanted(const struct event_head *head, bool direct, struct task_struct *ending)
 {
 	if (settings.uids_len && !uid_matches(head->uid))
 		return false;
 	if (settings.filter_comm && !comm_matches(head->comm))
 		return false;
-	if (settings.filter_pids && !is_followed(head->pid))
+	/* In this order: see unfollow(). */
+	if (settings.filter_pids && !is_followed(head->pid) && !(ending && was_followed(direct, ending)))
 		return false;
 	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
 	if (settings.pidns && !head->pid)

@@ -72,7 +72,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	if (!c)
 		return 0;
 	fill_head(direct, task, &head, KIND_EXEC);
-	if (!wanted(&head)) {
+	if (!wanted(&head, direct, NULL)) {
 		c->filtered++;
 		return 0;
 	}
@@ -132,7 +132,7 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 	fill_head(direct, task, &e.head, kind);
 	if (!c)
 		goto unfollow;
-	if (!wanted(&e.head)) {
+	if (!wanted(&e.head, direct, task)) {
 		c->filtered++;
 		goto unfollow;
 	}
@@ -152,7 +152,7 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 	emit(ctx, c, &e, sizeof(e));
 unfollow:
 	if (settings.filter_pids && ends)
-		bpf_map_delete_elem(&followed, &e.head.pid);
+		unfollow(direct, task, e.head.pid);
 	return 0;
 }
 
@@ -184,7 +184,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	}
 	if (!c)
 		return 0;
-	if (!wanted(&e.head)) {
+	if (!wanted(&e.head, direct, NULL)) {
 		c->filtered++;
 		return 0;
 	}

@@ -18,7 +18,8 @@ fn ends(how: &str, times: usize, check: impl Fn(&Ended, &Value)) {
         for exit in exits {
             let pid = &exit["pid"];
             let (created, gone) = (ended.all("clone", "pid", pid).len(), ended.all("thread_exit", "pid", pid).len());
-            assert_eq!(gone, created, "{flavour}: each thread and the first, but for the one that ended the process");
+            let totals = &ended.stderr[ended.stderr.len() - 2..];
+            assert_eq!(gone, created, "{flavour}: all threads but the one that ended the process; {totals:?}");
             check(&ended, exit);
         }
     }
