@@ -27,8 +27,8 @@
 #define SIGNAL_GROUP_EXIT 0x00000004
 /* include/uapi/linux/sched.h */
 #define CLONE_THREAD 0x00010000
-/* include/linux/pid.h: the kernel's limit of nested PID namespaces. */
-#define PIDNS_LEVELS 32
+/* include/linux/pid_namespace.h: MAX_PID_NS_LEVEL below the initial one. */
+#define PIDNS_LEVELS 33
 
 /*
  * The number of a process or thread in coretrace's own PID namespace; 0 if it has none there

@@ -133,8 +133,8 @@ static __always_inline void emit(void *ctx, struct counters *c, void *event, u64
 		err = bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, event, len);
 	} else {
 		backlog = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-		flags = backlog >= settings.wake_from && backlog < settings.wake_to ? BPF_RB_FORCE_WAKEUP :
-										 BPF_RB_NO_WAKEUP;
+		flags = backlog + len >= settings.wake_from && backlog < settings.wake_to ? BPF_RB_FORCE_WAKEUP :
+											    BPF_RB_NO_WAKEUP;
 		err = bpf_ringbuf_output(&events, event, len, flags);
 	}
 	if (err)

@@ -71,8 +71,8 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 
 	if (!c)
 		return 0;
-	fill_head(direct, task, &head, KIND_EXEC);
-	if (!wanted(&head, direct, NULL)) {
+	fill_ids(direct, task, &head);
+	if (!wanted(direct, task, &head, KIND_EXEC, false)) {
 		c->filtered++;
 		return 0;
 	}
@@ -129,10 +129,10 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 
 	if (!c && !(settings.filter_pids && ends))
 		return 0;
-	fill_head(direct, task, &e.head, kind);
+	fill_ids(direct, task, &e.head);
 	if (!c)
 		goto unfollow;
-	if (!wanted(&e.head, direct, task)) {
+	if (!wanted(direct, task, &e.head, kind, true)) {
 		c->filtered++;
 		goto unfollow;
 	}
@@ -168,7 +168,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 
 	if (!c && !settings.follow)
 		return 0;
-	fill_head(false, task, &e.head, kind);
+	fill_ids(false, task, &e.head);
 	e.child_pid = child ? process_id(direct, child) :
 			      (kind == KIND_CLONE ? e.head.pid : child_tid);
 	e.child_tid = child ? thread_id(direct, child) : child_tid;
@@ -184,7 +184,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	}
 	if (!c)
 		return 0;
-	if (!wanted(&e.head, direct, NULL)) {
+	if (!wanted(false, task, &e.head, kind, false)) {
 		c->filtered++;
 		return 0;
 	}

@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::host::{Peer, Scratch, text};
 use crate::support::{Ended, Trace, in_vm, run, skip, targets};
 
-/// What coretrace says when it ends with an error.
-fn refused(args: &[&str]) -> String {
+/// What coretrace says when it ends with an error: 2 is wrong usage, 1 another.
+fn refused(code: i32, args: &[&str]) -> String {
     let output = run(["proc"].into_iter().chain(args.iter().copied()));
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{args:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
@@ -59,12 +59,12 @@ fn several_processes() {
 fn a_number_that_is_no_process_is_refused() {
     let mut peer = Peer::obedient();
     let thread = peer.tell("thread");
-    let said = refused(&["-p", &thread]);
+    let said = refused(1, &["-p", &thread]);
     assert!(said.contains(&format!("-p {thread}")) && said.contains(&format!("give -p {}", peer.pid())), "{said}");
     let gone = Peer::obedient();
     let pid = gone.pid().to_string();
     gone.end();
-    let said = refused(&["-p", &pid]);
+    let said = refused(1, &["-p", &pid]);
     assert!(said.contains(&format!("-p {pid}")) && said.contains("no such process"), "{said}");
 }
 
@@ -176,17 +176,17 @@ fn arguments_and_paths() {
 
 #[test]
 fn bad_patterns_are_refused() {
-    for (args, words) in [
-        (["-n", "[a"], "not closed"),
-        (["--args", "("], "unclosed group"),
-        (["-c", "/no/such/cgroup"], "there is no cgroup at"),
-        (["-u", "no-such-user"], "no-such-user"),
+    for (code, args, words) in [
+        (2, ["-n", "[a"], "not closed"),
+        (2, ["--args", "("], "unclosed group"),
+        (1, ["-c", "/no/such/cgroup"], "there is no cgroup at"),
+        (2, ["-u", "no-such-user"], "no-such-user"),
     ] {
-        let said = refused(&args);
+        let said = refused(code, &args);
         assert!(said.contains(words), "{args:?}: {said}");
     }
     let scratch = Scratch::new("no-cgroup");
-    let said = refused(&["-c", text(&scratch.path("x"))]);
+    let said = refused(1, &["-c", text(&scratch.path("x"))]);
     assert!(said.contains("there is no cgroup at"), "{said}");
 }
 
