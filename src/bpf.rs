@@ -18,16 +18,17 @@ macro_rules! skeleton {
 
         // The ledger reads the kernel's counters as numbers in a row: these are their places.
         const _: () = {
-            use $crate::ledger::CAUSES;
+            use $crate::event::CAUSES;
+            use $crate::bpf::same;
             use $name::types::{counters, drop_cause};
             assert!(std::mem::offset_of!(counters, seen) == 0);
             assert!(std::mem::offset_of!(counters, filtered) == 8);
             assert!(std::mem::offset_of!(counters, emitted) == 16);
             assert!(std::mem::offset_of!(counters, dropped) == 24);
             assert!(size_of::<counters>() == 24 + 8 * CAUSES.len());
-            assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && CAUSES[0].len() == "buffer_full".len());
-            assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && CAUSES[1].len() == "scratch_busy".len());
-            assert!(drop_cause::DROP_MAP_FULL.0 == 2 && CAUSES[2].len() == "map_full".len());
+            assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && same(CAUSES[0], "buffer_full"));
+            assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
+            assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));
             assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
         };
 
@@ -96,6 +97,16 @@ macro_rules! skeleton {
     };
 }
 pub(crate) use skeleton;
+
+/// Whether two names are the same, at compile time.
+pub(crate) const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
 
 /// Undoes what a parent may have left: where SIGCHLD is ignored, the kernel keeps no status of children.
 #[allow(unsafe_code)]

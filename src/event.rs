@@ -257,6 +257,10 @@ impl<'a> Event<'a> {
     }
 }
 
+/// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h (checked in bpf.rs):
+/// the reader was too slow for the buffer; the CPU's scratch space was in use; a map was full.
+pub const CAUSES: [&str; 3] = ["buffer_full", "scratch_busy", "map_full"];
+
 /// Events that the kernel side could not deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
@@ -264,7 +268,7 @@ pub struct Lost {
     pub unix_ns: i64,
     /// The kind of the lost events.
     pub class: &'static str,
-    /// Why: `buffer_full`, `scratch_busy`, `map_full` (see [`crate::ledger`]).
+    /// Why: one of [`CAUSES`].
     pub cause: &'static str,
     /// How many.
     pub count: u64,

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::decode::Decode;
 use crate::enrich::WallClock;
-use crate::event::Lost;
+use crate::event::{CAUSES, Lost};
 use crate::filter::Filter;
-use crate::ledger::{CAUSES, Ledger};
+use crate::ledger::Ledger;
 use crate::output::Format;
 use crate::record::Recorder;
 

@@ -6,9 +6,9 @@ use std::io::BufReader;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::cli::{Replay, Usage};
-use crate::event::Lost;
+use crate::event::{CAUSES, Lost};
 use crate::filter::{self, CommGlobs, Filter};
-use crate::ledger::{CAUSES, Ledger};
+use crate::ledger::Ledger;
 use crate::record::{Entry, Reader};
 use crate::{setup, tracers};
 
