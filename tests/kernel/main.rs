@@ -21,5 +21,6 @@ mod host;
 mod inherited;
 mod known;
 mod losses;
+mod recording;
 mod rights;
 mod support;
