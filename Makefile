@@ -27,6 +27,7 @@ build: ## build the static binary, installing what the build needs
 
 test: test-fast ## everything: test-fast, then the live tests on each kernel, in VMs
 	scripts/deps test
+	scripts/check-binary
 	$(CARGO) test --release --test vm
 
 test-fast: ## the tests that need no VM
@@ -43,8 +44,8 @@ bench: ## what tracing costs
 
 install: ## install to PREFIX (/usr/local), below DESTDIR; needs `make build` first
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/coretrace
-	set -e; for page in target/man/*.1; do \
-	    [ ! -e "$$page" ] || install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 "$$page"; done
+	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1
+	$(BINARY) man $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean: ## remove what was built; the kernels of the VM tests stay in ~/.cache/coretrace
 	$(CARGO) clean

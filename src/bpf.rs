@@ -18,16 +18,17 @@ macro_rules! skeleton {
 
         // The ledger reads the kernel's counters as numbers in a row: these are their places.
         const _: () = {
-            use $crate::ledger::CAUSES;
+            use $crate::event::CAUSES;
+            use $crate::bpf::same;
             use $name::types::{counters, drop_cause};
             assert!(std::mem::offset_of!(counters, seen) == 0);
             assert!(std::mem::offset_of!(counters, filtered) == 8);
             assert!(std::mem::offset_of!(counters, emitted) == 16);
             assert!(std::mem::offset_of!(counters, dropped) == 24);
             assert!(size_of::<counters>() == 24 + 8 * CAUSES.len());
-            assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && CAUSES[0].len() == "buffer_full".len());
-            assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && CAUSES[1].len() == "scratch_busy".len());
-            assert!(drop_cause::DROP_MAP_FULL.0 == 2 && CAUSES[2].len() == "map_full".len());
+            assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && same(CAUSES[0], "buffer_full"));
+            assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
+            assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));
             assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
         };
 
@@ -54,6 +55,11 @@ macro_rules! skeleton {
                 Self { off: s.off, len: s.len }
             }
         }
+
+        const _: () = {
+            let most = size_of::<$name::types::settings>() - std::mem::offset_of!($name::types::settings, uids);
+            assert!(most == size_of::<u32>() * $crate::session::UIDS_MAX);
+        };
 
         impl From<&$crate::session::Settings> for $name::types::settings {
             fn from(s: &$crate::session::Settings) -> Self {
@@ -91,6 +97,25 @@ macro_rules! skeleton {
     };
 }
 pub(crate) use skeleton;
+
+/// Whether two names are the same, at compile time.
+pub(crate) const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
+
+/// Undoes what a parent may have left: where SIGCHLD is ignored, the kernel keeps no status of children.
+#[allow(unsafe_code)]
+pub(crate) fn heed_children() -> anyhow::Result<()> {
+    use anyhow::Context as _;
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action is no handler, so that nothing of ours runs in a signal's context.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop).context("heeding the end of children")
+}
 
 /// How often the kernel skipped a program because it was already running on that CPU (struct
 /// bpf_prog_info, since 5.12); none where the kernel does not tell.

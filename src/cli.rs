@@ -68,6 +68,16 @@ pub enum Command {
     },
 }
 
+/// Marks an error as wrong usage, for the exit code.
+#[derive(Debug)]
+pub struct Usage;
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("wrong usage")
+    }
+}
+
 /// A tracer and the options that all of them have.
 #[derive(Debug, Args)]
 pub struct Trace<T: Args> {
@@ -95,7 +105,7 @@ pub struct Common {
     #[command(flatten)]
     pub kernel: Kernel,
     /// Run CMD and show only it and what descends from it; events go to stderr unless -O says where
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", conflicts_with = "pid", help_heading = "Arguments")]
     pub command: Vec<OsString>,
 }
 
@@ -124,7 +134,7 @@ pub struct Filters {
     /// Only events whose arguments, joined by spaces, match this regular expression
     #[arg(long, value_name = "REGEX")]
     pub args: Option<String>,
-    /// Only events with a path that matches this glob (repeatable)
+    /// Only events with a path (exe, cwd) that matches this glob (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub path: Vec<String>,
 }
@@ -222,8 +232,9 @@ pub struct Check {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if duration > Duration::ZERO => Ok(duration),
-        _ => Err("must be more than 0, and not endless".to_owned()),
+        // Ten years: far less than what an Instant can have added to it.
+        Ok(duration) if duration > Duration::ZERO && duration < Duration::from_secs(315_360_000) => Ok(duration),
+        _ => Err("must be more than 0, and less than ten years".to_owned()),
     }
 }
 
@@ -261,7 +272,7 @@ mod tests {
             assert!(size(bad).is_err(), "{bad}");
         }
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for bad in ["", "0", "-1", "nan", "inf", "1e300", "x"] {
+        for bad in ["", "0", "-1", "nan", "inf", "1e300", "1e19", "x"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

@@ -61,6 +61,17 @@ pub struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
+    /// Adds the path to `out`: `/` for the root; one that is cut begins with a name, not with `/`.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        for (n, name) in self.from_root().enumerate() {
+            out.extend_from_slice(if n == 0 && self.truncated { b"" } else { b"/" });
+            out.extend_from_slice(name);
+        }
+        if self.names.is_empty() && !self.truncated {
+            out.push(b'/');
+        }
+    }
+
     /// The names from the root down to the file.
     pub fn from_root(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let names = self.names.strip_suffix(b"\0").unwrap_or(self.names);
@@ -246,6 +257,10 @@ impl<'a> Event<'a> {
     }
 }
 
+/// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h (checked in bpf.rs):
+/// the reader was too slow for the buffer; the CPU's scratch space was in use; a map was full.
+pub const CAUSES: [&str; 3] = ["buffer_full", "scratch_busy", "map_full"];
+
 /// Events that the kernel side could not deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
@@ -253,7 +268,7 @@ pub struct Lost {
     pub unix_ns: i64,
     /// The kind of the lost events.
     pub class: &'static str,
-    /// Why: `buffer_full`, `scratch_busy`, `map_full` (see [`crate::ledger`]).
+    /// Why: one of [`CAUSES`].
     pub cause: &'static str,
     /// How many.
     pub count: u64,

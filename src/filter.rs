@@ -44,13 +44,14 @@ impl CommGlobs {
         for pattern in patterns {
             let pattern = pattern.as_ref();
             let steps = steps(pattern).with_context(|| format!("-n {}", pattern.escape_ascii()))?;
-            let long = steps.iter().filter(|s| matches!(s, Step::Bytes(_))).count();
-            let literal = !steps.iter().any(|s| matches!(s, Step::Star));
-            // The kernel cuts names; the whole name is what people type.
-            let kept = if literal { long.min(COMM_MAX) } else { long };
-            ensure!(place as usize + kept < 64, "-n: the patterns are too long together (64 characters)");
+            // The kernel cuts names; the whole name is what people type. What is fixed from the start and as long as
+            // a name may be decides alone.
+            let fixed = steps.iter().take_while(|s| matches!(s, Step::Bytes(_))).count();
+            let kept = if fixed >= COMM_MAX { COMM_MAX } else { steps.len() };
+            let places = steps.iter().take(kept).filter(|s| matches!(s, Step::Bytes(_))).count();
+            ensure!(place as usize + places < 64, "-n: the patterns are too long together (64 characters)");
             globs.start |= 1 << place;
-            for step in steps.into_iter().take(if literal { kept } else { usize::MAX }) {
+            for step in steps.into_iter().take(kept) {
                 match step {
                     Step::Star => globs.loops |= 1 << place,
                     Step::Bytes(set) => {
@@ -174,24 +175,22 @@ impl Filter {
         if self.paths.is_empty() {
             return true;
         }
-        event.fields.iter().any(|(name, value)| {
+        event.fields.iter().any(|(_, value)| {
             let Value::Path(path) = value else { return false };
             self.scratch.clear();
-            for part in path.from_root() {
-                self.scratch.push(b'/');
-                self.scratch.extend_from_slice(part);
-            }
-            *name != "cwd" && self.paths.iter().any(|regex| regex.is_match(&self.scratch))
+            path.append_to(&mut self.scratch);
+            self.paths.iter().any(|regex| regex.is_match(&self.scratch))
         })
     }
 }
 
-/// A regular expression over bytes: arguments and paths need not be UTF-8.
+/// A regular expression over bytes: arguments and paths need not be UTF-8. One that has characters outside ASCII is
+/// about characters, not bytes.
 ///
 /// # Errors
 /// When it is not valid.
 pub fn regex(pattern: &str) -> Result<Regex> {
-    RegexBuilder::new(pattern).unicode(false).build().with_context(|| format!("the pattern {pattern:?}"))
+    RegexBuilder::new(pattern).unicode(!pattern.is_ascii()).build().with_context(|| format!("the pattern {pattern:?}"))
 }
 
 /// A glob over whole paths: `*` and `?` match any characters, `/` too.
@@ -199,11 +198,11 @@ pub fn regex(pattern: &str) -> Result<Regex> {
 /// # Errors
 /// When it cannot be compiled.
 pub fn path_glob(glob: &str) -> Result<Regex> {
-    let mut pattern = String::from("(?s)^");
+    let mut pattern = String::from("^");
     for c in glob.chars() {
         match c {
-            '*' => pattern.push_str(".*"),
-            '?' => pattern.push('.'),
+            '*' => pattern.push_str("(?s-u:.)*"),
+            '?' => pattern.push_str("(?s-u:.)"),
             c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
         }
     }
@@ -260,6 +259,8 @@ mod tests {
     #[test]
     fn a_name_longer_than_the_kernel_keeps_matches_its_cut_form() {
         assert!(matches(&["a-very-long-command-name"], "a-very-long-com"));
+        assert!(matches(&["a-very-long-command-n*"], "a-very-long-com"));
+        assert!(!matches(&["a-very-long-command-n*"], "a-very-long-co"));
     }
 
     #[test]
@@ -268,7 +269,7 @@ mod tests {
             assert!(CommGlobs::compile(&[bad]).is_err(), "{bad}");
         }
         assert!(CommGlobs::compile(&["*".repeat(70)]).is_ok());
-        assert!(CommGlobs::compile(&["?".repeat(64) + "*"]).is_err());
+        assert!(CommGlobs::compile(&[String::from("*") + &"?".repeat(64)]).is_err());
         assert!(CommGlobs::compile(&["exactly-15-char"; 5]).is_err());
     }
 
@@ -277,6 +278,10 @@ mod tests {
         let matches = |glob: &str, path: &[u8]| path_glob(glob).unwrap().is_match(path);
         assert!(matches("/usr/*", b"/usr/bin/ls") && !matches("/usr", b"/usr/bin") && !matches("usr/*", b"/usr/x"));
         assert!(matches("/a.b", b"/a.b") && !matches("/a.b", b"/axb"));
+        assert!(
+            matches("/\u{e9}*", b"/\xc3\xa9\xff")
+                && regex("gr[\u{fc}\u{f6}]\u{df}e").unwrap().is_match("gr\u{fc}\u{df}e".as_bytes())
+        );
         assert!(matches("/*", b"/\xff\n") && matches("/\u{e9}*", "/\u{e9}t\u{e9}".as_bytes()));
     }
 }

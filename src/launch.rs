@@ -14,6 +14,7 @@ use std::process::{Child, Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, access, setgid, setgroups, setuid};
 
@@ -38,6 +39,15 @@ impl std::fmt::Display for NotRun {
 
 impl std::error::Error for NotRun {}
 
+/// What CMD is to start with as coretrace did, although coretrace changed it for itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Inherited {
+    /// The blocked signals.
+    pub blocked: SigSet,
+    /// `RLIMIT_MEMLOCK` in bytes, soft and hard.
+    pub memlock: (u64, u64),
+}
+
 /// The command's process, which waits to be released or runs.
 #[derive(Debug)]
 pub struct Launched {
@@ -47,11 +57,11 @@ pub struct Launched {
 }
 
 impl Launched {
-    /// Starts the child, which waits. The command is to start with these signals `blocked`.
+    /// Starts the child, which waits.
     ///
     /// # Errors
     /// When no process can be started.
-    pub fn new(command: &[OsString], user: Option<&User>, blocked: &SigSet) -> Result<Self> {
+    pub fn new(command: &[OsString], user: Option<&User>, inherited: &Inherited) -> Result<Self> {
         let (wait, release) = io::pipe().context("making a pipe")?;
         let (mut waits, tell) = io::pipe().context("making a pipe")?;
         // The child, and it alone, inherits its two ends.
@@ -70,8 +80,9 @@ impl Launched {
                 child.arg("-");
             }
         }
-        let blocked: Vec<_> = blocked.iter().map(|signal| (signal as i32).to_string()).collect();
-        child.arg(blocked.join(",")).args(command);
+        let blocked: Vec<_> = inherited.blocked.iter().map(|signal| (signal as i32).to_string()).collect();
+        let (soft, hard) = inherited.memlock;
+        child.arg(blocked.join(",")).arg(format!("{soft},{hard}")).args(command);
         let child = child.spawn().context("starting the command's process (is /proc mounted?)")?;
         drop((wait, tell));
         // The kernel lets this process go on before it tells of the child's own exec, which is not CMD's.
@@ -167,18 +178,21 @@ pub fn child(args: &[OsString]) -> u8 {
     match become_command(args) {
         Ok(never) => match never {},
         Err(e) => {
-            eprintln!("coretrace: {e:#}");
+            let _ = writeln!(io::stderr(), "coretrace: {e:#}");
             e.downcast_ref::<NotRun>().map_or(1, |e| e.code)
         }
     }
 }
 
 fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
-    let [fds, identity, blocked, program, args @ ..] = args else { bail!("{CHILD} is not for use by hand") };
+    let [fds, identity, blocked, memlock, program, args @ ..] = args else { bail!("{CHILD} is not for use by hand") };
     // Those that the parent blocks, to read them from a descriptor, were inherited (std leaves that alone).
     let blocked = blocked.to_str().context("the blocked signals")?.split(',').filter_map(|n| n.parse::<i32>().ok());
     let blocked: SigSet = blocked.filter_map(|n| Signal::try_from(n).ok()).collect();
     blocked.thread_set_mask().context("unblocking signals")?;
+    let memlock = memlock.to_str().and_then(|limits| limits.split_once(',')).context("the limits of locked memory")?;
+    let (soft, hard) = (memlock.0.parse()?, memlock.1.parse()?);
+    setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard).context("restoring the limit of locked memory")?;
     let (wait, tell) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
     File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?.write_all(b"!")?;
     let mut released = File::open(format!("/proc/self/fd/{wait}")).context("opening a pipe")?;

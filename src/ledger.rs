@@ -7,10 +7,7 @@ use std::fmt;
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
 
-use crate::event::{Kind, Lost};
-
-/// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h.
-pub const CAUSES: [&str; 3] = ["buffer_full", "scratch_busy", "map_full"];
+use crate::event::{CAUSES, Kind, Lost};
 
 /// The kernel's counters of one kind, on one CPU or summed up: `struct counters` in event.bpf.h.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,7 +48,7 @@ impl Counters {
 pub struct Tally {
     /// Written to the output.
     pub delivered: u64,
-    /// Refused by a filter in user space, or past `--count`.
+    /// Refused by a filter in user space, past `--count`, or after the reader of the output has gone.
     pub filtered: u64,
 }
 

@@ -6,6 +6,7 @@
 //! [`pipeline`] ([`enrich`], [`filter`], [`output`]); [`ledger`] counts what becomes of each event.
 
 mod bpf;
+pub mod check;
 pub mod cli;
 pub mod decode;
 pub mod enrich;
@@ -19,8 +20,10 @@ pub mod output;
 pub mod pipeline;
 pub mod procfs;
 pub mod record;
+pub mod replay;
 pub mod run;
 pub mod session;
+mod setup;
 pub mod tracers;
 pub mod transport;
 pub mod users;

@@ -1,7 +1,7 @@
 //! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::launch::Launched;
 use crate::pipeline::Pipeline;
 use crate::session::{Attached, Session};
-use crate::transport::{Batch, Reader};
+use crate::transport::Reader;
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
+/// How often to look for what no event tells of: losses, and processes that are gone.
+const TICK: Duration = Duration::from_secs(1);
 /// How long the counters may need to agree after the hooks are gone: programs that were running then
 /// end within microseconds, but not on a stopped CPU of a virtual machine.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -40,6 +42,8 @@ pub struct Signals {
     fd: SignalFd,
     /// What was blocked before: CMD is to start with that.
     pub before: SigSet,
+    /// A shell started this in the background: Ctrl-C is for others.
+    background: bool,
 }
 
 impl Signals {
@@ -52,6 +56,10 @@ impl Signals {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
             set.add(signal);
+        }
+        // One that is ignored leaves no status behind.
+        if with_command {
+            crate::bpf::heed_children()?;
         }
         // Under nohup it stays ignored.
         if !crate::procfs::ignores(Signal::SIGHUP as u32) {
@@ -66,7 +74,7 @@ impl Signals {
         set.thread_block().context("blocking signals")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let fd = SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?;
-        Ok(Signals { fd, before })
+        Ok(Signals { fd, before, background: crate::procfs::ignores(Signal::SIGINT as u32) })
     }
 
     /// The next one, and whether the terminal sent it: then the command has it already.
@@ -94,17 +102,15 @@ pub fn run(
     let pipeline = RefCell::new(pipeline);
     let (events, ledger) = (attached.map("events")?, attached.map("ledger")?);
     let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
-    let batch = RefCell::new(Batch::default());
-    let reader = if session.settings.perf {
-        Reader::perf(&events, session.perf_pages()?, &batch)?
-    } else {
-        Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?
+    let reader = match &attached.perf {
+        Some(perf) => Reader::Perf(perf),
+        None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
-    let drain = || reader.drain(&mut |sample| pipeline.borrow_mut().sample(sample));
-    let read_ledger = |pipeline: &mut Pipeline<'_>, missed: u64| -> Result<()> {
+    let drain = |last| reader.drain(last, &mut |sample| pipeline.borrow_mut().sample(sample));
+    let read_ledger = |pipeline: &mut Pipeline<'_>| -> Result<()> {
         let mut losses = Vec::new();
         pipeline.ledger.read(&ledger, &mut |lost| losses.push(lost))?;
-        pipeline.ledger.missed = missed;
+        pipeline.gap = false;
         let clock = pipeline.measured_clock();
         let now = clock.unix_ns(crate::enrich::boot_now());
         losses.into_iter().for_each(|lost| pipeline.lost(crate::event::Lost { unix_ns: now, ..lost }));
@@ -127,9 +133,10 @@ pub fn run(
 
     let begin = Instant::now();
     let mut next_stats = limits.stats.map(|every| begin + every);
-    let mut next_prune = begin + Duration::from_secs(1);
+    let mut next_tick = begin + TICK;
+    let mut drained = true;
     loop {
-        let mut wait = FLUSH;
+        let mut wait = if drained { FLUSH } else { Duration::ZERO };
         if let Some(duration) = limits.duration {
             wait = wait.min(duration.saturating_sub(begin.elapsed()));
         }
@@ -138,33 +145,39 @@ pub fn run(
         polled.extend(reader.wakes().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let stdout = io::stdout();
         if limits.to_stdout {
-            // Asks for nothing: an error is told all the same, and a pipe without a reader is one.
+            // Asks for nothing: that the reader is gone is told all the same, of a pipe and of a socket.
             polled.push(PollFd::new(stdout.as_fd(), PollFlags::empty()));
         }
         match poll(&mut polled, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => bail!("waiting for events: {e}"),
         }
-        let closed = limits.to_stdout
-            && polled.last().and_then(PollFd::revents).is_some_and(|told| told.contains(PollFlags::POLLERR));
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
+        let closed =
+            limits.to_stdout && polled.last().and_then(PollFd::revents).is_some_and(|told| told.intersects(gone));
 
-        drain()?;
+        drained = drain(false)?;
         let mut stop = closed;
+        let now = Instant::now();
+        let tick = now >= next_tick;
+        if tick {
+            next_tick = now + TICK;
+        }
         {
             let mut pipeline = pipeline.borrow_mut();
-            if pipeline.gap {
-                read_ledger(&mut pipeline, 0)?;
-                pipeline.gap = false;
+            // Behind what was lost last there may be no event that shows the gap.
+            if pipeline.gap || tick {
+                read_ledger(&mut pipeline)?;
             }
             pipeline.flush();
             let clock = pipeline.measured_clock();
             pipeline.clock(clock);
             stop |= pipeline.done();
         }
-        let now = Instant::now();
         stop |= limits.duration.is_some_and(|duration| now - begin >= duration);
         while let Some((signal, from_terminal)) = signals.next()? {
-            stop |= heed(signal, from_terminal, command)?;
+            let for_others = from_terminal && signal == Signal::SIGINT && signals.background;
+            stop |= !for_others && heed(signal, from_terminal, command)?;
         }
         let command_ended = match command {
             Some(command) => command.ended()?.is_some(),
@@ -175,8 +188,7 @@ pub fn run(
         } else if command_ended && let Some(followed) = &followed {
             // Nothing can come any more once all watched processes are gone.
             stop |= followed.keys().next().is_none();
-            if now >= next_prune {
-                next_prune = now + Duration::from_secs(1);
+            if tick {
                 prune(followed);
             }
         }
@@ -184,10 +196,13 @@ pub fn run(
             break;
         }
         if let Some(at) = next_stats.filter(|at| now >= *at) {
-            next_stats = limits.stats.map(|every| at + every);
+            let missed = limits.stats.map_or(0, |every| (now - at).as_nanos() / every.as_nanos());
+            next_stats = limits.stats.map(|every| at + every * u32::try_from(missed + 1).unwrap_or(u32::MAX));
             let mut pipeline = pipeline.borrow_mut();
-            read_ledger(&mut pipeline, attached.missed())?;
-            eprintln!("coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
+            read_ledger(&mut pipeline)?;
+            pipeline.ledger.missed = attached.missed();
+            // Not eprintln: a closed stderr is no reason to panic.
+            let _ = writeln!(io::stderr(), "coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
         }
     }
 
@@ -196,10 +211,10 @@ pub fn run(
     // A program that was running when its hook went away is still to be heard.
     let deadline = Instant::now() + SETTLE;
     loop {
-        drain()?;
+        while !drain(true)? {}
         let mut pipeline = pipeline.borrow_mut();
-        read_ledger(&mut pipeline, missed)?;
-        pipeline.gap = false;
+        read_ledger(&mut pipeline)?;
+        pipeline.ledger.missed = missed;
         let undecodable = pipeline.undecodable.is_some();
         if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
             pipeline.flush();

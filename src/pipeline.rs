@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::decode::Decode;
 use crate::enrich::WallClock;
-use crate::event::Lost;
+use crate::event::{CAUSES, Lost};
 use crate::filter::Filter;
-use crate::ledger::{CAUSES, Ledger};
+use crate::ledger::Ledger;
 use crate::output::Format;
 use crate::record::Recorder;
 
@@ -127,7 +127,8 @@ impl<'a> Pipeline<'a> {
         };
         self.last_boot_ns = event.head.boot_ns;
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
-        let full = self.ledger.delivered() >= self.limit;
+        // What nobody reads any more is not delivered (of the last batch before that, nobody knows).
+        let full = self.closed || self.ledger.delivered() >= self.limit;
         let Some(account) = self.ledger.account(event.kind.id) else { return };
         self.gap |= account.arrived(event.head.cpu, event.head.seq);
         if full || !self.filter.wants(&event) {
@@ -141,19 +142,19 @@ impl<'a> Pipeline<'a> {
 
     /// Tells of a loss.
     pub fn lost(&mut self, lost: Lost) {
-        self.gap = false;
         if let Some(recorder) = &mut self.recorder {
             let kind = self.ledger.accounts.iter().find(|a| a.kind.name == lost.class).map_or(u32::MAX, |a| a.kind.id);
             let cause = CAUSES.iter().zip(0..).find(|(name, _)| **name == lost.cause).map_or(u32::MAX, |(_, n)| n);
             let written = recorder.lost(kind, cause, &lost).context("writing the recording");
             self.note(written);
         }
-        let written = if self.losses_aside {
-            self.format.lost(&mut io::stderr().lock(), &lost)
+        if self.losses_aside {
+            // A closed stderr is no reason to end.
+            let _ = self.format.lost(&mut io::stderr().lock(), &lost);
         } else {
-            self.format.lost(&mut self.sink, &lost)
-        };
-        self.written(written);
+            let written = self.format.lost(&mut self.sink, &lost);
+            self.written(written);
+        }
     }
 
     /// Hands a batch over to the reader.

@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 /// Processes whose ancestors are among `roots`, without those themselves.
 ///
@@ -33,12 +36,15 @@ pub fn descendants(roots: &[u32]) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Whether a process still has a thread that runs. One that /proc does not show is gone.
+/// Whether a process still has a thread that runs.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
-    // The first thread may have ended before the others (then the process shows as a zombie).
-    let threads = stat(pid).filter(|stat| !matches!(stat.state, b'Z' | b'X') || stat.threads > 1);
-    threads.is_some()
+    match stat(pid) {
+        // The first thread may have ended before the others (then the process shows as a zombie).
+        Some(stat) => !matches!(stat.state, b'Z' | b'X') || stat.threads > 1,
+        // /proc may hide it (hidepid), or not be mounted.
+        None => i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)),
+    }
 }
 
 /// Refuses a number that is no process.

@@ -40,7 +40,7 @@ pub enum Entry<'a> {
     Lost {
         /// The kind's number.
         kind: u32,
-        /// Index into [`crate::ledger::CAUSES`].
+        /// Index into [`crate::event::CAUSES`].
         cause: u32,
         /// The CPU.
         cpu: u32,

@@ -1,25 +1,24 @@
 //! What each subcommand does, from its options to its exit code.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit};
 
-use crate::cli::{Check, Cli, Command, Common, Filters, Kernel, Output, Replay};
-use crate::event::{Kind, Lost};
-use crate::filter::{self, CommGlobs, Filter};
-use crate::kernel::check::{Row, Table, Verdict};
-use crate::kernel::{Host, btf, btf::BtfSource, diagnose};
-use crate::launch::{self, Launched, NotRun};
-use crate::ledger::{CAUSES, Ledger};
+use crate::cli::{Cli, Command, Common, Usage};
+use crate::event::Kind;
+use crate::kernel::btf::BtfSource;
+use crate::kernel::{Host, diagnose};
+use crate::launch::{self, Inherited, Launched, NotRun};
+use crate::ledger::Ledger;
 use crate::live::{self, Signals};
-use crate::output::{self, Choice, Look};
 use crate::pipeline::Pipeline;
-use crate::record::{Entry, Header, Reader, Recorder};
-use crate::session::{self, Session, Settings, Transport};
+use crate::record::{Header, Recorder};
+use crate::session::{self, Session};
 use crate::tracers::{self, Tracer};
-use crate::users;
+use crate::{output, setup, users};
 
 /// Exit code of `--strict` when events were lost.
 const EVENTS_LOST: u8 = 3;
@@ -34,8 +33,8 @@ pub fn run(cli: &Cli) -> Result<u8> {
             let (tracer, common) = tracer.parts();
             trace(tracer, common)
         }
-        Command::Replay(options) => replay(options),
-        Command::Check(options) => check(options),
+        Command::Replay(options) => crate::replay::replay(options),
+        Command::Check(options) => crate::check::check(options),
         Command::Schema => {
             let kinds: Vec<&'static Kind> = tracers::all().iter().flat_map(|t| t.kinds()).collect();
             let text = serde_json::to_string_pretty(&output::schema::schema(&kinds))?;
@@ -49,20 +48,26 @@ pub fn run(cli: &Cli) -> Result<u8> {
     }
 }
 
-/// The exit code for an error: CMD's own where it could not be run, else 1.
+/// The exit code for an error: CMD's own where it could not be run, 2 for wrong usage, else 1.
 #[must_use]
 pub fn failure_code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<NotRun>().map_or(1, |not_run| not_run.code)
+    match error.downcast_ref::<NotRun>() {
+        Some(not_run) => not_run.code,
+        None if error.downcast_ref::<Usage>().is_some() => 2,
+        None => 1,
+    }
 }
 
-/// An error in full: what was being done and why it failed, then, where the cause is known, the mend.
+/// An error in full: what was being done and why it failed; where the cause is known, that and the mend first.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> String {
-    let mut text = format!("{error:#}");
-    if let Some(diagnosed) = error.downcast_ref::<Diagnosed>() {
-        text = format!("{}\n  ({:#})", diagnosed.0, error.root_cause());
+    match error.downcast_ref::<Diagnosed>() {
+        Some(diagnosed) => {
+            let chain: Vec<_> = error.chain().skip(1).map(ToString::to_string).collect();
+            format!("{}\n  ({})", diagnosed.0, chain.join(": "))
+        }
+        None => format!("{error:#}"),
     }
-    text
 }
 
 /// A failure whose cause is known, with its mend.
@@ -75,7 +80,7 @@ impl std::fmt::Display for Diagnosed {
     }
 }
 
-fn print(text: &str) -> Result<u8> {
+pub(crate) fn print(text: &str) -> Result<u8> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("writing to stdout"),
         _ => Ok(0),
@@ -91,14 +96,13 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let host = Host::read(Path::new("/"));
     let output = &common.output;
     let with_command = !common.command.is_empty();
-    ensure!(
-        !with_command || common.filters.pid.is_empty(),
-        "-p and -- CMD exclude each other: with -- CMD only that command is shown"
-    );
     session::capture_log(output.verbose > 1);
     let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
     let signals = Signals::block(with_command)?;
-    let mut session = make_session(tracer, common, &host)?;
+    // libbpf raises it for itself, where BPF memory counts against it.
+    let memlock = getrlimit(Resource::RLIMIT_MEMLOCK).context("reading the limit of locked memory")?;
+    let inherited = Inherited { blocked: signals.before, memlock };
+    let mut session = setup::session(tracer, common, &host)?;
     if let Some(program) = common.command.first() {
         launch::find(program)?;
         session.settings.filter_pids = true;
@@ -111,13 +115,10 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         note("in a PID namespace: only its processes are shown, by their numbers in it");
     }
 
-    let filter = Filter {
-        args: common.filters.args.as_deref().map(filter::regex).transpose()?,
-        paths: common.filters.path.iter().map(|glob| filter::path_glob(glob)).collect::<Result<_>>()?,
-        ..Filter::default()
-    };
-    let kinds = tracer.kinds().iter().filter(|kind| session.settings.kinds & (1 << kind.id) != 0);
-    let mut pipeline = make_pipeline(tracer, Ledger::new(kinds), filter, output, with_command)?;
+    let filter = setup::filter(&common.filters)?;
+    // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
+    let ledger = Ledger::new(tracer.kinds().iter());
+    let mut pipeline = setup::pipeline(tracer, ledger, filter, output, with_command)?;
     if let Some(path) = &common.limits.record {
         let file = File::create(path).with_context(|| format!("creating the recording {}", path.display()))?;
         let header = Header {
@@ -136,7 +137,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         duration: common.limits.duration,
         stats: common.limits.stats,
         detach: common.limits.detach,
-        to_stdout: to_stdout(output, with_command),
+        to_stdout: setup::to_stdout(output, with_command),
     };
     let (mut ran, mut command) = (false, None);
     let started = tracer.start(&session, &mut |attached| {
@@ -146,7 +147,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         }
         if with_command {
             // Last of all, so that its life is not longer than it need be.
-            let launched = Launched::new(&common.command, user.as_ref(), &signals.before)?;
+            let launched = Launched::new(&common.command, user.as_ref(), &inherited)?;
             attached.follow(launched.pid())?;
             command = Some(launched);
         }
@@ -154,7 +155,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     });
     let (log, last) = session::take_log();
     if output.verbose > 1 {
-        log.iter().for_each(|line| eprint!("{line}"));
+        let _ = log.iter().try_for_each(|line| write!(io::stderr(), "{line}"));
     }
     if let Err(error) = started {
         return Err(if ran { error } else { diagnosed(error, log.get(last..).unwrap_or_default(), &host) });
@@ -198,223 +199,9 @@ fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
     note(&format!("attached to {} ({transport} of {size} KiB, types from {types})", attached.hooks.join(", ")));
 }
 
-fn diagnosed(error: anyhow::Error, log: &[String], host: &Host) -> anyhow::Error {
+pub(crate) fn diagnosed(error: anyhow::Error, log: &[String], host: &Host) -> anyhow::Error {
     match diagnose::explain(&error, log, host) {
         Some(diagnosis) => error.context(Diagnosed(diagnosis.to_string())),
         None => error,
     }
-}
-
-/// What is to be loaded, from the options and from what the host has.
-fn make_session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
-    let filters = &common.filters;
-    let mut session = base_session(tracer, &common.kernel, host)?;
-    session.verifier_stats = common.output.verbose > 1;
-    if !filters.events.is_empty() {
-        session.settings.kinds = filter::kinds_mask(&filters.events, tracer.kinds())?;
-    }
-    for pid in &filters.pid {
-        crate::procfs::check(*pid)?;
-    }
-    session.pids.clone_from(&filters.pid);
-    session.settings.filter_pids = !filters.pid.is_empty();
-    session.settings.follow = filters.follow;
-    session.settings.uids = uids(filters)?;
-    ensure!(session.settings.uids.len() <= 16, "-u: at most 16 users can be given");
-    session.settings.comm = CommGlobs::compile(&filters.comm)?;
-    ensure!(filters.cgroup.len() <= 8, "-c: at most 8 cgroups can be given");
-    session.cgroups = filters.cgroup.iter().map(|path| open_cgroup(path, host)).collect::<Result<_>>()?;
-    session.settings.cgroups = u32::try_from(session.cgroups.len())?;
-    Ok(session)
-}
-
-fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Session> {
-    let btf = btf::find(kernel.btf.as_deref(), host)?;
-    let perf = match kernel.transport {
-        Some(transport) => transport == Transport::Perf,
-        // Where it is older, a distribution may have it all the same. (The probe also says no where the
-        // right to try is missing.)
-        None => !host.at_least((5, 8)) && !libbpf_rs::MapType::RingBuf.is_supported().unwrap_or(true),
-    };
-    let cpus = u64::try_from(libbpf_rs::num_possible_cpus().unwrap_or(1))?;
-    let buffer = kernel.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
-    let page_size = page_size();
-    // The kernel wants a power of two, in whole pages.
-    let buffer = u32::try_from(buffer.next_power_of_two())?.max(page_size);
-    let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|n| n.trim().parse().ok());
-    Ok(Session {
-        settings: Settings {
-            kinds: filter::kinds_mask(&tracer.default_kinds(), tracer.kinds())?,
-            // A quarter full: time enough to read the rest before it is full.
-            wake: u64::from(buffer) / 4..u64::from(buffer) / 2,
-            perf,
-            pidns: match host.pid_namespace.filter(|_| host.in_pid_namespace()) {
-                Some(inode) => u32::try_from(inode)?,
-                None => 0,
-            },
-            page_size,
-            ..Settings::default()
-        },
-        btf,
-        kernel_btf: host.has_btf,
-        hook: kernel.attach,
-        buffer,
-        pids: Vec::new(),
-        followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
-        cgroups: Vec::new(),
-        verifier_stats: false,
-    })
-}
-
-fn page_size() -> u32 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    size.and_then(|size| u32::try_from(size).ok()).unwrap_or(4096)
-}
-
-fn uids(filters: &Filters) -> Result<Vec<u32>> {
-    filters.uid.iter().map(|user| users::uid_of(Path::new("/"), user).context("-u")).collect()
-}
-
-/// A cgroup by its path: as it is, or below where cgroup v2 is mounted.
-fn open_cgroup(path: &Path, host: &Host) -> Result<File> {
-    let mount = host.cgroup2.as_deref().context("-c needs cgroup v2, and it is not mounted")?;
-    let below = path.strip_prefix("/").unwrap_or(path);
-    let full = if path.starts_with(mount) { path.to_owned() } else { mount.join(below) };
-    ensure!(full.join("cgroup.procs").exists(), "-c {}: there is no cgroup at {}", path.display(), full.display());
-    File::open(&full).with_context(|| format!("-c: opening {}", full.display()))
-}
-
-/// Whether events go to stdout.
-fn to_stdout(output: &Output, with_command: bool) -> bool {
-    match &output.output_file {
-        Some(path) => path.as_os_str() == "-",
-        None => !with_command,
-    }
-}
-
-fn make_pipeline<'a>(
-    tracer: &'a dyn Tracer,
-    ledger: Ledger,
-    filter: Filter,
-    output: &Output,
-    with_command: bool,
-) -> Result<Pipeline<'a>> {
-    enum Sink {
-        Stdout,
-        Stderr,
-        File(PathBuf),
-    }
-    let sink = match &output.output_file {
-        _ if to_stdout(output, with_command) => Sink::Stdout,
-        Some(path) => Sink::File(path.clone()),
-        None => Sink::Stderr,
-    };
-    let terminal = match &sink {
-        Sink::Stdout => io::stdout().is_terminal(),
-        Sink::Stderr => io::stderr().is_terminal(),
-        Sink::File(_) => false,
-    };
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let width = if terminal { terminal_width() } else { None };
-    let look = Look { width, colour, wide: output.wide, utc: output.utc };
-    let sink: Box<dyn Write> = match sink {
-        Sink::Stdout => Box::new(io::stdout()),
-        Sink::Stderr => Box::new(io::stderr()),
-        Sink::File(path) => Box::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?),
-    };
-    let losses_aside = matches!(output.format, Choice::Text);
-    Ok(Pipeline::new(tracer, ledger, filter, output.format.build(look), sink, losses_aside))
-}
-
-/// Columns of the terminal that any of the three standard streams is.
-fn terminal_width() -> Option<usize> {
-    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
-}
-
-fn replay(options: &Replay) -> Result<u8> {
-    let shown = options.file.display();
-    let file = File::open(&options.file).with_context(|| format!("opening the recording {shown}"))?;
-    let mut reader = Reader::new(BufReader::new(file)).with_context(|| format!("reading {shown}"))?;
-    let header = &reader.header;
-    let all = tracers::all();
-    let tracer = all.iter().find(|t| t.name() == header.tracer).with_context(|| {
-        format!("{shown} was made by the tracer {:?}, which this version does not have", header.tracer)
-    })?;
-    ensure!(
-        tracer.layout() == header.layout,
-        "{shown} was recorded by coretrace {} with another layout of events: use that version to replay it",
-        header.version.escape_debug()
-    );
-    let filters = &options.filters;
-    ensure!(filters.cgroup.is_empty(), "-c needs the live kernel; a recording has only the cgroups' ids");
-    ensure!(!filters.follow, "--follow needs the live kernel");
-    let filter = Filter {
-        args: filters.args.as_deref().map(filter::regex).transpose()?,
-        paths: filters.path.iter().map(|glob| filter::path_glob(glob)).collect::<Result<_>>()?,
-        pids: filters.pid.clone(),
-        uids: uids(filters)?,
-        comm: CommGlobs::compile(&filters.comm)?,
-        kinds: filter::kinds_mask(&filters.events, tracer.kinds())?,
-        ..Filter::default()
-    };
-    let kinds = tracer.kinds();
-    let mut pipeline = make_pipeline(tracer.as_ref(), Ledger::new(kinds.iter()), filter, &options.output, false)?;
-    pipeline.header();
-    let mut clock = crate::enrich::WallClock::default();
-    let ended = loop {
-        match reader.entry() {
-            Ok(Entry::Sample(sample)) => pipeline.sample(sample),
-            Ok(Entry::Clock(now)) => {
-                clock = now;
-                pipeline.clock(now);
-            }
-            Ok(Entry::Lost { kind, cause, cpu, count }) => {
-                let class = kinds.iter().find(|k| k.id == kind).map_or("unknown", |k| k.name);
-                let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
-                pipeline.lost(Lost { unix_ns: clock.unix_ns(pipeline.last_boot_ns()), class, cause, count, cpu });
-            }
-            Ok(Entry::End) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-        if pipeline.done() {
-            break Ok(());
-        }
-    };
-    pipeline.finish()?;
-    ended.with_context(|| format!("reading {shown}")).map(|()| 0)
-}
-
-fn check(options: &Check) -> Result<u8> {
-    session::capture_log(false);
-    let host = Host::read(Path::new("/"));
-    let source = btf::find(options.kernel.btf.as_deref(), &host);
-    let mut table = Table::host(&host, source.as_ref());
-    for tracer in tracers::all() {
-        let mut row = Row::new(tracer.name(), Verdict::Yes, "");
-        let started = base_session(tracer.as_ref(), &options.kernel, &host).and_then(|session| {
-            tracer.start(&session, &mut |attached| {
-                row.value = attached.hooks.join(", ");
-                if !attached.refused.is_empty() {
-                    row.verdict = Verdict::Fallback;
-                    row.mend =
-                        Some(attached.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
-                }
-                Ok(())
-            })
-        });
-        let (log, last) = session::take_log();
-        if let Err(error) = started {
-            row.verdict = Verdict::No;
-            let told = describe(&diagnosed(error, log.get(last..).unwrap_or_default(), &host));
-            let (cause, mend) = told.split_once('\n').unwrap_or((&told, ""));
-            row.value = format!("does not work: {cause}");
-            row.mend = Some(mend.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
-        }
-        table.push(row);
-    }
-    let works = table.works();
-    let mut text = Vec::new();
-    table.write(&mut text)?;
-    print(&String::from_utf8_lossy(&text))?;
-    Ok(u8::from(!works))
 }

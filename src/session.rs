@@ -14,6 +14,7 @@ use libbpf_rs::{Link, Map, MapCore, MapFlags, MapType, Object, OpenObject, Print
 
 use crate::filter::CommGlobs;
 use crate::kernel::btf::BtfSource;
+use crate::transport::Perf;
 
 /// A way to hook into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -74,9 +75,10 @@ pub struct Plan {
     pub hook: Hook,
     /// The programs, in the order in which they are attached.
     pub programs: &'static [Program],
-    /// Maps that none of them uses.
-    pub unused_maps: &'static [&'static str],
 }
+
+/// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
+pub const UIDS_MAX: usize = 16;
 
 /// What the kernel side is told before load: `struct settings` in event.bpf.h.
 #[derive(Debug, Clone, Default)]
@@ -149,6 +151,8 @@ pub struct Attached<'a> {
     pub hooks: Vec<String>,
     /// Why the plans before it did not.
     pub refused: Vec<String>,
+    /// The buffers to read, where they are perf buffers.
+    pub perf: Option<Perf>,
     links: RefCell<Vec<Link>>,
 }
 
@@ -158,7 +162,7 @@ impl Attached<'_> {
     /// # Errors
     /// When the object has none of that name.
     pub fn map(&self, name: &str) -> Result<Map<'_>> {
-        self.object.maps().find(|map| map.name() == name).with_context(|| format!("the object has no map {name}"))
+        find_map(self.object, name)
     }
 
     /// How often the kernel did not run a program, because it was already running on that CPU (it
@@ -211,9 +215,9 @@ where
         }
         mark_log();
         match load(session, plan, builder(), slot, &mut configure) {
-            Ok((skel, links, hooks)) => {
+            Ok((skel, perf, links, hooks)) => {
                 let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
-                return body(Attached { object: skel.object(), plan, hooks, refused, links: links.into() });
+                return body(Attached { object: skel.object(), plan, hooks, refused, perf, links: links.into() });
             }
             Err(error) => refused.push((name.to_owned(), error)),
         }
@@ -238,7 +242,7 @@ fn load<'obj, B>(
     mut builder: B,
     slot: &'obj mut MaybeUninit<OpenObject>,
     configure: &mut impl FnMut(&mut B::Output) -> Result<()>,
-) -> Result<(Loaded<'obj, B>, Vec<Link>, Vec<String>)>
+) -> Result<(Loaded<'obj, B>, Option<Perf>, Vec<Link>, Vec<String>)>
 where
     B: SkelBuilder<'obj>,
     Loaded<'obj, B>: Skel<'obj>,
@@ -251,8 +255,14 @@ where
     prepare(session, plan, open.open_object_mut())?;
     let skel = open.load().context("loading the BPF programs")?;
     fill(session, skel.object())?;
+    let open_perf = || Perf::open(&find_map(skel.object(), "events")?, session.perf_pages()?);
+    let perf = session.settings.perf.then(open_perf).transpose()?;
     let (links, hooks) = attach(plan, skel.object())?;
-    Ok((skel, links, hooks))
+    Ok((skel, perf, links, hooks))
+}
+
+fn find_map<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {
+    object.maps().find(|map| map.name() == name).with_context(|| format!("the object has no map {name}"))
 }
 
 /// Whether a program of the plan is needed for what is wanted.
@@ -287,7 +297,9 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()
             "followed" if settings.follow => map.set_max_entries(session.followed_max),
             "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?),
             "cgroups" if settings.cgroups == 0 => map.set_autocreate(false),
-            name if plan.unused_maps.contains(&name) => map.set_autocreate(false),
+            "cgroups" if settings.cgroups > map.max_entries() => {
+                bail!("-c: at most {} cgroups can be given", map.max_entries())
+            }
             _ => Ok(()),
         };
         sized.with_context(|| format!("configuring the map {name}"))?;

@@ -27,8 +27,8 @@
 #define SIGNAL_GROUP_EXIT 0x00000004
 /* include/uapi/linux/sched.h */
 #define CLONE_THREAD 0x00010000
-/* include/linux/pid.h: the kernel's limit of nested PID namespaces. */
-#define PIDNS_LEVELS 32
+/* include/linux/pid_namespace.h: MAX_PID_NS_LEVEL below the initial one. */
+#define PIDNS_LEVELS 33
 
 /*
  * The number of a process or thread in coretrace's own PID namespace; 0 if it has none there
@@ -87,6 +87,11 @@ struct process_key {
 	u32 reserved;
 };
 
+enum ended {
+	ENDED = 1,
+	ENDED_FOLLOWED = 2, /* and until then it was in `followed` */
+};
+
 /* Processes of several threads whose end was seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -94,6 +99,15 @@ struct {
 	__type(key, struct process_key);
 	__type(value, u32);
 } ended SEC(".maps");
+
+static __always_inline struct process_key process_key(bool direct, struct task_struct *task)
+{
+	struct process_key key = {};
+
+	key.tgid = READ(direct, task, tgid);
+	key.start_boottime = READ(direct, READ(direct, task, group_leader), start_boottime);
+	return key;
+}
 
 /*
  * Whether the ending thread is the one that ends its process, where the kernel does not say so.
@@ -104,16 +118,19 @@ struct {
 static __always_inline bool ends_process(bool direct, struct task_struct *task)
 {
 	struct signal_struct *signal = READ(direct, task, signal);
-	struct process_key key = {};
-	u32 seen = 1;
+	struct process_key key;
+	u32 value = ENDED;
 
 	if (READ(direct, signal, live.counter))
 		return false;
-	key.tgid = READ(direct, task, tgid);
-	key.start_boottime = READ(direct, READ(direct, task, group_leader), start_boottime);
-	/* Any other failure than this one (no memory) must not hide the end of a process. */
+	key = process_key(direct, task);
+	/*
+	 * Any other failure than this one (no memory) must not hide the end of a process. It is an int
+	 * until 6.4, whose upper half is not the sign's (d7ba4cc900bf: bpf: return long from
+	 * bpf_map_ops funcs).
+	 */
 	if (READ(direct, signal, nr_threads) > 1)
-		return bpf_map_update_elem(&ended, &key, &seen, BPF_NOEXIST) != -EEXIST;
+		return (int)bpf_map_update_elem(&ended, &key, &value, BPF_NOEXIST) != -EEXIST;
 	return !bpf_map_lookup_elem(&ended, &key);
 }
 
@@ -130,18 +147,47 @@ static __always_inline u32 process_status(bool direct, struct task_struct *task)
 	return READ(direct, READ(direct, task, group_leader), exit_code);
 }
 
+/* Threads of one process that are looked at: more are hardly ever on their way out at once. */
+#define ENDING_THREADS 32
+
 /*
- * CPU time of a process in ns, as of the scheduler's last update: threads that are gone, the ending
- * one, and a leader that ended before it but waits for its threads (kernel/sched/cputime.c:
- * thread_group_cputime).
+ * One look at the CPU times, in ns, of the threads that are gone and of those still in the list: the
+ * ending one, a leader that ended before it, others that end at the same time. False where one went
+ * from the list to the sum meanwhile (kernel/exit.c: __exit_signal). Not inlined: a loop in a loop is
+ * more than the verifiers of 5.10 and 6.1 take.
+ */
+static __noinline bool look_at_cpu_times(struct signal_struct *signal, u64 *ns)
+{
+	void *head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	void *node = BPF_CORE_READ(signal, thread_head.next);
+	u64 gone = BPF_CORE_READ(signal, sum_sched_runtime);
+	int threads = 0;
+
+	*ns = gone;
+	for (u32 i = 0; i < ENDING_THREADS; i++) {
+		struct task_struct *thread = node - bpf_core_field_offset(struct task_struct, thread_node);
+
+		if (node == head)
+			break;
+		*ns += BPF_CORE_READ(thread, se.sum_exec_runtime);
+		node = BPF_CORE_READ(thread, thread_node.next);
+		threads++;
+	}
+	return gone == BPF_CORE_READ(signal, sum_sched_runtime) && threads == BPF_CORE_READ(signal, nr_threads);
+}
+
+/*
+ * CPU time of a process in ns at its end, as of the scheduler's last update: what the kernel, which
+ * takes a lock, has in kernel/sched/cputime.c: thread_group_cputime.
  */
 static __always_inline u64 process_cpu_ns(bool direct, struct task_struct *task)
 {
 	struct signal_struct *signal = READ(direct, task, signal);
-	struct task_struct *leader = READ(direct, task, group_leader);
-	u64 ns = READ(direct, signal, sum_sched_runtime) + READ(direct, task, se.sum_exec_runtime);
+	u64 ns;
 
-	if (leader != task)
-		ns += READ(direct, leader, se.sum_exec_runtime);
+	if (READ(direct, signal, nr_threads) == 1)
+		return READ(direct, signal, sum_sched_runtime) + READ(direct, task, se.sum_exec_runtime);
+	if (!look_at_cpu_times(signal, &ns))
+		look_at_cpu_times(signal, &ns);
 	return ns;
 }

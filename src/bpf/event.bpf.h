@@ -92,19 +92,22 @@ struct {
 } ledger SEC(".maps");
 
 /*
- * Opens the account of one event, or tells that its kind is not wanted (NULL). Only one program
- * writes the counters of a kind, and none is entered twice on a CPU: plain additions are exact.
+ * Opens the account of one event. Only one program writes the counters of a kind, and none is entered
+ * twice on a CPU: plain additions are exact.
  */
-static __always_inline struct counters *seen(u32 kind)
+static __always_inline struct counters *open_account(u32 kind)
 {
-	struct counters *c;
+	struct counters *c = bpf_map_lookup_elem(&ledger, &kind);
 
-	if (!(settings.kinds & (1ULL << kind)))
-		return NULL;
-	c = bpf_map_lookup_elem(&ledger, &kind);
 	if (c)
 		c->seen++;
 	return c;
+}
+
+/* The same, or NULL where the kind is not wanted. */
+static __always_inline struct counters *seen(u32 kind)
+{
+	return settings.kinds & (1ULL << kind) ? open_account(kind) : NULL;
 }
 
 /* How many events of this kind and CPU came before this one, the lost ones included. */
@@ -130,8 +133,8 @@ static __always_inline void emit(void *ctx, struct counters *c, void *event, u64
 		err = bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, event, len);
 	} else {
 		backlog = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-		flags = backlog >= settings.wake_from && backlog < settings.wake_to ? BPF_RB_FORCE_WAKEUP :
-										 BPF_RB_NO_WAKEUP;
+		flags = backlog + len >= settings.wake_from && backlog < settings.wake_to ? BPF_RB_FORCE_WAKEUP :
+											    BPF_RB_NO_WAKEUP;
 		err = bpf_ringbuf_output(&events, event, len, flags);
 	}
 	if (err)

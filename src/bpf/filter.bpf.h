@@ -70,41 +70,75 @@ static __always_inline bool is_followed(u32 pid)
 	return bpf_map_lookup_elem(&followed, &pid);
 }
 
-/* Whether the current task is one of those that the user wants to see. `head` is filled. */
-static __always_inline bool wanted(const struct event_head *head)
+/*
+ * The process has ended. Threads of it that end at the same time may still be on their way to the
+ * hook: for them, it is remembered that it was followed.
+ */
+static __always_inline void unfollow(bool direct, struct task_struct *task, u32 pid)
 {
-	if (settings.uids_len && !uid_matches(head->uid))
+	struct process_key key;
+	u32 value = ENDED_FOLLOWED;
+
+	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(pid)) {
+		key = process_key(direct, task);
+		bpf_map_update_elem(&ended, &key, &value, BPF_ANY);
+	}
+	bpf_map_delete_elem(&followed, &pid);
+}
+
+/* Whether an ending thread's process was followed until it ended just before. */
+static __always_inline bool was_followed(bool direct, struct task_struct *task)
+{
+	struct process_key key;
+	u32 *value;
+
+	if (READ(direct, READ(direct, task, signal), live.counter))
 		return false;
-	if (settings.filter_comm && !comm_matches(head->comm))
-		return false;
-	if (settings.filter_pids && !is_followed(head->pid))
-		return false;
-	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
-	if (settings.pidns && !head->pid)
-		return false;
-	if (settings.cgroups_len && !cgroup_matches())
-		return false;
-	return true;
+	key = process_key(direct, task);
+	value = bpf_map_lookup_elem(&ended, &key);
+	return value && *value == ENDED_FOLLOWED;
+}
+
+/* Which process and thread the current task is: all that the map of followed processes needs. */
+static __always_inline void fill_ids(bool direct, struct task_struct *task, struct event_head *head)
+{
+	u64 ids = bpf_get_current_pid_tgid();
+
+	head->pid = settings.pidns ? process_id(direct, task) : ids >> 32;
+	head->tid = settings.pidns ? thread_id(direct, task) : (u32)ids;
 }
 
 /*
- * Fills what every event starts with, for the current task. The sequence number is taken here:
- * every event whose head is filled and who is wanted must be emitted or dropped.
+ * Whether the current task is one of those that the user wants to see; if so, the head is filled but
+ * for its sequence number (its ids are there already). What is not wanted costs every process of the
+ * host, so nothing is asked for before a filter needs it. `ending`: the task is about to end.
  */
-static __always_inline void fill_head(bool direct, struct task_struct *task, struct event_head *head,
-				      u32 kind)
+static __always_inline bool wanted(bool direct, struct task_struct *task, struct event_head *head, u32 kind,
+				   bool ending)
 {
-	u64 ids = bpf_get_current_pid_tgid(), uid_gid = bpf_get_current_uid_gid();
+	u64 uid_gid;
 
+	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
+	if (settings.pidns && !head->pid)
+		return false;
+	/* In this order: see unfollow(). */
+	if (settings.filter_pids && !is_followed(head->pid) && !(ending && was_followed(direct, task)))
+		return false;
+	uid_gid = bpf_get_current_uid_gid();
+	head->uid = uid_gid;
+	head->gid = uid_gid >> 32;
+	if (settings.uids_len && !uid_matches(head->uid))
+		return false;
+	bpf_get_current_comm(head->comm, sizeof(head->comm));
+	if (settings.filter_comm && !comm_matches(head->comm))
+		return false;
+	if (settings.cgroups_len && !cgroup_matches())
+		return false;
 	head->boot_ns = bpf_ktime_get_boot_ns();
 	head->cgroup_id = bpf_get_current_cgroup_id();
 	head->kind = kind;
 	head->cpu = bpf_get_smp_processor_id();
-	head->pid = settings.pidns ? process_id(direct, task) : ids >> 32;
-	head->tid = settings.pidns ? thread_id(direct, task) : (u32)ids;
 	head->ppid = process_id(direct, READ(direct, task, real_parent));
-	head->uid = uid_gid;
-	head->gid = uid_gid >> 32;
 	head->unread = 0;
-	bpf_get_current_comm(head->comm, sizeof(head->comm));
+	return true;
 }

@@ -10,7 +10,7 @@
 #define SCRATCH_MAX (32768 - 8)
 #define NAME_BYTES 256   /* NAME_MAX and its NUL */
 #define PATH_BYTES 4096  /* PATH_MAX */
-#define PATH_NAMES 64    /* more names than this are cut, visibly */
+#define PATH_STEPS 64    /* names and mounts: a path that has more is cut, visibly */
 
 enum path_flag {
 	PATH_DELETED = 1,
@@ -59,8 +59,11 @@ static __always_inline void scratch_emit(void *ctx, struct counters *c, struct s
 {
 	u32 used = *(volatile u32 *)&s->used;
 
+	/* Always so; the verifier cannot know. */
 	if (used <= sizeof(s->record))
 		emit(ctx, c, s->record, used);
+	else
+		c->dropped[DROP_SCRATCH_BUSY]++;
 	barrier();
 	s->busy = 0;
 }
@@ -91,6 +94,7 @@ static __always_inline u32 append_path(struct scratch *s, const struct path *pat
 	u32 start = s->used, flags = PATH_CUT, limit = start + PATH_BYTES - NAME_BYTES;
 	struct dentry *dentry = BPF_CORE_READ(path, dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt);
+	struct dentry *root;
 	struct mount *mount;
 
 	out->off = start - fixed;
@@ -98,14 +102,15 @@ static __always_inline u32 append_path(struct scratch *s, const struct path *pat
 	if (!dentry || !vfsmount)
 		return PATH_UNREAD;
 	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	root = BPF_CORE_READ(mount, mnt.mnt_root);
 	/* include/linux/dcache.h: d_unlinked() */
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
 		flags |= PATH_DELETED;
 
-	for (int i = 0; i < PATH_NAMES; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	for (int i = 0; i <= PATH_STEPS; i++) {
+		struct dentry *parent;
 
-		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		if (dentry == root) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
 
 			if (above == mount) { /* the root of the namespace, or of a detached mount */
@@ -114,8 +119,12 @@ static __always_inline u32 append_path(struct scratch *s, const struct path *pat
 			}
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = above;
+			root = BPF_CORE_READ(mount, mnt.mnt_root);
 			continue;
 		}
+		if (i == PATH_STEPS) /* this turn was for the root alone */
+			break;
+		parent = BPF_CORE_READ(dentry, d_parent);
 		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
 			break;
 		if (dentry == parent) { /* a file that is in no directory: memfd and the like */

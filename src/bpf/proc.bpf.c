@@ -71,8 +71,8 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 
 	if (!c)
 		return 0;
-	fill_head(direct, task, &head, KIND_EXEC);
-	if (!wanted(&head)) {
+	fill_ids(direct, task, &head);
+	if (!wanted(direct, task, &head, KIND_EXEC, false)) {
 		c->filtered++;
 		return 0;
 	}
@@ -129,10 +129,10 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 
 	if (!c && !(settings.filter_pids && ends))
 		return 0;
-	fill_head(direct, task, &e.head, kind);
+	fill_ids(direct, task, &e.head);
 	if (!c)
 		goto unfollow;
-	if (!wanted(&e.head)) {
+	if (!wanted(direct, task, &e.head, kind, true)) {
 		c->filtered++;
 		goto unfollow;
 	}
@@ -152,7 +152,7 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 	emit(ctx, c, &e, sizeof(e));
 unfollow:
 	if (settings.filter_pids && ends)
-		bpf_map_delete_elem(&followed, &e.head.pid);
+		unfollow(direct, task, e.head.pid);
 	return 0;
 }
 
@@ -168,20 +168,24 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 
 	if (!c && !settings.follow)
 		return 0;
-	fill_head(false, task, &e.head, kind);
+	fill_ids(false, task, &e.head);
 	e.child_pid = child ? process_id(direct, child) :
 			      (kind == KIND_CLONE ? e.head.pid : child_tid);
 	e.child_tid = child ? thread_id(direct, child) : child_tid;
 	if (settings.follow && kind == KIND_FORK && is_followed(e.head.pid))
 		unfollowed = bpf_map_update_elem(&followed, &e.child_pid, &e.head.boot_ns, BPF_ANY);
-	if (!c)
-		return 0;
-	if (!wanted(&e.head)) {
-		c->filtered++;
+	if (unfollowed) {
+		/* All that the child does is missed, whatever else is wanted. */
+		if (!c)
+			c = open_account(kind);
+		if (c)
+			c->dropped[DROP_MAP_FULL]++;
 		return 0;
 	}
-	if (unfollowed) {
-		c->dropped[DROP_MAP_FULL]++;
+	if (!c)
+		return 0;
+	if (!wanted(false, task, &e.head, kind, false)) {
+		c->filtered++;
 		return 0;
 	}
 	e.head.seq = next_seq(c);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::json::{LOST, suffix};
-use crate::event::{Field, Kind, Shape};
+use crate::event::{CAUSES, Field, Kind, Shape};
 
 /// The schema of one line: an object of one of these kinds, or a loss.
 #[must_use]
@@ -98,7 +98,7 @@ fn lost() -> Json {
     let mut object = Object::begin(LOST);
     object.time("When it was noticed: RFC 3339, UTC, with nanoseconds.");
     object.always("class", "The kind of the lost events.", json!({ "type": "string" }));
-    object.always("cause", "Why: buffer_full, scratch_busy or map_full.", json!({ "type": "string" }));
+    object.always("cause", "Why.", json!({ "type": "string", "enum": CAUSES }));
     object.always("count", "How many.", uint(u64::MAX));
     object.always("cpu", "CPU on which they were lost.", uint(u32::MAX));
     object.finish(LOST, "Events that the kernel side could not deliver.")

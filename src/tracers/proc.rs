@@ -213,22 +213,18 @@ static PLANS: [Plan; 4] = [
     Plan {
         hook: Hook::Btf,
         programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_btf"), on_exec("handle_exec_btf")],
-        unused_maps: &[],
     },
     Plan {
         hook: Hook::Fentry,
         programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
-        unused_maps: &["ended"],
     },
     Plan {
         hook: Hook::Raw,
         programs: &[on_fork("handle_fork_raw"), on_exit("handle_exit_raw"), on_exec("handle_exec_raw")],
-        unused_maps: &[],
     },
     Plan {
         hook: Hook::Tracepoint,
         programs: &[on_fork("handle_fork_tp"), on_exit("handle_exit_tp"), on_exec("handle_exec_tp")],
-        unused_maps: &[],
     },
 ];
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::host::{Peer, Scratch, is_running, text};
+use crate::host::{Peer, Scratch, copy_of_coretrace, is_running, text};
 use crate::support::{Ended, Trace, coretrace, parse, run, targets};
 
 /// `coretrace proc -o json -O - ARGS… -- targets TARGET…`
@@ -117,7 +117,7 @@ fn what_is_no_command_is_told_before_anything_is_loaded() {
     let scratch = Scratch::new("no-command");
     let data = scratch.file("data", "no program");
     let missing = scratch.path("missing");
-    let binary = copy(&scratch);
+    let binary = copy_of_coretrace(&scratch);
     let targets = targets();
     for (command, code, words) in [
         (text(&missing), 127, "no such file or directory"),
@@ -135,17 +135,10 @@ fn what_is_no_command_is_told_before_anything_is_loaded() {
     }
 }
 
-/// The binary where everybody may run it.
-fn copy(scratch: &Scratch) -> std::path::PathBuf {
-    let path = scratch.path("coretrace");
-    std::fs::copy(coretrace(), &path).unwrap();
-    path
-}
-
 #[test]
 fn a_file_that_the_kernel_refuses_is_126() {
     let scratch = Scratch::new("busy");
-    let busy = copy(&scratch);
+    let busy = copy_of_coretrace(&scratch);
     // A program that is open for writing cannot be run: ETXTBSY.
     let open = std::fs::OpenOptions::new().append(true).open(&busy).unwrap();
     let ended = Trace::proc(["--", text(&busy), "schema"]).end();

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::support::{DEADLINE, targets};
+use crate::support::{DEADLINE, coretrace, targets};
 
 /// Waits for what nothing tells of; `what` is for the failure.
 pub fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -81,6 +81,14 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// The binary where everybody may run it. Copied by another process: one that a test forks meanwhile would have the
+/// file open for writing, and then it cannot be run.
+pub fn copy_of_coretrace(scratch: &Scratch) -> PathBuf {
+    let path = scratch.path("coretrace");
+    assert!(Command::new("cp").arg(coretrace()).arg(&path).status().expect("cp").success());
+    path
 }
 
 /// The path as an argument.

@@ -4,12 +4,22 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+mod attach;
+mod btf;
+mod cgroups;
 mod command;
+mod ending;
 mod exec;
 mod exec_argv;
 mod exec_file;
+mod exec_thread;
+mod exit;
+mod exit_once;
+mod filters;
 mod first;
 mod host;
 mod inherited;
 mod known;
+mod losses;
+mod rights;
 mod support;

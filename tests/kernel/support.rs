@@ -121,7 +121,8 @@ impl Trace {
             Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) => {
                 let _ = self.child.kill();
-                panic!("nothing within {DEADLINE:?}; stdout {:#?}\nstderr {:#?}", self.stdout, self.stderr);
+                let last = &self.stdout[self.stdout.len().saturating_sub(20)..];
+                panic!("nothing within {DEADLINE:?}; stdout ends in {last:#?}\nstderr {:#?}", self.stderr);
             }
         }
         true

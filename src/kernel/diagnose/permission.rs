@@ -78,7 +78,8 @@ pub(super) fn memlock(failure: &Failure) -> Option<Diagnosis> {
 /// `kernel.perf_event_paranoid`.
 pub(super) fn perf_events(failure: &Failure) -> Option<Diagnosis> {
     let level = failure.host.perf_event_paranoid.filter(|level| *level > 2)?;
-    let line = failure.log.line(&["perf_event_open() failed: -E"]).or_else(|| failure.log.line(&["perf event: -E"]))?;
+    let signs = ["perf_event_open() failed: -E", "perf event: -E", "failed to open perf buffer event on cpu #"];
+    let line = signs.iter().find_map(|sign| failure.log.line(&[*sign]))?;
     if failure.host.caps.has(SYS_ADMIN) || !(line.ends_with("-EACCES") || line.ends_with("-EPERM")) {
         return None;
     }

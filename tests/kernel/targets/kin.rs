@@ -75,6 +75,10 @@ pub fn family() {
     wait(spawn(|| 3));
     myself(&["exit", "5"]);
     std::thread::spawn(|| set_name("a-thread")).join().expect("a thread");
+    // It is joined before the kernel is done with it.
+    while std::fs::read_dir("/proc/self/task").expect("/proc").count() > 1 {
+        std::thread::yield_now();
+    }
     wait(spawn(|| kill_self(15)));
     // A program that is run by a thread which is not its process's first.
     wait(spawn(|| {

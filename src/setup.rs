@@ -1,0 +1,187 @@
+//! From the options and the host to what a run is made of: the session, the filter, the pipeline.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::cli::{Common, Filters, Kernel, Output, Usage};
+use crate::filter::{self, CommGlobs, Filter};
+use crate::kernel::{Host, btf};
+use crate::ledger::Ledger;
+use crate::output::{Choice, Look};
+use crate::pipeline::Pipeline;
+use crate::session::{Session, Settings, Transport, UIDS_MAX};
+use crate::tracers::Tracer;
+use crate::users;
+
+/// What is to be loaded, from the options and from what the host has.
+pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
+    let filters = &common.filters;
+    let mut session = base_session(tracer, &common.kernel, host)?;
+    session.verifier_stats = common.output.verbose > 1;
+    if !filters.events.is_empty() {
+        session.settings.kinds = filter::kinds_mask(&filters.events, tracer.kinds()).context(Usage)?;
+    }
+    for pid in &filters.pid {
+        crate::procfs::check(*pid)?;
+    }
+    session.pids.clone_from(&filters.pid);
+    session.settings.filter_pids = !filters.pid.is_empty();
+    session.settings.follow = filters.follow;
+    session.settings.uids = uids(filters)?;
+    if session.settings.uids.len() > UIDS_MAX {
+        return Err(anyhow!("-u: at most {UIDS_MAX} users can be given").context(Usage));
+    }
+    session.settings.comm = CommGlobs::compile(&filters.comm).context(Usage)?;
+    session.cgroups = filters.cgroup.iter().map(|path| open_cgroup(path, host)).collect::<Result<_>>()?;
+    session.settings.cgroups = u32::try_from(session.cgroups.len())?;
+    Ok(session)
+}
+
+pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Session> {
+    let btf = btf::find(kernel.btf.as_deref(), host)?;
+    let perf = match kernel.transport {
+        Some(transport) => transport == Transport::Perf,
+        // Where it is older, a distribution may have it all the same. (The probe also says no where the
+        // right to try is missing.)
+        None => !host.at_least((5, 8)) && !libbpf_rs::MapType::RingBuf.is_supported().unwrap_or(true),
+    };
+    let cpus = u64::try_from(libbpf_rs::num_possible_cpus().unwrap_or(1))?;
+    let buffer = kernel.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
+    let page_size = page_size();
+    // The kernel wants a power of two, in whole pages.
+    let buffer = u32::try_from(buffer.next_power_of_two())?.max(page_size);
+    let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|n| n.trim().parse().ok());
+    Ok(Session {
+        settings: Settings {
+            kinds: filter::kinds_mask(&tracer.default_kinds(), tracer.kinds())?,
+            // A quarter full: time enough to read the rest before it is full.
+            wake: u64::from(buffer) / 4..u64::from(buffer) / 2,
+            perf,
+            pidns: match host.pid_namespace.filter(|_| host.in_pid_namespace()) {
+                Some(inode) => u32::try_from(inode)?,
+                None => 0,
+            },
+            page_size,
+            ..Settings::default()
+        },
+        btf,
+        kernel_btf: host.has_btf,
+        hook: kernel.attach,
+        buffer,
+        pids: Vec::new(),
+        followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
+        cgroups: Vec::new(),
+        verifier_stats: false,
+    })
+}
+
+fn page_size() -> u32 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u32::try_from(size).ok()).unwrap_or(4096)
+}
+
+pub(crate) fn uids(filters: &Filters) -> Result<Vec<u32>> {
+    filters.uid.iter().map(|user| users::uid_of(Path::new("/"), user).context("-u").context(Usage)).collect()
+}
+
+/// A cgroup by its path: as it is, or below where cgroup v2 is mounted.
+fn open_cgroup(path: &Path, host: &Host) -> Result<File> {
+    let mount = host.cgroup2.as_deref().context("-c needs cgroup v2, and it is not mounted")?;
+    let below = path.strip_prefix("/").unwrap_or(path);
+    let full = if path.starts_with(mount) { path.to_owned() } else { mount.join(below) };
+    ensure!(full.join("cgroup.procs").exists(), "-c {}: there is no cgroup at {}", path.display(), full.display());
+    File::open(&full).with_context(|| format!("-c: opening {}", full.display()))
+}
+
+/// Whether events go to stdout.
+pub(crate) fn to_stdout(output: &Output, with_command: bool) -> bool {
+    match &output.output_file {
+        Some(path) => path.as_os_str() == "-",
+        None => !with_command,
+    }
+}
+
+pub(crate) fn pipeline<'a>(
+    tracer: &'a dyn Tracer,
+    ledger: Ledger,
+    filter: Filter,
+    output: &Output,
+    with_command: bool,
+) -> Result<Pipeline<'a>> {
+    enum Sink {
+        Stdout,
+        Stderr,
+        File(PathBuf),
+    }
+    let sink = match &output.output_file {
+        _ if to_stdout(output, with_command) => Sink::Stdout,
+        Some(path) => Sink::File(path.clone()),
+        None => Sink::Stderr,
+    };
+    let terminal = match &sink {
+        Sink::Stdout => io::stdout().is_terminal(),
+        Sink::Stderr => io::stderr().is_terminal(),
+        Sink::File(_) => false,
+    };
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let width = if terminal { terminal_width() } else { None };
+    let look = Look { width, colour, wide: output.wide, utc: output.utc };
+    let sink: Box<dyn Write> = match sink {
+        Sink::Stdout => Box::new(Patient(io::stdout())),
+        Sink::Stderr => Box::new(Patient(io::stderr())),
+        Sink::File(path) => Box::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?),
+    };
+    let losses_aside = matches!(output.format, Choice::Text);
+    Ok(Pipeline::new(tracer, ledger, filter, output.format.build(look), sink, losses_aside))
+}
+
+/// Columns of the terminal that any of the three standard streams is.
+fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+}
+
+/// The filters on what only user space can test.
+pub(crate) fn filter(filters: &Filters) -> Result<Filter> {
+    Ok(Filter {
+        args: filters.args.as_deref().map(filter::regex).transpose().context(Usage)?,
+        paths: filters.path.iter().map(|glob| filter::path_glob(glob)).collect::<Result<_>>().context(Usage)?,
+        ..Filter::default()
+    })
+}
+
+/// Writes all, also where somebody made the descriptor non-blocking: CMD may, as it shares the terminal.
+struct Patient<W>(W);
+
+impl<W: Write + AsFd> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.wait()?,
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        loop {
+            match self.0.flush() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.wait()?,
+                other => return other,
+            }
+        }
+    }
+}
+
+impl<W: AsFd> Patient<W> {
+    fn wait(&self) -> io::Result<()> {
+        match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the kernel's types come from: a kernel that has none of its own, and files that stand in.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::host::{Scratch, text};
+use crate::support::{Ended, Trace, coretrace, skip, targets};
+
+const KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// Traces `targets exit 3` as on a kernel without BTF, with tracefs.
+fn trace(args: &[&str], file: Option<&Path>) -> Ended {
+    let targets = targets();
+    let mut command = Command::new(&targets);
+    command.args(["mounts", "-btf,+tracefs"]).arg(coretrace()).args(["proc", "-o", "json", "-O", "-", "-v"]);
+    if let Some(file) = file {
+        command.env("CORETRACE_BTF", file);
+    }
+    Trace::raw(command.args(args).args(["--", text(&targets), "exit", "3"])).end()
+}
+
+/// It worked, by these hooks, and what it read is right.
+fn assert_right(ended: &Ended, hook: &str, file: &Path) {
+    assert_eq!(ended.status.code(), Some(3), "{:#?}", ended.stderr);
+    assert_eq!((ended.totals().delivered, ended.totals().dropped), (2, 0));
+    let attached = ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
+    assert!(attached.contains(hook) && attached.contains(&format!("types from {}", file.display())), "{attached}");
+    let (exec, exit) = (&ended.events[0], &ended.events[1]);
+    let targets = targets();
+    assert_eq!(exec["argv"], json!([targets, "exit", "3"]));
+    assert_eq!(exec["exe"], json!(targets.canonicalize().unwrap()));
+    assert_eq!((&exit["kind"], &exit["code"], &exit["pid"]), (&json!("exit"), &json!(3), &exec["pid"]));
+    assert_eq!((&exec["comm"], &exec["uid"], &exit["ppid"]), (&json!("targets"), &json!(0), &exec["ppid"]));
+    let (lifetime, memory) = (exit["lifetime_ns"].as_u64().unwrap(), exit["max_rss_bytes"].as_u64().unwrap());
+    assert!((1..60_000_000_000).contains(&lifetime) && (1 << 16..1 << 28).contains(&memory), "{exit}");
+}
+
+#[test]
+fn without_any_types_the_error_says_what_to_do() {
+    let ended = trace(&[], None);
+    assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0));
+    let said = ended.stderr.join("\n");
+    for words in ["no type information (BTF)", KERNEL, "CONFIG_DEBUG_INFO_BTF", "--btf FILE"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_file_stands_in_for_the_kernels_own() {
+    let scratch = Scratch::new("btf");
+    let file = scratch.file("full.btf", fs::read(KERNEL).unwrap());
+    // By option, by variable, and the option is the stronger.
+    assert_right(&trace(&["--btf", text(&file)], None), "raw_tp/sched_process_exec", &file);
+    assert_right(&trace(&[], Some(&file)), "raw_tp/sched_process_exit", &file);
+    let missing = scratch.path("missing");
+    let ended = trace(&["--btf", text(&file)], Some(&missing));
+    assert_right(&ended, "raw_tp/task_newtask", &file);
+    let refused: Vec<_> =
+        ended.stderr.iter().filter(|line| line.contains("the kernel has no BTF of its own")).collect();
+    assert!(refused.len() == 2 && refused[0].contains("btf: ") && refused[1].contains("fentry: "), "{refused:#?}");
+    // The classic tracepoints do with a file, too.
+    assert_right(&trace(&["--btf", text(&file), "--attach", "tracepoint"], None), "tp/sched/sched_process_exec", &file);
+    let ended = trace(&["--btf", text(&file), "--attach", "btf"], None);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.join("\n").contains("the kernel has no BTF of its own"), "{:#?}", ended.stderr);
+}
+
+#[test]
+fn a_file_beside_the_kernels_own_is_taken_where_it_is_named() {
+    let scratch = Scratch::new("btf-beside");
+    let file = scratch.file("full.btf", fs::read(KERNEL).unwrap());
+    let targets = targets();
+    let ended = Trace::proc(["--btf", text(&file), "--", text(&targets), "exit", "3"]).end();
+    assert_right(&ended, "tp_btf/sched_process_exec", &file);
+}
+
+#[test]
+fn a_minimal_file_does() {
+    let scratch = Scratch::new("btf-min");
+    let object = scratch.file("proc.bpf.o", include_bytes!(concat!(env!("OUT_DIR"), "/proc.bpf.o")));
+    let small = scratch.path("min.btf");
+    let made = Command::new("bpftool").args(["gen", "min_core_btf", KERNEL]).args([&small, &object]).output();
+    match made {
+        Err(_) => return skip("btf::a_minimal_file_does", "there is no bpftool"),
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+    }
+    assert!(fs::metadata(&small).unwrap().len() < 20_000);
+    assert_right(&trace(&["--btf", text(&small)], None), "raw_tp/sched_process_exec", &small);
+}
+
+#[test]
+fn a_file_that_is_no_good_is_named_with_its_fault() {
+    let scratch = Scratch::new("btf-bad");
+    let whole = fs::read(KERNEL).unwrap();
+    let mut foreign = whole.clone();
+    foreign[..2].reverse();
+    let mut zeroes = whole.clone();
+    // The header says where types and strings are; both are gone.
+    zeroes[24..].fill(0);
+    let files = [
+        (scratch.file("half", &whole[..whole.len() / 2]), "is cut"),
+        (scratch.file("header", &whole[..20]), "is cut"),
+        (scratch.file("one-byte-less", &whole[..whole.len() - 1]), "is cut"),
+        (scratch.file("text", "no types\n"), "is not BTF"),
+        (scratch.file("empty", ""), "is not BTF"),
+        (scratch.file("packed", [&b"\x1f\x8b\x08"[..], &whole[..100]].concat()), "is compressed"),
+        (scratch.file("foreign", foreign), "other byte order"),
+        (scratch.path("missing"), "there is no such file"),
+        (scratch.path("."), "cannot be read"),
+        (scratch.file("zeroes", zeroes), "cannot be used"),
+        (coretrace(), "without a .BTF section"),
+    ];
+    for (file, fault) in &files {
+        let ended = trace(&["--btf", text(file)], None);
+        let said = ended.stderr.join("\n");
+        assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{}: {said}", file.display());
+        assert!(said.contains(fault), "{}: {said}", file.display());
+        assert!(said.contains(text(file)) || *fault == "cannot be used", "{}: {said}", file.display());
+    }
+}

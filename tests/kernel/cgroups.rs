@@ -1,0 +1,66 @@
+//! `-c`: a cgroup, and all below it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::host::{Peer, text};
+use crate::support::{Trace, in_vm, skip};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// A cgroup that is gone when the test is, once nothing is in it.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(path: &str) -> Cgroup {
+        let path = Path::new(ROOT).join(path);
+        fs::create_dir(&path).unwrap();
+        Cgroup(path)
+    }
+
+    fn add(&self, peer: &Peer) {
+        fs::write(self.0.join("cgroup.procs"), peer.pid().to_string()).unwrap();
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        crate::host::until("the cgroup is empty", || fs::remove_dir(&self.0).is_ok() || !self.0.exists());
+    }
+}
+
+#[test]
+fn a_cgroup_and_those_below() {
+    if !in_vm() {
+        return skip("cgroups::a_cgroup_and_those_below", "changes the cgroups of the host");
+    }
+    // Dropped in the opposite order: the processes first, the outermost cgroup last.
+    let (outer, beside) = (Cgroup::new("tb-outer"), Cgroup::new("tb-beside"));
+    let inner = Cgroup::new("tb-outer/inner");
+    let innermost = Cgroup::new("tb-outer/inner/most");
+    let mut peers = [(); 5].map(|()| Peer::obedient());
+    for (cgroup, peer) in [&outer, &inner, &innermost, &beside].into_iter().zip(&peers) {
+        cgroup.add(peer);
+    }
+    for (args, counts) in [
+        (vec!["-c", "/sys/fs/cgroup/tb-outer"], [1, 1, 1, 0, 0]),
+        (vec!["-c", "/tb-outer/inner"], [0, 1, 1, 0, 0]),
+        (vec!["-c", "tb-outer/inner/most", "-c", "tb-beside/"], [0, 0, 1, 1, 0]),
+        (vec!["-c", "/"], [1, 1, 1, 1, 1]),
+    ] {
+        let trace = Trace::proc(&args);
+        peers.iter_mut().for_each(|peer| drop(peer.tell("forks 1")));
+        let ended = trace.stop();
+        let totals = ended.assert_clean();
+        let shown = peers.each_ref().map(|peer| ended.of("fork", peer.pid()).len());
+        assert_eq!(shown, counts, "{args:?}");
+        let hidden = counts.iter().filter(|n| **n == 0).count() as u64;
+        assert!(totals.filtered >= 2 * hidden, "{args:?}: {totals:?}");
+        for (peer, cgroup) in peers.iter().zip([&outer, &inner, &innermost, &beside]) {
+            use std::os::unix::fs::MetadataExt;
+            let id = fs::metadata(&cgroup.0).unwrap().ino();
+            assert!(ended.of("fork", peer.pid()).iter().all(|e| e["cgroup_id"] == id), "{}", text(&cgroup.0));
+        }
+    }
+    drop(peers);
+}

@@ -1,0 +1,108 @@
+//! exit: how a process ended, and what it used up to then.
+
+use serde_json::{Value, json};
+
+use crate::known::{Dir, traced, uint, words};
+use crate::support::{Ended, targets};
+
+/// The exit event of each process of which the target told, agreeing with what waitpid() told.
+pub fn exits(ended: &Ended) -> Vec<&Value> {
+    let told = ended.all_told("ended");
+    let same = |told: &Value| {
+        let exit = ended.one("exit", &told["pid"]);
+        for field in ["code", "signal", "core"] {
+            assert_eq!(exit.get(field), told.get(field), "{field}: {exit} {told}");
+        }
+        exit
+    };
+    told.iter().map(same).collect()
+}
+
+#[test]
+fn exit_codes_are_shown() {
+    for (how, code) in [("0", 0), ("1", 1), ("255", 255), ("256", 0), ("-1", 255)] {
+        let ended = traced(&[], ["ends", how, "1"]);
+        let exits = exits(&ended);
+        assert_eq!((exits.len(), &exits[0]["code"]), (1, &json!(code)));
+        assert_eq!(exits[0].get("signal"), None);
+        assert_eq!(exits[0]["tid"], exits[0]["pid"]);
+    }
+}
+
+#[test]
+fn signals_that_end_a_process_are_shown_by_name() {
+    for signal in ["SIGKILL", "SIGTERM", "SIGSEGV", "SIGABRT", "SIGPIPE"] {
+        let ended = traced(&[], ["ends", signal, "1"]);
+        let exits = exits(&ended);
+        assert_eq!((&exits[0]["signal"], &exits[0]["core"]), (&json!(signal), &json!(false)));
+        assert_eq!(exits[0].get("code"), None);
+    }
+}
+
+#[test]
+fn a_core_dump_is_shown() {
+    // A process that dumps core is as dead as any, in each flavour.
+    let dir = Dir::new();
+    let ended = traced(&[], words!["in-dir", dir.path(), targets(), "ends", "core", "1"]);
+    let exits = exits(&ended);
+    assert_eq!((&exits[0]["signal"], &exits[0]["core"]), (&json!("SIGSEGV"), &json!(true)));
+}
+
+#[test]
+fn the_life_time_is_from_fork_to_exit() {
+    let ended = traced(&[], ["times", "10"]);
+    let told = ended.all_told("times");
+    assert_eq!(told.len(), 10);
+    for told in told {
+        let exit = ended.one("exit", &told["pid"]);
+        let (end, lifetime) = (uint(&exit["boot_ns"]), uint(&exit["lifetime_ns"]));
+        let [before, begun, last, after] = ["before", "begun", "ended", "after"].map(|name| uint(&told[name]));
+        assert!((before..=begun).contains(&(end - lifetime)), "start: {exit} {told}");
+        assert!((last..=after).contains(&end), "end: {exit} {told}");
+    }
+}
+
+/// The CPU time that coretrace shows of each process, against the kernel's books: within a tenth and a few ticks, as it is
+/// the time of the scheduler's last update.
+fn assert_cpu_times(how: &str, ms: u64, times: usize) {
+    let ended = traced(&[], ["burn", how, &ms.to_string(), &times.to_string()]);
+    let told = ended.all_told("burnt");
+    assert_eq!(told.len(), times);
+    for told in told {
+        let (shown, burnt) = (uint(&ended.one("exit", &told["pid"])["cpu_ns"]), uint(&told["cpu_ns"]));
+        assert!(burnt >= ms * 1_000_000, "{told}");
+        assert!(shown >= burnt * 9 / 10 && shown <= burnt * 11 / 10 + 20_000_000, "{how}: {shown} of {burnt}");
+    }
+}
+
+#[test]
+fn the_cpu_time_is_what_the_process_used() {
+    assert_cpu_times("alone", 300, 2);
+}
+
+#[test]
+fn the_cpu_time_is_that_of_all_threads_if_the_first_ended_first() {
+    assert_cpu_times("leader-first", 300, 2);
+}
+
+#[test]
+fn the_cpu_time_is_that_of_all_threads_if_they_end_at_once() {
+    assert_cpu_times("together", 160, 15);
+}
+
+#[test]
+fn the_most_memory_is_shown() {
+    const MIB: u64 = 1 << 20;
+    let ended = traced(&[], ["memory", "32"]);
+    let shown = uint(&ended.kind("exit")[0]["max_rss_bytes"]);
+    assert!((32 * MIB..64 * MIB).contains(&shown), "{shown}");
+    let told = uint(&ended.told("memory")["max_rss_bytes"]);
+    assert!(shown.abs_diff(told) < 2 * MIB, "{shown} {told}");
+}
+
+#[test]
+fn the_name_at_the_end_is_shown() {
+    let ended = traced(&[], ["named", "another name"]);
+    assert_eq!(ended.kind("exec")[0]["comm"], "targets");
+    assert_eq!(ended.kind("exit")[0]["comm"], "another name");
+}

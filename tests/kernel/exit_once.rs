@@ -1,0 +1,81 @@
+//! exit: exactly one for each process, with the status that waitpid() tells, however its threads end.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::exit::exits;
+use crate::known::{flavours, traced, uint};
+use crate::support::Ended;
+
+/// Lets a target end so many times in that way, in every flavour, and holds the events against what waitpid() told.
+fn ends(how: &str, times: usize, check: impl Fn(&Ended, &Value)) {
+    for flavour in flavours() {
+        let ended = traced(&["--attach", flavour, "--threads"], ["ends", how, &times.to_string()]);
+        let exits = exits(&ended);
+        assert_eq!(exits.len(), times, "{flavour}: {:#?}", ended.stderr);
+        assert_eq!(ended.kind("exit").len(), times + 1, "{flavour}: and its parent's");
+        for exit in exits {
+            let pid = &exit["pid"];
+            let (created, gone) = (ended.all("clone", "pid", pid).len(), ended.all("thread_exit", "pid", pid).len());
+            let totals = &ended.stderr[ended.stderr.len() - 2..];
+            assert_eq!(gone, created, "{flavour}: all threads but the one that ended the process; {totals:?}");
+            check(&ended, exit);
+        }
+    }
+}
+
+/// Codes of the threads that ended one by one.
+fn codes(ended: &Ended, exit: &Value) -> Vec<u64> {
+    ended.all("thread_exit", "pid", &exit["pid"]).iter().map(|event| uint(&event["code"])).collect()
+}
+
+#[test]
+fn threads_that_end_at_once_are_one_exit() {
+    ends("together", 50, |ended, exit| {
+        let codes = codes(ended, exit);
+        assert_eq!(codes.len(), 8);
+        let distinct: BTreeSet<_> = codes.iter().collect();
+        assert_eq!(distinct.len(), 8, "each thread has its own: {codes:?}");
+        assert!(codes.iter().all(|code| (10..=18).contains(code)), "{codes:?}");
+    });
+}
+
+#[test]
+fn threads_that_return_at_once_are_one_exit() {
+    ends("returning", 50, |ended, exit| assert_eq!(codes(ended, exit).len(), 8));
+}
+
+#[test]
+fn threads_that_all_end_the_process_are_one_exit() {
+    ends("racing", 50, |_, exit| assert!((20..=24).contains(&uint(&exit["code"])), "{exit}"));
+}
+
+#[test]
+fn a_first_thread_that_ends_before_the_last_is_no_exit() {
+    ends("leader-first", 5, |ended, exit| {
+        let first = ended.one("thread_exit", &exit["pid"]);
+        assert_eq!((&first["tid"], &first["code"]), (&exit["pid"], &json!(4)));
+        assert_ne!(exit["tid"], exit["pid"], "the last thread is another one");
+    });
+}
+
+#[test]
+fn an_exit_from_a_thread_is_one_exit() {
+    ends("from-thread", 20, |_, exit| assert_eq!(exit["code"], 5));
+}
+
+#[test]
+fn a_crash_of_a_thread_is_one_exit() {
+    ends("segv-in-thread", 20, |_, exit| assert_eq!(exit["signal"], "SIGSEGV"));
+}
+
+#[test]
+fn threads_that_are_killed_are_one_exit() {
+    ends("killed", 20, |ended, exit| {
+        assert_eq!(exit["signal"], "SIGKILL");
+        for event in ended.all("thread_exit", "pid", &exit["pid"]) {
+            assert_eq!(event["signal"], "SIGKILL");
+        }
+    });
+}

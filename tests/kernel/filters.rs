@@ -1,0 +1,232 @@
+//! Filters: who is shown, and that the rest is counted.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::host::{Peer, Scratch, text};
+use crate::support::{Ended, Trace, in_vm, run, skip, targets};
+
+/// What coretrace says when it ends with an error: 2 is wrong usage, 1 another.
+fn refused(code: i32, args: &[&str]) -> String {
+    let output = run(["proc"].into_iter().chain(args.iter().copied()));
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn pids(ended: &Ended) -> BTreeSet<u32> {
+    ended.events.iter().map(|e| e["pid"].as_u64().unwrap() as u32).collect()
+}
+
+#[test]
+fn one_process_alone() {
+    let (mut watched, mut other) = (Peer::obedient(), Peer::obedient());
+    let trace = Trace::proc(["-p", &watched.pid().to_string()]);
+    other.tell("forks 3");
+    watched.tell("forks 2");
+    let program = watched.tell(&format!("run {} exit 0", text(&targets())));
+    watched.send("exit 7");
+    // Nothing is left to be shown, so it ends by itself.
+    let ended = trace.end();
+    let totals = ended.assert_clean();
+    assert_eq!(pids(&ended), [watched.pid()].into());
+    assert_eq!((ended.kind("fork").len(), ended.kind("exec").len()), (3, 0), "{:#?}", ended.events);
+    assert_eq!(ended.events[2]["child_pid"].to_string(), program);
+    assert_eq!(ended.events.last().unwrap()["code"], 7);
+    // The other's forks and their exits, the own children's exits, the program and its exit.
+    assert!(totals.delivered == 4 && totals.filtered >= 3 + 3 + 2 + 2, "{totals:?}");
+}
+
+#[test]
+fn several_processes() {
+    let mut peers = [(); 4].map(|()| Peer::obedient());
+    let [a, b, c, _] = peers.each_ref().map(|peer| peer.pid().to_string());
+    let trace = Trace::proc(["-p", &format!("{a},{b}"), "-p", &c]);
+    for (n, peer) in peers.iter_mut().enumerate() {
+        peer.tell(&format!("forks {}", n + 1));
+    }
+    peers.iter_mut().rev().for_each(|peer| peer.send("exit 0"));
+    let ended = trace.end();
+    ended.assert_clean();
+    for (n, peer) in peers.iter().enumerate() {
+        let forks = if n < 3 { n + 1 } else { 0 };
+        assert_eq!(ended.of("fork", peer.pid()).len(), forks, "{:#?}", ended.events);
+    }
+    assert_eq!(ended.events.len(), 1 + 2 + 3 + 3);
+}
+
+#[test]
+fn a_number_that_is_no_process_is_refused() {
+    let mut peer = Peer::obedient();
+    let thread = peer.tell("thread");
+    let said = refused(1, &["-p", &thread]);
+    assert!(said.contains(&format!("-p {thread}")) && said.contains(&format!("give -p {}", peer.pid())), "{said}");
+    let gone = Peer::obedient();
+    let pid = gone.pid().to_string();
+    gone.end();
+    let said = refused(1, &["-p", &pid]);
+    assert!(said.contains(&format!("-p {pid}")) && said.contains("no such process"), "{said}");
+}
+
+#[test]
+fn a_process_and_its_descendants() {
+    let mut watched = Peer::start(["nest"]);
+    let mut other = Peer::obedient();
+    let trace = Trace::proc(["-p", &watched.pid().to_string(), "--follow"]);
+    other.tell("forks 3");
+    // Its grandchild goes on and runs a program: that was there before coretrace.
+    watched.close();
+    let ended = trace.end();
+    ended.assert_clean();
+    let grandchild: u32 = watched.ready.parse().unwrap();
+    let [fork] = ended.of("fork", grandchild)[..] else { panic!("{:#?}", ended.events) };
+    let program = fork["child_pid"].as_u64().unwrap() as u32;
+    assert_eq!(ended.of("exec", program)[0]["argv"][1], "exit");
+    let exits: Vec<(u32, &Value)> =
+        ended.kind("exit").iter().map(|e| (e["pid"].as_u64().unwrap() as u32, &e["code"])).collect();
+    assert_eq!((exits[0], exits[1]), ((program, &4.into()), (grandchild, &2.into())));
+    assert_eq!((exits[2].1, exits[3]), (&1.into(), (watched.pid(), &0.into())));
+    assert_eq!(ended.events.len(), 6, "{:#?}", ended.events);
+}
+
+#[test]
+fn a_process_without_its_children_ends_the_run_though_they_go_on() {
+    let mut watched = Peer::start(["nest"]);
+    let pid = watched.pid();
+    let mut trace = Trace::proc(["-p", &pid.to_string()]);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let exit = trace.wait_for("its end", |e| e["kind"] == "exit");
+    assert_eq!((&exit["pid"], &exit["signal"]), (&pid.into(), &"SIGKILL".into()));
+    assert_eq!(trace.end().assert_clean().delivered, 1);
+    watched.close();
+}
+
+#[test]
+fn names() {
+    let mut peers: Vec<Peer> =
+        ["tb-exact", "tb-exact2", "tb-glob-a", "tb-glob-b", "tb-much-longer-than-it-fits", "tb-other"]
+            .into_iter()
+            .map(|name| {
+                let mut peer = Peer::obedient();
+                peer.tell(&format!("name {name}"));
+                peer
+            })
+            .collect();
+    let trace = Trace::proc(["-n", "tb-exact", "-n", "tb-glob-*", "-n", "tb-much-longer-than-it-fits"]);
+    peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
+    // Later than what the others did.
+    peers[4].tell("forks 1");
+    let ended = trace.stop();
+    let totals = ended.assert_clean();
+    let shown = |peer: &Peer| ended.of("fork", peer.pid()).len();
+    assert_eq!(peers.iter().map(shown).collect::<Vec<_>>(), [2, 0, 2, 2, 3, 0], "{:#?}", ended.events);
+    let comms: BTreeSet<&str> = ended.events.iter().map(|e| e["comm"].as_str().unwrap()).collect();
+    assert_eq!(comms, ["tb-exact", "tb-glob-a", "tb-glob-b", "tb-much-longer-"].into());
+    // The children have their parents' names: 9 forks, 9 exits. Of the others 4 and 4.
+    assert!(totals.delivered == 18 && totals.filtered >= 8, "{totals:?}");
+}
+
+#[test]
+fn kinds() {
+    for (wanted, shown) in [("exec", 1), ("exit", 4), ("fork", 3), ("fork,exec", 4), ("exit,fork,exec", 8)] {
+        let targets = targets();
+        let trace = Trace::proc(["--events", wanted, "--", text(&targets), "forks", "3"]);
+        let ended = trace.end();
+        let totals = ended.assert_clean();
+        assert_eq!(totals.delivered, shown, "{wanted}: {:#?}", ended.events);
+        assert!(ended.events.iter().all(|e| wanted.split(',').any(|kind| e["kind"] == kind)), "{wanted}");
+        // Where exits are not wanted, the run ends all the same.
+    }
+}
+
+#[test]
+fn arguments_and_paths() {
+    let script =
+        "targets=$1; shift; \"$targets\" exit 0; \"$targets\" forks 1; \"$targets\" exit 1; \"$targets\" exit 22";
+    let targets = targets();
+    let traced = |filter: [&str; 2]| {
+        let command = ["--", "/bin/sh", "-c", script, "sh", text(&targets)];
+        Trace::proc(filter.into_iter().chain(command)).end()
+    };
+    let all = traced(["--events", "exec"]);
+    assert_eq!(all.kind("exec").len(), 5, "sh, and four programs");
+    for (filter, words) in [
+        (["--args", "exit [0-9]$"], vec!["exit 0", "exit 1"]),
+        (["--args", "forks"], vec!["-c", "forks 1"]),
+        (["--path", text(&targets)], vec!["exit 0", "forks 1", "exit 1", "exit 22"]),
+        (["--path", "/no/such/*"], vec![]),
+    ] {
+        let ended = traced(filter);
+        let totals = ended.totals();
+        assert_eq!((totals.dropped, ended.status.code()), (0, Some(22)), "{filter:?}");
+        let shown: Vec<String> = ended
+            .events
+            .iter()
+            .map(|e| {
+                let argv: Vec<&str> = e["argv"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+                argv[1..].join(" ")
+            })
+            .collect();
+        assert_eq!(shown.len(), words.len(), "{filter:?}: {shown:#?}");
+        assert!(shown.iter().zip(words).all(|(shown, word)| shown.starts_with(word)), "{filter:?}: {shown:#?}");
+        // Five programs; four or five forks, as the shell forks for its last command or not; as many exits and its own.
+        assert!(totals.filtered + totals.delivered >= 5 + 4 + 5, "{totals:?}");
+    }
+}
+
+#[test]
+fn bad_patterns_are_refused() {
+    for (code, args, words) in [
+        (2, ["-n", "[a"], "not closed"),
+        (2, ["--args", "("], "unclosed group"),
+        (1, ["-c", "/no/such/cgroup"], "there is no cgroup at"),
+        (2, ["-u", "no-such-user"], "no-such-user"),
+    ] {
+        let said = refused(code, &args);
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+    let scratch = Scratch::new("no-cgroup");
+    let said = refused(1, &["-c", text(&scratch.path("x"))]);
+    assert!(said.contains("there is no cgroup at"), "{said}");
+}
+
+#[test]
+fn all_filters_together_must_agree() {
+    let mut peers: Vec<Peer> = ["tb-all-1", "tb-all-1", "tb-all-2"]
+        .into_iter()
+        .map(|name| {
+            let mut peer = Peer::obedient();
+            peer.tell(&format!("name {name}"));
+            peer
+        })
+        .collect();
+    let numbers = [peers[1].pid(), peers[2].pid()].map(|pid| pid.to_string()).join(",");
+    // The name leaves 0 and 1, the number 1 and 2, the kind half of what they do.
+    let trace = Trace::proc(["-n", "tb-all-1", "-p", &numbers, "-u", "0", "--events", "fork"]);
+    peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
+    peers.iter_mut().for_each(|peer| peer.send("exit 0"));
+    let ended = trace.end();
+    assert_eq!((ended.assert_clean().delivered, pids(&ended)), (2, [peers[1].pid()].into()));
+    let none = Trace::proc(["-u", "54321", "--", text(&targets()), "forks", "2"]).end();
+    assert_eq!(none.assert_clean().delivered, 0);
+}
+
+#[test]
+fn users_by_number_and_by_name() {
+    if !in_vm() {
+        return skip("filters::users_by_number_and_by_name", "would watch all of the host");
+    }
+    let mut peers = ["1000", "65534", "54321", "0"].map(|uid| {
+        let targets = targets();
+        if uid == "0" { Peer::obedient() } else { Peer::start(["as", &format!("uid={uid}"), text(&targets), "obey"]) }
+    });
+    for (users, counts) in [(["tester", "nobody"], [2, 2, 0, 0]), (["54321", "1000"], [2, 0, 2, 0])] {
+        let trace = Trace::proc(["-u", users[0], "-u", users[1]]);
+        peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
+        let ended = trace.stop();
+        let totals = ended.assert_clean();
+        let shown = |peer: &Peer| ended.of("fork", peer.pid()).len();
+        assert_eq!(peers.each_ref().map(shown), counts, "{users:?}");
+        assert!(totals.delivered == 8 && totals.filtered >= 8, "{totals:?}");
+    }
+}

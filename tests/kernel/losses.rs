@@ -1,0 +1,168 @@
+//! Nothing is lost in silence: bursts, a reader that is too slow, more processes than can be followed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::host::{Peer, text, until};
+use crate::support::{Ended, Trace, coretrace, in_vm, skip, targets};
+
+const TRANSPORTS: [&str; 2] = ["ring", "perf"];
+
+/// What the lost records tell, by class and CPU.
+fn lost(ended: &Ended) -> BTreeMap<(String, u64), u64> {
+    let mut lost = BTreeMap::new();
+    for record in ended.kind("lost") {
+        assert_eq!(record["cause"], "buffer_full", "{record}");
+        let class = record["class"].as_str().unwrap().to_owned();
+        *lost.entry((class, record["cpu"].as_u64().unwrap())).or_default() += record["count"].as_u64().unwrap();
+    }
+    lost
+}
+
+/// On every CPU, the sequence numbers of a kind grow, and no more of them are missing than are told as lost.
+fn assert_gaps_are_told(ended: &Ended) {
+    let told = lost(ended);
+    let mut next: BTreeMap<(String, u64), (u64, u64)> = BTreeMap::new();
+    for event in ended.events.iter().filter(|e| e["kind"] != "lost") {
+        let key = (event["kind"].as_str().unwrap().to_owned(), event["cpu"].as_u64().unwrap());
+        let (expected, missing) = next.entry(key).or_default();
+        let seq = event["seq"].as_u64().unwrap();
+        assert!(seq >= *expected, "out of order: {event}");
+        *missing += seq - *expected;
+        *expected = seq + 1;
+    }
+    for (key, (_, missing)) in next {
+        let told = told.get(&key).copied().unwrap_or(0);
+        assert!(missing <= told, "{key:?}: {missing} are missing, {told} told");
+    }
+}
+
+#[test]
+fn a_burst_of_forks_is_delivered_or_counted() {
+    for transport in TRANSPORTS {
+        for buffer in ["16M", "8K"] {
+            let targets = targets();
+            let args = ["--transport", transport, "--buffer", buffer, "--", text(&targets), "burst", "2000"];
+            let ended = Trace::proc(args).end();
+            assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.stderr);
+            let totals = ended.totals();
+            assert_eq!(totals.delivered + totals.dropped, 1 + 2000 + 2001, "{transport} {buffer}: {totals:?}");
+            assert_eq!(lost(&ended).values().sum::<u64>(), totals.dropped, "{transport} {buffer}");
+            assert_gaps_are_told(&ended);
+            assert!(buffer == "8K" || totals.dropped == 0, "{transport}: 16M hold it all: {totals:?}");
+        }
+    }
+}
+
+#[test]
+fn a_storm_that_is_filtered_out_is_counted_exactly() {
+    if !in_vm() {
+        return skip("losses::a_storm_that_is_filtered_out_is_counted_exactly", "would watch all of the host");
+    }
+    // Processes and threads that were ever created, here by nobody else.
+    let created = || -> u64 {
+        let stat = fs::read_to_string("/proc/stat").unwrap();
+        stat.lines().find_map(|line| line.strip_prefix("processes ")).unwrap().trim().parse().unwrap()
+    };
+    let mut peer = Peer::obedient();
+    let before = created();
+    let trace = Trace::proc(["-u", "54321", "--events", "fork"]);
+    peer.tell("burst 20");
+    for _ in 0..10 {
+        peer.tell("forks 2000");
+    }
+    let ended = trace.stop();
+    let totals = ended.assert_clean();
+    assert_eq!((totals.delivered, totals.seen), (0, totals.filtered));
+    let most = created() - before;
+    assert!((20_020..=most).contains(&totals.filtered) && most < 20_200, "{totals:?}, {most} were created");
+}
+
+/// Watches a process, is stopped while that makes far more events than the buffer holds, and goes on.
+fn starve(args: &[&str]) -> (Trace, Peer) {
+    let mut peer = Peer::obedient();
+    let pid = peer.pid().to_string();
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-v", "--buffer", "64K", "-p", &pid, "--follow"]).args(args);
+    let mut trace = Trace::raw(&mut command);
+    trace.ready();
+    trace.signal(Signal::SIGSTOP);
+    let stat = format!("/proc/{}/stat", trace.child.id());
+    until("coretrace is stopped", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
+    peer.tell("forks 2000");
+    trace.signal(Signal::SIGCONT);
+    (trace, peer)
+}
+
+#[test]
+fn a_starved_reader_tells_what_it_lost() {
+    for transport in TRANSPORTS {
+        let (mut trace, mut peer) = starve(&["-o", "json", "--transport", transport, "--strict"]);
+        trace.wait_for("a loss", |e| e["kind"] == "lost");
+        // It has caught up: what comes now arrives.
+        let child = peer.tell(&format!("run {} exit 0", text(&targets())));
+        trace.wait_for("a new fork", |e| e["child_pid"].to_string() == child);
+        peer.send("exit 0");
+        let ended = trace.end();
+        assert_eq!(ended.status.code(), Some(3), "--strict: {:#?}", ended.stderr);
+        let totals = ended.totals();
+        assert_eq!(totals.delivered + totals.dropped, 4000 + 4, "{transport}: {totals:?}");
+        assert!(totals.dropped > 1000 && totals.delivered > 100, "{transport}: {totals:?}");
+        assert_eq!(lost(&ended).values().sum::<u64>(), totals.dropped);
+        assert_gaps_are_told(&ended);
+        let detail = ended.stderr.iter().filter(|line| line.contains("dropped: ") && line.contains("(buffer_full)"));
+        assert_eq!(detail.count(), 2, "fork and exit: {:#?}", ended.stderr);
+    }
+}
+
+#[test]
+fn in_text_losses_are_lines_on_standard_error_even_if_quiet() {
+    for transport in TRANSPORTS {
+        let (mut trace, mut peer) = starve(&["-q", "--transport", transport]);
+        trace.note("a loss", |line| line.starts_with("-- lost "));
+        peer.send("exit 0");
+        let ended = trace.output();
+        assert_eq!(ended.status.code(), Some(0), "without --strict: {:#?}", ended.stderr);
+        let number = |line: &str| line.split_whitespace().nth(2).and_then(|n| n.parse::<usize>().ok()).unwrap();
+        let (losses, rest): (Vec<_>, Vec<_>) = ended.stderr.iter().partition(|line| line.starts_with("-- lost "));
+        assert!(losses.iter().all(|line| line.ends_with(": buffer_full")), "{losses:#?}");
+        assert!(rest.iter().all(|line| line.contains("attached to") || line.contains("not used:")), "{rest:#?}");
+        let lost: usize = losses.iter().map(|line| number(line)).sum();
+        // A header, 2000 forks and exits, the last exit.
+        assert_eq!(ended.stdout.len() + lost, 1 + 4000 + 1, "{transport}");
+    }
+}
+
+#[test]
+fn strict_without_losses_is_the_commands_code() {
+    let targets = targets();
+    let ended = Trace::proc(["--strict", "--", text(&targets), "exit", "42"]).end();
+    assert_eq!((ended.status.code(), ended.totals().dropped), (Some(42), 0));
+}
+
+#[test]
+fn more_processes_than_can_be_followed_are_told() {
+    if !in_vm() {
+        return skip("losses::more_processes_than_can_be_followed_are_told", "changes kernel.pid_max");
+    }
+    const PID_MAX: &str = "/proc/sys/kernel/pid_max";
+    let usual = fs::read_to_string(PID_MAX).unwrap();
+    for (kinds, shown) in [("fork", 1023), ("exec", 0)] {
+        let mut peer = Peer::obedient();
+        // The map of followed processes is made as large as this, but not smaller than 1024.
+        fs::write(PID_MAX, "1000").unwrap();
+        let trace = Trace::proc(["-p", &peer.pid().to_string(), "--follow", "--strict", "--events", kinds]);
+        fs::write(PID_MAX, &usual).unwrap();
+        peer.tell("hold 1030");
+        peer.send("exit 0");
+        let ended = trace.end();
+        let totals = ended.totals();
+        assert_eq!(ended.status.code(), Some(3), "{kinds}: {totals:?} {:#?}", ended.stderr);
+        // With itself, 1023 more fit.
+        assert_eq!((totals.delivered, totals.dropped), (shown, 7), "{:#?}", ended.stderr);
+        assert!(ended.kind("lost").iter().all(|e| e["cause"] == "map_full"), "{:#?}", ended.kind("lost"));
+    }
+}

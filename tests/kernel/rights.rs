@@ -1,0 +1,165 @@
+//! Rights: without them a message that helps, with just enough of them it works.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::host::{Peer, Scratch, copy_of_coretrace, text};
+use crate::support::{Ended, Trace, coretrace, kernel, targets};
+
+/// include/uapi/linux/capability.h
+const DAC_READ_SEARCH: u32 = 2;
+const SYS_ADMIN: u32 = 21;
+const SYS_RESOURCE: u32 = 24;
+const PERFMON: u32 = 38;
+const BPF: u32 = 39;
+
+/// Kernels before 5.11 count BPF memory against `ulimit -l`.
+fn counts_memory() -> bool {
+    kernel() < (5, 11)
+}
+
+/// Any user but root.
+const USER: &str = "uid=54321";
+
+/// These capabilities, and as much locked memory as that needs. (Where it needs none, this process may not be allowed
+/// to raise the limit either.)
+fn with_caps(caps: &[u32]) -> String {
+    let caps: Vec<String> = caps.iter().map(u32::to_string).collect();
+    let memory = if counts_memory() { ",memlock=1073741824" } else { "" };
+    format!("{USER},caps={}{memory}", caps.join("+"))
+}
+
+/// `coretrace proc … ARGS -- targets exit 3` by way of `targets WRAP…`.
+fn trace(wrap: &[&str], args: &[&str]) -> Ended {
+    let (scratch, targets) = (Scratch::new(&format!("rights-{:?}", std::thread::current().id())), targets());
+    let mut command = Command::new(&targets);
+    command.args(wrap).arg(copy_of_coretrace(&scratch)).args(["proc", "-o", "json", "-O", "-", "-v"]).args(args);
+    Trace::raw(command.args(["--", text(&targets), "exit", "3"])).end()
+}
+
+fn assert_works(ended: &Ended) {
+    assert_eq!(ended.status.code(), Some(3), "{:#?}", ended.stderr);
+    assert_eq!((ended.totals().delivered, ended.totals().dropped), (2, 0));
+    assert_eq!(ended.events[0]["argv"], json!([targets(), "exit", "3"]));
+    assert_eq!(ended.events[1]["code"], 3);
+}
+
+/// It ended with 1, the command did not run, and what was said has all of these words.
+fn assert_says(ended: &Ended, words: &[&str]) {
+    let said = ended.stderr.join("\n");
+    assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
+fn without_any_the_message_names_what_is_missing() {
+    let ended = trace(&["as", USER], &[]);
+    assert_says(&ended, &["cap_bpf", "cap_perfmon", "sudo coretrace", "sudo setcap cap_bpf,cap_perfmon"]);
+}
+
+#[test]
+fn two_capabilities_are_enough() {
+    let ended = trace(&["as", &with_caps(&[BPF, PERFMON])], &[]);
+    assert_works(&ended);
+    assert_eq!(ended.events[0]["uid"], 54321);
+    // One of them is not.
+    for (have, lack) in [(BPF, "cap_perfmon"), (PERFMON, "cap_bpf")] {
+        let ended = trace(&["as", &with_caps(&[have])], &[]);
+        assert_says(&ended, &[lack, "setcap"]);
+    }
+}
+
+#[test]
+fn a_limit_of_locked_memory_matters_to_old_kernels_alone() {
+    let settings = format!("{USER},caps={BPF}+{PERFMON},memlock=65536");
+    let ended = trace(&["as", &settings], &[]);
+    if counts_memory() {
+        assert_says(&ended, &["64 KiB", "ulimit -l unlimited", "cap_sys_resource"]);
+    } else {
+        assert_works(&ended);
+    }
+    if counts_memory() {
+        // With that capability the limit is raised.
+        assert_works(&trace(&["as", &settings.replace("caps=", &format!("caps={SYS_RESOURCE}+"))], &[]));
+    }
+}
+
+#[test]
+fn root_that_may_not_raise_limits() {
+    let ended = trace(&["as", &format!("drop={SYS_RESOURCE},memlock=65536")], &[]);
+    if counts_memory() {
+        assert_says(&ended, &["64 KiB", "ulimit -l unlimited"]);
+    } else {
+        assert_works(&ended);
+    }
+}
+
+#[test]
+fn root_without_the_capabilities_is_told_so() {
+    let ended = trace(&["as", &format!("drop={SYS_ADMIN},drop={BPF},drop={PERFMON}")], &[]);
+    assert_says(&ended, &["root", "lacks cap_bpf and cap_perfmon"]);
+}
+
+#[test]
+fn without_tracefs_all_but_the_classic_tracepoints_work() {
+    assert_works(&trace(&["mounts", "-tracefs"], &[]));
+    for hook in ["btf", "raw"] {
+        assert_works(&trace(&["mounts", "-tracefs"], &["--attach", hook]));
+    }
+    let ended = trace(&["mounts", "-tracefs"], &["--attach", "tracepoint"]);
+    assert_says(&ended, &["tracefs is not mounted", "mount -t tracefs tracefs /sys/kernel/tracing"]);
+}
+
+#[test]
+fn classic_tracepoints_need_tracefs_to_be_readable() {
+    let targets = targets();
+    let traced = |caps: &[u32]| {
+        let wrap = ["mounts", "+tracefs", text(&targets), "as", &with_caps(caps)];
+        trace(&wrap, &["--attach", "tracepoint"])
+    };
+    let ended = traced(&[BPF, PERFMON]);
+    assert_says(&ended, &["may not be read by this process", "task_newtask", "cap_dac_read_search"]);
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
+    let ended = traced(&[BPF, PERFMON, DAC_READ_SEARCH]);
+    if paranoid.trim().parse::<i32>().unwrap() > 2 {
+        // An addition of Debian's.
+        assert_says(
+            &ended,
+            &["kernel.perf_event_paranoid is 3", "cap_sys_admin", "sysctl kernel.perf_event_paranoid=2"],
+        );
+    } else {
+        assert_works(&ended);
+    }
+}
+
+#[test]
+fn perf_buffers_need_what_perf_events_need() {
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
+    let ended = trace(&["as", &with_caps(&[BPF, PERFMON])], &["--transport", "perf"]);
+    if paranoid.trim().parse::<i32>().unwrap() > 2 {
+        assert_says(
+            &ended,
+            &["kernel.perf_event_paranoid is 3", "cap_sys_admin", "sysctl kernel.perf_event_paranoid=2"],
+        );
+    } else {
+        assert_works(&ended);
+    }
+}
+
+#[test]
+fn without_proc_what_needs_it_says_so() {
+    let peer = Peer::obedient();
+    let targets = targets();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&targets);
+        command.args(["mounts", "-proc"]).arg(coretrace()).args(["proc", "-o", "json"]).args(args);
+        Trace::raw(&mut command).end()
+    };
+    assert_says(&run(&["--", text(&targets), "exit", "0"]), &["is /proc mounted?"]);
+    assert_says(&run(&["-p", &peer.pid().to_string()]), &["needs /proc", "not mounted"]);
+    let ended = run(&["-n", "coretrace-none", "-d", "0.1"]);
+    assert_eq!(ended.assert_clean().delivered, 0);
+}
