@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use coretrace::decode::Decode;
 use coretrace::filter::Filter;
 use coretrace::ledger::Ledger;
 use coretrace::output::{Choice, Look};
@@ -11,6 +10,7 @@ use coretrace::tracers::{self, Tracer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 #[path = "../tests/samples/mod.rs"]
+#[allow(dead_code)]
 mod samples;
 
 /// The samples of each kind, and all of them.

@@ -2,7 +2,7 @@
 //! coretrace, with others, and with empty programs on the same hooks (the floor). Needs root.
 //!
 //! Every tracer watches only the storm (its process tree, or a cgroup of its own), never the whole machine.
-//! `cargo bench --bench live -- [ROUNDS]`
+//! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [kernel] [start]`
 
 mod empty;
 mod kernel_time;
@@ -13,14 +13,14 @@ mod tracer;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::storm::Storm;
 use crate::tracer::Tracer;
 
 /// Rounds of all variants, and forks in each: together a minute or two.
 const ROUNDS: usize = 15;
-const STORMS: [(Storm, u32); 2] = [(Storm::Exec, 500), (Storm::Fork, 2000)];
+const STORMS: [(&str, Storm, u32); 2] = [("exec", Storm::Exec, 500), ("fork", Storm::Fork, 2000)];
 
 fn main() -> ExitCode {
     match run() {
@@ -34,19 +34,27 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     // Cargo adds --bench.
-    let rounds = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
-    let rounds = rounds.map_or(Ok(ROUNDS), |n| n.parse()).context("ROUNDS is a number")?;
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let (numbers, parts): (Vec<_>, Vec<_>) = args.into_iter().partition(|arg| arg.parse::<usize>().is_ok());
+    let rounds = numbers.first().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     if !nix::unistd::geteuid().is_root() {
         println!("bench: not run: tracing needs root");
         return Ok(());
     }
     let tracers = Tracer::usable();
     table::machine();
-    for (storm, count) in STORMS {
-        let measured = storm::measure(storm, count, rounds, &tracers)?;
-        table::storm(storm, count, &measured);
+    for (name, storm, count) in STORMS {
+        if wanted(name) {
+            let measured = storm::measure(storm, count, rounds, &tracers)?;
+            table::storm(storm, count, &measured);
+        }
     }
-    table::kernel_time(&kernel_time::measure(&tracers, rounds)?);
-    table::startup(&startup::measure(&tracers, rounds)?);
+    if wanted("kernel") {
+        table::kernel_time(&kernel_time::measure(&tracers, rounds)?);
+    }
+    if wanted("start") {
+        table::startup(&startup::measure(&tracers, rounds)?);
+    }
     Ok(())
 }

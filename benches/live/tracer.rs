@@ -61,9 +61,9 @@ fn installed(program: &str) -> bool {
     std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).any(|dir| dir.join(program).is_file())
 }
 
-/// coretrace as cargo built it beside this program.
+/// The coretrace that `CORETRACE` names (to compare two of them), or that cargo built beside this program.
 pub fn coretrace() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_coretrace"))
+    Command::new(std::env::var_os("CORETRACE").unwrap_or_else(|| env!("CARGO_BIN_EXE_coretrace").into()))
 }
 
 /// execsnoop, for that cgroup. It needs tracefs, which not every host has mounted.
