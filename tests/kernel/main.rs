@@ -7,6 +7,7 @@
 mod attach;
 mod btf;
 mod cgroups;
+mod check_cmd;
 mod command;
 mod ending;
 mod exec;
