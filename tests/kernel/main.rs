@@ -18,6 +18,7 @@ mod exit;
 mod exit_once;
 mod filters;
 mod first;
+mod fork;
 mod host;
 mod inherited;
 mod known;
