@@ -102,6 +102,37 @@ fn siblings_and_threads_in_a_namespace_have_their_numbers_there() {
     }
 }
 
+#[test]
+fn a_namespace_in_the_namespace_is_looked_into() {
+    for flavour in flavours() {
+        let args = words!["--attach", flavour, "--", targets(), "pidns", targets(), "who"];
+        let ended = inside(&[], &args).end();
+        assert_clean(&ended, flavour);
+        let told = ended.all_told("pidns");
+        // Told first by the one around coretrace, then by coretrace's command, whose child it is.
+        let (child, own) = (&told[1]["outside"], ended.told("who")["pid"].clone());
+        assert_eq!(own, 1);
+        if ended.missed() == 0 {
+            assert_eq!(ended.one("exec", child)["argv"][1], "who", "{flavour}: {:#?}", ended.events);
+            assert_eq!(ended.one("exec", child)["ppid"], ended.events[0]["pid"], "{flavour}");
+        }
+    }
+}
+
+#[test]
+fn the_old_number_of_a_thread_is_not_known_in_a_namespace() {
+    for flavour in flavours() {
+        let args = words!["--attach", flavour, "--", targets(), "exec-in-thread", "2", targets(), "who"];
+        let ended = inside(&[], &args).end();
+        assert_clean(&ended, flavour);
+        let who = ended.told("who");
+        let exec = ended.last("exec", &who["pid"]);
+        // The thread that had it is no more, and the kernel tells it as outside.
+        assert_eq!((&exec["tid"], &exec["old_tid"]), (&who["tid"], &Value::Null), "{flavour}");
+        assert!(exec.as_object().unwrap().contains_key("old_tid"));
+    }
+}
+
 /// A place where [`Trace`] inside waits for the test to say "go on".
 fn fifo(dir: &Dir) -> std::path::PathBuf {
     let path = dir.join("go-on");
