@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::known::{Dir, cgroup_root, inode, strings, text, trace, traced, uint, unix_ns, words};
+use crate::known::{Dir, cgroup_root, flavours, inode, strings, text, trace, traced, uint, unix_ns, words};
 use crate::support::{Ended, Trace, targets};
 
 /// The exec by which `who` began, and what it said.
@@ -27,18 +27,22 @@ fn assert_same(exec: &Value, who: &Value) {
 
 #[test]
 fn an_exec_tells_who_and_what_as_the_process_knows_it() {
-    let trace = Trace::proc(words!["--", targets(), "who"]);
-    let coretrace = trace.child.id();
-    let ended = trace.end();
-    ended.assert_clean();
-    let (exec, who) = who(&ended);
-    assert_same(exec, &who);
-    assert_eq!(exec["ppid"], coretrace, "CMD is a child of coretrace");
-    assert_eq!(exec["tid"], exec["pid"]);
-    assert_eq!(exec["exe"], json!(targets().canonicalize().unwrap()));
-    assert_eq!(exec["comm"], "targets");
-    for absent in ["old_tid", "cwd", "exe_deleted", "exe_truncated", "comm_b64", "argv_b64"] {
-        assert_eq!(exec.get(absent), None, "{exec}");
+    for flavour in flavours() {
+        for transport in ["ring", "perf"] {
+            let trace = Trace::proc(words!["--attach", flavour, "--transport", transport, "--", targets(), "who"]);
+            let coretrace = trace.child.id();
+            let ended = trace.end();
+            ended.assert_clean();
+            let (exec, who) = who(&ended);
+            assert_same(exec, &who);
+            assert_eq!(exec["ppid"], coretrace, "CMD is a child of coretrace");
+            assert_eq!(exec["tid"], exec["pid"]);
+            assert_eq!(exec["exe"], json!(targets().canonicalize().unwrap()));
+            assert_eq!(exec["comm"], "targets");
+            for absent in ["old_tid", "cwd", "exe_deleted", "exe_truncated", "comm_b64", "argv_b64"] {
+                assert_eq!(exec.get(absent), None, "{exec}");
+            }
+        }
     }
 }
 
@@ -123,13 +127,15 @@ fn every_event_tells_its_cpu_and_counts_without_a_gap() {
 #[test]
 fn the_working_directory_is_shown_on_request() {
     let dir = Dir::new();
-    let ended = traced(&["--cwd"], words!["in-dir", dir.path(), targets(), "who"]);
-    let (exec, who) = who(&ended);
-    assert_eq!(exec["cwd"], json!(dir.path()));
-    assert_eq!(exec["cwd"], who["cwd"]);
-    assert_eq!(exec.get("cwd_deleted"), None);
-    assert_eq!(ended.kind("exec")[0]["cwd"], json!(std::env::current_dir().unwrap()));
-
+    for flavour in flavours() {
+        let options = ["--cwd", "--attach", flavour];
+        let ended = traced(&options, words!["in-dir", dir.path(), targets(), "who"]);
+        let (exec, who) = who(&ended);
+        assert_eq!(exec["cwd"], json!(dir.path()), "{flavour}");
+        assert_eq!(exec["cwd"], who["cwd"]);
+        assert_eq!(exec.get("cwd_deleted"), None);
+        assert_eq!(ended.kind("exec")[0]["cwd"], json!(std::env::current_dir().unwrap()));
+    }
     let ended = traced(&["--cwd"], words!["in-dir", "/", targets(), "who"]);
     assert_eq!(ended.kind("exec")[1]["cwd"], "/");
 }

@@ -7,9 +7,13 @@ use crate::support::{kernel, targets};
 
 /// The exec of a target with these arguments behind its name, `who`; and the whole list.
 fn run(args: &[String]) -> (Value, Vec<String>) {
+    run_over("ring", args)
+}
+
+fn run_over(transport: &str, args: &[String]) -> (Value, Vec<String>) {
     let argv: Vec<String> =
         [targets().to_str().unwrap().to_owned(), "who".to_owned()].iter().chain(args).cloned().collect();
-    let ended = traced(&[], &argv[1..]);
+    let ended = traced(&["--transport", transport], &argv[1..]);
     (ended.kind("exec")[0].clone(), argv)
 }
 
@@ -71,18 +75,22 @@ fn a_program_without_arguments_is_shown() {
 #[test]
 fn twenty_kilobytes_of_arguments_are_complete() {
     for args in [numbered(1, 20_000), numbered(2000, 9)] {
-        let (exec, argv) = run(&args);
-        assert!(bytes(&argv) >= 20_000);
-        assert_complete(&exec, &argv);
+        for transport in ["ring", "perf"] {
+            let (exec, argv) = run_over(transport, &args);
+            assert!(bytes(&argv) >= 20_000);
+            assert_complete(&exec, &argv);
+        }
     }
 }
 
 #[test]
 fn a_hundred_kilobytes_of_arguments_are_cut_visibly() {
     for args in [numbered(5, 20_000), numbered(1, 100_000), numbered(10_000, 9)] {
-        let (exec, argv) = run(&args);
-        assert!(bytes(&argv) >= 100_000);
-        assert!(assert_cut(&exec, &argv) >= 20_000);
+        for transport in ["ring", "perf"] {
+            let (exec, argv) = run_over(transport, &args);
+            assert!(bytes(&argv) >= 100_000);
+            assert!(assert_cut(&exec, &argv) >= 20_000);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::known::{Dir, traced, uint, words};
+use crate::known::{Dir, flavours, may_miss, traced, uint, words};
 use crate::support::{Ended, targets};
 
 /// The exit event of each process of which the target told, agreeing with what waitpid() told.
@@ -41,63 +41,75 @@ fn signals_that_end_a_process_are_shown_by_name() {
 
 #[test]
 fn a_core_dump_is_shown() {
-    // A process that dumps core is as dead as any, in each flavour.
     let dir = Dir::new();
-    let ended = traced(&[], words!["in-dir", dir.path(), targets(), "ends", "core", "1"]);
-    let exits = exits(&ended);
-    assert_eq!((&exits[0]["signal"], &exits[0]["core"]), (&json!("SIGSEGV"), &json!(true)));
+    for flavour in flavours() {
+        let line = words!["in-dir", dir.path(), targets(), "ends", "core", "1"];
+        let ended = traced(&["--attach", flavour], line);
+        let exits = exits(&ended);
+        assert_eq!((&exits[0]["signal"], &exits[0]["core"]), (&json!("SIGSEGV"), &json!(true)), "{flavour}");
+    }
 }
 
 #[test]
 fn the_life_time_is_from_fork_to_exit() {
-    let ended = traced(&[], ["times", "10"]);
-    let told = ended.all_told("times");
-    assert_eq!(told.len(), 10);
-    for told in told {
-        let exit = ended.one("exit", &told["pid"]);
-        let (end, lifetime) = (uint(&exit["boot_ns"]), uint(&exit["lifetime_ns"]));
-        let [before, begun, last, after] = ["before", "begun", "ended", "after"].map(|name| uint(&told[name]));
-        assert!((before..=begun).contains(&(end - lifetime)), "start: {exit} {told}");
-        assert!((last..=after).contains(&end), "end: {exit} {told}");
+    for flavour in flavours() {
+        let ended = traced(&["--attach", flavour], ["times", "5"]);
+        let told = ended.all_told("times");
+        assert_eq!(told.len(), 5);
+        for told in told {
+            let exit = ended.one("exit", &told["pid"]);
+            let (end, lifetime) = (uint(&exit["boot_ns"]), uint(&exit["lifetime_ns"]));
+            let [before, begun, last, after] = ["before", "begun", "ended", "after"].map(|name| uint(&told[name]));
+            assert!((before..=begun).contains(&(end - lifetime)), "{flavour}: start: {exit} {told}");
+            assert!((last..=after).contains(&end), "{flavour}: end: {exit} {told}");
+        }
     }
 }
 
 /// The CPU time that coretrace shows of each process, against the kernel's books: within a tenth and a few ticks, as it is
 /// the time of the scheduler's last update.
 fn assert_cpu_times(how: &str, ms: u64, times: usize) {
-    let ended = traced(&[], ["burn", how, &ms.to_string(), &times.to_string()]);
-    let told = ended.all_told("burnt");
-    assert_eq!(told.len(), times);
-    for told in told {
-        let (shown, burnt) = (uint(&ended.one("exit", &told["pid"])["cpu_ns"]), uint(&told["cpu_ns"]));
-        assert!(burnt >= ms * 1_000_000, "{told}");
-        assert!(shown >= burnt * 9 / 10 && shown <= burnt * 11 / 10 + 20_000_000, "{how}: {shown} of {burnt}");
+    for flavour in flavours() {
+        let ended = traced(&["--attach", flavour], ["burn", how, &ms.to_string(), &times.to_string()]);
+        let told = ended.all_told("burnt");
+        assert_eq!(told.len(), times);
+        if may_miss(flavour) && ended.missed() > 0 {
+            continue;
+        }
+        for told in told {
+            let (shown, burnt) = (uint(&ended.one("exit", &told["pid"])["cpu_ns"]), uint(&told["cpu_ns"]));
+            assert!(burnt >= ms * 1_000_000, "{told}");
+            let plausible = burnt * 9 / 10..=burnt * 11 / 10 + 20_000_000;
+            assert!(plausible.contains(&shown), "{flavour}, {how}: {shown} of {burnt}");
+        }
     }
 }
 
 #[test]
 fn the_cpu_time_is_what_the_process_used() {
-    assert_cpu_times("alone", 300, 2);
+    assert_cpu_times("alone", 300, 1);
 }
 
 #[test]
 fn the_cpu_time_is_that_of_all_threads_if_the_first_ended_first() {
-    assert_cpu_times("leader-first", 300, 2);
+    assert_cpu_times("leader-first", 300, 1);
 }
 
 #[test]
 fn the_cpu_time_is_that_of_all_threads_if_they_end_at_once() {
-    assert_cpu_times("together", 160, 15);
+    assert_cpu_times("together", 160, 10);
 }
 
 #[test]
 fn the_most_memory_is_shown() {
     const MIB: u64 = 1 << 20;
-    let ended = traced(&[], ["memory", "32"]);
-    let shown = uint(&ended.kind("exit")[0]["max_rss_bytes"]);
-    assert!((32 * MIB..64 * MIB).contains(&shown), "{shown}");
-    let told = uint(&ended.told("memory")["max_rss_bytes"]);
-    assert!(shown.abs_diff(told) < 2 * MIB, "{shown} {told}");
+    for flavour in flavours() {
+        let ended = traced(&["--attach", flavour], ["memory", "32"]);
+        let shown = uint(&ended.kind("exit")[0]["max_rss_bytes"]);
+        assert!((32 * MIB..64 * MIB).contains(&shown), "{flavour}: {shown}");
+        let told = uint(&ended.told("memory")["max_rss_bytes"]);
+        assert!(shown.abs_diff(told) < 2 * MIB, "{flavour}: {shown} {told}");
+    }
 }
 
 #[test]

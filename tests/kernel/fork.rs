@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::known::{Dir, flavours, inode, may_miss, strings, traced, uint, words};
 use crate::support::{Ended, kernel};
 
+const CLONE_NEWUSER: u64 = 0x1000_0000;
 const CLONE_NEWPID: u64 = 0x2000_0000;
 const CLONE_NEWNS: u64 = 0x0002_0000;
 const CLONE_NEWUTS: u64 = 0x0400_0000;
@@ -71,12 +72,14 @@ fn the_flags_tell_how_a_process_was_made() {
 
 #[test]
 fn new_namespaces_are_shown_in_the_flags() {
-    let bits = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+    let bits = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUSER;
     for flavour in flavours() {
         let ended = traced(&["--attach", flavour], ["children", "clone", "1", &bits.to_string()]);
         let fork = forks(&ended, &ended.all_told("forked"))[0];
-        let expected = ["CLONE_NEWIPC", "CLONE_NEWNET", "CLONE_NEWNS", "CLONE_NEWPID", "CLONE_NEWUTS"];
+        let expected = ["CLONE_NEWIPC", "CLONE_NEWNET", "CLONE_NEWNS", "CLONE_NEWPID", "CLONE_NEWUSER", "CLONE_NEWUTS"];
         assert_eq!(Vec::from_iter(flags(fork)), expected, "{flavour}");
+        // In a user namespace without any user: the number is the one outside.
+        assert_eq!(ended.one("exit", &fork["child_pid"])["uid"], 0, "{flavour}");
     }
 }
 

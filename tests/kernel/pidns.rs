@@ -1,0 +1,197 @@
+//! PID namespaces: looked into from outside, and coretrace itself in one.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde_json::{Value, json};
+
+use crate::known::{Dir, flavours, may_miss, strings, traced, uint, words};
+use crate::support::{Ended, Trace, coretrace, targets};
+
+#[test]
+fn a_process_in_a_namespace_has_its_number_outside() {
+    for flavour in flavours() {
+        let ended = traced(&["--attach", flavour], words!["pidns", targets(), "who"]);
+        let (outside, inside) = (&ended.told("pidns")["outside"], ended.told("who"));
+        assert_eq!((&inside["pid"], &inside["ppid"]), (&json!(1), &json!(0)), "{flavour}: what it knows itself");
+        let exec = ended.one("exec", outside);
+        assert_eq!((&exec["tid"], &exec["argv"][1]), (outside, &json!("who")), "{flavour}");
+        assert_eq!(exec["ppid"], ended.events[0]["pid"], "{flavour}");
+        assert_eq!(ended.all("fork", "child_pid", outside).len(), 1, "{flavour}");
+        assert_eq!(ended.one("exit", outside)["code"], 0);
+    }
+}
+
+/// `coretrace proc ARGS…` in a PID namespace of its own, as the namespace's first process; the command line before it
+/// may make another process the first.
+fn inside(before: &[OsString], args: &[OsString]) -> Trace {
+    let mut command = Command::new(targets());
+    command.arg("pidns").args(before).arg(coretrace());
+    command.args(["proc", "-o", "json", "-O", "-", "-v"]).args(args);
+    let mut trace = Trace::raw(&mut command);
+    trace.ready();
+    trace
+}
+
+fn assert_clean(ended: &Ended, flavour: &str) {
+    assert!(ended.status.success(), "{flavour}: {:#?}", ended.stderr);
+    assert_eq!(ended.totals().dropped, 0, "{flavour}");
+    assert!(ended.missed() == 0 || may_miss(flavour), "{flavour}: {:#?}", ended.stderr);
+}
+
+#[test]
+fn a_command_in_a_namespace_has_its_number_there() {
+    for flavour in flavours() {
+        let args = words!["--attach", flavour, "--threads", "--", targets(), "in-dir", "/", targets(), "who"];
+        let ended = inside(&[], &args).end();
+        assert_clean(&ended, flavour);
+        let who = ended.told("who");
+        assert_eq!(who["ppid"], 1, "its parent is coretrace, which is the first process there");
+        let exec = ended.last("exec", &who["pid"]);
+        for field in ["pid", "tid", "ppid"] {
+            assert_eq!(exec[field], who[field], "{flavour}: {field}");
+        }
+        assert!(ended.events.iter().all(|event| event["pid"] == who["pid"]), "{flavour}: {:#?}", ended.events);
+        assert_eq!(ended.one("exit", &who["pid"])["code"], 0);
+    }
+}
+
+#[test]
+fn children_in_a_namespace_have_their_numbers_there() {
+    for flavour in flavours() {
+        for how in ["fork", "vfork", "spawn"] {
+            let args = words!["--attach", flavour, "--", targets(), "children", how, "20"];
+            let ended = inside(&[], &args).end();
+            assert_clean(&ended, flavour);
+            let parent = &ended.events[0]["pid"];
+            let told = ended.all_told("forked");
+            assert_eq!(told.len(), 20);
+            for told in told.iter().filter(|_| ended.missed() == 0) {
+                let forks = ended.all("fork", "child_pid", &told["pid"]);
+                assert_eq!(forks.len(), 1, "{flavour} {how}: {told} {:#?}", ended.kind("fork"));
+                assert_eq!((&forks[0]["child_tid"], &forks[0]["pid"]), (&told["pid"], parent));
+                assert_eq!(ended.one("exit", &told["pid"])["ppid"], *parent, "{flavour} {how}");
+            }
+        }
+    }
+}
+
+#[test]
+fn siblings_and_threads_in_a_namespace_have_their_numbers_there() {
+    for flavour in flavours() {
+        let args = words!["--attach", flavour, "--", targets(), "children", "sibling", "5"];
+        let ended = inside(&[], &args).end();
+        assert_clean(&ended, flavour);
+        for told in ended.all_told("sibling").iter().filter(|_| ended.missed() == 0) {
+            assert_eq!(ended.all("fork", "child_pid", &told["pid"])[0]["pid"], told["from"], "{flavour}");
+            assert_eq!(ended.one("exit", &told["pid"])["ppid"], told["parent"], "{flavour}");
+        }
+        let args = words!["--attach", flavour, "--threads", "--", targets(), "threads", "10"];
+        let ended = inside(&[], &args).end();
+        assert_clean(&ended, flavour);
+        for told in ended.all_told("thread").iter().filter(|_| ended.missed() == 0) {
+            let clones = ended.all("clone", "child_tid", &told["tid"]);
+            assert_eq!(clones.len(), 1, "{flavour}: {told} {:#?}", ended.kind("clone"));
+            assert_eq!(clones[0]["child_pid"], clones[0]["pid"]);
+        }
+    }
+}
+
+#[test]
+fn a_namespace_in_the_namespace_is_looked_into() {
+    for flavour in flavours() {
+        let args = words!["--attach", flavour, "--", targets(), "pidns", targets(), "who"];
+        let ended = inside(&[], &args).end();
+        assert_clean(&ended, flavour);
+        let told = ended.all_told("pidns");
+        // Told first by the one around coretrace, then by coretrace's command, whose child it is.
+        let (child, own) = (&told[1]["outside"], ended.told("who")["pid"].clone());
+        assert_eq!(own, 1);
+        if ended.missed() == 0 {
+            assert_eq!(ended.one("exec", child)["argv"][1], "who", "{flavour}: {:#?}", ended.events);
+            assert_eq!(ended.one("exec", child)["ppid"], ended.events[0]["pid"], "{flavour}");
+        }
+    }
+}
+
+#[test]
+fn the_old_number_of_a_thread_is_not_known_in_a_namespace() {
+    for flavour in flavours() {
+        let args = words!["--attach", flavour, "--", targets(), "exec-in-thread", "2", targets(), "who"];
+        let ended = inside(&[], &args).end();
+        assert_clean(&ended, flavour);
+        let who = ended.told("who");
+        let exec = ended.last("exec", &who["pid"]);
+        // The thread that had it is no more, and the kernel tells it as outside.
+        assert_eq!((&exec["tid"], &exec["old_tid"]), (&who["tid"], &Value::Null), "{flavour}");
+        assert!(exec.as_object().unwrap().contains_key("old_tid"));
+    }
+}
+
+/// A place where [`Trace`] inside waits for the test to say "go on".
+fn fifo(dir: &Dir) -> std::path::PathBuf {
+    let path = dir.join("go-on");
+    mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
+    path
+}
+
+fn go_on(fifo: &Path) {
+    let mut fifo = std::fs::OpenOptions::new().write(true).open(fifo).expect("the other end");
+    fifo.write_all(b"!").expect("the other end");
+}
+
+#[test]
+fn a_process_is_chosen_by_its_number_in_the_namespace() {
+    for flavour in flavours() {
+        let dir = Dir::new();
+        let fifo = fifo(&dir);
+        let program = words![targets(), "on-end-of-input", targets(), "children", "spawn", "3"];
+        let mut before = words![targets(), "watch", &fifo, program.len().to_string()].to_vec();
+        before.extend(program);
+        let trace = inside(&before, &words!["--attach", flavour, "-p", "PID", "--follow"]);
+        go_on(&fifo);
+        let ended = trace.end();
+        assert_clean(&ended, flavour);
+        let parent = &ended.events[0]["pid"];
+        assert_eq!(strings(&ended.one("exec", parent)["argv"])[1..], ["children", "spawn", "3"]);
+        assert_eq!(ended.events[0]["ppid"], 1, "{flavour}");
+        for told in ended.all_told("forked").iter().filter(|_| ended.missed() == 0) {
+            assert_eq!(ended.one("exec", &told["pid"])["ppid"], *parent, "{flavour}");
+            assert_eq!(ended.one("exit", &told["pid"])["code"], 0, "{flavour}");
+        }
+        assert_eq!(ended.one("exit", parent)["code"], 0);
+    }
+}
+
+#[test]
+fn what_is_outside_of_the_namespace_is_not_shown() {
+    // By its name, as a process outside has no number to choose it by.
+    const NAME: &str = "ct-pidns-test";
+    for flavour in flavours() {
+        let dir = Dir::new();
+        let fifo = fifo(&dir);
+        let link = dir.join(NAME);
+        symlink(targets(), &link).unwrap();
+        let program = words![targets(), "on-end-of-input", &link, "exit", "0"];
+        let mut before = words![targets(), "watch", &fifo, program.len().to_string()].to_vec();
+        before.extend(program);
+        let trace = inside(&before, &words!["--attach", flavour, "-n", NAME]);
+        let seen_from = |pid: u32| json!(pid);
+        let mut outside = Command::new(&link).args(["exit", "7"]).spawn().unwrap();
+        assert_eq!(outside.wait().unwrap().code(), Some(7));
+        go_on(&fifo);
+        let ended = trace.end();
+        assert_clean(&ended, flavour);
+        let told: Vec<&Value> = ended.events.iter().collect();
+        assert!(told.iter().all(|event| event["pid"] != seen_from(outside.id()) && event["code"] != 7), "{told:#?}");
+        let kinds: Vec<_> = told.iter().map(|event| &event["kind"]).collect();
+        assert_eq!(kinds, ["exec", "exit"], "{flavour}: the one inside, by the same name");
+        assert!(uint(&told[0]["pid"]) < 10, "{flavour}: {told:#?}");
+        assert!(ended.totals().filtered >= 2, "{flavour}: the one outside was refused");
+    }
+}
