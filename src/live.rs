@@ -124,9 +124,6 @@ pub fn run(
         pipeline.header();
         pipeline.flush();
     }
-    if session.settings.follow && command.is_none() {
-        follow_existing(session, &attached)?;
-    }
     if let Some(command) = command {
         command.release()?;
     }
@@ -135,6 +132,7 @@ pub fn run(
     let mut next_stats = limits.stats.map(|every| begin + every);
     let mut next_tick = begin + TICK;
     let mut drained = true;
+    let mut doubtful = Vec::new();
     loop {
         let mut wait = if drained { FLUSH } else { Duration::ZERO };
         if let Some(duration) = limits.duration {
@@ -189,7 +187,7 @@ pub fn run(
             // Nothing can come any more once all watched processes are gone.
             stop |= followed.keys().next().is_none();
             if tick {
-                prune(followed);
+                prune(followed, &mut doubtful);
             }
         }
         if stop {
@@ -244,7 +242,10 @@ fn heed(signal: Signal, from_terminal: bool, command: &mut Option<Launched>) -> 
 
 /// Adds the descendants that the watched processes already have. The hooks are in place: what is
 /// forked from now on adds itself, and this goes on until it finds nothing new.
-fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()> {
+///
+/// # Errors
+/// When /proc cannot be read, or they are too many.
+pub fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()> {
     let mut known = session.pids.clone();
     loop {
         let found = crate::procfs::descendants(&known)?;
@@ -258,9 +259,14 @@ fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()> {
 
 /// Forgets processes that are gone although their end was not seen (it was lost, or they ended while
 /// the hooks were put in place): a run would wait for them for ever.
-fn prune(followed: &dyn MapCore) {
-    let keys: Vec<_> = followed.keys().collect();
-    for key in keys {
+///
+/// `doubtful` are those that are still to be looked at, a few at a time: there may be tens of thousands.
+fn prune(followed: &dyn MapCore, doubtful: &mut Vec<Vec<u8>>) {
+    const AT_ONCE: usize = 64;
+    if doubtful.is_empty() {
+        doubtful.extend(followed.keys());
+    }
+    for key in doubtful.drain(doubtful.len().saturating_sub(AT_ONCE)..) {
         let pid = key.first_chunk().map_or(0, |pid| u32::from_ne_bytes(*pid));
         if !crate::procfs::is_alive(pid) {
             let _ = followed.delete(&key);

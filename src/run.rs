@@ -142,6 +142,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let (mut ran, mut command) = (false, None);
     let started = tracer.start(&session, &mut |attached| {
         ran = true;
+        if common.filters.follow {
+            live::follow_existing(&session, &attached)?;
+        }
         if output.verbose > 0 {
             tell_hooks(&session, &attached);
         }

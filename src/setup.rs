@@ -30,6 +30,10 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
         crate::procfs::check(*pid)?;
     }
     session.pids.clone_from(&filters.pid);
+    if filters.follow {
+        // Now, while they can be told from others; after the hooks are there, for those that came meanwhile.
+        session.pids.extend(crate::procfs::descendants(&filters.pid)?);
+    }
     session.settings.filter_pids = !filters.pid.is_empty();
     session.settings.follow = filters.follow;
     session.settings.uids = uids(filters)?;
