@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::output::Choice;
@@ -43,8 +44,18 @@ impl Cli {
     /// Reads the command line; ends the program where it is wrong, or help was asked for.
     #[must_use]
     pub fn read(args: Vec<OsString>) -> Self {
-        let matches = Self::grammar().get_matches_from(args);
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let mut grammar = Self::grammar();
+        // As where a variable that holds it is empty: that must not watch the whole host.
+        let ends_with_dashes = args.last().is_some_and(|last| last == "--");
+        let matches = grammar.clone().get_matches_from(args);
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let Command::Trace(tracer) = &cli.command
+            && tracer.parts().1.command.is_empty()
+            && ends_with_dashes
+        {
+            grammar.error(ErrorKind::MissingRequiredArgument, "no CMD follows --").exit();
+        }
+        cli
     }
 }
 

@@ -102,9 +102,12 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     // libbpf raises it for itself, where BPF memory counts against it.
     let memlock = getrlimit(Resource::RLIMIT_MEMLOCK).context("reading the limit of locked memory")?;
     let inherited = Inherited { blocked: signals.before, memlock };
-    let mut session = setup::session(tracer, common, &host)?;
+    let filter = setup::filter(&common.filters)?;
     if let Some(program) = common.command.first() {
         launch::find(program)?;
+    }
+    let mut session = setup::session(tracer, common, &host)?;
+    if with_command {
         session.settings.filter_pids = true;
         session.settings.follow = true;
         if user.is_none() && !output.quiet && host.euid == 0 && std::env::var_os("SUDO_USER").is_some() {
@@ -115,7 +118,6 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         note("in a PID namespace: only its processes are shown, by their numbers in it");
     }
 
-    let filter = setup::filter(&common.filters)?;
     // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
     let ledger = Ledger::new(tracer.kinds().iter());
     let mut pipeline = setup::pipeline(tracer, ledger, filter, output, with_command)?;

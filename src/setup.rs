@@ -21,13 +21,23 @@ use crate::users;
 /// What is to be loaded, from the options and from what the host has.
 pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
     let filters = &common.filters;
-    let mut session = base_session(tracer, &common.kernel, host)?;
-    session.verifier_stats = common.output.verbose > 1;
-    if !filters.events.is_empty() {
-        session.settings.kinds = filter::kinds_mask(&filters.events, tracer.kinds()).context(Usage)?;
+    // What was typed comes first: it is wrong on every host.
+    let kinds = match filters.events.as_slice() {
+        [] => None,
+        names => Some(filter::kinds_mask(names, tracer.kinds()).context(Usage)?),
+    };
+    let uids = uids(filters)?;
+    if uids.len() > UIDS_MAX {
+        return Err(anyhow!("-u: at most {UIDS_MAX} users can be given").context(Usage));
     }
+    let comm = CommGlobs::compile(&filters.comm).context(Usage)?;
     for pid in &filters.pid {
         crate::procfs::check(*pid)?;
+    }
+    let mut session = base_session(tracer, &common.kernel, host)?;
+    session.verifier_stats = common.output.verbose > 1;
+    if let Some(kinds) = kinds {
+        session.settings.kinds = kinds;
     }
     session.pids.clone_from(&filters.pid);
     if filters.follow {
@@ -36,11 +46,8 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
     }
     session.settings.filter_pids = !filters.pid.is_empty();
     session.settings.follow = filters.follow;
-    session.settings.uids = uids(filters)?;
-    if session.settings.uids.len() > UIDS_MAX {
-        return Err(anyhow!("-u: at most {UIDS_MAX} users can be given").context(Usage));
-    }
-    session.settings.comm = CommGlobs::compile(&filters.comm).context(Usage)?;
+    session.settings.uids = uids;
+    session.settings.comm = comm;
     session.cgroups = filters.cgroup.iter().map(|path| open_cgroup(path, host)).collect::<Result<_>>()?;
     session.settings.cgroups = u32::try_from(session.cgroups.len())?;
     Ok(session)

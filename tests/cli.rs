@@ -1,0 +1,240 @@
+//! The command line from outside: help, versions, and what is said of mistakes. Needs neither root nor any kernel.
+//!
+//! None of these commands is to watch anything. Should a mistake of theirs pass unnoticed, there are no types of a kernel
+//! to be found, and they would watch a name that nobody has, for a moment.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn coretrace(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
+    command.args(args).env("CORETRACE_BTF", "/no/such/file").stdin(Stdio::null()).output().expect("coretrace starts")
+}
+
+/// `coretrace proc ARGS`, which must be refused.
+fn refused(args: &[&str]) -> (Option<i32>, String) {
+    let harmless = ["proc", "-n", "nobody-has-this", "-d", "0.1"];
+    let output = coretrace(&[&harmless, args].concat());
+    assert!(output.stdout.is_empty(), "{args:?} printed something");
+    (output.status.code(), text(&output.stderr))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(test: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("coretrace-cli-{test}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn help_tells_what_there_is() {
+    for args in [["--help"], ["-h"]] {
+        let output = coretrace(&args);
+        let said = text(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty());
+        for word in ["proc", "replay", "check", "schema", "sudo coretrace proc -- make", "Exit status:"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        assert!(!said.contains("__child") && !said.contains("man  "), "what nobody types by hand: {said}");
+    }
+    for (subcommand, options) in [
+        ("proc", &["--follow", "--detach", "--threads", "--cwd", "--strict", "--record", "[CMD]", "-o, --output"][..]),
+        ("replay", &["<FILE>", "--events", "--args", "--path", "-o, --output"]),
+        ("check", &["--btf"]),
+    ] {
+        let output = coretrace(&[subcommand, "--help"]);
+        let said = text(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty());
+        for option in options {
+            assert!(said.contains(option) || said.contains(&option.replace(']', ">...")), "{option}: {said}");
+        }
+        assert!(said.lines().all(|line| line.chars().count() <= 120), "{subcommand}: too wide");
+    }
+}
+
+#[test]
+fn no_command_at_all_is_help_and_wrong_usage() {
+    let output = coretrace(&[]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    assert!(text(&output.stderr).contains("Usage: coretrace"));
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let output = coretrace(&["--version"]);
+    assert_eq!(text(&output.stdout), concat!("coretrace ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert!(output.status.success());
+}
+
+#[test]
+fn wrong_usage_is_2_and_names_what_is_wrong() {
+    for (args, words) in [
+        (&["--no-such-option"][..], "--no-such-option"),
+        (&["stray"], "stray"),
+        (&["-d", "0"], "the argument '--duration <SECONDS>' cannot be used multiple times"),
+        (&["--stats", "x"], "not a number of seconds"),
+        (&["--stats", "0"], "must be more than 0"),
+        (&["--stats=-1"], "must be more than 0"),
+        (&["--stats", "inf"], "must be more than 0"),
+        (&["--count", "0"], "0 is not in 1.."),
+        (&["--buffer", "1"], "must be from 4K to 1G"),
+        (&["--buffer", "2G"], "must be from 4K to 1G"),
+        (&["--buffer", "much"], "not a size: write 65536, 512K or 16M"),
+        (&["--transport", "pigeon"], "possible values: ring, perf"),
+        (&["--attach", "glue"], "possible values: fentry, btf, raw, tracepoint"),
+        (&["-o", "xml"], "possible values: "),
+        (&["-p", "abc"], "abc"),
+        (&["-p", "-5"], "-5"),
+        (&["--follow"], "--pid"),
+        (&["--detach"], "CMD"),
+        (&["--user", "root"], "CMD"),
+        (&["-p", "1", "--", "true"], "--pid"),
+        (&["--"], "no CMD follows --"),
+        (&["-n", "[a"], "not closed"),
+        (&["-n", ""], "empty"),
+        (&["--args", "("], "unclosed group"),
+        (&["-u", "no-such-user"], "there is no user \"no-such-user\""),
+    ] {
+        let (code, said) = refused(args);
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_bad_duration_is_refused() {
+    for (value, words) in
+        [("0", "more than 0"), ("-1", "more than 0"), ("nan", "more than 0"), ("soon", "not a number")]
+    {
+        let output = coretrace(&["proc", "-n", "nobody-has-this", &format!("-d={value}")]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{value}: {said}");
+        assert!(said.contains(words) && said.contains("--duration"), "{value}: {said}");
+    }
+}
+
+#[test]
+fn an_unknown_kind_is_told_the_known_ones() {
+    for args in [&["--events", "exec,open"][..], &["--events", ""]] {
+        let (code, said) = refused(args);
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(said.contains("exec, exit, fork, clone, thread_exit"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_made_is_named() {
+    let scratch = Scratch::new("output");
+    for option in ["-O", "--record"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
+        command.args(["proc", "-n", "nobody-has-this", "-d", "0.1", option, "/no/such/dir/x"]);
+        // Whatever types the kernel has: nothing is to be loaded.
+        let output =
+            command.env("CORETRACE_BTF", scratch.file("types", &types())).stdin(Stdio::null()).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+        assert!(said.contains("/no/such/dir/x: No such file or directory"), "{said}");
+    }
+}
+
+/// The smallest file of types that passes for one: it describes an int.
+fn types() -> Vec<u8> {
+    let mut bytes = [0xeb9f_u16.to_ne_bytes(), [1, 0]].concat();
+    for number in [24_u32, 0, 16, 16, 5, 1, 1 << 24, 4, 0x0100_0020] {
+        bytes.extend(number.to_ne_bytes());
+    }
+    bytes.extend(b"\0int\0");
+    bytes
+}
+
+#[test]
+fn a_command_that_is_not_there_is_told_before_the_kernel_is_looked_at() {
+    for (command, code) in [("coretrace-has-no-such-command", 127), ("/no/such/program", 127), ("/", 126)] {
+        let (told, said) = refused(&["--", command]);
+        assert!(told == Some(code) && said.contains(command), "{told:?}: {said}");
+    }
+}
+
+#[test]
+fn a_recording_that_is_missing_or_foreign_is_named() {
+    let scratch = Scratch::new("foreign");
+    let missing = scratch.0.join("missing");
+    let header = b"CORETRC\x01\x02\x00\x00\x00{}";
+    for (file, words) in [
+        (missing.to_str().unwrap().to_owned(), "No such file or directory"),
+        (scratch.0.to_str().unwrap().to_owned(), "Is a directory"),
+        (scratch.file("empty", b""), "not a recording"),
+        (scratch.file("script", b"#!/bin/sh\n"), "not a recording"),
+        (scratch.file("newer", b"CORETRC\x02....................."), "another version"),
+        (scratch.file("cut", &header[..10]), "ends in its header"),
+        (scratch.file("no-layout", header), "has no layout"),
+        (scratch.file("huge", b"CORETRC\x01\xff\xff\xff\xff"), "damaged"),
+        (
+            scratch.file(
+                "other",
+                b"CORETRC\x01\x46\x00\x00\x00{\"tracer\":\"x\\u001b[31m\",\"layout\":\"0x1\",\"version\":\"9\",\"kernel\":\"6.1\"}    ",
+            ),
+            "this version does not have",
+        ),
+    ] {
+        let output = coretrace(&["replay", &file]);
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{file}: {said}");
+        assert!(said.contains(&file) && said.contains(words) && !said.contains('\x1b'), "{file}: {said}");
+    }
+}
+
+#[test]
+fn the_schema_is_json_and_knows_every_kind() {
+    let output = coretrace(&["schema"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(schema["$schema"].as_str().unwrap().contains("json-schema.org"));
+    let all = schema.to_string();
+    for kind in ["exec", "exit", "fork", "clone", "thread_exit", "lost"] {
+        assert!(all.contains(&format!("\"const\":\"{kind}\"")), "{kind}");
+    }
+}
+
+#[test]
+fn a_closed_output_is_no_panic() {
+    for args in [&["schema"][..], &["--help"], &["check"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
+        let output = command.args(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code().is_some_and(|code| code <= 1), "{args:?}: {:?} {said}", output.status);
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn the_childs_part_is_not_for_use_by_hand() {
+    for args in [&["__child"][..], &["__child", "1", "2", "3", "true"], &["__child", "", "", "", ""]] {
+        let output = coretrace(args);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{args:?}");
+        assert!(!text(&output.stderr).contains("panicked"), "{args:?}");
+    }
+}
