@@ -134,7 +134,7 @@ pub struct Filters {
     /// Only events whose arguments, joined by spaces, match this regular expression
     #[arg(long, value_name = "REGEX")]
     pub args: Option<String>,
-    /// Only events with a path (exe, cwd) that matches this glob (repeatable)
+    /// Only events whose path (of an exec: exe) matches this glob (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub path: Vec<String>,
 }

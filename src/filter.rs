@@ -133,7 +133,7 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
 pub struct Filter {
     /// Only events whose argument list, joined by spaces, matches.
     pub args: Option<Regex>,
-    /// Only events with a path that matches one of these.
+    /// Only events whose first path matches one of these.
     pub paths: Vec<Regex>,
     /// Only these processes.
     pub pids: Vec<u32>,
@@ -175,12 +175,15 @@ impl Filter {
         if self.paths.is_empty() {
             return true;
         }
-        event.fields.iter().any(|(_, value)| {
-            let Value::Path(path) = value else { return false };
-            self.scratch.clear();
-            path.append_to(&mut self.scratch);
-            self.paths.iter().any(|regex| regex.is_match(&self.scratch))
-        })
+        // The first path is what the event is about; others (cwd) say more of who did it.
+        let first = event.fields.iter().find_map(|(_, value)| match value {
+            Value::Path(path) => Some(path),
+            _ => None,
+        });
+        let Some(path) = first else { return false };
+        self.scratch.clear();
+        path.append_to(&mut self.scratch);
+        self.paths.iter().any(|regex| regex.is_match(&self.scratch))
     }
 }
 

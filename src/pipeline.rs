@@ -21,7 +21,6 @@ pub struct Pipeline<'a> {
     filter: Filter,
     recorder: Option<Recorder<BufWriter<File>>>,
     clock: WallClock,
-    last_boot_ns: u64,
     limit: u64,
     /// Losses are told on stderr, as the format is for people; else they are records in the stream.
     losses_aside: bool,
@@ -53,7 +52,6 @@ impl<'a> Pipeline<'a> {
             filter,
             recorder: None,
             clock: WallClock::default(),
-            last_boot_ns: 0,
             limit: u64::MAX,
             losses_aside,
             ledger,
@@ -97,12 +95,6 @@ impl<'a> Pipeline<'a> {
         self.clock.measured()
     }
 
-    /// When the last event happened, in nanoseconds since boot.
-    #[must_use]
-    pub fn last_boot_ns(&self) -> u64 {
-        self.last_boot_ns
-    }
-
     /// Prints what comes before all events.
     pub fn header(&mut self) {
         let written = self.format.header(&mut self.sink);
@@ -125,7 +117,6 @@ impl<'a> Pipeline<'a> {
                 return;
             }
         };
-        self.last_boot_ns = event.head.boot_ns;
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
         // What nobody reads any more is not delivered (of the last batch before that, nobody knows).
         let full = self.closed || self.ledger.delivered() >= self.limit;

@@ -46,6 +46,8 @@ pub enum Entry<'a> {
         cpu: u32,
         /// How many.
         count: u64,
+        /// When that was noticed, in nanoseconds since 1970.
+        unix_ns: i64,
     },
     /// The recording ended as it should.
     End,
@@ -108,7 +110,7 @@ impl<W: Write> Recorder<W> {
     /// When it cannot be written.
     pub fn lost(&mut self, kind: u32, cause: u32, lost: &Lost) -> io::Result<()> {
         let numbers = [kind.to_le_bytes(), cause.to_le_bytes(), lost.cpu.to_le_bytes()];
-        self.entry(LOST, &[numbers.as_flattened(), &lost.count.to_le_bytes()])
+        self.entry(LOST, &[numbers.as_flattened(), &lost.count.to_le_bytes(), &lost.unix_ns.to_le_bytes()])
     }
 
     /// Hands over what is still in a buffer.
@@ -190,8 +192,11 @@ impl<R: Read> Reader<R> {
                 let offset = long(0).context("the recording is damaged: a clock entry is too short")?;
                 Entry::Clock(WallClock { offset: offset.cast_signed() })
             }
-            LOST => (|| Some(Entry::Lost { kind: word(0)?, cause: word(4)?, cpu: word(8)?, count: long(12)? }))()
-                .context("the recording is damaged: a loss entry is too short")?,
+            LOST => (|| {
+                let unix_ns = long(20)?.cast_signed();
+                Some(Entry::Lost { kind: word(0)?, cause: word(4)?, cpu: word(8)?, count: long(12)?, unix_ns })
+            })()
+            .context("the recording is damaged: a loss entry is too short")?,
             END => Entry::End,
             other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
         })
@@ -231,7 +236,7 @@ mod tests {
         let mut recorder = Recorder::new(&mut bytes, &header()).unwrap();
         recorder.clock(WallClock { offset: -5 }).unwrap();
         recorder.sample(b"abc").unwrap();
-        recorder.lost(3, 1, &Lost { unix_ns: 0, class: "x", cause: "y", count: 9, cpu: 2 }).unwrap();
+        recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x", cause: "y", count: 9, cpu: 2 }).unwrap();
         recorder.end().unwrap();
         bytes
     }
@@ -258,7 +263,7 @@ mod tests {
         assert_eq!(reader.header, header());
         assert_eq!(reader.entry().unwrap(), Entry::Clock(WallClock { offset: -5 }));
         assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
-        assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9 });
+        assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9, unix_ns: -8 });
         assert_eq!(reader.entry().unwrap(), Entry::End);
     }
 

@@ -48,18 +48,14 @@ pub fn replay(options: &Replay) -> Result<u8> {
     let kinds = tracer.kinds();
     let mut pipeline = setup::pipeline(tracer.as_ref(), Ledger::new(kinds.iter()), filter, &options.output, false)?;
     pipeline.header();
-    let mut clock = crate::enrich::WallClock::default();
     let ended = loop {
         match reader.entry() {
             Ok(Entry::Sample(sample)) => pipeline.sample(sample),
-            Ok(Entry::Clock(now)) => {
-                clock = now;
-                pipeline.clock(now);
-            }
-            Ok(Entry::Lost { kind, cause, cpu, count }) => {
+            Ok(Entry::Clock(now)) => pipeline.clock(now),
+            Ok(Entry::Lost { kind, cause, cpu, count, unix_ns }) => {
                 let class = kinds.iter().find(|k| k.id == kind).map_or("unknown", |k| k.name);
                 let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
-                pipeline.lost(Lost { unix_ns: clock.unix_ns(pipeline.last_boot_ns()), class, cause, count, cpu });
+                pipeline.lost(Lost { unix_ns, class, cause, count, cpu });
             }
             Ok(Entry::End) => break Ok(()),
             Err(error) => break Err(error),

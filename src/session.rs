@@ -116,6 +116,11 @@ pub struct Session {
     pub kernel_btf: bool,
     /// The only way to hook in that is tried.
     pub hook: Option<Hook>,
+    /// The kernel may interrupt a program on its hook to run another process, for which it then skips that hook:
+    /// since 7.0, but not on classic tracepoints, which are therefore tried first (a46023d5616e: Guard
+    /// __DECLARE_TRACE() use of __DO_TRACE_CALL() with SRCU-fast; 16718274ee75: Have perf tracepoint callbacks
+    /// always disable preemption).
+    pub preempted: bool,
     /// Bytes of the buffer: of the ring, or of all CPUs' perf buffers together.
     pub buffer: u32,
     /// Processes to watch.
@@ -206,7 +211,11 @@ where
     <B::Output as OpenSkel<'obj>>::Output: Skel<'obj>,
 {
     let mut refused: Vec<(String, anyhow::Error)> = Vec::new();
-    for (slot, plan) in plans.filter(|(_, plan)| session.hook.is_none_or(|hook| hook == plan.hook)) {
+    let mut plans: Vec<_> = plans.filter(|(_, plan)| session.hook.is_none_or(|hook| hook == plan.hook)).collect();
+    if session.preempted {
+        plans.sort_by_key(|(_, plan)| plan.hook != Hook::Tracepoint);
+    }
+    for (slot, plan) in plans {
         let name = plan.hook.name();
         if plan.hook.needs_kernel_btf() && !session.kernel_btf {
             let why = anyhow!("the kernel has no BTF of its own (one handed in does not do for this hook)");

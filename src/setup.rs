@@ -72,6 +72,7 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
         btf,
         kernel_btf: host.has_btf,
         hook: kernel.attach,
+        preempted: host.at_least((7, 0)),
         buffer,
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),

@@ -26,6 +26,7 @@
 /* include/linux/sched/signal.h: the process is ending as a whole, with group_exit_code. */
 #define SIGNAL_GROUP_EXIT 0x00000004
 /* include/uapi/linux/sched.h */
+#define CLONE_PARENT 0x00008000
 #define CLONE_THREAD 0x00010000
 /* include/linux/pid_namespace.h: MAX_PID_NS_LEVEL below the initial one. */
 #define PIDNS_LEVELS 33
@@ -65,6 +66,41 @@ static __always_inline u32 thread_id(bool direct, struct task_struct *task)
 	if (!settings.pidns)
 		return READ(direct, task, pid);
 	return nr_in_namespace(BPF_CORE_READ(task, thread_pid));
+}
+
+/* How far from its end a list of new tasks is searched. */
+#define NEW_TASKS 16
+
+/*
+ * The task that the current one has just made, where the hook tells only its number (in the initial
+ * namespace): it is the last, or close to it, of the thread's children or of the process's threads
+ * (kernel/fork.c: copy_process). NULL if it is not there.
+ */
+static __always_inline struct task_struct *new_task(u32 pid, u64 flags)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	void *head, *node;
+	u32 offset;
+
+	if (flags & CLONE_THREAD) {
+		head = (void *)BPF_CORE_READ(task, signal) + bpf_core_field_offset(struct signal_struct, thread_head);
+		offset = bpf_core_field_offset(struct task_struct, thread_node);
+	} else {
+		if (flags & CLONE_PARENT)
+			task = BPF_CORE_READ(task, real_parent);
+		head = (void *)task + bpf_core_field_offset(struct task_struct, children);
+		offset = bpf_core_field_offset(struct task_struct, sibling);
+	}
+	node = head;
+	for (u32 i = 0; i < NEW_TASKS; i++) {
+		node = BPF_CORE_READ((struct list_head *)node, prev);
+		if (node == head)
+			break;
+		task = node - offset;
+		if ((u32)BPF_CORE_READ(task, pid) == pid)
+			return task;
+	}
+	return NULL;
 }
 
 /*

@@ -257,7 +257,13 @@ int handle_exec_tp(struct trace_event_raw_sched_process_exec *ctx)
 SEC("tp/task/task_newtask")
 int handle_fork_tp(struct trace_event_raw_task_newtask *ctx)
 {
-	return on_fork(ctx, false, NULL, BPF_CORE_READ(ctx, pid), BPF_CORE_READ(ctx, clone_flags));
+	u32 tid = BPF_CORE_READ(ctx, pid);
+	u64 flags = BPF_CORE_READ(ctx, clone_flags);
+
+	/* A number of the initial namespace: elsewhere, only the task itself helps. */
+	if (settings.pidns)
+		return on_fork(ctx, false, new_task(tid, flags), 0, flags);
+	return on_fork(ctx, false, NULL, tid, flags);
 }
 
 SEC("tp/sched/sched_process_exit")

@@ -92,7 +92,7 @@ const CLONE: &Kind = &KINDS[3];
 const THREAD_EXIT: &Kind = &KINDS[4];
 
 /// include/uapi/linux/sched.h
-static CLONE_FLAGS: [(u64, &str); 25] = [
+static CLONE_FLAGS: [(u64, &str); 31] = [
     (0x0000_0080, "CLONE_NEWTIME"),
     (0x0000_0100, "CLONE_VM"),
     (0x0000_0200, "CLONE_FS"),
@@ -118,6 +118,12 @@ static CLONE_FLAGS: [(u64, &str); 25] = [
     (0x2000_0000, "CLONE_NEWPID"),
     (0x4000_0000, "CLONE_NEWNET"),
     (0x8000_0000, "CLONE_IO"),
+    (0x1_0000_0000, "CLONE_CLEAR_SIGHAND"),
+    (0x2_0000_0000, "CLONE_INTO_CGROUP"),
+    (0x4_0000_0000, "CLONE_AUTOREAP"),
+    (0x8_0000_0000, "CLONE_NNP"),
+    (0x10_0000_0000, "CLONE_PIDFD_AUTOKILL"),
+    (0x20_0000_0000, "CLONE_EMPTY_MNTNS"),
 ];
 
 impl Decode for Proc {
@@ -208,7 +214,8 @@ const fn on_exit(name: &'static str) -> Program {
 }
 
 /// The ways to hook in, the cheapest first. `fentry` costs what `btf` costs and needs more of the kernel: it
-/// is there for one whose tracepoint for exits is missing.
+/// is there for one whose tracepoint for exits is missing. (Since 7.0 the last comes first: see
+/// [`Session::preempted`].)
 static PLANS: [Plan; 4] = [
     Plan {
         hook: Hook::Btf,

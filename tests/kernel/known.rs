@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use crate::support::{Ended, Trace, coretrace, in_vm, parse, targets};
+use crate::support::{Ended, Trace, coretrace, in_vm, kernel, parse, targets};
 
 impl Ended {
     /// What a target told about `what`, in order: see targets/events/say.rs.
@@ -36,6 +36,12 @@ impl Ended {
     pub fn last(&self, kind: &str, pid: &Value) -> &Value {
         let events = self.all(kind, "pid", pid);
         events.last().unwrap_or_else(|| panic!("no {kind} of {pid}: {:#?}", self.events))
+    }
+
+    /// For how many events the kernel did not run a program, and said so.
+    pub fn missed(&self) -> u64 {
+        let missed = self.stderr.iter().rev().find_map(|line| line.trim().strip_prefix("missed: ")?.split(' ').next());
+        missed.map_or(0, |number| number.parse().expect("a number"))
     }
 
     /// All events of a kind in which a field has that value.
@@ -77,6 +83,16 @@ pub fn flavours() -> Vec<&'static str> {
     let flavours: Vec<_> = ["fentry", "btf", "raw", "tracepoint"].into_iter().filter(works).collect();
     assert!(!flavours.is_empty(), "no way to hook in works here");
     flavours
+}
+
+/// Whether the kernel may interrupt a program on that hook, to skip it for whoever comes next on the CPU: on fentry
+/// where the kernel can be preempted, on others but the classic tracepoints since 7.0.
+pub fn may_miss(flavour: &str) -> bool {
+    match flavour {
+        "tracepoint" => false,
+        "fentry" => kernel() >= (5, 12),
+        _ => kernel() >= (7, 0),
+    }
 }
 
 /// A number of an event.

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::host::{Peer, text, until};
-use crate::support::{Ended, Trace, coretrace, in_vm, skip, targets};
+use crate::host::{Peer, Scratch, text, until};
+use crate::support::{Ended, Trace, coretrace, in_vm, run, skip, targets};
 
 const TRANSPORTS: [&str; 2] = ["ring", "perf"];
 
@@ -100,7 +100,10 @@ fn starve(args: &[&str]) -> (Trace, Peer) {
 #[test]
 fn a_starved_reader_tells_what_it_lost() {
     for transport in TRANSPORTS {
-        let (mut trace, mut peer) = starve(&["-o", "json", "--transport", transport, "--strict"]);
+        let scratch = Scratch::new("starved");
+        let file = scratch.path("recording");
+        let args = ["-o", "json", "--transport", transport, "--strict", "--record", text(&file)];
+        let (mut trace, mut peer) = starve(&args);
         trace.wait_for("a loss", |e| e["kind"] == "lost");
         // It has caught up: what comes now arrives.
         let child = peer.tell(&format!("run {} exit 0", text(&targets())));
@@ -115,6 +118,10 @@ fn a_starved_reader_tells_what_it_lost() {
         assert_gaps_are_told(&ended);
         let detail = ended.stderr.iter().filter(|line| line.contains("dropped: ") && line.contains("(buffer_full)"));
         assert_eq!(detail.count(), 2, "fork and exit: {:#?}", ended.stderr);
+        // A recording tells of them where they were.
+        let replay = run(["replay", text(&file), "-o", "json"]);
+        assert!(replay.status.success());
+        assert!(String::from_utf8(replay.stdout).unwrap().lines().eq(ended.stdout.iter().map(String::as_str)));
     }
 }
 
