@@ -1,6 +1,7 @@
 //! What one recorded event costs in user space: decoded, and all the way through the pipeline in each format.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use coretrace::filter::Filter;
 use coretrace::ledger::Ledger;
@@ -61,5 +62,10 @@ fn pipeline(tracer: &dyn Tracer, choice: Choice, look: Look) -> Pipeline<'_> {
     pipeline
 }
 
-criterion_group!(benches, events);
+/// Shorter than its defaults: a minute in all, and as stable as the machine is.
+fn brief() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! { name = benches; config = brief(); targets = events }
 criterion_main!(benches);
