@@ -224,7 +224,7 @@ where
         }
         mark_log();
         match load(session, plan, builder(), slot, &mut configure) {
-            Ok((skel, perf, links, hooks)) => {
+            Ok((skel, (perf, links, hooks))) => {
                 let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
                 return body(Attached { object: skel.object(), plan, hooks, refused, perf, links: links.into() });
             }
@@ -242,6 +242,8 @@ where
     }
 }
 
+/// The perf buffers where they are used, what keeps the programs on their hooks, and the hooks' `SEC` names.
+type Hooked = (Option<Perf>, Vec<Link>, Vec<String>);
 type Loaded<'obj, B> = <<B as SkelBuilder<'obj>>::Output as OpenSkel<'obj>>::Output;
 
 /// Loads one plan's programs and puts them on their hooks.
@@ -251,7 +253,7 @@ fn load<'obj, B>(
     mut builder: B,
     slot: &'obj mut MaybeUninit<OpenObject>,
     configure: &mut impl FnMut(&mut B::Output) -> Result<()>,
-) -> Result<(Loaded<'obj, B>, Option<Perf>, Vec<Link>, Vec<String>)>
+) -> Result<(Loaded<'obj, B>, Hooked)>
 where
     B: SkelBuilder<'obj>,
     Loaded<'obj, B>: Skel<'obj>,
@@ -267,7 +269,7 @@ where
     let open_perf = || Perf::open(&find_map(skel.object(), "events")?, session.perf_pages()?);
     let perf = session.settings.perf.then(open_perf).transpose()?;
     let (links, hooks) = attach(plan, skel.object())?;
-    Ok((skel, perf, links, hooks))
+    Ok((skel, (perf, links, hooks)))
 }
 
 fn find_map<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {

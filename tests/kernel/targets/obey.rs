@@ -12,11 +12,20 @@ pub fn obey() {
         let line = line.expect("a line");
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match words.as_slice() {
-            ["burst", n] => done(kin::burst(crate::number(n))),
+            ["burst", n] => {
+                kin::burst(crate::number(n));
+                done()
+            }
             ["exit", code] => std::process::exit(crate::number(code) as i32),
-            ["forks", n] => done(kin::forks(crate::number(n))),
+            ["forks", n] => {
+                kin::forks(crate::number(n));
+                done()
+            }
             ["hold", n] => hold(crate::number(n)),
-            ["name", name] => done(sys::set_name(name)),
+            ["name", name] => {
+                sys::set_name(name);
+                done()
+            }
             ["run", program, args @ ..] => run(program, args),
             ["thread"] => thread(),
             other => panic!("no such command: {other:?}"),
@@ -25,7 +34,7 @@ pub fn obey() {
     }
 }
 
-fn done((): ()) -> String {
+fn done() -> String {
     "done".to_owned()
 }
 

@@ -138,7 +138,7 @@ pub fn script(args: &[OsString]) {
 pub fn no_exec(args: &[OsString]) {
     for file in args {
         // Not by Command: that hands what is no program to /bin/sh.
-        let error = nix::unistd::execve(&c_string(file), &c_strings(&[file.clone()]), &env()).unwrap_err();
+        let error = nix::unistd::execve(&c_string(file), &c_strings(std::slice::from_ref(file)), &env()).unwrap_err();
         say("failed", &json!({"file": file.to_string_lossy(), "errno": error as i32}));
     }
 }
