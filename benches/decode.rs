@@ -25,7 +25,7 @@ fn sets(tracer: &dyn Tracer) -> Vec<(&'static str, Vec<Vec<u8>>)> {
 }
 
 fn events(c: &mut Criterion) {
-    let plain = Look { width: None, colour: false, wide: false, utc: false };
+    let plain = Look { width: None, colour: false, wide: false, utc: false, labels: false };
     let terminal = Look { width: Some(160), colour: true, ..plain };
     for tracer in tracers::all() {
         let tracer = tracer.as_ref();
@@ -57,7 +57,8 @@ fn events(c: &mut Criterion) {
 fn pipeline(tracer: &dyn Tracer, choice: Choice, look: Look) -> Pipeline<'_> {
     let sink: Box<dyn Write> = Box::new(io::sink());
     let ledger = Ledger::new(tracer.kinds().iter());
-    let mut pipeline = Pipeline::new(tracer, ledger, Filter::default(), choice.build(look), sink, true);
+    let mut pipeline =
+        Pipeline::new(tracer, ledger, Filter::default(), choice.build(look, tracer.table(look.room())), sink, true);
     pipeline.clock(samples::read(tracer.name()).clock);
     pipeline
 }

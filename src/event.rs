@@ -49,26 +49,42 @@ pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|b| *b == 0).next().unwrap_or_default()
 }
 
-/// A path as the kernel's dentries spell it: names from the file up to the root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A path as the kernel's dentries spell it: names from the file up to the root; or as a system call got it: the
+/// directory in that form, then the name relative to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Path<'a> {
     /// Names, each NUL-terminated, the file's own name first. Empty: the root itself.
     pub names: &'a [u8],
     /// The file no longer has this name (it was unlinked).
     pub deleted: bool,
-    /// Only the last names are there: the path is longer than what fits.
+    /// Only the last names are there: the path is longer than what fits, or the directory at its beginning is unknown.
     pub truncated: bool,
+    /// What follows the names, as the caller spelled it (`sub/../file`); where it begins with `/`, there are no names.
+    pub called: &'a [u8],
+    /// `called` is longer than what fits: its end is missing.
+    pub end_truncated: bool,
+    /// The directory is outside of what the process has as its root.
+    pub outside: bool,
 }
 
 impl<'a> Path<'a> {
-    /// Adds the path to `out`: `/` for the root; one that is cut begins with a name, not with `/`.
+    /// The parts of the path, a `/` before each that needs one: `/` alone for the root; one that is cut begins with a
+    /// name, not with `/`.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
+        let rooted = !self.truncated;
+        let called = Some(self.called).filter(|called| !called.is_empty());
+        let root = (rooted && self.names.is_empty() && called.is_none()).then_some(&b""[..]);
+        self.from_root().chain(called).chain(root).enumerate().map(move |(n, part)| {
+            let slash = (n > 0 || rooted) && !part.starts_with(b"/");
+            (if slash { "/" } else { "" }, part)
+        })
+    }
+
+    /// Adds the path to `out`.
     pub fn append_to(&self, out: &mut Vec<u8>) {
-        for (n, name) in self.from_root().enumerate() {
-            out.extend_from_slice(if n == 0 && self.truncated { b"" } else { b"/" });
-            out.extend_from_slice(name);
-        }
-        if self.names.is_empty() && !self.truncated {
-            out.push(b'/');
+        for (slash, part) in self.parts() {
+            out.extend_from_slice(slash.as_bytes());
+            out.extend_from_slice(part);
         }
     }
 
@@ -94,11 +110,14 @@ impl<'a> Path<'a> {
 pub struct List<'a> {
     /// The strings, each NUL-terminated; the last one is not, where the list was cut inside it.
     pub bytes: &'a [u8],
-    /// Length of the whole list in bytes, NULs included.
+    /// Length of the whole list in bytes, NULs included; [`List::UNKNOWN`]: more than what is there.
     pub total: u64,
 }
 
 impl<'a> List<'a> {
+    /// A length that nobody counted.
+    pub const UNKNOWN: u64 = u64::MAX;
+
     /// Whether what is there is less than what was.
     #[must_use]
     pub fn truncated(&self) -> bool {
@@ -142,6 +161,11 @@ pub enum Value<'a> {
     Code(u32),
     /// A signal number; shown by its name.
     Signal(u32),
+    /// What a system call returned: a number, or an error as a negative number, which is shown by its name. JSON has
+    /// the number, and the error's name as `errno` beside it.
+    Ret(i64),
+    /// Permission bits; shown in octal, in JSON as a string (`"0644"`).
+    Mode(u32),
     /// Yes or no.
     Bool(bool),
     /// A size in bytes. JSON adds `_bytes` to the name.
@@ -150,9 +174,9 @@ pub enum Value<'a> {
     Span(u64),
     /// A string of any bytes.
     Str(&'a [u8]),
-    /// A path. JSON adds `NAME_deleted` and `NAME_truncated` where they hold.
+    /// A path. JSON adds `NAME_deleted`, `NAME_truncated` and `NAME_unreachable` (outside of the root) where they hold.
     Path(Path<'a>),
-    /// A list of strings. JSON adds `NAME_bytes`, and `NAME_truncated` where it holds.
+    /// A list of strings. JSON adds `NAME_bytes` (null where nobody counted), and `NAME_truncated` where it holds.
     List(List<'a>),
     /// Named bits.
     Flags(Flags),
@@ -168,6 +192,8 @@ pub enum Shape {
     Pid,
     Code,
     Signal,
+    Ret,
+    Mode,
     Bool,
     Size,
     Span,
@@ -186,6 +212,8 @@ impl Value<'_> {
             Value::Pid(_) => Shape::Pid,
             Value::Code(_) => Shape::Code,
             Value::Signal(_) => Shape::Signal,
+            Value::Ret(_) => Shape::Ret,
+            Value::Mode(_) => Shape::Mode,
             Value::Bool(_) => Shape::Bool,
             Value::Size(_) => Shape::Size,
             Value::Span(_) => Shape::Span,
@@ -224,6 +252,80 @@ pub struct Field {
     pub doc: &'static str,
 }
 
+/// How much room a line of text has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Room {
+    /// A terminal of few columns.
+    Narrow,
+    /// A terminal of many columns, or none.
+    #[default]
+    Roomy,
+    /// All that there is was asked for (-w).
+    Wide,
+}
+
+/// Which part of a value a column shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// All of it.
+    Whole,
+    /// Of a [`Value::Ret`], the number; `-` for an error.
+    Number,
+    /// Of a [`Value::Ret`], the error; `-` for a number.
+    Error,
+}
+
+/// A column of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is a member of the head, and titled in capitals")]
+pub enum Column {
+    Kind,
+    Pid,
+    Ppid,
+    Tid,
+    Uid,
+    Gid,
+    Comm,
+    /// Behind [`Column::Comm`] wherever there are labels: no table need list it.
+    Label,
+    /// The value of a field, without its name: `-` where the event has none, `?` where it could not be read.
+    Field {
+        /// The field's name.
+        name: &'static str,
+        /// The column's title.
+        title: &'static str,
+        /// How wide it is; 0: it is the last one, and takes the rest of the line.
+        width: usize,
+        /// Numbers and the like: aligned to the right.
+        right: bool,
+        /// Which part of the value.
+        show: Show,
+    },
+}
+
+/// How a tracer's events look in text: TIME, then these; with [`Table::details`] all other fields follow, each
+/// `name=value`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// The columns.
+    pub columns: &'static [Column],
+    /// The fields that no column shows are shown as `name=value`.
+    pub details: bool,
+}
+
+impl Table {
+    /// What suits a tracer of several kinds of events: who did it in columns, all else as details.
+    #[must_use]
+    pub fn general(room: Room) -> Self {
+        use Column::{Comm, Gid, Kind, Pid, Ppid, Tid, Uid};
+        let columns: &[Column] = match room {
+            Room::Narrow => &[Kind, Pid, Ppid, Uid, Comm],
+            Room::Roomy | Room::Wide => &[Kind, Pid, Ppid, Tid, Uid, Gid, Comm],
+        };
+        Table { columns, details: true }
+    }
+}
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -231,6 +333,8 @@ pub struct Event<'a> {
     pub kind: &'static Kind,
     /// Who did it, where and when.
     pub head: Head,
+    /// What the map of labels (--labels) says of who did it; empty where it says nothing.
+    pub label: &'a [u8],
     /// The rest, in column order.
     pub fields: ArrayVec<(&'static str, Value<'a>), MAX_FIELDS>,
 }
@@ -239,7 +343,7 @@ impl<'a> Event<'a> {
     /// An event without fields.
     #[must_use]
     pub fn new(kind: &'static Kind, head: Head) -> Self {
-        Event { kind, head, fields: ArrayVec::new() }
+        Event { kind, head, label: &[], fields: ArrayVec::new() }
     }
 
     /// Adds a field.
@@ -282,12 +386,28 @@ mod tests {
 
     #[test]
     fn a_path_is_read_from_the_root() {
-        let path = |names| Path { names, deleted: false, truncated: false };
+        let path = |names| Path { names, ..Path::default() };
         let parts = |names| path(names).from_root().collect::<Vec<_>>();
         assert_eq!(parts(b"ls\0bin\0usr\0"), [&b"usr"[..], b"bin", b"ls"]);
         assert_eq!(parts(b"ls\0"), [b"ls"]);
         assert!(parts(b"").is_empty());
         assert_eq!(parts(b"no nul"), [b"no nul"]);
+    }
+
+    #[test]
+    fn a_path_as_it_was_called_follows_its_directory() {
+        let shown = |names, called, truncated| {
+            let mut out = Vec::new();
+            Path { names, called, truncated, ..Path::default() }.append_to(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(b"", b"", false), "/");
+        assert_eq!(shown(b"", b"/etc//passwd", false), "/etc//passwd");
+        assert_eq!(shown(b"", b"file", false), "/file");
+        assert_eq!(shown(b"sub\0tmp\0", b"../file", false), "/tmp/sub/../file");
+        assert_eq!(shown(b"sub\0tmp\0", b"", false), "/tmp/sub");
+        assert_eq!(shown(b"sub\0tmp\0", b"file", true), "tmp/sub/file");
+        assert_eq!((shown(b"", b"file", true), shown(b"", b"", true)), ("file".into(), String::new()));
     }
 
     #[test]

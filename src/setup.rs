@@ -142,14 +142,14 @@ pub(crate) fn pipeline<'a>(
     };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = if terminal { terminal_width() } else { None };
-    let look = Look { width, colour, wide: output.wide, utc: output.utc };
+    let look = Look { width, colour, wide: output.wide, utc: output.utc, labels: false };
     let sink: Box<dyn Write> = match sink {
         Sink::Stdout => Box::new(Patient(io::stdout())),
         Sink::Stderr => Box::new(Patient(io::stderr())),
         Sink::File(path) => Box::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?),
     };
     let losses_aside = matches!(output.format, Choice::Text);
-    Ok(Pipeline::new(tracer, ledger, filter, output.format.build(look), sink, losses_aside))
+    Ok(Pipeline::new(tracer, ledger, filter, output.format.build(look, tracer.table(look.room())), sink, losses_aside))
 }
 
 /// Columns of the terminal that any of the three standard streams is.

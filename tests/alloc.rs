@@ -2,7 +2,7 @@
 
 use std::io;
 
-use coretrace::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Value};
+use coretrace::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Room, Shape, Table, Value};
 use coretrace::filter::{self, CommGlobs, Filter};
 use coretrace::ledger::Ledger;
 use coretrace::output::{Choice, Look};
@@ -27,10 +27,13 @@ fn event() -> Event<'static> {
     event.push("rss", Value::Size(123_456));
     event.push("lifetime", Value::Span(123_456));
     event.push("str", Value::Str(b"text \xff\x1b"));
-    event.push("exe", Value::Path(Path { names: b"\xff\0x\0", deleted: true, truncated: true }));
-    event.push("cwd", Value::Path(Path { names: b"me\0home\0", deleted: false, truncated: false }));
+    event.push("exe", Value::Path(Path { names: b"\xff\0x\0", deleted: true, truncated: true, ..Path::default() }));
+    event.push("cwd", Value::Path(Path { names: b"me\0home\0", ..Path::default() }));
     event.push("argv", Value::List(List { bytes: b"it's\0\xff\n\0\xe2\x80\xae\0", total: 99 }));
-    event.push("env", Value::List(List { bytes: b"A=b\0C=d e\0", total: 10 }));
+    event.label = b"web \xff";
+    event.push("env", Value::List(List { bytes: b"A=b\0C=d e\0", total: List::UNKNOWN }));
+    event.push("ret", Value::Ret(-2));
+    event.push("mode", Value::Mode(0o644));
     event.push("flags", Value::Flags(Flags { bits: 0x103, names: &[(1, "VM"), (2, "FS")] }));
     event.push("gone", Value::Unreadable(Shape::Size));
     event
@@ -42,7 +45,8 @@ fn a_format_allocates_nothing_once_it_has_seen_an_event() {
     let lost = Lost { unix_ns: event.head.unix_ns, class: "exec", cause: "buffer_full", count: 1, cpu: 0 };
     for choice in [Choice::Text, Choice::Json] {
         for (width, colour) in [(None, false), (Some(80), true), (Some(200), true)] {
-            let mut format = choice.build(Look { width, colour, wide: false, utc: false });
+            let look = Look { width, colour, wide: false, utc: false, labels: true };
+            let mut format = choice.build(look, Table::general(look.room()));
             let mut write = |times| {
                 out.clear();
                 for _ in 0..times {
@@ -69,7 +73,7 @@ fn the_pipeline_allocates_nothing_once_it_has_seen_each_event() {
             };
             for filter in [Filter::default(), filter] {
                 let ledger = Ledger::new(tracer.kinds().iter());
-                let format = choice.build(Look::default());
+                let format = choice.build(Look::default(), tracer.table(Room::Wide));
                 let mut pipeline = Pipeline::new(tracer.as_ref(), ledger, filter, format, Box::new(io::sink()), true);
                 pipeline.clock(recording.clock);
                 let mut all = || recording.samples.iter().for_each(|sample| pipeline.sample(sample));

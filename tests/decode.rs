@@ -14,7 +14,7 @@ mod samples;
 
 /// Both formats, with all that looks at an event's fields.
 fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
-    let narrow = Look { width: Some(97), colour: true, wide: false, utc: false };
+    let narrow = Look { width: Some(97), colour: true, wide: false, utc: false, labels: false };
     let wide = Look { wide: true, ..narrow };
     [(Choice::Text, narrow), (Choice::Text, wide), (Choice::Json, wide)].map(|(choice, look)| {
         // Both match anything, but look for themselves.
@@ -24,7 +24,7 @@ fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
             Choice::Json => Filter { paths, ..Filter::default() },
         };
         let ledger = Ledger::new(tracer.kinds().iter());
-        Pipeline::new(tracer, ledger, filter, choice.build(look), Box::new(io::sink()), true)
+        Pipeline::new(tracer, ledger, filter, choice.build(look, tracer.table(look.room())), Box::new(io::sink()), true)
     })
 }
 

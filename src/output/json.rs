@@ -16,7 +16,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::clock::{Clock, Style};
 use super::escape::is_visible;
-use super::{Format, SignalName};
+use super::{ErrnoName, Format, Octal, SignalName};
 use crate::event::{Event, Flags, List, Lost, Path, Shape, Value};
 
 /// Writes events as JSON lines.
@@ -48,6 +48,9 @@ impl Json {
         let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest);
         let mut map = json.serialize_map(None)?;
         bytes(&mut map, "comm", head.comm())?;
+        if !event.label.is_empty() {
+            bytes(&mut map, "label", event.label)?;
+        }
         map.serialize_entry("cgroup_id", &head.cgroup_id)?;
         for (name, value) in &event.fields {
             field(&mut map, name, value, &mut self.path)?;
@@ -111,7 +114,7 @@ pub(super) fn suffix(shape: Shape) -> &'static str {
     match shape {
         Shape::Size => "_bytes",
         Shape::Span => "_ns",
-        Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Bool => "",
+        Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Ret | Shape::Mode | Shape::Bool => "",
         Shape::Str | Shape::Path | Shape::List | Shape::Flags => "",
     }
 }
@@ -121,6 +124,8 @@ fn field<M: SerializeMap>(map: &mut M, name: &str, value: &Value<'_>, buffer: &m
         Value::Uint(n) => map.serialize_entry(name, n),
         Value::Pid(n) | Value::Code(n) => map.serialize_entry(name, n),
         Value::Signal(n) => map.serialize_entry(name, &Shown(SignalName(*n))),
+        Value::Ret(n) => ret(map, name, *n),
+        Value::Mode(bits) => map.serialize_entry(name, &Shown(Octal(*bits))),
         Value::Bool(yes) => map.serialize_entry(name, yes),
         Value::Size(n) | Value::Span(n) => map.serialize_entry(&Key(name, suffix(value.shape())), n),
         Value::Str(value) => bytes(map, name, value),
@@ -139,24 +144,27 @@ fn bytes<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M
     Ok(())
 }
 
+fn ret<M: SerializeMap>(map: &mut M, name: &str, ret: i64) -> Result<(), M::Error> {
+    map.serialize_entry(name, &ret)?;
+    if ret < 0 {
+        map.serialize_entry("errno", &Shown(ErrnoName(ret)))?;
+    }
+    Ok(())
+}
+
 /// The last part of a path that is longer than what fits has no slash before it: it is not a path from the root.
 fn path<M: SerializeMap>(map: &mut M, name: &str, path: &Path<'_>, buffer: &mut Vec<u8>) -> Result<(), M::Error> {
     buffer.clear();
-    for (i, name) in path.from_root().enumerate() {
-        if i > 0 || !path.truncated {
-            buffer.push(b'/');
-        }
-        buffer.extend_from_slice(name);
-    }
-    if path.names.is_empty() && !path.truncated {
-        buffer.push(b'/');
-    }
+    path.append_to(buffer);
     bytes(map, name, buffer)?;
     if path.deleted {
         map.serialize_entry(&Key(name, "_deleted"), &true)?;
     }
-    if path.truncated {
+    if path.truncated || path.end_truncated {
         map.serialize_entry(&Key(name, "_truncated"), &true)?;
+    }
+    if path.outside {
+        map.serialize_entry(&Key(name, "_unreachable"), &true)?;
     }
     Ok(())
 }
@@ -170,7 +178,8 @@ fn list<M: SerializeMap>(map: &mut M, name: &str, list: &List<'_>) -> Result<(),
             map.serialize_entry(&Key(name, "_b64"), &Items(list, Base64))?;
         }
     }
-    map.serialize_entry(&Key(name, "_bytes"), &list.total)?;
+    let total = Some(list.total).filter(|total| *total != List::UNKNOWN);
+    map.serialize_entry(&Key(name, "_bytes"), &total)?;
     if list.truncated() {
         map.serialize_entry(&Key(name, "_truncated"), &true)?;
     }

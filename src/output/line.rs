@@ -164,12 +164,6 @@ impl Line {
         self.ascii(itoa::Buffer::new().format(number));
     }
 
-    /// Adds a number or a title so that it ends before the column `end`.
-    pub fn right(&mut self, end: usize, text: &str) {
-        self.pad_to(end.saturating_sub(text.len()));
-        self.ascii(text);
-    }
-
     /// Adds a string of any bytes, escaped; `''` for an empty one, so that it can be seen.
     pub fn escaped(&mut self, bytes: &[u8]) {
         self.escape(bytes, |line, text| line.ascii(text));

@@ -10,13 +10,15 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod units;
 
 use std::fmt;
 use std::io::{self, Write};
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::event::{Event, Lost};
+use crate::event::{Event, Lost, Room, Table};
 
 /// Turns events into bytes. Each call writes whole lines.
 pub trait Format {
@@ -52,9 +54,9 @@ pub enum Choice {
 impl Choice {
     /// Makes the format. JSON looks the same everywhere.
     #[must_use]
-    pub fn build(self, look: Look) -> Box<dyn Format> {
+    pub fn build(self, look: Look, table: Table) -> Box<dyn Format> {
         match self {
-            Choice::Text => Box::new(text::Text::new(look)),
+            Choice::Text => Box::new(text::Text::new(look, table)),
             Choice::Json => Box::new(json::Json::default()),
         }
     }
@@ -71,6 +73,28 @@ pub struct Look {
     pub wide: bool,
     /// TIME in UTC, not in the local zone.
     pub utc: bool,
+    /// There are labels: they have a column.
+    pub labels: bool,
+}
+
+/// Below this many columns, a terminal is narrow.
+const ROOMY: usize = 110;
+
+impl Look {
+    /// How much room a line has.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        match self.columns() {
+            _ if self.wide => Room::Wide,
+            Some(..ROOMY) => Room::Narrow,
+            _ => Room::Roomy,
+        }
+    }
+
+    /// Where lines are cut.
+    fn columns(&self) -> Option<usize> {
+        self.width.filter(|width| *width > 0 && !self.wide)
+    }
 }
 
 /// A signal's name, as C spells it; `SIG99` for a number that has none.
@@ -92,5 +116,29 @@ impl fmt::Display for SignalName {
                 None => write!(f, "SIG{n}"),
             },
         }
+    }
+}
+
+/// The error that a system call returned, by its name; by its number where it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrnoName(pub i64);
+
+impl fmt::Display for ErrnoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0.checked_neg().and_then(|n| i32::try_from(n).ok());
+        match number.map(Errno::from_raw) {
+            Some(errno) if errno != Errno::UnknownErrno => fmt::Debug::fmt(&errno, f),
+            _ => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+/// Permission bits in octal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Octal(pub u32);
+
+impl fmt::Display for Octal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0{:03o}", self.0)
     }
 }

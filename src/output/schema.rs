@@ -87,6 +87,9 @@ fn event(kind: &Kind) -> Json {
     object.always("gid", "Real group id, likewise.", uint(u32::MAX));
     object.always("comm", "Name of the thread, which it chooses itself.", json!({ "type": "string" }));
     object.maybe("comm_b64".into(), B64, base64());
+    let doc = "What --labels say of who did it; there where they say anything.";
+    object.maybe("label".into(), doc, json!({ "type": "string" }));
+    object.maybe("label_b64".into(), B64, base64());
     object.always("cgroup_id", "Id of the cgroup v2 directory (its inode number).", uint(u64::MAX));
     for field in kind.fields {
         add_field(&mut object, field);
@@ -114,6 +117,13 @@ fn add_field(object: &mut Object, field: &Field) {
         Shape::Pid => (nullable(uint(u32::MAX)), " A process or thread id in coretrace's own PID namespace."),
         Shape::Code => (nullable(uint(u32::MAX)), " 0 is success."),
         Shape::Signal => (nullable(json!({ "type": "string", "pattern": "^SIG[A-Z0-9+]+$" })), " The signal's name."),
+        Shape::Ret => (
+            nullable(json!({ "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX })),
+            " Negative: the number of an error.",
+        ),
+        Shape::Mode => {
+            (nullable(json!({ "type": "string", "pattern": "^0[0-7]{3,}$" })), " Permission bits, in octal.")
+        }
         Shape::Bool => (nullable(json!({ "type": "boolean" })), ""),
         Shape::Size => (nullable(uint(u64::MAX)), " In bytes."),
         Shape::Span => (nullable(uint(u64::MAX)), " In nanoseconds."),
@@ -132,19 +142,27 @@ fn add_field(object: &mut Object, field: &Field) {
         Shape::Path => {
             object.maybe(format!("{name}_b64"), B64, base64());
             object.maybe(format!("{name}_deleted"), "There where the file no longer has this name.", holds());
-            object.maybe(format!("{name}_truncated"), "There where only the path's last names are.", holds());
+            let doc = "There where only the path's last names are, or its end is missing.";
+            object.maybe(format!("{name}_truncated"), doc, holds());
+            let doc = "There where the path is outside of what the process has as its root.";
+            object.maybe(format!("{name}_unreachable"), doc, holds());
         }
         Shape::List => {
             let doc = "All bytes of every string, in base64; there where any of them is not UTF-8.";
             object.maybe(format!("{name}_b64"), doc, json!({ "type": "array", "items": base64() }));
             object.maybe(
                 format!("{name}_bytes"),
-                "Length of the whole list, a NUL after each string included.",
-                uint(u64::MAX),
+                "Length of the whole list, a NUL after each string included. Null: more than what is there.",
+                nullable(uint(u64::MAX)),
             );
             object.maybe(format!("{name}_truncated"), "There where only the list's beginning is.", holds());
         }
-        Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Bool => {}
+        Shape::Ret => {
+            let pattern = json!({ "type": "string", "pattern": "^(E[A-Z0-9]+|-[0-9]+)$" });
+            let doc = "The error's name (its negative number where it has none); there where it failed.";
+            object.maybe("errno".into(), doc, pattern);
+        }
+        Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Mode | Shape::Bool => {}
         Shape::Size | Shape::Span | Shape::Flags => {}
     }
 }

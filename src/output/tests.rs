@@ -1,10 +1,11 @@
 //! Both formats on the same events: golden lines.
 
+mod columns;
 mod hostile;
 mod schema;
 
-use super::{Choice, Look, SignalName};
-use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Value};
+use super::{Choice, Format, Look, SignalName};
+use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Table, Value};
 
 const fn field(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, always: false, doc: "A sample." }
@@ -27,6 +28,8 @@ static SAMPLE: Kind = Kind {
         field("exe", Shape::Path),
         field("argv", Shape::List),
         field("flags", Shape::Flags),
+        field("ret", Shape::Ret),
+        field("mode", Shape::Mode),
     ],
 };
 
@@ -38,7 +41,7 @@ static OTHER: Kind = Kind {
     fields: &[Field { name: "code", shape: Shape::Code, always: true, doc: "A sample." }],
 };
 
-const UTC: Look = Look { width: None, colour: false, wide: false, utc: true };
+const UTC: Look = Look { width: None, colour: false, wide: false, utc: true, labels: false };
 const NAMES: &[(u64, &str)] = &[(1, "VM"), (2, "FS")];
 const LOST: Lost = Lost { unix_ns: T, class: "exec", cause: "buffer_full", count: 12, cpu: 1 };
 const T: i64 = 1_700_000_000_123_456_789;
@@ -68,7 +71,7 @@ fn sample<'a>(fields: &[(&'static str, Value<'a>)]) -> Event<'a> {
 }
 
 fn path(names: &[u8]) -> Path<'_> {
-    Path { names, deleted: false, truncated: false }
+    Path { names, ..Path::default() }
 }
 
 fn list(bytes: &[u8]) -> Value<'_> {
@@ -79,9 +82,13 @@ fn bits(bits: u64) -> Value<'static> {
     Value::Flags(Flags { bits, names: NAMES })
 }
 
+fn build(choice: Choice, look: Look) -> Box<dyn Format> {
+    choice.build(look, Table::general(look.room()))
+}
+
 fn line(choice: Choice, look: Look, event: &Event<'_>) -> String {
     let mut out = Vec::new();
-    choice.build(look).event(&mut out, event).unwrap();
+    build(choice, look).event(&mut out, event).unwrap();
     String::from_utf8(out).expect("output is UTF-8")
 }
 
@@ -115,8 +122,8 @@ fn a_line_of_each_format() {
 
 #[test]
 fn every_value_in_both_formats() {
-    let deleted = Path { names: b"ls\0bin\0", deleted: true, truncated: false };
-    let part = Path { names: b"y\0x\0", deleted: false, truncated: true };
+    let deleted = Path { names: b"ls\0bin\0", deleted: true, ..Path::default() };
+    let part = Path { names: b"y\0x\0", truncated: true, ..Path::default() };
     let cut = Value::List(List { bytes: b"sh\0-c\0ec", total: 30_000 });
     let table: &[(&'static str, Value<'_>, &str, &str)] = &[
         ("uint", Value::Uint(u64::MAX), "18446744073709551615", r#""uint":18446744073709551615"#),
@@ -134,6 +141,26 @@ fn every_value_in_both_formats() {
         ("exe", Value::Path(path(b"")), "/", r#""exe":"/""#),
         ("exe", Value::Path(deleted), "/bin/ls (deleted)", r#""exe":"/bin/ls","exe_deleted":true"#),
         ("exe", Value::Path(part), "…/x/y", r#""exe":"x/y","exe_truncated":true"#),
+        (
+            "exe",
+            Value::Path(Path { names: b"sub\0tmp\0", called: b"../a b", ..Path::default() }),
+            r"/tmp/sub/../a\ b",
+            r#""exe":"/tmp/sub/../a b""#,
+        ),
+        ("exe", Value::Path(Path { called: b"/a//b/", ..Path::default() }), "/a//b/", r#""exe":"/a//b/""#),
+        ("exe", Value::Path(Path { called: b"x", ..part }), "…/x/y/x", r#""exe":"x/y/x","exe_truncated":true"#),
+        (
+            "exe",
+            Value::Path(Path { called: b"/a/b", end_truncated: true, ..Path::default() }),
+            "/a/b…",
+            r#""exe":"/a/b","exe_truncated":true"#,
+        ),
+        (
+            "exe",
+            Value::Path(Path { names: b"b\0a\0", outside: true, ..Path::default() }),
+            "(unreachable)/a/b",
+            r#""exe":"/a/b","exe_unreachable":true"#,
+        ),
         ("exe", Value::Path(path(b"\xff\0a\0")), r"/a/\xff", "\"exe\":\"/a/\u{fffd}\",\"exe_b64\":\"L2Ev/w==\""),
         ("argv", list(b""), "", r#""argv":[],"argv_bytes":0"#),
         ("argv", list(b"\0"), "''", r#""argv":[""],"argv_bytes":1"#),
@@ -150,10 +177,36 @@ fn every_value_in_both_formats() {
             "sh -c ec …[cut: 8 of 30000 bytes]",
             r#""argv":["sh","-c","ec"],"argv_bytes":30000,"argv_truncated":true"#,
         ),
+        (
+            "argv",
+            Value::List(List { bytes: b"ls\0-l\0", total: List::UNKNOWN }),
+            "ls -l …[cut: the first 6 bytes]",
+            r#""argv":["ls","-l"],"argv_bytes":null,"argv_truncated":true"#,
+        ),
+        (
+            "argv",
+            Value::List(List { bytes: b"", total: List::UNKNOWN }),
+            "…[cut: the first 0 bytes]",
+            r#""argv":[],"argv_bytes":null,"argv_truncated":true"#,
+        ),
+        ("ret", Value::Ret(4), "4", r#""ret":4"#),
+        ("ret", Value::Ret(-2), "ENOENT", r#""ret":-2,"errno":"ENOENT""#),
+        ("ret", Value::Ret(-512), "-512", r#""ret":-512,"errno":"-512""#),
+        (
+            "ret",
+            Value::Ret(i64::MIN),
+            "-9223372036854775808",
+            r#""ret":-9223372036854775808,"errno":"-9223372036854775808""#,
+        ),
+        ("mode", Value::Mode(0o644), "0644", r#""mode":"0644""#),
+        ("mode", Value::Mode(0o4755), "04755", r#""mode":"04755""#),
+        ("mode", Value::Mode(0), "0000", r#""mode":"0000""#),
         ("flags", bits(0), "0", r#""flags":[]"#),
         ("flags", bits(3), "VM|FS", r#""flags":["VM","FS"]"#),
         ("flags", bits(0x102), "FS|0x100", r#""flags":["FS","0x100"]"#),
         ("flags", bits(0x100), "0x100", r#""flags":["0x100"]"#),
+        ("ret", Value::Unreadable(Shape::Ret), "?", r#""ret":null"#),
+        ("mode", Value::Unreadable(Shape::Mode), "?", r#""mode":null"#),
         ("rss", Value::Unreadable(Shape::Size), "?", r#""rss_bytes":null"#),
         ("lifetime", Value::Unreadable(Shape::Span), "?", r#""lifetime_ns":null"#),
         ("argv", Value::Unreadable(Shape::List), "?", r#""argv":null"#),
@@ -175,7 +228,7 @@ fn signals_have_names() {
 fn the_header_stands_over_its_columns() {
     let header = |look: Look| {
         let mut out = Vec::new();
-        Choice::Text.build(look).header(&mut out).unwrap();
+        build(Choice::Text, look).header(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
     let full = "TIME            EVENT       PID    PPID     TID   UID   GID COMM            DETAILS\n";
@@ -192,7 +245,7 @@ fn the_header_stands_over_its_columns() {
 #[test]
 fn json_has_no_header() {
     let mut out = Vec::new();
-    Choice::Json.build(UTC).header(&mut out).unwrap();
+    build(Choice::Json, UTC).header(&mut out).unwrap();
     assert!(out.is_empty());
 }
 
@@ -200,7 +253,7 @@ fn json_has_no_header() {
 fn losses_in_both_formats() {
     let lost = |choice: Choice, look, lost: &Lost| {
         let mut out = Vec::new();
-        choice.build(look).lost(&mut out, lost).unwrap();
+        build(choice, look).lost(&mut out, lost).unwrap();
         String::from_utf8(out).unwrap()
     };
     let text = "-- lost 12 exec events on cpu 1: buffer_full\n";
@@ -239,9 +292,9 @@ fn an_empty_name_and_no_details_leave_no_doubt_and_no_trailing_space() {
 #[test]
 fn colours_set_off_what_matters() {
     let look = Look { colour: true, ..UTC };
-    let event = sample(&[("code", Value::Code(0)), ("code", Value::Code(1)), ("signal", Value::Signal(9))]);
+    let event = sample(&[("code", Value::Code(0)), ("code", Value::Code(1)), ("ret", Value::Ret(-2))]);
     let text = line(Choice::Text, look, &event);
     let want = "\x1b[1msh\x1b[0m              \x1b[2mcode=\x1b[0m0 \x1b[2mcode=\x1b[0m\x1b[31m1\x1b[0m \
-                \x1b[2msignal=\x1b[0m\x1b[31mSIGKILL\x1b[0m\n";
+                \x1b[2mret=\x1b[0m\x1b[31mENOENT\x1b[0m\n";
     assert!(text.starts_with("\x1b[2m22:13:20.123456\x1b[0m sample ") && text.ends_with(want), "{text:?}");
 }

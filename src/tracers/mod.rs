@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::decode::Decode;
-use crate::event::Kind;
+use crate::event::{Kind, Room, Table};
 use crate::session::{Attached, Session};
 
 /// What a tracer is to the rest of the program.
@@ -16,6 +16,10 @@ pub trait Tracer: Decode {
     fn kinds(&self) -> &'static [Kind];
     /// The names of those that are wanted where `--events` does not say.
     fn default_kinds(&self) -> Vec<&'static str>;
+    /// How its events look in text.
+    fn table(&self, room: Room) -> Table {
+        Table::general(room)
+    }
     /// Hash of its event layouts.
     fn layout(&self) -> u64;
     /// Opens, configures, loads and attaches its programs, then calls `body` with them.

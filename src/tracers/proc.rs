@@ -146,7 +146,7 @@ fn path<'a>(tail: &Tail<'a>, slice: impl Into<Slice>, flags: u16) -> Result<Valu
         return Ok(Value::Unreadable(Shape::Path));
     }
     let (deleted, truncated) = (has(path_flag::PATH_DELETED), has(path_flag::PATH_CUT));
-    Ok(Value::Path(Path { names: tail.bytes(slice)?, deleted, truncated }))
+    Ok(Value::Path(Path { names: tail.bytes(slice)?, deleted, truncated, ..Path::default() }))
 }
 
 fn exec(sample: &[u8]) -> Result<Event<'_>> {

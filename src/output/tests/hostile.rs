@@ -111,8 +111,8 @@ fn decode(base64: &JsonValue) -> Vec<u8> {
 #[test]
 fn no_bytes_break_a_line_and_json_loses_none() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut text = Choice::Text.build(UTC);
-    let mut json = Choice::Json.build(UTC);
+    let mut text = build(Choice::Text, UTC);
+    let mut json = build(Choice::Json, UTC);
     for _ in 0..20_000 {
         let (string, names, items) = (random.bytes(12), random.bytes(12), random.bytes(20));
         let mut event = sample(&[
@@ -138,7 +138,7 @@ fn no_bytes_break_a_line_and_json_loses_none() {
         let object: JsonValue = serde_json::from_str(line).unwrap();
         assert_eq!(bytes_of(&object, "str"), string);
         assert_eq!(bytes_of(&object, "comm"), event.head.comm());
-        let whole: Vec<u8> = path(&names).from_root().flat_map(|name| [b"/", name].concat()).collect();
+        let whole: Vec<u8> = path(&names).parts().flat_map(|(slash, name)| [slash.as_bytes(), name].concat()).collect();
         assert_eq!(bytes_of(&object, "exe"), if names.is_empty() { b"/".to_vec() } else { whole });
         let got: Vec<Vec<u8>> = match object.get("argv_b64") {
             Some(base64) => base64.as_array().unwrap().iter().map(decode).collect(),

@@ -28,7 +28,7 @@ impl Validator {
 #[test]
 fn json_lines_keep_to_the_schema() {
     let validator = Validator::new();
-    let part = Path { names: b"\xff\0x\0", deleted: true, truncated: true };
+    let part = Path { names: b"\xff\0x\0", deleted: true, truncated: true, outside: true, ..Path::default() };
     let values = [
         ("uint", Value::Uint(u64::MAX)),
         ("child", Value::Pid(u32::MAX)),
@@ -41,6 +41,8 @@ fn json_lines_keep_to_the_schema() {
         ("exe", Value::Path(part)),
         ("argv", Value::List(List { bytes: b"a\0\xff", total: 9 })),
         ("flags", bits(0x103)),
+        ("ret", Value::Ret(i64::MIN)),
+        ("mode", Value::Mode(u32::MAX)),
     ];
     let unreadable = values.map(|(name, value)| (name, Value::Unreadable(value.shape())));
     let plain = [
@@ -49,11 +51,20 @@ fn json_lines_keep_to_the_schema() {
         ("argv", list(b"a\0")),
         ("signal", Value::Signal(u32::MAX)),
         ("flags", bits(0)),
+        ("ret", Value::Ret(0)),
+        ("mode", Value::Mode(0)),
+    ];
+    let failed = [
+        ("ret", Value::Ret(-2)),
+        ("exe", Value::Path(Path { called: b"x", end_truncated: true, ..Path::default() })),
+        ("argv", Value::List(List { bytes: b"a", total: List::UNKNOWN })),
     ];
     let shapes = values.iter().map(|(_, value)| value.shape());
     assert!(shapes.eq(SAMPLE.fields.iter().map(|field| field.shape)), "every shape, in order");
 
-    let mut events = vec![sample(&values), sample(&unreadable), sample(&plain), sample(&[])];
+    let mut events = vec![sample(&values), sample(&unreadable), sample(&plain), sample(&failed), sample(&[])];
+    events[0].label = b"\xff";
+    events[1].label = b"web";
     let mut other = Event::new(&OTHER, head(b"\xff"));
     other.push("code", Value::Code(0));
     events.push(other);
@@ -62,7 +73,7 @@ fn json_lines_keep_to_the_schema() {
         validator.accepts(&object).unwrap();
     }
     let mut out = Vec::new();
-    Choice::Json.build(UTC).lost(&mut out, &LOST).unwrap();
+    build(Choice::Json, UTC).lost(&mut out, &LOST).unwrap();
     validator.accepts(&serde_json::from_slice(&out).unwrap()).unwrap();
 }
 
@@ -85,6 +96,9 @@ fn the_schema_refuses_what_is_not_said() {
         ("exe_deleted", false.into()),
         ("time", "yesterday".into()),
         ("str_b64", "?".into()),
+        ("label", 7.into()),
+        ("errno", "no".into()),
+        ("mode", "644".into()),
     ] {
         assert!(validator.accepts(&changed(key, value)).is_err(), "{key}");
     }

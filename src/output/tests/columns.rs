@@ -1,0 +1,171 @@
+//! Tables of a tracer's own, and labels.
+
+use super::*;
+use crate::event::{Column, Room, Show};
+
+const fn column(name: &'static str, title: &'static str, width: usize) -> Column {
+    Column::Field { name, title, width, right: false, show: Show::Whole }
+}
+
+const fn number(name: &'static str, title: &'static str, show: Show) -> Column {
+    Column::Field { name, title, width: 4, right: true, show }
+}
+
+/// As of a tracer of one system call: narrow and wide.
+const NARROW: Table = Table {
+    columns: &[
+        Column::Pid,
+        Column::Comm,
+        number("ret", "FD", Show::Number),
+        Column::Field { name: "ret", title: "ERR", width: 8, right: false, show: Show::Error },
+        column("exe", "PATH", 0),
+    ],
+    details: false,
+};
+const WIDE: Table = Table {
+    columns: &[
+        Column::Pid,
+        Column::Tid,
+        Column::Ppid,
+        Column::Uid,
+        column("str", "USER", 8),
+        number("ret", "RET", Show::Whole),
+        Column::Comm,
+        column("argv", "ARGS", 0),
+    ],
+    details: true,
+};
+
+fn drawn(look: Look, table: Table, event: &Event<'_>) -> String {
+    let mut out = Vec::new();
+    let mut text = Choice::Text.build(look, table);
+    text.header(&mut out).unwrap();
+    text.event(&mut out, event).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// The line of an event alone.
+fn one(look: Look, table: Table, event: &Event<'_>) -> String {
+    drawn(look, table, event).lines().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_table_says_which_columns_there_are() {
+    let exe = ("exe", Value::Path(path(b"passwd\0etc\0")));
+    assert_eq!(
+        drawn(UTC, NARROW, &sample(&[("ret", Value::Ret(4)), exe, ("mode", Value::Mode(0))])),
+        "TIME                PID COMM              FD ERR      PATH\n\
+         22:13:20.123456     100 sh                 4 -        /etc/passwd\n",
+        "what no column shows is left out"
+    );
+    assert_eq!(
+        one(UTC, NARROW, &sample(&[("ret", Value::Ret(-2)), exe])),
+        "22:13:20.123456     100 sh                 - ENOENT   /etc/passwd"
+    );
+    let fields = [
+        ("argv", list(b"ls\0a b\0")),
+        ("ret", Value::Ret(0)),
+        ("str", Value::Str(b"anna")),
+        exe,
+        ("mode", Value::Mode(0o644)),
+    ];
+    assert_eq!(
+        drawn(UTC, WIDE, &sample(&fields)),
+        "TIME                PID     TID    PPID   UID USER      RET COMM            ARGS DETAILS\n\
+         22:13:20.123456     100     101       1  1000 anna        0 sh              ls 'a b' exe=/etc/passwd mode=0644\n",
+        "and what a column shows is no detail"
+    );
+}
+
+#[test]
+fn what_is_missing_or_unreadable_keeps_its_column() {
+    assert_eq!(
+        one(UTC, NARROW, &sample(&[])),
+        "22:13:20.123456     100 sh                 - -        -",
+        "the event has none of the fields"
+    );
+    let unread = [("ret", Value::Unreadable(Shape::Ret)), ("exe", Value::Unreadable(Shape::Path))];
+    assert_eq!(one(UTC, NARROW, &sample(&unread)), "22:13:20.123456     100 sh                 ? ?        ?");
+    let empty = [("argv", list(b"")), ("ret", Value::Ret(0)), ("str", Value::Str(b""))];
+    let text = one(UTC, WIDE, &sample(&empty));
+    assert!(text.ends_with(" ''          0 sh"), "no arguments, and no space at the end: {text:?}");
+    let text = one(UTC, WIDE, &sample(&[empty[0], ("mode", Value::Mode(0))]));
+    assert!(text.ends_with(" -           - sh              mode=0000"), "{text:?}");
+}
+
+#[test]
+fn a_value_too_long_for_its_column_pushes_the_rest() {
+    let fields = [("ret", Value::Ret(-131)), ("str", Value::Str(b"systemd\tnetwork")), ("argv", list(b"ls\0"))];
+    assert_eq!(
+        one(UTC, WIDE, &sample(&fields)),
+        "22:13:20.123456     100     101       1  1000 systemd\\tnetwork ENOTRECOVERABLE sh ls"
+    );
+}
+
+#[test]
+fn an_error_in_a_column_is_red_and_cut_like_the_rest() {
+    let event = sample(&[("ret", Value::Ret(-2)), ("exe", Value::Path(path(b"passwd\0etc\0")))]);
+    let look = Look { colour: true, ..UTC };
+    let text = one(look, WIDE, &event);
+    assert!(text.contains(" -      \x1b[31mENOENT\x1b[0m \x1b[1msh\x1b[0m"), "{text:?}");
+    let text = one(look, NARROW, &event);
+    assert!(text.contains("   - \x1b[31mENOENT\x1b[0m   /etc/passwd"), "{text:?}");
+    let text = one(Look { width: Some(54), ..UTC }, NARROW, &event);
+    assert_eq!(text, "22:13:20.123     100 sh                 - ENOENT   /e…");
+}
+
+#[test]
+fn labels_stand_behind_the_name() {
+    let look = Look { labels: true, ..UTC };
+    let mut event = sample(&[("ret", Value::Ret(4)), ("exe", Value::Path(path(b"a\0")))]);
+    assert_eq!(
+        drawn(look, NARROW, &event),
+        "TIME                PID COMM            LABEL             FD ERR      PATH\n\
+         22:13:20.123456     100 sh              -                  4 -        /a\n"
+    );
+    event.label = b"deploy bot\x1b";
+    assert_eq!(one(look, NARROW, &event), r"22:13:20.123456     100 sh              deploy bot\x1b     4 -        /a");
+    let text = one(look, Table::general(Room::Narrow), &event);
+    assert!(text.ends_with(r" sh              deploy bot\x1b  ret=4 exe=/a"), "{text:?}");
+}
+
+#[test]
+fn a_label_without_a_column_does_not_vanish() {
+    let mut event = sample(&[("ret", Value::Ret(4)), ("exe", Value::Path(path(b"a\0")))]);
+    event.label = b"deploy bot\xff";
+    let text = one(UTC, NARROW, &event);
+    assert!(text.ends_with(r"   4 -        label=deploy\ bot\xff /a"), "{text:?}");
+    let text = one(UTC, Table::general(Room::Roomy), &event);
+    assert!(text.ends_with(r" sh              label=deploy\ bot\xff ret=4 exe=/a"), "{text:?}");
+    let nameless = Table { columns: &[Column::Pid], details: false };
+    let look = Look { labels: true, ..UTC };
+    assert_eq!(
+        one(look, nameless, &event),
+        r"22:13:20.123456     100 label=deploy\ bot\xff",
+        "no COMM to stand behind"
+    );
+}
+
+#[test]
+fn json_has_a_label_where_there_is_one() {
+    let mut event = sample(&[]);
+    assert!(!line(Choice::Json, UTC, &event).contains("label"));
+    event.label = b"deploy bot";
+    assert!(line(Choice::Json, UTC, &event).contains(r#""comm":"sh","label":"deploy bot","cgroup_id":"#));
+    event.label = b"\xff";
+    let json = line(Choice::Json, UTC, &event);
+    assert!(json.contains("\"comm\":\"sh\",\"label\":\"\u{fffd}\",\"label_b64\":\"/w==\",\"cgroup_id\":"), "{json}");
+}
+
+#[test]
+fn room_is_what_the_terminal_has_or_what_was_asked_for() {
+    let room = |width, wide| Look { width, wide, ..UTC }.room();
+    assert_eq!(
+        (room(None, false), room(Some(0), false), room(Some(110), false)),
+        (Room::Roomy, Room::Roomy, Room::Roomy)
+    );
+    assert_eq!(
+        (room(Some(109), false), room(Some(80), true), room(None, true)),
+        (Room::Narrow, Room::Wide, Room::Wide)
+    );
+}
