@@ -145,8 +145,8 @@ pub struct Filters {
     /// Only events whose arguments, joined by spaces, match this regular expression
     #[arg(long, value_name = "REGEX")]
     pub args: Option<String>,
-    /// Only events whose path (of an exec: exe) matches this glob (repeatable)
-    #[arg(long, value_name = "GLOB")]
+    /// Only events whose path (of an exec: exe) is this one or below it, or matches this glob (repeatable)
+    #[arg(long, value_name = "PATH|GLOB")]
     pub path: Vec<String>,
 }
 

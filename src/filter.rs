@@ -196,22 +196,49 @@ pub fn regex(pattern: &str) -> Result<Regex> {
     RegexBuilder::new(pattern).unicode(!pattern.is_ascii()).build().with_context(|| format!("the pattern {pattern:?}"))
 }
 
-/// A glob over whole paths: `*` and `?` match any characters, `/` too.
+/// What `--path` takes: a path, which stands for itself and all below it; or a glob over whole paths, where `*` and `?`
+/// match any characters, `/` too.
 ///
 /// # Errors
 /// When it cannot be compiled.
 pub fn path_glob(glob: &str) -> Result<Regex> {
     let mut pattern = String::from("^");
-    for c in glob.chars() {
+    for c in without_slash(glob).chars() {
         match c {
             '*' => pattern.push_str("(?s-u:.)*"),
             '?' => pattern.push_str("(?s-u:.)"),
             c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
         }
     }
-    pattern.push('$');
+    pattern.push_str(match without_slash(glob) {
+        // Where a glob ends, the path does.
+        _ if glob.contains(WILDCARDS) => "$",
+        // The root has its slash already. (And nothing is below no path.)
+        "/" => "",
+        "" => "$",
+        _ => "(?:/|$)",
+    });
     // Literal UTF-8 in the glob is its bytes.
     RegexBuilder::new(&pattern).unicode(!glob.is_ascii()).build().with_context(|| format!("--path {glob:?}"))
+}
+
+const WILDCARDS: [char; 2] = ['*', '?'];
+
+/// A path without the slashes at its end, but for the root's; a glob as it is.
+fn without_slash(glob: &str) -> &str {
+    match glob.trim_end_matches('/') {
+        "" if !glob.is_empty() => "/",
+        _ if glob.contains(WILDCARDS) => glob,
+        path => path,
+    }
+}
+
+/// What every path begins with that [`path_glob`] matches, for a test in the kernel; `None` where that is nothing. It
+/// lets through more than the glob (`/etcetera` for `/etc`), never less.
+#[must_use]
+pub fn literal_prefix(glob: &str) -> Option<&[u8]> {
+    let literal = without_slash(glob).split(WILDCARDS).next().unwrap_or_default();
+    Some(literal.as_bytes()).filter(|literal| !literal.is_empty())
 }
 
 /// The bit mask of kinds given by name.
@@ -276,15 +303,53 @@ mod tests {
         assert!(CommGlobs::compile(&["exactly-15-char"; 5]).is_err());
     }
 
+    fn path_matches(glob: &str, path: &[u8]) -> bool {
+        path_glob(glob).unwrap().is_match(path)
+    }
+
     #[test]
     fn path_globs_are_anchored_and_literal() {
-        let matches = |glob: &str, path: &[u8]| path_glob(glob).unwrap().is_match(path);
-        assert!(matches("/usr/*", b"/usr/bin/ls") && !matches("/usr", b"/usr/bin") && !matches("usr/*", b"/usr/x"));
+        let matches = path_matches;
+        assert!(matches("/usr/*", b"/usr/bin/ls") && !matches("/usr/?", b"/usr/xy") && !matches("usr/*", b"/usr/x"));
+        assert!(!matches("*/ls", b"/bin/ls/x") && matches("*/", b"/bin/") && !matches("*/", b"/bin"));
         assert!(matches("/a.b", b"/a.b") && !matches("/a.b", b"/axb"));
         assert!(
             matches("/\u{e9}*", b"/\xc3\xa9\xff")
                 && regex("gr[\u{fc}\u{f6}]\u{df}e").unwrap().is_match("gr\u{fc}\u{df}e".as_bytes())
         );
         assert!(matches("/*", b"/\xff\n") && matches("/\u{e9}*", "/\u{e9}t\u{e9}".as_bytes()));
+    }
+
+    #[test]
+    fn a_path_stands_for_itself_and_all_below_it() {
+        for etc in ["/etc", "/etc/", "/etc//"] {
+            for below in [&b"/etc"[..], b"/etc/", b"/etc/passwd", b"/etc/a/\xff\n"] {
+                assert!(path_matches(etc, below), "{etc} {}", below.escape_ascii());
+            }
+            for other in [&b"/etcetera"[..], b"/etc\n", b"/usr/etc/x", b"/", b"", b"etc/passwd"] {
+                assert!(!path_matches(etc, other), "{etc} {}", other.escape_ascii());
+            }
+        }
+        assert!(path_matches("/\u{e9}", "/\u{e9}/x".as_bytes()) && !path_matches("/\u{e9}", b"/\xc3\xa9\xff"));
+        assert!(path_matches("/", b"/") && path_matches("//", b"/etc") && !path_matches("/", b"etc"));
+        assert!(!path_matches("", b"/etc") && !path_matches("", b"/"));
+    }
+
+    #[test]
+    fn every_match_begins_with_the_literal_prefix() {
+        let table: &[(&str, Option<&str>)] = &[
+            ("/etc", Some("/etc")),
+            ("/etc/", Some("/etc")),
+            ("/etc/*.conf", Some("/etc/")),
+            ("/home/?nna/x*", Some("/home/")),
+            ("/\u{e9}t*", Some("/\u{e9}t")),
+            ("/", Some("/")),
+            ("*", None),
+            ("?x", None),
+            ("", None),
+        ];
+        for (glob, want) in table {
+            assert_eq!(literal_prefix(glob), want.map(str::as_bytes), "{glob}");
+        }
     }
 }
