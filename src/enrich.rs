@@ -1,4 +1,8 @@
-//! What user space adds to an event: its wall-clock time.
+//! What user space adds to an event: its wall-clock time, and names for its numbers.
+
+mod names;
+
+pub use names::Names;
 
 use nix::time::{ClockId, clock_gettime};
 

@@ -1,4 +1,4 @@
-//! sample → decode → wall clock → filter → format → sink: one direction, one event at a time.
+//! sample → decode → wall clock and names → filter → format → sink: one direction, one event at a time.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use anyhow::{Context, Result};
 
 use crate::decode::Decode;
-use crate::enrich::WallClock;
+use crate::enrich::{Names, WallClock};
 use crate::event::{CAUSES, Lost};
 use crate::filter::Filter;
 use crate::ledger::Ledger;
@@ -21,6 +21,7 @@ pub struct Pipeline<'a> {
     filter: Filter,
     recorder: Option<Recorder<BufWriter<File>>>,
     clock: WallClock,
+    names: Option<Names>,
     limit: u64,
     /// Losses are told on stderr, as the format is for people; else they are records in the stream.
     losses_aside: bool,
@@ -52,6 +53,7 @@ impl<'a> Pipeline<'a> {
             filter,
             recorder: None,
             clock: WallClock::default(),
+            names: None,
             limit: u64::MAX,
             losses_aside,
             ledger,
@@ -65,6 +67,11 @@ impl<'a> Pipeline<'a> {
     /// Keeps the raw samples, too.
     pub fn record(&mut self, recorder: Recorder<BufWriter<File>>) {
         self.recorder = Some(recorder);
+    }
+
+    /// Gives names to the numbers in events whose kinds ask for that: of this host, so not where they come from another.
+    pub fn enrich(&mut self, names: Names) {
+        self.names = Some(names);
     }
 
     /// Delivers no more than this many events.
@@ -122,12 +129,21 @@ impl<'a> Pipeline<'a> {
         let full = self.closed || self.ledger.delivered() >= self.limit;
         let Some(account) = self.ledger.account(event.kind.id) else { return };
         self.gap |= account.arrived(event.head.cpu, event.head.seq);
-        if full || !self.filter.wants(&event) {
+        if full {
+            account.tally.filtered += 1;
+            return;
+        }
+        if let Some(names) = &mut self.names {
+            names.add(&mut event);
+        }
+        if !self.filter.wants(&event) {
             account.tally.filtered += 1;
             return;
         }
         account.tally.delivered += 1;
         let written = self.format.event(&mut self.sink, &event);
+        // It borrows the names.
+        drop(event);
         self.written(written);
     }
 

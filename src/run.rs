@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::cli::{Cli, Command, Common, Usage};
+use crate::enrich::Names;
 use crate::event::Kind;
 use crate::kernel::btf::BtfSource;
 use crate::kernel::{Host, diagnose};
@@ -121,6 +122,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
     let ledger = Ledger::new(tracer.kinds().iter());
     let mut pipeline = setup::pipeline(tracer, ledger, filter, output, with_command)?;
+    if session.details {
+        pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
+    }
     if let Some(path) = &common.limits.record {
         let file = File::create(path).with_context(|| format!("creating the recording {}", path.display()))?;
         let header = Header {

@@ -129,6 +129,8 @@ pub struct Session {
     pub followed_max: u32,
     /// Cgroup directories to watch.
     pub cgroups: Vec<File>,
+    /// Somebody is to see all that can be known of an event (-w, -o json, --record): also what is costlier to find.
+    pub details: bool,
     /// Have the verifier tell into libbpf's log how much it had to look at.
     pub verifier_stats: bool,
 }

@@ -35,6 +35,7 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
         crate::procfs::check(*pid)?;
     }
     let mut session = base_session(tracer, &common.kernel, host)?;
+    session.details = details(common);
     session.verifier_stats = common.output.verbose > 1;
     if let Some(kinds) = kinds {
         session.settings.kinds = kinds;
@@ -51,6 +52,11 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
     session.cgroups = filters.cgroup.iter().map(|path| open_cgroup(path, host)).collect::<Result<_>>()?;
     session.settings.cgroups = u32::try_from(session.cgroups.len())?;
     Ok(session)
+}
+
+/// Whether all that can be known of an event is shown, or kept to be shown.
+fn details(common: &Common) -> bool {
+    common.output.wide || matches!(common.output.format, Choice::Json) || common.limits.record.is_some()
 }
 
 pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Session> {
@@ -88,6 +94,7 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
         cgroups: Vec::new(),
+        details: false,
         verifier_stats: false,
     })
 }

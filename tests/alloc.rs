@@ -1,8 +1,13 @@
 //! In a steady state, nothing is allocated for an event: by a format, nor on the whole way from the sample to the sink.
 
+use std::cell::RefCell;
 use std::io;
+use std::path::Path;
+use std::rc::Rc;
 
-use coretrace::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Room, Shape, Table, Value};
+use coretrace::decode::Decode;
+use coretrace::enrich::Names;
+use coretrace::event::{self, Event, Field, Flags, Head, Kind, List, Lost, Room, Shape, Table, Value};
 use coretrace::filter::{self, CommGlobs, Filter};
 use coretrace::ledger::Ledger;
 use coretrace::output::{Choice, Look};
@@ -27,8 +32,11 @@ fn event() -> Event<'static> {
     event.push("rss", Value::Size(123_456));
     event.push("lifetime", Value::Span(123_456));
     event.push("str", Value::Str(b"text \xff\x1b"));
-    event.push("exe", Value::Path(Path { names: b"\xff\0x\0", deleted: true, truncated: true, ..Path::default() }));
-    event.push("cwd", Value::Path(Path { names: b"me\0home\0", ..Path::default() }));
+    event.push(
+        "exe",
+        Value::Path(event::Path { names: b"\xff\0x\0", deleted: true, truncated: true, ..event::Path::default() }),
+    );
+    event.push("cwd", Value::Path(event::Path { names: b"me\0home\0", ..event::Path::default() }));
     event.push("argv", Value::List(List { bytes: b"it's\0\xff\n\0\xe2\x80\xae\0", total: 99 }));
     event.label = b"web \xff";
     event.push("env", Value::List(List { bytes: b"A=b\0C=d e\0", total: List::UNKNOWN }));
@@ -59,6 +67,63 @@ fn a_format_allocates_nothing_once_it_has_seen_an_event() {
             assert_eq!(allocations.count_total, 0, "{choice:?} {width:?}");
         }
     }
+}
+
+/// Every sample is an event whose kind asks for names: of root in the root cgroup, then of numbers that have none.
+struct Named;
+
+static NAMED: Kind = Kind {
+    id: 1,
+    name: "exec",
+    doc: "A program was started.",
+    fields: &[
+        Field { name: "user", shape: Shape::Str, always: false, doc: "Who." },
+        Field { name: "cgroup", shape: Shape::Str, always: false, doc: "Where." },
+    ],
+};
+
+impl Decode for Named {
+    fn decode<'a>(&self, sample: &'a [u8]) -> anyhow::Result<Event<'a>> {
+        let (uid, cgroup_id) = if sample.is_empty() { (0, 1) } else { (u32::MAX, u64::MAX) };
+        Ok(Event::new(&NAMED, Head { uid, cgroup_id, ..Head::default() }))
+    }
+}
+
+/// What was written, also while the pipeline has it.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn names_allocate_nothing_once_they_are_known() {
+    let out = Shared::default();
+    out.0.borrow_mut().reserve(1 << 20);
+    let format = Choice::Json.build(Look::default(), Table::general(Room::Wide));
+    let ledger = Ledger::new(std::iter::once(&NAMED));
+    let mut pipeline = Pipeline::new(&Named, ledger, Filter::default(), format, Box::new(out.clone()), true);
+    let both = |pipeline: &mut Pipeline<'_>| [&b""[..], b"x"].into_iter().for_each(|sample| pipeline.sample(sample));
+    both(&mut pipeline);
+    pipeline.enrich(Names::new(Path::new("/"), None));
+    both(&mut pipeline);
+    pipeline.flush();
+    let written = String::from_utf8(out.0.borrow().clone()).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    assert!(!lines[0].contains("user") && !lines[1].contains("user"), "names are not asked for: {written}");
+    assert!(
+        lines[2].ends_with(r#""user":"root","cgroup":null}"#) && lines[3].ends_with(r#""user":null,"cgroup":null}"#)
+    );
+    let allocations = allocation_counter::measure(|| (0..100).for_each(|_| both(&mut pipeline)));
+    assert_eq!(allocations.count_total, 0);
 }
 
 #[test]
