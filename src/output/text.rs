@@ -1,6 +1,7 @@
 //! Text: aligned columns, then `name=value` details. For people; whatever is traced, a line stays one harmless line.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use super::clock::{Clock, Style};
 use super::line::{Line, Paint};
@@ -15,7 +16,6 @@ pub struct Text {
     /// For losses, which are neither cut nor painted.
     loss: Line,
     clock: Clock,
-    table: Table,
     /// The columns that are aligned.
     cells: Vec<(Column, At)>,
     /// The one that takes the rest of the line.
@@ -24,6 +24,10 @@ pub struct Text {
     rest: usize,
     /// Labels have a column.
     labelled: bool,
+    /// The fields that have one.
+    shown: Vec<&'static str>,
+    /// The others are shown as `name=value`.
+    details: bool,
 }
 
 /// Where something stands.
@@ -39,6 +43,7 @@ enum At {
 
 impl At {
     /// Goes where something begins whose length is not known yet: it cannot be aligned to the right.
+    #[inline]
     fn begin(self, line: &mut Line) {
         match self {
             At::Here => {}
@@ -48,6 +53,7 @@ impl At {
     }
 
     /// Goes where something begins that is so long.
+    #[inline]
     fn begin_of(self, line: &mut Line, len: usize) {
         match self {
             At::Here | At::Start(_) => self.begin(line),
@@ -56,6 +62,7 @@ impl At {
     }
 
     /// Adds visible ASCII there.
+    #[inline]
     fn ascii(self, line: &mut Line, text: &str) {
         self.begin_of(line, text.len());
         line.ascii(text);
@@ -110,8 +117,21 @@ impl Text {
             }
         }
         let labelled = cells.iter().any(|(column, _)| *column == Column::Label);
-        let (line, loss) = (Line::new(width, look.colour), Line::new(None, false));
-        Text { line, loss, clock, table, cells, last, rest: end + 1, labelled }
+        let named = |column: &Column| match column {
+            Column::Field { name, .. } => Some(*name),
+            _ => None,
+        };
+        Text {
+            line: Line::new(width, look.colour),
+            loss: Line::new(None, false),
+            clock,
+            cells,
+            last,
+            rest: end + 1,
+            labelled,
+            shown: table.columns.iter().filter_map(named).collect(),
+            details: table.details,
+        }
     }
 }
 
@@ -125,7 +145,7 @@ impl Format for Text {
             at.ascii(line, shape(column).0);
         }
         let mut next = self.rest;
-        for title in self.last.iter().map(|column| shape(column).0).chain(self.table.details.then_some("DETAILS")) {
+        for title in self.last.iter().map(|column| shape(column).0).chain(self.details.then_some("DETAILS")) {
             At::Start(next).ascii(line, title);
             next = 0;
         }
@@ -134,7 +154,7 @@ impl Format for Text {
     }
 
     fn event(&mut self, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
-        let Text { line, clock, table, .. } = self;
+        let Text { line, clock, .. } = self;
         line.clear();
         line.paint(Paint::Dim);
         line.ascii(clock.spell(event.head.unix_ns));
@@ -154,12 +174,12 @@ impl Format for Text {
             cell(line, At::Start(next), column, event);
             next = 0;
         }
-        if table.details {
+        if self.details {
             for (name, value) in &event.fields {
                 if line.is_full() {
                     break;
                 }
-                if !has_column(table, name) {
+                if !self.shown.contains(name) {
                     detail(line, next, name, value);
                     next = 0;
                 }
@@ -183,10 +203,6 @@ impl Format for Text {
         line.ascii(lost.cause);
         line.write(out)
     }
-}
-
-fn has_column(table: &Table, field: &str) -> bool {
-    table.columns.iter().any(|column| matches!(column, Column::Field { name, .. } if *name == field))
 }
 
 fn is_empty(column: &Column, event: &Event<'_>) -> bool {
@@ -278,15 +294,16 @@ fn path(line: &mut Line, path: &Path<'_>) {
     if path.truncated {
         line.ellipsis();
     }
-    for (slash, part) in path.parts() {
+    let whole = path.parts().try_for_each(|(slash, part)| {
         // Behind the mark, the first has one, too.
         line.ascii(if part.starts_with(b"/") { slash } else { "/" });
         if !part.is_empty() {
             line.escaped_word(part);
         }
-        if line.is_full() {
-            return;
-        }
+        if line.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if whole.is_break() {
+        return;
     }
     if path.end_truncated {
         line.ellipsis();
