@@ -56,6 +56,23 @@ macro_rules! skeleton {
             }
         }
 
+        impl $name::types::event_head {
+            /// The event to be filled, with its label, which stands behind all else in the sample.
+            #[allow(dead_code)]
+            fn event<'a>(
+                self,
+                kind: &'static $crate::event::Kind,
+                sample: &'a [u8],
+            ) -> anyhow::Result<$crate::event::Event<'a>> {
+                let label = $crate::decode::label(sample, self.label)?;
+                let mut event = $crate::event::Event::new(kind, self.into());
+                event.label = label;
+                Ok(event)
+            }
+        }
+
+        const _: () = assert!($name::types::label { text: [0; $crate::labels::LABEL_LEN] }.text.len() == 32);
+
         const _: () = {
             let most = size_of::<$name::types::settings>() - std::mem::offset_of!($name::types::settings, uids);
             assert!(most == size_of::<u32>() * $crate::session::UIDS_MAX);
@@ -66,6 +83,9 @@ macro_rules! skeleton {
                 let mut uids = Self::default().uids;
                 let uids_len = u32::try_from(s.uids.len().min(uids.len())).unwrap_or_default();
                 uids.iter_mut().zip(&s.uids).for_each(|(to, from)| *to = *from);
+                let labels = s.labels.as_ref();
+                let text = |text: Option<$crate::labels::Text>| $name::types::label { text: text.unwrap_or_default() };
+                let (only, ignore) = (labels.and_then(|l| l.only), labels.and_then(|l| l.ignore));
                 Self {
                     kinds: s.kinds,
                     wake_from: s.wake.start,
@@ -81,7 +101,14 @@ macro_rules! skeleton {
                     cgroups_len: s.cgroups,
                     pidns: s.pidns,
                     page_size: s.page_size,
+                    labels: labels.is_some().into(),
+                    only_label: only.is_some().into(),
+                    ignore_label: ignore.is_some().into(),
+                    default_label: text(labels.map(|l| l.default)),
+                    only_labelled: text(only),
+                    ignore_labelled: text(ignore),
                     uids,
+                    ..Self::default()
                 }
             }
         }
@@ -97,6 +124,59 @@ macro_rules! skeleton {
     };
 }
 pub(crate) use skeleton;
+
+/// Declares how the paths of a skeleton's events (path.bpf.h) become values.
+macro_rules! paths {
+    ($name:ident) => {
+        fn has(flags: u16, flag: $name::types::path_flag) -> bool {
+            u32::from(flags) & flag.0 != 0
+        }
+
+        /// A path of names up to the root.
+        fn path<'a>(
+            tail: &$crate::decode::Tail<'a>,
+            names: impl Into<$crate::decode::Slice>,
+            flags: u16,
+        ) -> anyhow::Result<$crate::event::Value<'a>> {
+            use $crate::event::{Path, Shape, Value};
+            use $name::types::path_flag;
+            if has(flags, path_flag::PATH_UNREAD) {
+                return Ok(Value::Unreadable(Shape::Path));
+            }
+            Ok(Value::Path(Path {
+                names: tail.bytes(names)?,
+                deleted: has(flags, path_flag::PATH_DELETED),
+                truncated: has(flags, path_flag::PATH_CUT),
+                outside: has(flags, path_flag::PATH_OUTSIDE),
+                ..Path::default()
+            }))
+        }
+
+        /// A name as a caller spelled it, below the directory that it starts from.
+        #[allow(dead_code)]
+        fn called<'a>(
+            tail: &$crate::decode::Tail<'a>,
+            base: (impl Into<$crate::decode::Slice>, u16),
+            name: (impl Into<$crate::decode::Slice>, u16),
+        ) -> anyhow::Result<$crate::event::Value<'a>> {
+            use $crate::event::{Path, Shape, Value};
+            use $name::types::path_flag;
+            if has(name.1, path_flag::PATH_UNREAD) {
+                return Ok(Value::Unreadable(Shape::Path));
+            }
+            Ok(Value::Path(Path {
+                names: tail.bytes(base.0)?,
+                called: tail.bytes(name.0)?,
+                deleted: has(base.1, path_flag::PATH_DELETED),
+                // Without the directory it is as if the beginning were cut.
+                truncated: has(base.1, path_flag::PATH_CUT) || has(base.1, path_flag::PATH_UNREAD),
+                end_truncated: has(name.1, path_flag::PATH_END_CUT),
+                outside: has(base.1, path_flag::PATH_OUTSIDE),
+            }))
+        }
+    };
+}
+pub(crate) use paths;
 
 /// Whether two names are the same, at compile time.
 pub(crate) const fn same(a: &str, b: &str) -> bool {
@@ -115,6 +195,63 @@ pub(crate) fn heed_children() -> anyhow::Result<()> {
     use nix::sys::signal::{SigHandler, Signal, signal};
     // SAFETY: the default action is no handler, so that nothing of ours runs in a signal's context.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop).context("heeding the end of children")
+}
+
+/// The kernel side's counters, mapped into this process's memory: the map `ledger` of event.bpf.h.
+///
+/// They are not read by system call: see there.
+#[derive(Debug, Default)]
+pub struct MappedCounters {
+    words: Option<std::ptr::NonNull<u64>>,
+    len: usize,
+}
+
+/// Of one kind on one CPU: `struct counters` (checked in `skeleton!`).
+pub(crate) const COUNTER_WORDS: usize = 3 + crate::event::CAUSES.len();
+
+impl MappedCounters {
+    /// Maps the counters.
+    #[allow(unsafe_code)]
+    pub(crate) fn new(map: &libbpf_rs::Map<'_>) -> anyhow::Result<Self> {
+        use anyhow::Context as _;
+        use libbpf_rs::MapCore as _;
+        use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+        use std::os::fd::AsFd as _;
+        anyhow::ensure!(map.value_size() as usize == COUNTER_WORDS * 8, "the ledger's counters have another size");
+        let len = map.max_entries() as usize * COUNTER_WORDS * 8;
+        let size = std::num::NonZero::new(len).context("the ledger is empty")?;
+        // SAFETY: a new mapping, where the kernel chooses; nothing else has it, and it is unmapped in `drop` alone.
+        let at = unsafe { mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, map.as_fd(), 0) };
+        let at = at.context("mapping the ledger")?;
+        Ok(MappedCounters { words: Some(at.cast()), len })
+    }
+
+    /// The counters of a kind, CPU by CPU.
+    #[allow(unsafe_code)]
+    pub(crate) fn of(&self, kind: u32) -> impl Iterator<Item = [u64; COUNTER_WORDS]> + use<'_> {
+        let row = crate::session::KINDS_MAX as usize * COUNTER_WORDS;
+        let from = kind as usize * COUNTER_WORDS;
+        let rows = if kind < crate::session::KINDS_MAX { self.len / 8 / row } else { 0 };
+        self.words.into_iter().flat_map(move |words| {
+            (0..rows).map(move |cpu| {
+                std::array::from_fn(|n| {
+                    // SAFETY: within the mapping, by the count of rows; aligned, as it begins at a page. The kernel
+                    //         writes each of the words at once, hence the volatile read.
+                    unsafe { words.add(cpu * row + from + n).read_volatile() }
+                })
+            })
+        })
+    }
+}
+
+impl Drop for MappedCounters {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        if let Some(words) = self.words {
+            // SAFETY: mapped in `new` with this length, and not used after this.
+            let _ = unsafe { nix::sys::mman::munmap(words.cast(), self.len) };
+        }
+    }
 }
 
 /// How often the kernel skipped a program because it was already running on that CPU (struct

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::labels::Subject;
 use crate::output::Choice;
 use crate::session::{Hook, Transport};
 use crate::tracers::Tracers;
@@ -61,6 +63,7 @@ impl Cli {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of them in a run")]
 pub enum Command {
     /// One of the tracers.
     #[command(flatten)]
@@ -69,6 +72,9 @@ pub enum Command {
     Replay(Replay),
     /// Tell what this host offers for tracing: what works, what is missing, how to mend it
     Check(Check),
+    /// Change or list labels (--labels), also while tracers run
+    #[command(subcommand)]
+    Label(Label),
     /// Print the JSON Schema of what -o json prints
     Schema,
     /// Write the manual pages (roff) into a directory
@@ -109,6 +115,9 @@ pub struct Common {
     /// How they are printed.
     #[command(flatten)]
     pub output: Output,
+    /// How they are labelled.
+    #[command(flatten)]
+    pub labels: Labelling,
     /// How long.
     #[command(flatten)]
     pub limits: Limits,
@@ -174,6 +183,24 @@ pub struct Output {
     pub verbose: u8,
 }
 
+/// How events are labelled.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Labels")]
+pub struct Labelling {
+    /// Label events by the pinned map NAME, which is made if it is not there; `coretrace label` changes it
+    #[arg(long, value_name = "NAME")]
+    pub labels: Option<String>,
+    /// The label of what has none in the map
+    #[arg(long, value_name = "LABEL", requires = "labels")]
+    pub default_label: Option<String>,
+    /// Only events with this label
+    #[arg(long, value_name = "LABEL", requires = "labels")]
+    pub only_label: Option<String>,
+    /// No events with this label
+    #[arg(long, value_name = "LABEL", requires = "labels", conflicts_with = "only_label")]
+    pub ignore_label: Option<String>,
+}
+
 /// How long a run goes on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Run")]
@@ -214,9 +241,35 @@ pub struct Kernel {
     /// Ring buffer or perf buffer
     #[arg(long, value_enum)]
     pub transport: Option<Transport>,
-    /// The only way to hook in that is tried
-    #[arg(long, value_enum, hide = true)]
-    pub attach: Option<Hook>,
+    /// The only way to hook in that is tried; not every command has every way
+    #[arg(long, value_name = "HOW", value_enum, default_value = "auto")]
+    pub attach: Attach,
+}
+
+/// `--attach`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attach(
+    /// The only way that is tried; none: the best that works.
+    pub Option<Hook>,
+);
+
+impl ValueEnum for Attach {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Attach; 7] = {
+            let mut all = [Attach(None); 7];
+            let mut n = 0;
+            while n < Hook::ALL.len() {
+                all[n + 1] = Attach(Some(Hook::ALL[n]));
+                n += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.map_or("auto", Hook::name)))
+    }
 }
 
 /// `coretrace replay`.
@@ -230,6 +283,44 @@ pub struct Replay {
     /// How they are printed.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `coretrace label`.
+#[derive(Debug, Subcommand)]
+pub enum Label {
+    /// Set the label of a user or a cgroup, or change it
+    Set {
+        /// Name of the labels
+        name: String,
+        /// What the label is for
+        #[arg(value_enum)]
+        subject: Subject,
+        /// The user's name or number, or the cgroup's directory
+        id: String,
+        /// The label, of up to 31 bytes
+        label: String,
+    },
+    /// List labels; without NAME: the names of all maps
+    Ls {
+        /// Name of the labels
+        name: Option<String>,
+        /// Format
+        #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+        format: Choice,
+    },
+    /// Remove a label, or with --all the map and all that is in it
+    Rm {
+        /// Name of the labels
+        name: String,
+        /// What the label is for
+        #[arg(value_enum, requires = "id")]
+        subject: Option<Subject>,
+        /// The user's name or number, or the cgroup's directory
+        id: Option<String>,
+        /// The map itself
+        #[arg(long, conflicts_with = "subject")]
+        all: bool,
+    },
 }
 
 /// `coretrace check`.

@@ -32,6 +32,14 @@ pub fn split<T: Plain + Default>(sample: &[u8]) -> Result<(T, Tail<'_>)> {
     Ok((fixed, Tail(sample.get(size..).unwrap_or_default())))
 }
 
+/// The label at that place of a sample, without its padding.
+///
+/// # Errors
+/// When the slice reaches past the sample.
+pub fn label(sample: &[u8], slice: impl Into<Slice>) -> Result<&[u8]> {
+    Tail(sample).bytes(slice).map(crate::event::until_nul).context("its label")
+}
+
 impl<'a> Tail<'a> {
     /// The bytes of a slice.
     ///

@@ -142,11 +142,18 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Names of the bits that are set, then what remains without a name (0 if nothing).
+    /// Names of the bits that are set, then what remains without a name (0 if nothing). Bits that one name has covered
+    /// do not count for those behind it.
     pub fn named(&self) -> (impl Iterator<Item = &'static str> + use<>, u64) {
-        let bits = self.bits;
-        let rest = self.names.iter().fold(bits, |rest, (bit, _)| if bits & bit == *bit { rest & !bit } else { rest });
-        (self.names.iter().filter(move |(bit, _)| bits & bit == *bit).map(|(_, name)| *name), rest)
+        let covered = |left: &mut u64, bit: u64| {
+            let set = *left & bit == bit;
+            *left &= if set { !bit } else { u64::MAX };
+            set
+        };
+        let mut rest = self.bits;
+        self.names.iter().for_each(|(bit, _)| _ = covered(&mut rest, *bit));
+        let mut left = self.bits;
+        (self.names.iter().filter(move |(bit, _)| covered(&mut left, *bit)).map(|(_, name)| *name), rest)
     }
 }
 
@@ -252,6 +259,14 @@ pub struct Field {
     pub doc: &'static str,
 }
 
+impl Field {
+    /// A field.
+    #[must_use]
+    pub const fn new(name: &'static str, shape: Shape, always: bool, doc: &'static str) -> Self {
+        Field { name, shape, always, doc }
+    }
+}
+
 /// How much room a line of text has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Room {
@@ -301,6 +316,20 @@ pub enum Column {
         /// Which part of the value.
         show: Show,
     },
+}
+
+impl Column {
+    /// A field's value, aligned to the left; without a width it is the last column.
+    #[must_use]
+    pub const fn field(name: &'static str, title: &'static str, width: usize) -> Self {
+        Column::Field { name, title, width, right: false, show: Show::Whole }
+    }
+
+    /// A part of a field's value; numbers are aligned to the right.
+    #[must_use]
+    pub const fn part(name: &'static str, title: &'static str, width: usize, show: Show) -> Self {
+        Column::Field { name, title, width, right: matches!(show, Show::Number), show }
+    }
 }
 
 /// How a tracer's events look in text: TIME, then these; with [`Table::details`] all other fields follow, each

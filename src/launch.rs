@@ -159,7 +159,10 @@ pub fn find(program: &OsStr) -> Result<PathBuf> {
         };
     }
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/bin:/usr/bin".into());
-    let mut candidates = std::env::split_paths(&path).map(|dir| dir.join(program));
+    let mut candidates = std::env::split_paths(&path).map(|dir| match dir.as_os_str().is_empty() {
+        true => Path::new(".").join(program),
+        false => dir.join(program),
+    });
     match candidates.find(|path| executable(path)) {
         Some(found) => Ok(found),
         None => bail!(NotRun { code: 127, message: format!("{shown}: command not found") }),
@@ -194,8 +197,9 @@ fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
     let (soft, hard) = (memlock.0.parse()?, memlock.1.parse()?);
     setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard).context("restoring the limit of locked memory")?;
     let (wait, tell) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
-    File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?.write_all(b"!")?;
+    // Both are open before the parent goes on: afterwards, what this process opens counts as CMD's.
     let mut released = File::open(format!("/proc/self/fd/{wait}")).context("opening a pipe")?;
+    File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?.write_all(b"!")?;
     // CMD is not to inherit them.
     for fd in [wait, tell] {
         nix::unistd::close(fd.parse::<i32>().context("a pipe's number")?).context("closing a pipe")?;
@@ -213,7 +217,8 @@ fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
         setgid(gid).context("taking on the user's group (this needs root)")?;
         setuid(uid).context("taking on the user's identity (this needs root)")?;
     }
-    let error = Command::new(program).args(args).exec();
+    // Found once more, as this user finds it; looking for it by exec would show as attempts of CMD.
+    let error = Command::new(find(program)?).arg0(program).args(args).exec();
     let shown = program.to_string_lossy();
     let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
     bail!(NotRun { code, message: format!("{}: {error}", shown.escape_debug()) })

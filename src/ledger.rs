@@ -4,9 +4,7 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
-use libbpf_rs::{MapCore, MapFlags};
-
+use crate::bpf::{COUNTER_WORDS, MappedCounters};
 use crate::event::{CAUSES, Kind, Lost};
 
 /// The kernel's counters of one kind, on one CPU or summed up: `struct counters` in event.bpf.h.
@@ -23,10 +21,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut words = bytes.chunks_exact(8).map(|b| b.try_into().map(u64::from_ne_bytes).unwrap_or_default());
-        let mut next = || words.next();
-        Some(Counters { seen: next()?, filtered: next()?, emitted: next()?, dropped: [next()?, next()?, next()?] })
+    fn new([seen, filtered, emitted, dropped @ ..]: [u64; COUNTER_WORDS]) -> Self {
+        Counters { seen, filtered, emitted, dropped }
     }
 
     fn add(&mut self, other: &Counters) {
@@ -100,22 +96,19 @@ impl Ledger {
     /// Reads the kernel's counters. They are never reset: the kernel writes them, too.
     ///
     /// Calls `lost` for what was lost since the last call, by kind, CPU and cause; its time is left 0.
-    ///
-    /// # Errors
-    /// When the map cannot be read.
-    pub fn read(&mut self, map: &dyn MapCore, lost: &mut dyn FnMut(Lost)) -> Result<()> {
+    pub fn read(&mut self, counters: &MappedCounters, lost: &mut dyn FnMut(Lost)) {
         for account in &mut self.accounts {
-            let cpus = map
-                .lookup_percpu(&account.kind.id.to_ne_bytes(), MapFlags::ANY)
-                .context("reading the ledger")?
-                .context("the ledger lacks a kind")?;
-            account.told.resize(cpus.len(), [0; CAUSES.len()]);
             let mut sum = Counters::default();
-            for ((cpu, bytes), told) in (0..).zip(&cpus).zip(&mut account.told) {
-                let counters = Counters::parse(bytes).context("the ledger's counters are too short")?;
+            for (cpu, words) in counters.of(account.kind.id).enumerate() {
+                let counters = Counters::new(words);
                 sum.add(&counters);
+                if account.told.len() <= cpu {
+                    account.told.resize(cpu + 1, [0; CAUSES.len()]);
+                }
+                let Some(told) = account.told.get_mut(cpu) else { continue };
                 for ((cause, now), told) in CAUSES.iter().zip(counters.dropped).zip(told) {
                     if now > *told {
+                        let cpu = u32::try_from(cpu).unwrap_or(u32::MAX);
                         lost(Lost { unix_ns: 0, class: account.kind.name, cause, count: now - *told, cpu });
                         *told = now;
                     }
@@ -123,7 +116,6 @@ impl Ledger {
             }
             account.kernel = sum;
         }
-        Ok(())
     }
 
     /// Whether every event that the kernel saw is accounted for.
@@ -258,9 +250,7 @@ mod tests {
 
     #[test]
     fn counters_are_read_in_the_order_of_the_kernels_struct() {
-        let bytes: Vec<u8> = (1..=6_u64).flat_map(u64::to_ne_bytes).collect();
         let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6] };
-        assert_eq!(Counters::parse(&bytes), Some(counters));
-        assert_eq!(Counters::parse(&bytes[..47]), None);
+        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6]), counters);
     }
 }

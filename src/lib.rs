@@ -13,6 +13,8 @@ pub mod enrich;
 pub mod event;
 pub mod filter;
 pub mod kernel;
+pub mod label_cmd;
+pub mod labels;
 pub mod launch;
 pub mod ledger;
 pub mod live;

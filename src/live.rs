@@ -100,21 +100,20 @@ pub fn run(
     command: &mut Option<Launched>,
 ) -> Result<()> {
     let pipeline = RefCell::new(pipeline);
-    let (events, ledger) = (attached.map("events")?, attached.map("ledger")?);
+    let events = attached.map("events")?;
     let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
     let reader = match &attached.perf {
         Some(perf) => Reader::Perf(perf),
         None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
     let drain = |last| reader.drain(last, &mut |sample| pipeline.borrow_mut().sample(sample));
-    let read_ledger = |pipeline: &mut Pipeline<'_>| -> Result<()> {
+    let read_ledger = |pipeline: &mut Pipeline<'_>| {
         let mut losses = Vec::new();
-        pipeline.ledger.read(&ledger, &mut |lost| losses.push(lost))?;
+        pipeline.ledger.read(&attached.counters, &mut |lost| losses.push(lost));
         pipeline.gap = false;
         let clock = pipeline.measured_clock();
         let now = clock.unix_ns(crate::enrich::boot_now());
         losses.into_iter().for_each(|lost| pipeline.lost(crate::event::Lost { unix_ns: now, ..lost }));
-        Ok(())
     };
 
     {
@@ -165,7 +164,7 @@ pub fn run(
             let mut pipeline = pipeline.borrow_mut();
             // Behind what was lost last there may be no event that shows the gap.
             if pipeline.gap || tick {
-                read_ledger(&mut pipeline)?;
+                read_ledger(&mut pipeline);
             }
             pipeline.flush();
             let clock = pipeline.measured_clock();
@@ -197,7 +196,7 @@ pub fn run(
             let missed = limits.stats.map_or(0, |every| (now - at).as_nanos() / every.as_nanos());
             next_stats = limits.stats.map(|every| at + every * u32::try_from(missed + 1).unwrap_or(u32::MAX));
             let mut pipeline = pipeline.borrow_mut();
-            read_ledger(&mut pipeline)?;
+            read_ledger(&mut pipeline);
             pipeline.ledger.missed = attached.missed();
             // Not eprintln: a closed stderr is no reason to panic.
             let _ = writeln!(io::stderr(), "coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
@@ -211,7 +210,7 @@ pub fn run(
     loop {
         while !drain(true)? {}
         let mut pipeline = pipeline.borrow_mut();
-        read_ledger(&mut pipeline)?;
+        read_ledger(&mut pipeline);
         pipeline.ledger.missed = missed;
         let undecodable = pipeline.undecodable.is_some();
         if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {

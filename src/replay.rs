@@ -46,7 +46,8 @@ pub fn replay(options: &Replay) -> Result<u8> {
         ..setup::filter(filters)?
     };
     let kinds = tracer.kinds();
-    let mut pipeline = setup::pipeline(tracer.as_ref(), Ledger::new(kinds.iter()), filter, &options.output, false)?;
+    let ledger = Ledger::new(kinds.iter());
+    let mut pipeline = setup::pipeline(tracer.as_ref(), ledger, filter, &options.output, false, false)?;
     pipeline.header();
     let ended = loop {
         match reader.entry() {

@@ -36,6 +36,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
         }
         Command::Replay(options) => crate::replay::replay(options),
         Command::Check(options) => crate::check::check(options),
+        Command::Label(options) => crate::label_cmd::label(options),
         Command::Schema => {
             let kinds: Vec<&'static Kind> = tracers::all().iter().flat_map(|t| t.kinds()).collect();
             let text = serde_json::to_string_pretty(&output::schema::schema(&kinds))?;
@@ -121,7 +122,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
 
     // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
     let ledger = Ledger::new(tracer.kinds().iter());
-    let mut pipeline = setup::pipeline(tracer, ledger, filter, output, with_command)?;
+    let mut pipeline = setup::pipeline(tracer, ledger, filter, output, with_command, common.labels.labels.is_some())?;
     if session.details {
         pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
     }
@@ -199,6 +200,10 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
 
 fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
     attached.refused.iter().for_each(|why| note(&format!("not used: {why}")));
+    attached.absent.iter().for_each(|what| note(&format!("not watched: {what}")));
+    if !attached.plan.blind.is_empty() {
+        note(&format!("not seen by {}: {}", attached.plan.hook.name(), attached.plan.blind));
+    }
     let transport = if session.settings.perf { "perf buffer" } else { "ring buffer" };
     let size = session.buffer >> 10;
     let types = match &session.btf {

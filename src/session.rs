@@ -8,28 +8,40 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, Map, MapCore, MapFlags, MapType, Object, OpenObject, PrintLevel};
+use libbpf_rs::{
+    ErrorKind, Link, Map, MapCore, MapFlags, MapType, Object, OpenObject, PrintLevel, ProgramMut, TracepointCategory,
+};
 
+use crate::bpf::MappedCounters;
 use crate::filter::CommGlobs;
 use crate::kernel::btf::BtfSource;
+use crate::kernel::possible_cpus;
+use crate::labels::{self, Labels};
 use crate::transport::Perf;
 
 /// A way to hook into the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
-    /// BTF-typed tracepoints, and the entry of a kernel function for exits
+    /// BTF-typed tracepoints, and entry or return of kernel functions.
     Fentry,
-    /// BTF-typed tracepoints alone
+    /// BTF-typed tracepoints alone.
     Btf,
-    /// Raw tracepoints
+    /// Raw tracepoints.
     Raw,
-    /// Classic tracepoints
+    /// Probes on kernel functions, by their names.
+    Kprobe,
+    /// Probes on system calls: libbpf knows what the kernel calls the function.
+    Ksyscall,
+    /// Classic tracepoints.
     Tracepoint,
 }
 
 impl Hook {
+    /// All of them.
+    pub const ALL: [Hook; 6] = [Hook::Fentry, Hook::Btf, Hook::Raw, Hook::Kprobe, Hook::Ksyscall, Hook::Tracepoint];
+
     /// Its name in `--attach` and in notes.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -37,6 +49,8 @@ impl Hook {
             Hook::Fentry => "fentry",
             Hook::Btf => "btf",
             Hook::Raw => "raw",
+            Hook::Kprobe => "kprobe",
+            Hook::Ksyscall => "ksyscall",
             Hook::Tracepoint => "tracepoint",
         }
     }
@@ -45,6 +59,12 @@ impl Hook {
     #[must_use]
     pub fn needs_kernel_btf(self) -> bool {
         matches!(self, Hook::Fentry | Hook::Btf)
+    }
+
+    /// Whether the kernel may interrupt a program on this hook: see [`Session::preempted`].
+    #[must_use]
+    pub fn preemptible(self) -> bool {
+        matches!(self, Hook::Fentry | Hook::Btf | Hook::Raw)
     }
 }
 
@@ -62,10 +82,62 @@ pub enum Transport {
 pub struct Program {
     /// Its name in the object.
     pub name: &'static str,
-    /// The kinds of events that it sends: it is not loaded where none of them is wanted …
-    pub kinds: &'static [u32],
-    /// … unless it keeps the map of followed processes, and there is one.
-    pub tracks: bool,
+    /// When it is loaded.
+    pub needed: Needed,
+    /// Where it goes.
+    pub target: Target,
+    /// A kernel may lack what it hooks: the rest works without it.
+    pub optional: bool,
+}
+
+/// When a program is loaded.
+#[derive(Debug, Clone, Copy)]
+pub enum Needed {
+    /// Where one of these kinds of events, which it sends, is wanted.
+    For(&'static [u32]),
+    /// The same, or where processes are followed to their children …
+    ForOrForks(&'static [u32]),
+    /// … or to their end.
+    ForOrEnds(&'static [u32]),
+}
+
+/// Where a program goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// Where its `SEC` name says.
+    Section,
+    /// On the entry of these functions, or those of them that there are (kprobe).
+    Entry(&'static [&'static str]),
+    /// On their return (kretprobe).
+    Return(&'static [&'static str]),
+    /// On the return of these system calls, whatever their functions are called (kretprobe).
+    SyscallReturn(&'static [&'static str]),
+    /// On these classic tracepoints of the system calls, or those of them that there are.
+    SyscallEvents(&'static [&'static str]),
+    /// On the return of the first of these functions that there is (fexit).
+    Exit(&'static [&'static str]),
+}
+
+impl Program {
+    /// A program that goes where its `SEC` name says.
+    #[must_use]
+    pub const fn new(name: &'static str, needed: Needed) -> Self {
+        Program { name, needed, target: Target::Section, optional: false }
+    }
+
+    /// The same on that target.
+    #[must_use]
+    pub const fn on(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// The same, and the rest works without it.
+    #[must_use]
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
 }
 
 /// One way to hook in: which programs of the object are loaded.
@@ -75,7 +147,12 @@ pub struct Plan {
     pub hook: Hook,
     /// The programs, in the order in which they are attached.
     pub programs: &'static [Program],
+    /// What cannot be seen in this way; empty where that is nothing.
+    pub blind: &'static str,
 }
+
+/// Rows of the ledger for each CPU: `KINDS_MAX` in event.bpf.h (its map has that many entries before it is sized).
+pub const KINDS_MAX: u32 = 32;
 
 /// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
 pub const UIDS_MAX: usize = 16;
@@ -103,6 +180,8 @@ pub struct Settings {
     pub pidns: u32,
     /// Bytes in a page.
     pub page_size: u32,
+    /// Events carry labels.
+    pub labels: Option<Labels>,
 }
 
 /// What a run needs to load and attach.
@@ -131,6 +210,8 @@ pub struct Session {
     pub cgroups: Vec<File>,
     /// Somebody is to see all that can be known of an event (-w, -o json, --record): also what is costlier to find.
     pub details: bool,
+    /// What every path that is wanted begins with one of; empty: any.
+    pub path_prefixes: Vec<Vec<u8>>,
     /// Have the verifier tell into libbpf's log how much it had to look at.
     pub verifier_stats: bool,
 }
@@ -158,8 +239,12 @@ pub struct Attached<'a> {
     pub hooks: Vec<String>,
     /// Why the plans before it did not.
     pub refused: Vec<String>,
+    /// What there is no hook for here.
+    pub absent: Vec<String>,
     /// The buffers to read, where they are perf buffers.
     pub perf: Option<Perf>,
+    /// What the kernel side has counted.
+    pub counters: MappedCounters,
     links: RefCell<Vec<Link>>,
 }
 
@@ -215,7 +300,7 @@ where
     let mut refused: Vec<(String, anyhow::Error)> = Vec::new();
     let mut plans: Vec<_> = plans.filter(|(_, plan)| session.hook.is_none_or(|hook| hook == plan.hook)).collect();
     if session.preempted {
-        plans.sort_by_key(|(_, plan)| plan.hook != Hook::Tracepoint);
+        plans.sort_by_key(|(_, plan)| plan.hook.preemptible());
     }
     for (slot, plan) in plans {
         let name = plan.hook.name();
@@ -226,15 +311,17 @@ where
         }
         mark_log();
         match load(session, plan, builder(), slot, &mut configure) {
-            Ok((skel, (perf, links, hooks))) => {
+            Ok((skel, loaded)) => {
                 let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
-                return body(Attached { object: skel.object(), plan, hooks, refused, perf, links: links.into() });
+                let Hooked { perf, links, hooks, absent, counters, .. } = loaded;
+                let object = skel.object();
+                return body(Attached { object, plan, hooks, refused, absent, perf, counters, links: links.into() });
             }
             Err(error) => refused.push((name.to_owned(), error)),
         }
     }
     match refused.as_slice() {
-        [] => bail!("this tracer cannot be attached in that way"),
+        [] => Err(anyhow!("this tracer has no such way to attach (--attach)").context(crate::cli::Usage)),
         [_] => Err(refused.remove(0).1),
         all => {
             let tried: Vec<_> = all.iter().map(|(name, why)| format!("\n  {name}: {why:#}")).collect();
@@ -244,8 +331,27 @@ where
     }
 }
 
-/// The perf buffers where they are used, what keeps the programs on their hooks, and the hooks' `SEC` names.
-type Hooked = (Option<Perf>, Vec<Link>, Vec<String>);
+/// What there is once a plan's programs are on their hooks.
+#[derive(Default)]
+struct Hooked {
+    perf: Option<Perf>,
+    links: Vec<Link>,
+    hooks: Vec<String>,
+    absent: Vec<String>,
+    /// Of programs that could go on one of several functions, on which they went.
+    exits: Vec<(&'static str, &'static str)>,
+    counters: MappedCounters,
+}
+
+impl Hooked {
+    fn lacks(&mut self, what: &str, optional: bool) -> Result<()> {
+        let missing = format!("the kernel has no {what}");
+        ensure!(optional, "{missing}");
+        self.absent.push(missing);
+        Ok(())
+    }
+}
+
 type Loaded<'obj, B> = <<B as SkelBuilder<'obj>>::Output as OpenSkel<'obj>>::Output;
 
 /// Loads one plan's programs and puts them on their hooks.
@@ -265,13 +371,21 @@ where
     }
     let mut open = builder.open(slot).context("opening the BPF object")?;
     configure(&mut open)?;
-    prepare(session, plan, open.open_object_mut())?;
-    let skel = open.load().context("loading the BPF programs")?;
+    let mut hooked = Hooked::default();
+    prepare(session, plan, open.open_object_mut(), &mut hooked)?;
+    let mut skel = open.load().context("loading the BPF programs")?;
+    if let Some(labels) = &session.settings.labels {
+        let mut maps = skel.object_mut().maps_mut();
+        let mut map = maps.find(|map| map.name() == labels::MAP).context("the object has no labels")?;
+        labels.keep(&mut map)?;
+    }
     fill(session, skel.object())?;
-    let open_perf = || Perf::open(&find_map(skel.object(), "events")?, session.perf_pages()?);
-    let perf = session.settings.perf.then(open_perf).transpose()?;
-    let (links, hooks) = attach(plan, skel.object())?;
-    Ok((skel, (perf, links, hooks)))
+    hooked.counters = MappedCounters::new(&find_map(skel.object(), "ledger")?)?;
+    if session.settings.perf {
+        hooked.perf = Some(Perf::open(&find_map(skel.object(), "events")?, session.perf_pages()?)?);
+    }
+    attach(plan, skel.object(), &mut hooked)?;
+    Ok((skel, hooked))
 }
 
 fn find_map<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {
@@ -281,17 +395,31 @@ fn find_map<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {
 /// Whether a program of the plan is needed for what is wanted.
 fn needed(session: &Session, program: &Program) -> bool {
     let settings = &session.settings;
-    program.kinds.iter().any(|kind| settings.kinds & (1 << kind) != 0) || (program.tracks && settings.filter_pids)
+    let (kinds, tracks) = match program.needed {
+        Needed::For(kinds) => (kinds, false),
+        Needed::ForOrForks(kinds) => (kinds, settings.follow),
+        Needed::ForOrEnds(kinds) => (kinds, settings.filter_pids),
+    };
+    tracks || kinds.iter().any(|kind| settings.kinds & (1 << kind) != 0)
 }
 
 /// include/linux/bpf_verifier.h: the verifier tells how many instructions it processed.
 const BPF_LOG_STATS: u32 = 4;
 
-fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()> {
+fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut Hooked) -> Result<()> {
     let settings = &session.settings;
     for mut program in object.progs_mut() {
-        let wanted = plan.programs.iter().any(|p| program.name() == p.name && needed(session, p));
-        program.set_autoload(wanted);
+        let wanted = plan.programs.iter().find(|p| program.name() == p.name && needed(session, p));
+        let mut there = wanted.is_some();
+        if let Some(Program { target: Target::Exit(functions), optional, .. }) = wanted {
+            let chosen = functions.iter().find(|name| program.set_attach_target(0, Some((**name).to_owned())).is_ok());
+            there = chosen.is_some();
+            match chosen {
+                Some(function) => hooked.exits.push((wanted.map_or("", |p| p.name), function)),
+                None => hooked.lacks(&functions.join(" or "), *optional)?,
+            }
+        }
+        program.set_autoload(there);
         if session.verifier_stats {
             program.set_log_level(BPF_LOG_STATS);
         }
@@ -307,6 +435,17 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()
                     .and_then(|()| map.set_max_entries(cpus))
             }
             "events" => map.set_max_entries(session.buffer),
+            "ledger" => {
+                ensure!(map.max_entries() == KINDS_MAX, "the ledger has rows of {}", map.max_entries());
+                map.set_max_entries(KINDS_MAX * possible_cpus()?)
+            }
+            labels::MAP => match &settings.labels {
+                Some(labels) => {
+                    labels.reuse(&mut map)?;
+                    Ok(())
+                }
+                None => map.set_autocreate(false),
+            },
             "followed" if settings.follow => map.set_max_entries(session.followed_max),
             "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?),
             "cgroups" if settings.cgroups == 0 => map.set_autocreate(false),
@@ -337,15 +476,51 @@ fn fill(session: &Session, object: &Object) -> Result<()> {
     Ok(())
 }
 
-fn attach(plan: &Plan, object: &Object) -> Result<(Vec<Link>, Vec<String>)> {
-    let (mut links, mut hooks) = (Vec::new(), Vec::new());
+fn attach(plan: &Plan, object: &Object, hooked: &mut Hooked) -> Result<()> {
     for wanted in plan.programs {
         let Some(program) = object.progs_mut().find(|p| p.name() == wanted.name && p.autoload()) else { continue };
-        let section = program.section().to_string_lossy().into_owned();
-        links.push(program.attach().with_context(|| format!("attaching to {section}"))?);
-        hooks.push(section);
+        attach_program(wanted, &program, hooked)?;
     }
-    Ok((links, hooks))
+    Ok(())
+}
+
+fn attach_program(wanted: &Program, program: &ProgramMut<'_>, hooked: &mut Hooked) -> Result<()> {
+    let section = || program.section().to_string_lossy().into_owned();
+    let all: Vec<(String, libbpf_rs::Result<Link>)> = match wanted.target {
+        Target::Section => vec![(section(), program.attach())],
+        Target::Exit(_) => {
+            let chosen = hooked.exits.iter().find(|(name, _)| *name == wanted.name);
+            vec![(format!("fexit/{}", chosen.map_or("", |(_, function)| function)), program.attach())]
+        }
+        Target::Entry(functions) => {
+            functions.iter().map(|f| (format!("kprobe/{f}"), program.attach_kprobe(false, f))).collect()
+        }
+        Target::Return(functions) => {
+            functions.iter().map(|f| (format!("kretprobe/{f}"), program.attach_kprobe(true, f))).collect()
+        }
+        Target::SyscallReturn(calls) => {
+            calls.iter().map(|call| (format!("kretsyscall/{call}"), program.attach_ksyscall(true, call))).collect()
+        }
+        Target::SyscallEvents(events) => {
+            let attach = |event| program.attach_tracepoint(TracepointCategory::Syscalls, event);
+            events.iter().map(|event| (format!("tp/syscalls/{event}"), attach(event))).collect()
+        }
+    };
+    let several = all.len() > 1;
+    let tried: Vec<_> = all.iter().map(|(hook, _)| hook.clone()).collect();
+    let before = hooked.links.len();
+    for (hook, link) in all {
+        match link {
+            Ok(link) => {
+                hooked.links.push(link);
+                hooked.hooks.push(hook);
+            }
+            // Not there, or under another name.
+            Err(e) if e.kind() == ErrorKind::NotFound && (several || wanted.optional) => {}
+            Err(e) => return Err(e).with_context(|| format!("attaching to {hook}")),
+        }
+    }
+    if hooked.links.len() > before { Ok(()) } else { hooked.lacks(&tried.join(" or "), wanted.optional) }
 }
 
 /// libbpf's messages, and how many of them belong to what was tried before.

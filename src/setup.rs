@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::cli::{Common, Filters, Kernel, Output, Usage};
+use crate::cli::{Common, Filters, Kernel, Labelling, Output, Usage};
 use crate::filter::{self, CommGlobs, Filter};
 use crate::kernel::{Host, btf};
+use crate::labels::{self, Labels};
 use crate::ledger::Ledger;
 use crate::output::{Choice, Look};
 use crate::pipeline::Pipeline;
@@ -34,8 +35,13 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
     for pid in &filters.pid {
         crate::procfs::check(*pid)?;
     }
+    let labels = labels(&common.labels)?;
     let mut session = base_session(tracer, &common.kernel, host)?;
+    session.settings.labels = labels;
     session.details = details(common);
+    // A test in the kernel for as many as it takes; what is relative, and all globs, are user space's.
+    let prefixes: Option<Vec<_>> = filters.path.iter().map(|glob| filter::literal_prefix(glob)).collect();
+    session.path_prefixes = prefixes.unwrap_or_default().into_iter().map(<[u8]>::to_vec).collect();
     session.verifier_stats = common.output.verbose > 1;
     if let Some(kinds) = kinds {
         session.settings.kinds = kinds;
@@ -52,6 +58,14 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
     session.cgroups = filters.cgroup.iter().map(|path| open_cgroup(path, host)).collect::<Result<_>>()?;
     session.settings.cgroups = u32::try_from(session.cgroups.len())?;
     Ok(session)
+}
+
+fn labels(options: &Labelling) -> Result<Option<Labels>> {
+    let Some(name) = &options.labels else { return Ok(None) };
+    let text = |label: &Option<String>| label.as_deref().map(labels::text).transpose().context(Usage);
+    let (default, only) = (text(&options.default_label)?, text(&options.only_label)?);
+    let ignore = text(&options.ignore_label)?;
+    Ok(Some(Labels { default: default.unwrap_or_default(), only, ignore, ..Labels::new(name)? }))
 }
 
 /// Whether all that can be known of an event is shown, or kept to be shown.
@@ -88,13 +102,14 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
         },
         btf,
         kernel_btf: host.has_btf,
-        hook: kernel.attach,
+        hook: kernel.attach.0,
         preempted: host.at_least((7, 0)),
         buffer,
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
         cgroups: Vec::new(),
         details: false,
+        path_prefixes: Vec::new(),
         verifier_stats: false,
     })
 }
@@ -109,11 +124,16 @@ pub(crate) fn uids(filters: &Filters) -> Result<Vec<u32>> {
 }
 
 /// A cgroup by its path: as it is, or below where cgroup v2 is mounted.
-fn open_cgroup(path: &Path, host: &Host) -> Result<File> {
-    let mount = host.cgroup2.as_deref().context("-c needs cgroup v2, and it is not mounted")?;
+pub(crate) fn cgroup_path(path: &Path, host: &Host) -> Result<PathBuf> {
+    let mount = host.cgroup2.as_deref().context("this needs cgroup v2, and it is not mounted")?;
     let below = path.strip_prefix("/").unwrap_or(path);
     let full = if path.starts_with(mount) { path.to_owned() } else { mount.join(below) };
-    ensure!(full.join("cgroup.procs").exists(), "-c {}: there is no cgroup at {}", path.display(), full.display());
+    ensure!(full.join("cgroup.procs").exists(), "{}: there is no cgroup at {}", path.display(), full.display());
+    Ok(full)
+}
+
+fn open_cgroup(path: &Path, host: &Host) -> Result<File> {
+    let full = cgroup_path(path, host).context("-c")?;
     File::open(&full).with_context(|| format!("-c: opening {}", full.display()))
 }
 
@@ -131,6 +151,7 @@ pub(crate) fn pipeline<'a>(
     filter: Filter,
     output: &Output,
     with_command: bool,
+    labels: bool,
 ) -> Result<Pipeline<'a>> {
     enum Sink {
         Stdout,
@@ -149,7 +170,7 @@ pub(crate) fn pipeline<'a>(
     };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = if terminal { terminal_width() } else { None };
-    let look = Look { width, colour, wide: output.wide, utc: output.utc, labels: false };
+    let look = Look { width, colour, wide: output.wide, utc: output.utc, labels };
     let sink: Box<dyn Write> = match sink {
         Sink::Stdout => Box::new(Patient(io::stdout())),
         Sink::Stderr => Box::new(Patient(io::stderr())),

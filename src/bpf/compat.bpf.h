@@ -28,6 +28,8 @@
 /* include/uapi/linux/sched.h */
 #define CLONE_PARENT 0x00008000
 #define CLONE_THREAD 0x00010000
+/* include/uapi/linux/fcntl.h */
+#define AT_FDCWD (-100)
 /* include/linux/pid_namespace.h: MAX_PID_NS_LEVEL below the initial one. */
 #define PIDNS_LEVELS 33
 
@@ -115,6 +117,41 @@ struct trace_event_raw_sched_process_exit___group_dead {
 static __always_inline bool exit_tells_group_dead(void)
 {
 	return bpf_core_field_exists(struct trace_event_raw_sched_process_exit___group_dead, group_dead);
+}
+
+#if defined(bpf_target_x86)
+/* arch/x86/entry/syscalls/syscall_64.tbl */
+#define NR_EXECVEAT 322
+#else
+/* include/uapi/asm-generic/unistd.h */
+#define NR_EXECVEAT 281
+#endif
+/* The same on all architectures. */
+#define NR_IO_URING_ENTER 426
+/* arch/x86/include/asm/page_64_types.h: of a kernel without KASAN */
+#define THREAD_SIZE 16384
+
+/*
+ * The registers with which the current task entered the kernel: by bpf_task_pt_regs (5.15; it needs the kernel's
+ * own BTF: `known`, a constant), before that from where the stack begins. The number of the system call in them
+ * tells whether they are the right ones.
+ */
+static __always_inline struct pt_regs *entry_regs(bool known)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (known && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	return BPF_CORE_READ(task, stack) + THREAD_SIZE - bpf_core_type_size(struct pt_regs);
+}
+
+static __always_inline long entry_syscall(struct pt_regs *regs)
+{
+#if defined(bpf_target_x86)
+	return BPF_CORE_READ(regs, orig_ax);
+#else
+	return BPF_CORE_READ(regs, syscallno);
+#endif
 }
 
 struct process_key {

@@ -13,9 +13,16 @@
 #define UIDS_MAX 16
 #define CGROUPS_MAX 8
 #define KINDS_MAX 32
+#define LABEL_LEN 32
 
 /* Keeps a type that only user space reads in this object's BTF, so that the skeleton has it. */
 #define EXPORT_TYPE(kind, type) const kind type *__export_##type __attribute__((unused))
+
+/* A slice of the event's tail, the bytes that follow the fixed struct. */
+struct slice {
+	u16 off;
+	u16 len;
+};
 
 /* First member of every event. Process ids are those of coretrace's own PID namespace. */
 struct event_head {
@@ -31,13 +38,14 @@ struct event_head {
 	u32 gid;
 	u32 unread; /* bits, by kind: fields that could not be read */
 	u8 comm[COMM_LEN];
+	struct slice label; /* in the whole record */
+	u32 reserved;
 };
 
-/* A slice of the event's tail, the bytes that follow the fixed struct. */
-struct slice {
-	u16 off;
-	u16 len;
-};
+/* What the map of labels says of a user or a cgroup; NUL-padded. */
+struct label {
+	u8 text[LABEL_LEN];
+} __attribute__((aligned(8)));
 
 /* Why an event was not delivered. */
 enum drop_cause {
@@ -75,6 +83,13 @@ struct settings {
 	u32 cgroups_len;
 	u32 pidns;        /* inode of coretrace's PID namespace; 0: the initial one */
 	u32 page_size;
+	u32 labels;      /* events carry labels, looked up in the map `labels` */
+	u32 only_label;  /* only events of only_labelled, which may be the empty one … */
+	u32 ignore_label; /* … or all but those of ignore_labelled */
+	u32 reserved;
+	struct label default_label; /* of what has none */
+	struct label only_labelled;
+	struct label ignore_labelled;
 	u32 uids[UIDS_MAX];
 };
 const volatile struct settings settings = {};
@@ -84,23 +99,33 @@ struct {
 	__uint(max_entries, 1 << 20); /* sized by user space before load, or made a perf buffer */
 } events SEC(".maps");
 
+/*
+ * The counters of each CPU, KINDS_MAX in a row, which user space maps into its memory. It must not read them by
+ * system call: the kernel skips programs on kprobes and classic tracepoints while another process is interrupted
+ * in such a call on that CPU (include/linux/bpf.h: bpf_disable_instrumentation), and that would be the reader's.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, KINDS_MAX);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, KINDS_MAX); /* times the CPUs: sized by user space before load */
 	__type(key, u32);
 	__type(value, struct counters);
 } ledger SEC(".maps");
 
 /*
- * Opens the account of one event. Only one program writes the counters of a kind, and none is entered
- * twice on a CPU: plain additions are exact.
+ * Counts. Several programs may write the counters of a kind, and the kernel may interrupt one to run another on the
+ * same CPU: only an atomic addition is exact.
  */
+#define COUNT(counter) ((void)__sync_fetch_and_add(&(counter), 1))
+
+/* Opens the account of one event. */
 static __always_inline struct counters *open_account(u32 kind)
 {
-	struct counters *c = bpf_map_lookup_elem(&ledger, &kind);
+	u32 place = bpf_get_smp_processor_id() * KINDS_MAX + kind;
+	struct counters *c = bpf_map_lookup_elem(&ledger, &place);
 
 	if (c)
-		c->seen++;
+		COUNT(c->seen);
 	return c;
 }
 
@@ -138,9 +163,20 @@ static __always_inline void emit(void *ctx, struct counters *c, void *event, u64
 		err = bpf_ringbuf_output(&events, event, len, flags);
 	}
 	if (err)
-		c->dropped[DROP_BUFFER_FULL]++;
+		COUNT(c->dropped[DROP_BUFFER_FULL]);
 	else
-		c->emitted++;
+		COUNT(c->emitted);
+}
+
+/* Sends an event without a tail, behind which there is room for its label (struct { …_event e; struct label label; }). */
+static __always_inline void emit_fixed(void *ctx, struct counters *c, struct event_head *head, u64 size)
+{
+	if (settings.labels) {
+		head->label.off = size;
+		head->label.len = LABEL_LEN;
+		size += LABEL_LEN;
+	}
+	emit(ctx, c, head, size);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

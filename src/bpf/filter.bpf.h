@@ -22,6 +22,71 @@ struct {
 	__uint(value_size, sizeof(u32));
 } cgroups SEC(".maps");
 
+enum label_kind {
+	LABEL_UID = 1,
+	LABEL_CGROUP = 2,
+};
+EXPORT_TYPE(enum, label_kind);
+
+struct label_key {
+	u64 id; /* of the user, or of the cgroup */
+	u32 kind; /* enum label_kind */
+	u32 reserved;
+};
+
+/* Labels, which other processes may change while this one runs: pinned, and shared by tracers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct label_key);
+	__type(value, struct label);
+} labels_v1 SEC(".maps");
+
+/* Cgroups above the task's own that are asked for a label. */
+#define LABEL_LEVELS 8
+
+/* The label of the current task: its cgroup's, or of the nearest one above that has one; else its user's. */
+static __always_inline void find_label(struct label *label, u32 uid, u64 cgroup_id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct label_key key = { .id = cgroup_id, .kind = LABEL_CGROUP };
+	struct label *found = bpf_map_lookup_elem(&labels_v1, &key);
+	int level;
+
+	if (!found) {
+		level = BPF_CORE_READ(task, cgroups, dfl_cgrp, level);
+		for (int i = 1; i <= LABEL_LEVELS; i++) {
+			if (i > level)
+				break;
+			key.id = bpf_get_current_ancestor_cgroup_id(level - i);
+			found = bpf_map_lookup_elem(&labels_v1, &key);
+			if (found)
+				break;
+		}
+	}
+	if (!found) {
+		key.id = uid;
+		key.kind = LABEL_UID;
+		found = bpf_map_lookup_elem(&labels_v1, &key);
+	}
+	if (found)
+		*label = *found;
+	else
+		__builtin_memcpy(label, (const void *)&settings.default_label, sizeof(*label));
+}
+
+static __always_inline bool same_label(const struct label *a, const volatile struct label *b)
+{
+	const u64 *left = (const void *)a;
+	const volatile u64 *right = (const volatile void *)b;
+
+	for (u32 i = 0; i < sizeof(*a) / sizeof(*left); i++) {
+		if (left[i] != right[i])
+			return false;
+	}
+	return true;
+}
+
 /*
  * All comm globs as one bit-parallel automaton (Shift-And): a bit is a place in a pattern. A byte
  * moves every live place on by one where the table lets it, and a place that a star follows stays
@@ -110,11 +175,11 @@ static __always_inline void fill_ids(bool direct, struct task_struct *task, stru
 
 /*
  * Whether the current task is one of those that the user wants to see; if so, the head is filled but
- * for its sequence number (its ids are there already). What is not wanted costs every process of the
+ * for its sequence number (its ids are there already), and so is its label. What is not wanted costs every process of the
  * host, so nothing is asked for before a filter needs it. `ending`: the task is about to end.
  */
-static __always_inline bool wanted(bool direct, struct task_struct *task, struct event_head *head, u32 kind,
-				   bool ending)
+static __always_inline bool wanted(bool direct, struct task_struct *task, struct event_head *head,
+				   struct label *label, u32 kind, bool ending)
 {
 	u64 uid_gid;
 
@@ -134,11 +199,23 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 		return false;
 	if (settings.cgroups_len && !cgroup_matches())
 		return false;
-	head->boot_ns = bpf_ktime_get_boot_ns();
 	head->cgroup_id = bpf_get_current_cgroup_id();
+	if (settings.labels) {
+		find_label(label, head->uid, head->cgroup_id);
+		if (settings.only_label && !same_label(label, &settings.only_labelled))
+			return false;
+		if (settings.ignore_label && same_label(label, &settings.ignore_labelled))
+			return false;
+	} else {
+		/* Nobody reads it; but a register that it is in must have been written, for the verifier. */
+		*label = (struct label){};
+	}
+	head->boot_ns = bpf_ktime_get_boot_ns();
 	head->kind = kind;
 	head->cpu = bpf_get_smp_processor_id();
 	head->ppid = process_id(direct, READ(direct, task, real_parent));
 	head->unread = 0;
+	head->label = (struct slice){};
+	head->reserved = 0;
 	return true;
 }

@@ -16,6 +16,8 @@ enum path_flag {
 	PATH_DELETED = 1,
 	PATH_CUT = 2,
 	PATH_UNREAD = 4,
+	PATH_OUTSIDE = 8, /* not below the root of the process */
+	PATH_END_CUT = 16, /* of a name as it was called: its end is missing */
 };
 EXPORT_TYPE(enum, path_flag);
 
@@ -46,7 +48,7 @@ static __always_inline struct scratch *scratch_take(struct counters *c, u32 fixe
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
 
 	if (!s || s->busy) {
-		c->dropped[DROP_SCRATCH_BUSY]++;
+		COUNT(c->dropped[DROP_SCRATCH_BUSY]);
 		return NULL;
 	}
 	s->busy = 1;
@@ -63,9 +65,22 @@ static __always_inline void scratch_emit(void *ctx, struct counters *c, struct s
 	if (used <= sizeof(s->record))
 		emit(ctx, c, s->record, used);
 	else
-		c->dropped[DROP_SCRATCH_BUSY]++;
+		COUNT(c->dropped[DROP_SCRATCH_BUSY]);
 	barrier();
 	s->busy = 0;
+}
+
+/* Appends the label to a record that is otherwise complete. */
+static __always_inline void append_label(struct scratch *s, struct event_head *head, const struct label *label)
+{
+	u32 used = *(volatile u32 *)&s->used;
+
+	if (!settings.labels || used > sizeof(s->record) - sizeof(*label))
+		return;
+	__builtin_memcpy(s->record + used, label, sizeof(*label));
+	head->label.off = used;
+	head->label.len = sizeof(*label);
+	*(volatile u32 *)&s->used = used + sizeof(*label);
 }
 
 /* Appends one name; tells its length with its NUL, or 0 if there is no room or it is unreadable. */
@@ -85,16 +100,17 @@ static __always_inline u32 append_name(struct scratch *s, const unsigned char *n
 
 /*
  * Appends a path to the record: its names from the file up to the root, each NUL-terminated, through
- * the mounts (fs/d_path.c: prepend_path). The root is the one of the mount namespace, whatever
- * chroot the process is in. Returns enum path_flag.
+ * the mounts (fs/d_path.c: prepend_path). Ends at `top`, the root of a process; without it, at the one of
+ * the mount namespace, whatever chroot the process is in. Returns enum path_flag.
  */
-static __always_inline u32 append_path(struct scratch *s, const struct path *path, struct slice *out,
-				       u32 fixed)
+static __noinline u32 append_path(struct scratch *s, const struct path *path, const struct path *top,
+				       struct slice *out, u32 fixed)
 {
 	u32 start = s->used, flags = PATH_CUT, limit = start + PATH_BYTES - NAME_BYTES;
 	struct dentry *dentry = BPF_CORE_READ(path, dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt);
-	struct dentry *root;
+	struct dentry *root, *top_dentry = NULL;
+	struct vfsmount *top_mount = NULL;
 	struct mount *mount;
 
 	out->off = start - fixed;
@@ -103,6 +119,10 @@ static __always_inline u32 append_path(struct scratch *s, const struct path *pat
 		return PATH_UNREAD;
 	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 	root = BPF_CORE_READ(mount, mnt.mnt_root);
+	if (top) {
+		top_dentry = BPF_CORE_READ(top, dentry);
+		top_mount = BPF_CORE_READ(top, mnt);
+	}
 	/* include/linux/dcache.h: d_unlinked() */
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
 		flags |= PATH_DELETED;
@@ -110,11 +130,18 @@ static __always_inline u32 append_path(struct scratch *s, const struct path *pat
 	for (int i = 0; i <= PATH_STEPS; i++) {
 		struct dentry *parent;
 
+		if (top && dentry == top_dentry &&
+		    mount == (void *)top_mount - bpf_core_field_offset(struct mount, mnt)) {
+			flags &= ~PATH_CUT;
+			break;
+		}
 		if (dentry == root) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
 
 			if (above == mount) { /* the root of the namespace, or of a detached mount */
 				flags &= ~PATH_CUT;
+				if (top)
+					flags |= PATH_OUTSIDE;
 				break;
 			}
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);

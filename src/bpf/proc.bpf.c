@@ -63,6 +63,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 {
 	struct counters *c = seen(KIND_EXEC);
 	struct event_head head;
+	struct label label;
 	struct exec_event *e;
 	struct scratch *s;
 	struct mm_struct *mm;
@@ -72,8 +73,8 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	if (!c)
 		return 0;
 	fill_ids(direct, task, &head);
-	if (!wanted(direct, task, &head, KIND_EXEC, false)) {
-		c->filtered++;
+	if (!wanted(direct, task, &head, &label, KIND_EXEC, false)) {
+		COUNT(c->filtered);
 		return 0;
 	}
 	s = scratch_take(c, sizeof(*e));
@@ -91,12 +92,12 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	}
 
 	mm = READ(direct, task, mm);
-	e->exe_flags = append_path(s, &READ(direct, mm, exe_file)->f_path, &e->exe, sizeof(*e));
+	e->exe_flags = append_path(s, &READ(direct, mm, exe_file)->f_path, NULL, &e->exe, sizeof(*e));
 	e->want_cwd = want_cwd;
 	e->cwd = (struct slice){};
 	e->cwd_flags = 0;
 	if (want_cwd)
-		e->cwd_flags = append_path(s, &READ(direct, task, fs)->pwd, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_path(s, &READ(direct, task, fs)->pwd, NULL, &e->cwd, sizeof(*e));
 
 	/* Just written by the kernel, hence resident; and right for execveat, too. */
 	start = READ(direct, mm, arg_start);
@@ -117,6 +118,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 		e->argv.len = n;
 		*(volatile u32 *)&s->used = used + n;
 	}
+	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return 0;
 }
@@ -125,34 +127,37 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 {
 	u32 kind = ends ? KIND_EXIT : KIND_THREAD_EXIT;
 	struct counters *c = seen(kind);
-	struct exit_event e = {};
+	struct {
+		struct exit_event e;
+		struct label label;
+	} r = {};
 
 	if (!c && !(settings.filter_pids && ends))
 		return 0;
-	fill_ids(direct, task, &e.head);
+	fill_ids(direct, task, &r.e.head);
 	if (!c)
 		goto unfollow;
-	if (!wanted(direct, task, &e.head, kind, true)) {
-		c->filtered++;
+	if (!wanted(direct, task, &r.e.head, &r.label, kind, true)) {
+		COUNT(c->filtered);
 		goto unfollow;
 	}
-	e.head.seq = next_seq(c);
+	r.e.head.seq = next_seq(c);
 	if (ends) {
-		e.status = process_status(direct, task);
-		e.cpu_ns = process_cpu_ns(direct, task);
+		r.e.status = process_status(direct, task);
+		r.e.cpu_ns = process_cpu_ns(direct, task);
 		/* pages; brought up to date by do_exit() before */
-		e.max_rss_bytes = READ(direct, READ(direct, task, signal), maxrss) * settings.page_size;
-		e.lifetime_ns = e.head.boot_ns -
+		r.e.max_rss_bytes = READ(direct, READ(direct, task, signal), maxrss) * settings.page_size;
+		r.e.lifetime_ns = r.e.head.boot_ns -
 				READ(direct, READ(direct, task, group_leader), start_boottime);
 	} else {
-		e.status = READ(direct, task, exit_code);
-		e.cpu_ns = READ(direct, task, se.sum_exec_runtime);
-		e.lifetime_ns = e.head.boot_ns - READ(direct, task, start_boottime);
+		r.e.status = READ(direct, task, exit_code);
+		r.e.cpu_ns = READ(direct, task, se.sum_exec_runtime);
+		r.e.lifetime_ns = r.e.head.boot_ns - READ(direct, task, start_boottime);
 	}
-	emit(ctx, c, &e, sizeof(e));
+	emit_fixed(ctx, c, &r.e.head, sizeof(r.e));
 unfollow:
 	if (settings.filter_pids && ends)
-		unfollow(direct, task, e.head.pid);
+		unfollow(direct, task, r.e.head.pid);
 	return 0;
 }
 
@@ -163,34 +168,37 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	u32 kind = flags & CLONE_THREAD ? KIND_CLONE : KIND_FORK;
 	struct counters *c = seen(kind);
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fork_event e = {};
+	struct {
+		struct fork_event e;
+		struct label label;
+	} r = {};
 	bool unfollowed = false;
 
 	if (!c && !settings.follow)
 		return 0;
-	fill_ids(false, task, &e.head);
-	e.child_pid = child ? process_id(direct, child) :
-			      (kind == KIND_CLONE ? e.head.pid : child_tid);
-	e.child_tid = child ? thread_id(direct, child) : child_tid;
-	if (settings.follow && kind == KIND_FORK && is_followed(e.head.pid))
-		unfollowed = bpf_map_update_elem(&followed, &e.child_pid, &e.head.boot_ns, BPF_ANY);
+	fill_ids(false, task, &r.e.head);
+	r.e.child_pid = child ? process_id(direct, child) :
+			      (kind == KIND_CLONE ? r.e.head.pid : child_tid);
+	r.e.child_tid = child ? thread_id(direct, child) : child_tid;
+	if (settings.follow && kind == KIND_FORK && is_followed(r.e.head.pid))
+		unfollowed = bpf_map_update_elem(&followed, &r.e.child_pid, &r.e.head.boot_ns, BPF_ANY);
 	if (unfollowed) {
 		/* All that the child does is missed, whatever else is wanted. */
 		if (!c)
 			c = open_account(kind);
 		if (c)
-			c->dropped[DROP_MAP_FULL]++;
+			COUNT(c->dropped[DROP_MAP_FULL]);
 		return 0;
 	}
 	if (!c)
 		return 0;
-	if (!wanted(false, task, &e.head, kind, false)) {
-		c->filtered++;
+	if (!wanted(false, task, &r.e.head, &r.label, kind, false)) {
+		COUNT(c->filtered);
 		return 0;
 	}
-	e.head.seq = next_seq(c);
-	e.flags = flags;
-	emit(ctx, c, &e, sizeof(e));
+	r.e.head.seq = next_seq(c);
+	r.e.flags = flags;
+	emit_fixed(ctx, c, &r.e.head, sizeof(r.e));
 	return 0;
 }
 

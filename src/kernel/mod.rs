@@ -25,6 +25,21 @@ pub const INITIAL_PID_NAMESPACE: u64 = 4_026_531_836;
 /// Inode of the initial user namespace: `PROC_USER_INIT_INO` (0xEFFFFFFD) in include/linux/proc_ns.h.
 pub const INITIAL_USER_NAMESPACE: u64 = 4_026_531_837;
 
+/// One more than the highest number that a CPU may have.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn possible_cpus() -> anyhow::Result<u32> {
+    use anyhow::Context;
+    let path = "/sys/devices/system/cpu/possible";
+    // Ranges and numbers, ascending: `0-3,8`. Without sysfs, those that libbpf counts.
+    let Ok(text) = fs::read_to_string(path) else {
+        return Ok(u32::try_from(libbpf_rs::num_possible_cpus().context("counting the CPUs")?)?);
+    };
+    let last = text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<u32>().ok());
+    last.and_then(|n| n.checked_add(1)).with_context(|| format!("{path} has {:?}", text.trim()))
+}
+
 /// How far the kernel is closed to its own administrator (kernel_lockdown(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lockdown {

@@ -49,6 +49,21 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\\'
 }
 
+/// Bytes as text shows them, for what is not printed per event.
+#[must_use]
+pub fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for piece in pieces(bytes) {
+        match piece {
+            Piece::Ascii(ascii) => text.push_str(&String::from_utf8_lossy(ascii)),
+            Piece::Char(c) => text.push(c),
+            Piece::Hidden(c) => text.push_str(&spell(c)),
+            Piece::Byte(b) => text.push_str(&spell_byte(b)),
+        }
+    }
+    text
+}
+
 /// Whether a character shows itself, in its place: not a control, not invisible, not a space other than the ASCII one.
 /// (A backslash is visible.)
 #[must_use]

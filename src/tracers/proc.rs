@@ -3,14 +3,15 @@
 use anyhow::{Context, Result, bail};
 use libbpf_rs::OpenObject;
 
-use crate::bpf::skeleton;
-use crate::decode::{self, Decode, Slice, Tail};
-use crate::event::{Event, Field, Flags, Kind, Path, Shape, Value};
-use crate::session::{self, Attached, Hook, Plan, Program, Session};
+use crate::bpf::{paths, skeleton};
+use crate::decode::{self, Decode};
+use crate::event::{Event, Field, Flags, Kind, Shape, Value};
+use crate::session::{self, Attached, Hook, Needed, Plan, Program, Session};
 use proc::ProcSkelBuilder;
-use proc::types::{exec_event, exec_unread, exit_event, fork_event, path_flag, proc_kind};
+use proc::types::{exec_event, exec_unread, exit_event, fork_event, proc_kind};
 
 skeleton!(proc: exec_event, exit_event, fork_event);
+paths!(proc);
 
 /// The options of `proc` alone.
 #[derive(Debug, Default, clap::Args)]
@@ -23,16 +24,12 @@ pub struct Proc {
     cwd: bool,
 }
 
-const fn field(name: &'static str, shape: Shape, always: bool, doc: &'static str) -> Field {
-    Field { name, shape, always, doc }
-}
-
-const CODE: Field = field("code", Shape::Code, false, "exit code, where it was not ended by a signal");
-const SIGNAL: Field = field("signal", Shape::Signal, false, "the signal that ended it");
-const CORE: Field = field("core", Shape::Bool, false, "whether core was dumped; there with a signal");
-const CHILD_PID: Field = field("child_pid", Shape::Pid, true, "process id of the new task");
-const CHILD_TID: Field = field("child_tid", Shape::Pid, true, "thread id of the new task");
-const FLAGS: Field = field("flags", Shape::Flags, true, "clone flags, without the exit signal");
+const CODE: Field = Field::new("code", Shape::Code, false, "exit code, where it was not ended by a signal");
+const SIGNAL: Field = Field::new("signal", Shape::Signal, false, "the signal that ended it");
+const CORE: Field = Field::new("core", Shape::Bool, false, "whether core was dumped; there with a signal");
+const CHILD_PID: Field = Field::new("child_pid", Shape::Pid, true, "process id of the new task");
+const CHILD_TID: Field = Field::new("child_tid", Shape::Pid, true, "thread id of the new task");
+const FLAGS: Field = Field::new("flags", Shape::Flags, true, "clone flags, without the exit signal");
 
 static KINDS: [Kind; 5] = [
     Kind {
@@ -40,10 +37,10 @@ static KINDS: [Kind; 5] = [
         name: "exec",
         doc: "a process began to run a program",
         fields: &[
-            field("argv", Shape::List, true, "its arguments, the name that it was called by first"),
-            field("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
-            field("cwd", Shape::Path, false, "its working directory (--cwd)"),
-            field("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
+            Field::new("argv", Shape::List, true, "its arguments, the name that it was called by first"),
+            Field::new("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
+            Field::new("cwd", Shape::Path, false, "its working directory (--cwd)"),
+            Field::new("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
         ],
     },
     Kind {
@@ -54,9 +51,9 @@ static KINDS: [Kind; 5] = [
             CODE,
             SIGNAL,
             CORE,
-            field("lifetime", Shape::Span, true, "time since the process was forked"),
-            field("cpu", Shape::Span, true, "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that"),
-            field("max_rss", Shape::Size, true, "the most memory that was resident"),
+            Field::new("lifetime", Shape::Span, true, "time since the process was forked"),
+            Field::new("cpu", Shape::Span, true, "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that"),
+            Field::new("max_rss", Shape::Size, true, "the most memory that was resident"),
         ],
     },
     Kind {
@@ -79,8 +76,8 @@ static KINDS: [Kind; 5] = [
             CODE,
             SIGNAL,
             CORE,
-            field("lifetime", Shape::Span, true, "time since the thread was created"),
-            field("cpu", Shape::Span, true, "its CPU time, but for the last slice (up to a tick); null: it had only that"),
+            Field::new("lifetime", Shape::Span, true, "time since the thread was created"),
+            Field::new("cpu", Shape::Span, true, "its CPU time, but for the last slice (up to a tick); null: it had only that"),
         ],
     },
 ];
@@ -140,19 +137,10 @@ impl Decode for Proc {
     }
 }
 
-fn path<'a>(tail: &Tail<'a>, slice: impl Into<Slice>, flags: u16) -> Result<Value<'a>> {
-    let has = |flag: path_flag| u32::from(flags) & flag.0 != 0;
-    if has(path_flag::PATH_UNREAD) {
-        return Ok(Value::Unreadable(Shape::Path));
-    }
-    let (deleted, truncated) = (has(path_flag::PATH_DELETED), has(path_flag::PATH_CUT));
-    Ok(Value::Path(Path { names: tail.bytes(slice)?, deleted, truncated, ..Path::default() }))
-}
-
 fn exec(sample: &[u8]) -> Result<Event<'_>> {
     let (e, tail) = decode::split::<exec_event>(sample)?;
     let unread = |what: exec_unread| e.head.unread & what.0 != 0;
-    let mut event = Event::new(EXEC, e.head.into());
+    let mut event = e.head.event(EXEC, sample)?;
     event.push(
         "argv",
         match unread(exec_unread::UNREAD_ARGV) {
@@ -172,9 +160,9 @@ fn exec(sample: &[u8]) -> Result<Event<'_>> {
     Ok(event)
 }
 
-fn exit(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
+fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     let (e, _) = decode::split::<exit_event>(sample)?;
-    let mut event = Event::new(kind, e.head.into());
+    let mut event = e.head.event(kind, sample)?;
     // As wait(2) has it: the low seven bits are the signal, the eighth says that core was dumped.
     match e.status & 0x7f {
         0 => event.push("code", Value::Code((e.status >> 8) & 0xff)),
@@ -192,9 +180,9 @@ fn exit(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
     Ok(event)
 }
 
-fn fork(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
+fn fork<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     let (e, _) = decode::split::<fork_event>(sample)?;
-    let mut event = Event::new(kind, e.head.into());
+    let mut event = e.head.event(kind, sample)?;
     event.push("child_pid", Value::Pid(e.child_pid));
     event.push("child_tid", Value::Pid(e.child_tid));
     event.push("flags", Value::Flags(Flags { bits: e.flags, names: &CLONE_FLAGS }));
@@ -202,15 +190,15 @@ fn fork(kind: &'static Kind, sample: &[u8]) -> Result<Event<'static>> {
 }
 
 const fn on_exec(name: &'static str) -> Program {
-    Program { name, kinds: const { &[EXEC.id] }, tracks: false }
+    Program::new(name, Needed::For(const { &[EXEC.id] }))
 }
 
 const fn on_fork(name: &'static str) -> Program {
-    Program { name, kinds: const { &[FORK.id, CLONE.id] }, tracks: true }
+    Program::new(name, Needed::ForOrForks(const { &[FORK.id, CLONE.id] }))
 }
 
 const fn on_exit(name: &'static str) -> Program {
-    Program { name, kinds: const { &[EXIT.id, THREAD_EXIT.id] }, tracks: true }
+    Program::new(name, Needed::ForOrEnds(const { &[EXIT.id, THREAD_EXIT.id] }))
 }
 
 /// The ways to hook in, the cheapest first. `fentry` costs what `btf` costs and needs more of the kernel: it
@@ -220,18 +208,22 @@ static PLANS: [Plan; 4] = [
     Plan {
         hook: Hook::Btf,
         programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_btf"), on_exec("handle_exec_btf")],
+        blind: "",
     },
     Plan {
         hook: Hook::Fentry,
         programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
+        blind: "",
     },
     Plan {
         hook: Hook::Raw,
         programs: &[on_fork("handle_fork_raw"), on_exit("handle_exit_raw"), on_exec("handle_exec_raw")],
+        blind: "",
     },
     Plan {
         hook: Hook::Tracepoint,
         programs: &[on_fork("handle_fork_tp"), on_exit("handle_exit_tp"), on_exec("handle_exec_tp")],
+        blind: "",
     },
 ];
 

@@ -1,0 +1,85 @@
+//! `coretrace label`: changes and lists labels, also while tracers run.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::json;
+
+use crate::cli::{Label, Usage};
+use crate::kernel::Host;
+use crate::labels::{self, Entry, Pinned, Subject};
+use crate::output::Choice;
+use crate::output::escape::escaped;
+use crate::{run, setup, users};
+
+/// Does what the options say; tells the exit code.
+///
+/// # Errors
+/// When the labels are not there, or the user or cgroup is not.
+pub fn label(options: &Label) -> Result<u8> {
+    match options {
+        Label::Set { name, subject, id, label } => {
+            let label = labels::text(label).context(Usage)?;
+            let id = id_of(*subject, id)?;
+            Pinned::open(name)?.set(*subject, id, &label).map(|()| 0)
+        }
+        Label::Rm { name, all: true, .. } => Pinned::open(name)?.unpin().map(|()| 0),
+        Label::Rm { name, subject, id, .. } => {
+            let (Some(subject), Some(id)) = (*subject, id) else {
+                return Err(
+                    anyhow!("label rm: say what to remove, as uid 1000 or cgroup PATH, or --all").context(Usage)
+                );
+            };
+            let number = id_of(subject, id)?;
+            match Pinned::open(name)?.remove(subject, number)? {
+                true => Ok(0),
+                false => Err(anyhow!("{name} has no label for {} {id}", subject.name())),
+            }
+        }
+        Label::Ls { name: None, format } => {
+            let names = labels::names()?;
+            run::print(&match format {
+                Choice::Json => names.iter().map(|name| format!("{}\n", json!({ "name": name }))).collect(),
+                Choice::Text => names.iter().map(|name| format!("{name}\n")).collect::<String>(),
+            })
+        }
+        Label::Ls { name: Some(name), format } => {
+            let entries = Pinned::open(name)?.entries()?;
+            run::print(&match format {
+                Choice::Json => as_json(&entries),
+                Choice::Text => as_text(&entries),
+            })
+        }
+    }
+}
+
+/// The number of a user or of a cgroup.
+fn id_of(subject: Subject, id: &str) -> Result<u64> {
+    match subject {
+        Subject::Uid => users::uid_of(Path::new("/"), id).map(u64::from).context("uid"),
+        Subject::Cgroup => {
+            let directory = setup::cgroup_path(Path::new(id), &Host::read(Path::new("/")))?;
+            let inode = directory.metadata().with_context(|| format!("looking at {}", directory.display()));
+            inode.map(|found| found.ino())
+        }
+    }
+}
+
+fn as_json(entries: &[Entry]) -> String {
+    let line = |entry: &Entry| {
+        let subject = entry.subject.map(Subject::name);
+        json!({ "kind": subject, "id": entry.id, "label": String::from_utf8_lossy(&entry.label) })
+    };
+    entries.iter().map(|entry| format!("{}\n", line(entry))).collect()
+}
+
+fn as_text(entries: &[Entry]) -> String {
+    let mut text = String::from("KIND                     ID LABEL\n");
+    for entry in entries {
+        let subject = entry.subject.map_or("?", Subject::name);
+        let _ = writeln!(text, "{subject:<6} {:>20} {}", entry.id, escaped(&entry.label));
+    }
+    text
+}
