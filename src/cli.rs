@@ -19,6 +19,8 @@ Examples:
   sudo coretrace proc -- make -j8            only that command and what it starts
   sudo coretrace proc -p 1234 --follow       a running process and all its descendants
   sudo coretrace proc -n 'nginx*' -o json    as JSON, one object a line
+  sudo coretrace exec -x                     programs that could not be started, and why
+  sudo coretrace open --path /etc            who opens what below /etc
   coretrace check                            what this host offers, and what is missing
 
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,

@@ -130,9 +130,10 @@ fn names_allocate_nothing_once_they_are_known() {
 fn the_pipeline_allocates_nothing_once_it_has_seen_each_event() {
     for tracer in tracers::all() {
         let recording = samples::read(tracer.name());
+        let has_args = tracer.kinds().iter().flat_map(|kind| kind.fields).any(|field| field.shape == Shape::List);
         for choice in [Choice::Text, Choice::Json] {
             let filter = Filter {
-                args: Some(filter::regex("[a-z]").unwrap()),
+                args: has_args.then(|| filter::regex("[a-z]").unwrap()),
                 comm: CommGlobs::compile(&["*"]).unwrap(),
                 ..Filter::default()
             };

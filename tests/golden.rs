@@ -77,9 +77,16 @@ fn every_format_and_filter_prints_what_it_did() {
         ("proc.path.json", &["-o", "json", "--path", "/usr/lib/*", "--path", "/tmp/*"]),
         ("proc.name.txt", &["--utc", "-n", "hel*", "-n", "ld"]),
         ("proc.nobody-else.txt", &["--utc", "-u", "4711"]),
+        ("exec.txt", &["--utc"]),
+        ("exec.wide.txt", &["--utc", "-w"]),
+        ("exec.json", &["-o", "json"]),
+        ("open.txt", &["--utc"]),
+        ("open.wide.txt", &["--utc", "-w"]),
+        ("open.json", &["-o", "json", "--path", "/tmp/*", "--path", "/etc"]),
     ];
     for (name, options) in cases {
-        let output = printed(&samples::path("proc"), options);
+        let tracer = name.split('.').next().unwrap();
+        let output = printed(&samples::path(tracer), options);
         assert!(output.stderr.is_empty(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         expect(name, &output.stdout);
     }
@@ -91,6 +98,8 @@ fn on_a_terminal_lines_are_cut_and_coloured() {
     expect("proc.terminal-80.txt", &shown(&path, &["--utc"], 80));
     expect("proc.terminal-160.txt", &shown(&path, &["--utc"], 160));
     expect("proc.terminal-wide.txt", &shown(&path, &["--utc", "--wide"], 80));
+    expect("exec.terminal-80.txt", &shown(&samples::path("exec"), &["--utc"], 80));
+    expect("open.terminal-80.txt", &shown(&samples::path("open"), &["--utc"], 80));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::decode::Decode;
 use crate::event::{Kind, Room, Table};
-use crate::session::{Attached, Session};
+use crate::session::{Attached, Needed, Program, Session};
 
 /// What a tracer is to the rest of the program.
 pub trait Tracer: Decode {
@@ -28,6 +28,15 @@ pub trait Tracer: Decode {
     /// When no hook could be used, with the causes; or the error of `body`.
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()>;
 }
+
+/// The programs that keep the map of followed processes for a tracer whose own events are not forks and exits
+/// (follow.bpf.h): with BTF-typed tracepoints …
+pub(crate) const TRACK_BTF: [Program; 2] =
+    [Program::new("track_fork_btf", Needed::ForOrForks(&[])), Program::new("track_exit_btf", Needed::ForOrEnds(&[]))];
+
+/// … and with classic ones.
+pub(crate) const TRACK_TP: [Program; 2] =
+    [Program::new("track_fork_tp", Needed::ForOrForks(&[])), Program::new("track_exit_tp", Needed::ForOrEnds(&[]))];
 
 macro_rules! tracers {
     ($($module:ident::$tracer:ident),+ $(,)?) => {
@@ -61,4 +70,6 @@ macro_rules! tracers {
 // The list: a new tracer is bpf/NAME.bpf.c, tracers/NAME.rs and one word here.
 tracers! {
     proc::Proc,
+    exec::Exec,
+    opens::Open,
 }

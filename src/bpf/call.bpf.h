@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * System calls and functions that are watched at their entry and at their return: the arguments of each
+ * architecture, the map that joins the two where the return does not have them, and the paths that they mean.
+ */
+#pragma once
+#include "filter.bpf.h"
+#include "path.bpf.h"
+
+#define CALLED_BYTES 4097 /* PATH_MAX, and one to tell a name that is longer */
+
+/* What a call was given: what it means is the tracer's. */
+struct call {
+	u64 name;  /* pointer */
+	u64 list;  /* pointer */
+	u64 flags;
+	s32 dir;   /* descriptor of a directory */
+	u32 mode;
+	u32 bits;  /* of the caller's pointers, or other bits */
+	u32 origin;
+};
+
+/*
+ * Calls that have not returned, by the task's address: its ids change when a thread other than the first
+ * execs (fs/exec.c: de_thread), its address never does. An entry that its return missed is overwritten by
+ * the next call of that task, or of one that has its address later.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+/* Registers of the caller, from those of a function that handles a system call. */
+static __always_inline struct pt_regs *caller_regs(struct pt_regs *ctx)
+{
+	return PT_REGS_SYSCALL_REGS(ctx);
+}
+
+/* The n-th argument, from 1, of a system call of a 64-bit program. */
+#define NATIVE_ARG(regs, n) PT_REGS_PARM##n##_CORE_SYSCALL(regs)
+
+/* The same of a 32-bit one (on x86: arch/x86/include/asm/syscall_wrapper.h: SC_IA32_REGS_TO_ARGS). */
+#if defined(bpf_target_x86)
+#define COMPAT_ARG1(regs) BPF_CORE_READ(regs, bx)
+#define COMPAT_ARG2(regs) BPF_CORE_READ(regs, cx)
+#define COMPAT_ARG3(regs) BPF_CORE_READ(regs, dx)
+#define COMPAT_ARG4(regs) BPF_CORE_READ(regs, si)
+#define COMPAT_ARG5(regs) BPF_CORE_READ(regs, di)
+#define COMPAT_ARG(regs, n) ((u64)(u32)COMPAT_ARG##n(regs))
+#else
+#define COMPAT_ARG(regs, n) ((u64)(u32)PT_REGS_PARM##n##_CORE_SYSCALL(regs))
+#endif
+
+/* Remembers a call until it returns. What is filtered by its process never gets that far. */
+static __always_inline void begin_call(const struct call *call)
+{
+	u64 task = bpf_get_current_task();
+	struct event_head head;
+
+	if (settings.filter_pids) {
+		fill_ids(false, (void *)task, &head);
+		if (!is_followed(head.pid))
+			return;
+	}
+	bpf_map_update_elem(&calls, &task, call, BPF_ANY);
+}
+
+/* A call returns that was not remembered: it is not wanted, or there was no room for it. */
+static __noinline void count_unknown_call(u32 kind)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct counters *c = seen(kind);
+	struct event_head head;
+	struct label label;
+
+	if (!c)
+		return;
+	fill_ids(false, task, &head);
+	if (wanted(false, task, &head, &label, kind, false))
+		COUNT(c->dropped[DROP_MAP_FULL]);
+	else
+		COUNT(c->filtered);
+}
+
+/* The call that the current task is in. */
+static __always_inline struct call *current_call(void)
+{
+	u64 task = bpf_get_current_task();
+
+	return bpf_map_lookup_elem(&calls, &task);
+}
+
+static __always_inline void end_call(void)
+{
+	u64 task = bpf_get_current_task();
+
+	bpf_map_delete_elem(&calls, &task);
+}
+
+/*
+ * Appends a name as a caller spelled it, from its memory or (of a struct filename) the kernel's. Returns
+ * enum path_flag.
+ */
+static __noinline u32 append_called(struct scratch *s, const char *name, bool user, struct slice *out,
+					 u32 fixed)
+{
+	u32 used = *(volatile u32 *)&s->used;
+	long n;
+
+	out->off = used - fixed;
+	out->len = 0;
+	if (used > sizeof(s->record) - CALLED_BYTES)
+		return PATH_UNREAD;
+	if (user)
+		n = bpf_probe_read_user_str(s->record + used, CALLED_BYTES, name);
+	else
+		n = bpf_probe_read_kernel_str(s->record + used, CALLED_BYTES, name);
+	if (n <= 0 || n > CALLED_BYTES)
+		return PATH_UNREAD;
+	out->len = n - 1;
+	*(volatile u32 *)&s->used = used + n;
+	return n == CALLED_BYTES ? PATH_END_CUT : 0;
+}
+
+/* The open file behind a descriptor of the current task; NULL where there is none. */
+static __always_inline struct file *file_of(struct task_struct *task, s32 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd), *file = NULL;
+
+	if (fd < 0 || (u32)fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), &files[fd]);
+	return file;
+}
+
+/* Appends the directory that a relative name starts from, as the process sees it. Returns enum path_flag. */
+static __noinline u32 append_base(struct scratch *s, struct task_struct *task, s32 dir, struct slice *out,
+				       u32 fixed)
+{
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	const struct path *path = &fs->pwd;
+	struct file *file;
+
+	if (dir != AT_FDCWD) {
+		file = file_of(task, dir);
+		out->off = s->used - fixed;
+		out->len = 0;
+		if (!file)
+			return PATH_UNREAD;
+		path = &file->f_path;
+	}
+	return append_path(s, path, &fs->root, out, fixed);
+}

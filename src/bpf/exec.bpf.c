@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * `exec`: every attempt to run a program, by execve or execveat. One that succeeds is told when the new program
+ * is in place (sched_process_exec), one that fails when the system call returns.
+ */
+#include "event.bpf.h"
+#include "compat.bpf.h"
+
+enum exec_kind {
+	KIND_EXECVE = 5,
+};
+EXPORT_TYPE(enum, exec_kind);
+#define FOLLOW_KIND KIND_EXECVE
+
+#include "filter.bpf.h"
+#include "path.bpf.h"
+#include "call.bpf.h"
+#include "follow.bpf.h"
+
+/* What argv may have when all paths have what they may have, and when they have what they usually have. */
+#define ARGV_BYTES 24064
+#define ARGV_BYTES_LEAST 12288
+/* Of an attempt that failed: strings that are looked at, and bytes of one. */
+#define ARGS_MAX 256
+#define ARG_BYTES 4096
+#define INTERP_BYTES 256 /* include/uapi/linux/binfmts.h: BINPRM_BUF_SIZE */
+/* The length of what was not counted. */
+#define UNKNOWN_BYTES (~0ULL)
+
+enum execve_unread {
+	UNREAD_ARGV = 1,
+	UNREAD_INTERP = 2,
+};
+EXPORT_TYPE(enum, execve_unread);
+
+struct execve_event {
+	struct event_head head;
+	u64 argv_bytes; /* whole length, also of what was cut; all ones: unknown */
+	s32 ret;
+	u16 name_flags; /* enum path_flag */
+	u16 base_flags;
+	u16 exe_flags;
+	u16 cwd_flags;
+	struct slice name;   /* the path as the caller spelled it */
+	struct slice base;   /* where it starts from, when it is relative */
+	struct slice exe;
+	struct slice cwd;
+	struct slice interp; /* of a script */
+	struct slice argv;
+	u32 details;
+	u8 parent_comm[COMM_LEN];
+};
+EXPORT_TYPE(struct, execve_event);
+
+const volatile u32 want_details = 0;
+const volatile u32 only_failed = 0;
+
+/* Begins an event in the scratch space; NULL: it is not wanted, or lost. */
+static __always_inline struct scratch *begin(struct counters *c, bool direct, struct task_struct *task,
+					     struct label *label, s64 ret)
+{
+	struct event_head head;
+	struct execve_event *e;
+	struct scratch *s;
+
+	fill_ids(direct, task, &head);
+	if ((only_failed && ret >= 0) || !wanted(direct, task, &head, label, KIND_EXECVE, false)) {
+		COUNT(c->filtered);
+		return NULL;
+	}
+	s = scratch_take(c, sizeof(*e));
+	if (!s)
+		return NULL;
+	e = (void *)s->record;
+	e->head = head;
+	e->head.seq = next_seq(c);
+	e->ret = ret;
+	e->name_flags = e->base_flags = e->exe_flags = e->cwd_flags = 0;
+	e->name = e->base = e->exe = e->cwd = e->interp = e->argv = (struct slice){};
+	e->details = want_details;
+	bpf_probe_read_kernel(e->parent_comm, sizeof(e->parent_comm),
+			      &READ(direct, READ(direct, task, real_parent), group_leader)->comm);
+	if (want_details)
+		e->cwd_flags = append_path(s, &BPF_CORE_READ(task, fs)->pwd, NULL, &e->cwd, sizeof(*e));
+	return s;
+}
+
+/* Whether a name that was appended is relative. */
+static __always_inline bool is_relative(struct scratch *s, const struct slice *name)
+{
+	u32 at = name->off + sizeof(struct execve_event);
+
+	return !name->len || at >= sizeof(s->record) || s->record[at] != '/';
+}
+
+/* `bprm` is NULL where the hook that has it was missed. */
+static __always_inline int on_success(void *ctx, bool direct, struct task_struct *task, struct linux_binprm *bprm)
+{
+	struct counters *c = seen(KIND_EXECVE);
+	const char *filename, *interp;
+	struct execve_event *e;
+	struct mm_struct *mm;
+	struct label label;
+	struct scratch *s;
+	u64 start, n;
+	u32 used;
+	long len;
+
+	if (!c)
+		return 0;
+	s = begin(c, direct, task, &label, 0);
+	if (!s)
+		return 0;
+	e = (void *)s->record;
+	mm = READ(direct, task, mm);
+	if (want_details) {
+		e->exe_flags = append_path(s, &READ(direct, mm, exe_file)->f_path, NULL, &e->exe, sizeof(*e));
+		e->name_flags = PATH_UNREAD;
+		e->head.unread |= UNREAD_INTERP;
+		if (bprm) {
+			filename = BPF_CORE_READ(bprm, filename);
+			interp = BPF_CORE_READ(bprm, interp);
+			e->name_flags = append_called(s, filename, false, &e->name, sizeof(*e));
+			if (is_relative(s, &e->name))
+				e->base_flags = append_base(s, task, AT_FDCWD, &e->base, sizeof(*e));
+			e->head.unread &= ~UNREAD_INTERP;
+			used = *(volatile u32 *)&s->used;
+			if (interp != filename && used <= sizeof(s->record) - INTERP_BYTES) {
+				len = bpf_probe_read_kernel_str(s->record + used, INTERP_BYTES, interp);
+				if (len > 0 && len <= INTERP_BYTES) {
+					e->interp.off = used - sizeof(*e);
+					e->interp.len = len - 1;
+					*(volatile u32 *)&s->used = used + len;
+				} else {
+					e->head.unread |= UNREAD_INTERP;
+				}
+			}
+		}
+	}
+
+	/* Just written by the kernel, hence resident; and right for execveat, too. */
+	start = READ(direct, mm, arg_start);
+	n = READ(direct, mm, arg_end) - start;
+	e->argv_bytes = n;
+	used = *(volatile u32 *)&s->used;
+	e->argv.off = used - sizeof(*e);
+	len = -1;
+	if (used <= sizeof(s->record) - ARGV_BYTES) {
+		if (n > ARGV_BYTES)
+			n = ARGV_BYTES;
+		barrier_var(n);
+		if (n <= ARGV_BYTES)
+			len = bpf_probe_read_user(s->record + used, n, (void *)start);
+	} else if (used <= sizeof(s->record) - ARGV_BYTES_LEAST) {
+		if (n > ARGV_BYTES_LEAST)
+			n = ARGV_BYTES_LEAST;
+		barrier_var(n);
+		if (n <= ARGV_BYTES_LEAST)
+			len = bpf_probe_read_user(s->record + used, n, (void *)start);
+	}
+	if (len) {
+		e->head.unread |= UNREAD_ARGV;
+	} else {
+		e->argv.len = n;
+		*(volatile u32 *)&s->used = used + n;
+	}
+	append_label(s, &e->head, &label);
+	scratch_emit(ctx, c, s);
+	return 0;
+}
+
+/* The strings that a caller's array points to. */
+static __noinline void append_args(struct scratch *s, struct execve_event *e, const struct call *call)
+{
+	u64 array = call->list, start = s->used, item;
+	bool small = call->bits == 32;
+	u32 used, i;
+	long n;
+
+	e->argv.off = start - sizeof(*e);
+	e->argv_bytes = UNKNOWN_BYTES;
+	for (i = 0; i < ARGS_MAX; i++) {
+		item = 0;
+		/* No array at all is one without strings (fs/exec.c: count). */
+		if (array && bpf_probe_read_user(&item, small ? 4 : 8, (void *)(array + i * (small ? 4 : 8)))) {
+			if (!i)
+				e->head.unread |= UNREAD_ARGV;
+			break;
+		}
+		used = *(volatile u32 *)&s->used;
+		if (!item) {
+			e->argv_bytes = used - start;
+			break;
+		}
+		if (used > sizeof(s->record) - ARG_BYTES - sizeof(struct label))
+			break;
+		n = bpf_probe_read_user_str(s->record + used, ARG_BYTES, (void *)item);
+		if (n <= 0 || n > ARG_BYTES) {
+			if (!i)
+				e->head.unread |= UNREAD_ARGV;
+			break;
+		}
+		*(volatile u32 *)&s->used = used + n;
+		/* Without its end it looks as if it ended there. */
+		if (n == ARG_BYTES)
+			break;
+	}
+	e->argv.len = *(volatile u32 *)&s->used - start;
+}
+
+static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
+{
+	struct counters *c = seen(KIND_EXECVE);
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct execve_event *e;
+	struct label label;
+	struct scratch *s;
+
+	if (!c)
+		return 0;
+	s = begin(c, false, task, &label, ret);
+	if (!s)
+		return 0;
+	e = (void *)s->record;
+	if (!call->bits || !BPF_CORE_READ(task, mm, env_end)) {
+		/*
+		 * Its arguments were not found; or it failed when the caller's memory was gone already, and the new one's was not complete
+		 * (fs/binfmt_elf.c: create_elf_tables sets this last).
+		 */
+		e->head.unread |= UNREAD_ARGV;
+		e->name_flags = PATH_UNREAD;
+	} else {
+		if (want_details) {
+			e->name_flags = append_called(s, (void *)call->name, true, &e->name, sizeof(*e));
+			if (!(e->name_flags & PATH_UNREAD) && is_relative(s, &e->name))
+				e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
+		}
+		append_args(s, e, call);
+	}
+	append_label(s, &e->head, &label);
+	scratch_emit(ctx, c, s);
+	return 0;
+}
+
+static __noinline int on_missed_success(void *ctx)
+{
+	return on_success(ctx, false, (void *)bpf_get_current_task(), NULL);
+}
+
+/* An attempt that returns, where its entry was remembered. */
+static __always_inline int on_return(void *ctx, s64 ret)
+{
+	struct call *call = current_call();
+
+	if (!call) {
+		/* A success was told already. */
+		if (ret < 0)
+			count_unknown_call(KIND_EXECVE);
+		return 0;
+	}
+	if (ret < 0)
+		on_failure(ctx, call, ret);
+	else /* The kernel did not run the program that tells of successes. */
+		on_missed_success(ctx);
+	end_call();
+	return 0;
+}
+
+static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 bits)
+{
+	struct call call = { .name = name, .list = list, .dir = dir, .bits = bits };
+
+	begin_call(&call);
+	return 0;
+}
+
+/* Successes. */
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(handle_exec_btf, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
+{
+	return on_success(ctx, true, task, bprm);
+}
+
+SEC("raw_tp/sched_process_exec")
+int handle_exec_raw(u64 *ctx)
+{
+	/* The return has nothing more to tell. */
+	end_call();
+	return on_success(ctx, false, (void *)ctx[0], (void *)ctx[2]);
+}
+
+/* Failures: the return of the functions that handle the system calls; fexit has their arguments at hand. */
+
+SEC("fexit")
+int BPF_PROG(handle_execve_fexit, struct pt_regs *regs, long ret)
+{
+	struct call call = { .name = NATIVE_ARG(regs, 1), .list = NATIVE_ARG(regs, 2), .dir = AT_FDCWD, .bits = 64 };
+
+	return ret < 0 ? on_failure(ctx, &call, ret) : 0;
+}
+
+/* `unused`: in the BTF of 5.10, its type is one that the verifier does not let programs read. */
+SEC("fexit")
+int BPF_PROG(handle_execveat_fexit, void *unused, long ret)
+{
+	struct pt_regs *regs;
+	struct call call = {};
+
+	if (ret >= 0)
+		return 0;
+	regs = entry_regs(true);
+	if (entry_syscall(regs) == NR_EXECVEAT) {
+		call.dir = NATIVE_ARG(regs, 1);
+		call.name = NATIVE_ARG(regs, 2);
+		call.list = NATIVE_ARG(regs, 3);
+		call.bits = 64;
+	}
+	return on_failure(ctx, &call, ret);
+}
+
+SEC("fexit")
+int BPF_PROG(handle_compat_execve_fexit, struct pt_regs *regs, long ret)
+{
+	struct call call = { .name = COMPAT_ARG(regs, 1), .list = COMPAT_ARG(regs, 2), .dir = AT_FDCWD, .bits = 32 };
+
+	return ret < 0 ? on_failure(ctx, &call, ret) : 0;
+}
+
+SEC("fexit")
+int BPF_PROG(handle_compat_execveat_fexit, struct pt_regs *regs, long ret)
+{
+	struct call call = {
+		.name = COMPAT_ARG(regs, 2), .list = COMPAT_ARG(regs, 3), .dir = COMPAT_ARG(regs, 1), .bits = 32,
+	};
+
+	return ret < 0 ? on_failure(ctx, &call, ret) : 0;
+}
+
+/* The same functions by kprobe: attached by these names, or to a function that user space names. */
+
+SEC("ksyscall/execve")
+int handle_execve_enter(struct pt_regs *ctx)
+{
+	struct pt_regs *regs = caller_regs(ctx);
+
+	return on_enter(NATIVE_ARG(regs, 1), NATIVE_ARG(regs, 2), AT_FDCWD, 64);
+}
+
+SEC("ksyscall/execveat")
+int handle_execveat_enter(struct pt_regs *ctx)
+{
+	struct pt_regs *regs = caller_regs(ctx);
+
+	return on_enter(NATIVE_ARG(regs, 2), NATIVE_ARG(regs, 3), NATIVE_ARG(regs, 1), 64);
+}
+
+SEC("kprobe")
+int handle_compat_execve_enter(struct pt_regs *ctx)
+{
+	struct pt_regs *regs = caller_regs(ctx);
+
+	return on_enter(COMPAT_ARG(regs, 1), COMPAT_ARG(regs, 2), AT_FDCWD, 32);
+}
+
+SEC("kprobe")
+int handle_compat_execveat_enter(struct pt_regs *ctx)
+{
+	struct pt_regs *regs = caller_regs(ctx);
+
+	return on_enter(COMPAT_ARG(regs, 2), COMPAT_ARG(regs, 3), COMPAT_ARG(regs, 1), 32);
+}
+
+SEC("kretprobe")
+int handle_return(struct pt_regs *ctx)
+{
+	return on_return(ctx, PT_REGS_RC(ctx));
+}
+
+/* Tracepoints of the system calls, which 32-bit callers do not reach (ARCH_TRACE_IGNORE_COMPAT_SYSCALLS). */
+
+SEC("tp/syscalls/sys_enter_execve")
+int handle_execve_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	return on_enter(ctx->args[0], ctx->args[1], AT_FDCWD, 64);
+}
+
+SEC("tp/syscalls/sys_enter_execveat")
+int handle_execveat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	return on_enter(ctx->args[1], ctx->args[2], ctx->args[0], 64);
+}
+
+SEC("tp")
+int handle_return_tp(struct trace_event_raw_sys_exit *ctx)
+{
+	return on_return(ctx, ctx->ret);
+}

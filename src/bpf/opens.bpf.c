@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * `open`: every file that is opened, or not. The event is made where the opening function returns: what it was
+ * given, what came of it, and the path it meant.
+ */
+#include "event.bpf.h"
+#include "compat.bpf.h"
+
+enum open_kind {
+	KIND_OPEN = 6,
+};
+EXPORT_TYPE(enum, open_kind);
+#define FOLLOW_KIND KIND_OPEN
+
+#include "filter.bpf.h"
+#include "path.bpf.h"
+#include "call.bpf.h"
+#include "follow.bpf.h"
+
+/* include/uapi/asm-generic/fcntl.h, x86's values */
+#define O_ACCMODE 03
+#define O_WRONLY 01
+#define O_CREAT 0100
+#define O_TRUNC 01000
+#define O_LARGEFILE 0100000
+#define O_TMPFILE 020000000 /* __O_TMPFILE */
+/* include/linux/fs.h: opened to be run; no system call can ask for it. */
+#define FMODE_EXEC 0x20
+/* include/uapi/linux/openat2.h: the directory is the root, for absolute names too */
+#define RESOLVE_IN_ROOT 0x10
+/* include/linux/sched.h: a worker of io_uring */
+#define PF_IO_WORKER 0x00000010
+/* include/linux/namei.h */
+#define MODE_BITS 07777
+#define MAX_ERRNO 4095
+
+/* Who opened it. */
+enum open_origin {
+	OPEN_BY_CALL,
+	OPEN_BY_EXEC,
+	OPEN_BY_IO_URING,
+};
+EXPORT_TYPE(enum, open_origin);
+
+struct open_event {
+	struct event_head head;
+	u64 flags;
+	s32 ret; /* descriptor, or a negative error; 0 where there is no descriptor to tell */
+	u32 mode;
+	u16 name_flags; /* enum path_flag */
+	u16 base_flags;
+	u16 file_flags;
+	u16 cwd_flags;
+	struct slice name; /* as it was given */
+	struct slice base; /* where it starts from, when it is relative */
+	struct slice file; /* what was opened */
+	struct slice cwd;
+	u32 origin; /* enum open_origin */
+	u32 details;
+};
+EXPORT_TYPE(struct, open_event);
+
+#define PREFIXES_MAX 4
+#define PREFIX_BYTES 64
+
+const volatile u32 want_details = 0;
+const volatile u32 regs_known = 0; /* the kernel has BTF of its own */
+const volatile u32 only_failed = 0;
+const volatile u32 only_writes = 0;
+const volatile u64 only_flags = 0;
+/* Beginnings of paths, one of which an absolute name must have; whole-path tests are user space's. */
+const volatile u32 prefixes_len = 0;
+const volatile u32 prefix_lens[PREFIXES_MAX] = {};
+const volatile u8 prefixes[PREFIXES_MAX][PREFIX_BYTES] = {};
+
+static __always_inline bool begins_with(const u8 *name, u32 which)
+{
+	u32 len = prefix_lens[which];
+
+	for (u32 i = 0; i < PREFIX_BYTES; i++) {
+		if (i >= len)
+			break;
+		if (name[i] != prefixes[which][i])
+			return false;
+	}
+	return true;
+}
+
+static __always_inline bool prefix_matches(const u8 *name)
+{
+	for (u32 i = 0; i < PREFIXES_MAX; i++) {
+		if (i >= prefixes_len)
+			break;
+		if (begins_with(name, i))
+			return true;
+	}
+	return false;
+}
+
+/* What of the flags tells something: a 64-bit program opens everything with O_LARGEFILE. */
+static __always_inline u64 told_flags(u64 flags)
+{
+	return flags & ~(u64)(O_LARGEFILE | FMODE_EXEC);
+}
+
+/* `opened` is the file where no descriptor leads to it yet. */
+static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struct file *opened)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct counters *c = seen(KIND_OPEN);
+	bool from_user = call->origin == OPEN_BY_CALL, absolute;
+	struct event_head head;
+	struct open_event *e;
+	struct label label;
+	struct scratch *s;
+
+	if (!c)
+		return 0;
+	if ((only_failed && ret >= 0) || (only_writes && !(call->flags & O_ACCMODE)) ||
+	    (call->flags & only_flags) != only_flags)
+		goto filtered;
+	fill_ids(false, task, &head);
+	if (!wanted(false, task, &head, &label, KIND_OPEN, false))
+		goto filtered;
+	s = scratch_take(c, sizeof(*e));
+	if (!s)
+		return 0;
+	e = (void *)s->record;
+	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
+	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
+	if (prefixes_len && absolute && !prefix_matches(s->record + sizeof(*e))) {
+		s->busy = 0;
+		goto filtered;
+	}
+	e->head = head;
+	e->head.seq = next_seq(c);
+	e->flags = told_flags(call->flags);
+	e->mode = call->flags & (O_CREAT | O_TMPFILE) ? call->mode & MODE_BITS : 0;
+	e->ret = ret;
+	e->origin = call->origin;
+	e->details = want_details;
+	e->base_flags = e->file_flags = e->cwd_flags = 0;
+	e->base = e->file = e->cwd = (struct slice){};
+	if (!absolute && !(e->name_flags & PATH_UNREAD))
+		e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
+	if (want_details) {
+		e->cwd_flags = append_base(s, task, AT_FDCWD, &e->cwd, sizeof(*e));
+		if (ret >= 0) {
+			if (!opened)
+				opened = file_of(task, ret);
+			e->file_flags = PATH_UNREAD;
+			if (opened)
+				e->file_flags = append_path(s, &opened->f_path, NULL, &e->file, sizeof(*e));
+		}
+	}
+	append_label(s, &e->head, &label);
+	scratch_emit(ctx, c, s);
+	return 0;
+filtered:
+	COUNT(c->filtered);
+	return 0;
+}
+
+static __always_inline int on_return(void *ctx, s64 ret)
+{
+	struct call *call = current_call();
+
+	if (!call) {
+		count_unknown_call(KIND_OPEN);
+		return 0;
+	}
+	on_open(ctx, call, ret, NULL);
+	end_call();
+	return 0;
+}
+
+static __always_inline struct call opened_with(s32 dir, const void *name, const struct open_how *how)
+{
+	struct call call = { .name = (u64)name, .dir = dir };
+	u64 resolve;
+
+	bpf_core_read(&call.flags, sizeof(call.flags), &how->flags);
+	call.mode = BPF_CORE_READ(how, mode);
+	resolve = BPF_CORE_READ(how, resolve);
+	call.bits = resolve;
+	return call;
+}
+
+/* do_sys_openat2 is where open, openat, openat2 and creat end up, those of 32-bit callers too (fs/open.c). */
+
+SEC("fexit")
+int BPF_PROG(handle_open_fexit, int dir, const char *name, struct open_how *how, long ret)
+{
+	struct call call = opened_with(dir, name, how);
+
+	return on_open(ctx, &call, (s32)ret, NULL);
+}
+
+SEC("kprobe")
+int BPF_KPROBE(handle_open_enter, int dir, const char *name, struct open_how *how)
+{
+	struct call call = opened_with(dir, name, how);
+
+	begin_call(&call);
+	return 0;
+}
+
+SEC("kretprobe")
+int handle_open_return(struct pt_regs *ctx)
+{
+	return on_return(ctx, (s32)PT_REGS_RC(ctx));
+}
+
+/*
+ * do_filp_open (do_file_open since 7.0) does the work below do_sys_openat2, and for those that do not come that
+ * way: exec opens what it runs, io_uring what it is asked to.
+ */
+static __always_inline bool is_other_origin(struct filename *name, const struct open_flags *op, struct call *call)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	int flags = BPF_CORE_READ(op, open_flag);
+
+	if (flags & FMODE_EXEC)
+		call->origin = OPEN_BY_EXEC;
+	else if (BPF_CORE_READ(task, flags) & PF_IO_WORKER || entry_syscall(entry_regs(regs_known)) == NR_IO_URING_ENTER)
+		call->origin = OPEN_BY_IO_URING;
+	else
+		return false;
+	call->name = (u64)BPF_CORE_READ(name, name);
+	call->flags = (u32)flags;
+	call->mode = BPF_CORE_READ(op, mode);
+	return true;
+}
+
+/* A pointer that is an error is one of the last 4,095 addresses (include/linux/err.h). */
+static __always_inline int on_file(void *ctx, const struct call *call, u64 file)
+{
+	bool failed = file >= (u64)-MAX_ERRNO;
+
+	return on_open(ctx, call, failed ? (s64)file : 0, failed ? NULL : (void *)file);
+}
+
+SEC("fexit")
+int BPF_PROG(handle_file_fexit, int dir, struct filename *name, const struct open_flags *op)
+{
+	struct call call = { .dir = dir };
+	u64 file;
+
+	if (!is_other_origin(name, op, &call))
+		return 0;
+	/* What it returned follows the arguments. As a pointer, the verifier would not let it be compared. */
+	bpf_probe_read_kernel(&file, sizeof(file), &ctx[3]);
+	return on_file(ctx, &call, file);
+}
+
+SEC("kprobe")
+int BPF_KPROBE(handle_file_enter, int dir, struct filename *name, const struct open_flags *op)
+{
+	struct call call = { .dir = dir };
+
+	if (is_other_origin(name, op, &call))
+		begin_call(&call);
+	return 0;
+}
+
+SEC("kretprobe")
+int handle_file_return(struct pt_regs *ctx)
+{
+	struct call *call = current_call();
+
+	/* Without an origin of its own it is part of do_sys_openat2, which has yet to return. */
+	if (!call || call->origin == OPEN_BY_CALL)
+		return 0;
+	on_file(ctx, call, PT_REGS_RC(ctx));
+	end_call();
+	return 0;
+}
+
+/* Tracepoints of the system calls: no 32-bit callers, no io_uring, no exec. */
+
+static __always_inline int on_enter(s32 dir, u64 name, u64 flags, u32 mode, u32 resolve)
+{
+	struct call call = { .name = name, .flags = flags, .dir = dir, .mode = mode, .bits = resolve };
+
+	begin_call(&call);
+	return 0;
+}
+
+SEC("tp/syscalls/sys_enter_open")
+int handle_open_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	return on_enter(AT_FDCWD, ctx->args[0], (u32)ctx->args[1], ctx->args[2], 0);
+}
+
+SEC("tp/syscalls/sys_enter_creat")
+int handle_creat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	return on_enter(AT_FDCWD, ctx->args[0], O_CREAT | O_WRONLY | O_TRUNC, ctx->args[1], 0);
+}
+
+SEC("tp/syscalls/sys_enter_openat")
+int handle_openat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	return on_enter(ctx->args[0], ctx->args[1], (u32)ctx->args[2], ctx->args[3], 0);
+}
+
+SEC("tp/syscalls/sys_enter_openat2")
+int handle_openat2_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	struct open_how how = {};
+
+	bpf_probe_read_user(&how, sizeof(how), (void *)ctx->args[2]);
+	return on_enter(ctx->args[0], ctx->args[1], how.flags, how.mode, how.resolve);
+}
+
+SEC("tp")
+int handle_return_tp(struct trace_event_raw_sys_exit *ctx)
+{
+	return on_return(ctx, ctx->ret);
+}

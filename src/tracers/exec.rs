@@ -1,0 +1,227 @@
+//! `exec`: every attempt to run a program, with what came of it.
+
+use anyhow::{Context, Result, ensure};
+use libbpf_rs::OpenObject;
+
+use super::{TRACK_BTF, TRACK_TP};
+use crate::bpf::{paths, skeleton};
+use crate::decode::{self, Decode};
+use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
+use crate::session::{self, Attached, Hook, Needed, Plan, Program, Session, Target};
+use exec::ExecSkelBuilder;
+use exec::types::{exec_kind, execve_event, execve_unread};
+
+skeleton!(exec: execve_event);
+paths!(exec);
+
+/// The options of `exec` alone.
+#[derive(Debug, Default, clap::Args)]
+pub struct Exec {
+    /// Only attempts that failed
+    #[arg(short = 'x', long)]
+    failed: bool,
+}
+
+static KINDS: [Kind; 1] = [Kind {
+    id: exec_kind::KIND_EXECVE.0,
+    name: "execve",
+    doc: "a process tried to run a program, by execve or execveat",
+    fields: &[
+        Field::new("ret", Shape::Ret, true, "0, or why it failed"),
+        Field::new(
+            "argv",
+            Shape::List,
+            true,
+            "the arguments: of a success as the program has them, of a failure as they were given",
+        ),
+        Field::new("path", Shape::Path, false, "the path that was tried, as it was spelled, from the root on"),
+        Field::new("exe", Shape::Path, false, "the file that runs now, as the kernel resolved it; there on success"),
+        Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
+        Field::new("cwd", Shape::Path, false, "the working directory"),
+        Field::new("pcomm", Shape::Str, false, "name of the parent process"),
+        Field::new("user", Shape::Str, false, "name of the user"),
+        Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
+    ],
+}];
+
+const EXECVE: &Kind = &KINDS[0];
+
+impl Decode for Exec {
+    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>> {
+        let (e, tail) = decode::split::<execve_event>(sample)?;
+        ensure!(e.head.kind == EXECVE.id, "an event of the unknown kind {}", e.head.kind);
+        let unread = |what: execve_unread| e.head.unread & what.0 != 0;
+        let mut event = e.head.event(EXECVE, sample)?;
+        event.push("ret", Value::Ret(e.ret.into()));
+        event.push(
+            "argv",
+            match unread(execve_unread::UNREAD_ARGV) {
+                true => Value::Unreadable(Shape::List),
+                false => Value::List(List { bytes: tail.bytes(e.argv)?, total: e.argv_bytes }),
+            },
+        );
+        if e.details == 0 {
+            return Ok(event);
+        }
+        event.push("path", called(&tail, (e.base, e.base_flags), (e.name, e.name_flags))?);
+        if e.ret >= 0 {
+            event.push("exe", path(&tail, e.exe, e.exe_flags)?);
+        }
+        if unread(execve_unread::UNREAD_INTERP) {
+            event.push("interp", Value::Unreadable(Shape::Str));
+        } else if e.interp.len > 0 {
+            event.push("interp", Value::Str(tail.bytes(e.interp)?));
+        }
+        event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
+        let at = std::mem::offset_of!(execve_event, parent_comm);
+        let parent_comm = sample.get(at..at + size_of_val(&e.parent_comm)).unwrap_or_default();
+        event.push("pcomm", Value::Str(until_nul(parent_comm)));
+        Ok(event)
+    }
+}
+
+/// The function that handles a system call, for 64-bit callers and for 32-bit ones (arch/x86/include/asm/syscall_wrapper.h,
+/// arch/arm64/include/asm/syscall_wrapper.h).
+#[cfg(target_arch = "x86_64")]
+macro_rules! handler {
+    (native $call:literal) => {
+        concat!("__x64_sys_", $call)
+    };
+    (compat $call:literal) => {
+        concat!("__ia32_compat_sys_", $call)
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! handler {
+    (native $call:literal) => {
+        concat!("__arm64_sys_", $call)
+    };
+    (compat $call:literal) => {
+        concat!("__arm64_compat_sys_", $call)
+    };
+}
+
+const FN_EXECVE: &[&str] = &[handler!(native "execve")];
+const FN_EXECVEAT: &[&str] = &[handler!(native "execveat")];
+const FN_COMPAT_EXECVE: &[&str] = &[handler!(compat "execve")];
+const FN_COMPAT_EXECVEAT: &[&str] = &[handler!(compat "execveat")];
+const FN_ALL: &[&str] = &[
+    handler!(native "execve"),
+    handler!(native "execveat"),
+    handler!(compat "execve"),
+    handler!(compat "execveat"),
+];
+
+const fn program(name: &'static str) -> Program {
+    Program::new(name, Needed::For(const { &[EXECVE.id] }))
+}
+
+const fn on(name: &'static str, target: Target) -> Program {
+    program(name).on(target)
+}
+
+/// The ways to hook in, the cheapest first (since 7.0 the first comes last: see [`Session::preempted`]). Where the
+/// return of a call has no arguments, a map has kept them.
+static PLANS: [Plan; 4] = [
+    Plan {
+        hook: Hook::Fentry,
+        programs: &[
+            TRACK_BTF[0],
+            TRACK_BTF[1],
+            program("handle_exec_btf"),
+            on("handle_execve_fexit", Target::Exit(FN_EXECVE)),
+            on("handle_execveat_fexit", Target::Exit(FN_EXECVEAT)),
+            on("handle_compat_execve_fexit", Target::Exit(FN_COMPAT_EXECVE)).optional(),
+            on("handle_compat_execveat_fexit", Target::Exit(FN_COMPAT_EXECVEAT)).optional(),
+        ],
+        blind: "",
+    },
+    Plan {
+        hook: Hook::Kprobe,
+        programs: &[
+            TRACK_TP[0],
+            TRACK_TP[1],
+            program("handle_exec_raw"),
+            on("handle_return", Target::Return(FN_ALL)),
+            on("handle_execve_enter", Target::Entry(FN_EXECVE)),
+            on("handle_execveat_enter", Target::Entry(FN_EXECVEAT)),
+            on("handle_compat_execve_enter", Target::Entry(FN_COMPAT_EXECVE)).optional(),
+            on("handle_compat_execveat_enter", Target::Entry(FN_COMPAT_EXECVEAT)).optional(),
+        ],
+        blind: "",
+    },
+    Plan {
+        hook: Hook::Ksyscall,
+        programs: &[
+            TRACK_TP[0],
+            TRACK_TP[1],
+            program("handle_exec_raw"),
+            on("handle_return", Target::SyscallReturn(&["execve", "execveat"])),
+            program("handle_execve_enter"),
+            program("handle_execveat_enter"),
+        ],
+        blind: "attempts of 32-bit programs that fail",
+    },
+    Plan {
+        hook: Hook::Tracepoint,
+        programs: &[
+            TRACK_TP[0],
+            TRACK_TP[1],
+            program("handle_exec_raw"),
+            on("handle_return_tp", Target::SyscallEvents(&["sys_exit_execve", "sys_exit_execveat"])),
+            program("handle_execve_enter_tp"),
+            program("handle_execveat_enter_tp"),
+        ],
+        blind: "attempts of 32-bit programs that fail",
+    },
+];
+
+impl super::Tracer for Exec {
+    fn name(&self) -> &'static str {
+        "exec"
+    }
+
+    fn about(&self) -> &'static str {
+        "Watch attempts to run programs, those that fail too: who, what, with which result"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &KINDS
+    }
+
+    fn default_kinds(&self) -> Vec<&'static str> {
+        vec![EXECVE.name]
+    }
+
+    fn table(&self, room: Room) -> Table {
+        const RET: Column = Column::field("ret", "RET", 6);
+        const ARGS: Column = Column::field("argv", "ARGS", 0);
+        const USER: Column = Column::field("user", "USER", 8);
+        const PCOMM: Column = Column::field("pcomm", "PCOMM", 15);
+        use Column::{Comm, Pid, Ppid, Tid, Uid};
+        match room {
+            Room::Narrow | Room::Roomy => Table { columns: &[Pid, Ppid, RET, Comm, ARGS], details: false },
+            Room::Wide => Table {
+                columns: &[Pid, Tid, Ppid, Uid, USER, RET, Comm, PCOMM, ARGS],
+                details: true,
+            },
+        }
+    }
+
+    fn layout(&self) -> u64 {
+        LAYOUT
+    }
+
+    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
+        let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());
+        let skeletons = storage.iter_mut().zip(&PLANS);
+        session::start(session, skeletons, ExecSkelBuilder::default, body, |open| {
+            let rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
+            rodata.settings = (&session.settings).into();
+            rodata.comm_table = session.settings.comm.table;
+            rodata.want_details = session.details.into();
+            rodata.only_failed = self.failed.into();
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! `open`: every file that a process opens, or fails to open. (A BPF object named `open` would not compile.)
+
+use anyhow::{Context, Result, ensure};
+use libbpf_rs::OpenObject;
+use nix::fcntl::OFlag;
+
+use super::{TRACK_BTF, TRACK_TP};
+use crate::bpf::{paths, skeleton};
+use crate::cli::Usage;
+use crate::decode::{self, Decode};
+use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
+use crate::session::{self, Attached, Hook, Needed, Plan, Program, Session, Target};
+use opens::OpensSkelBuilder;
+use opens::types::{open_event, open_kind, open_origin};
+
+skeleton!(opens: open_event);
+paths!(opens);
+
+/// The options of `open` alone.
+#[derive(Debug, Default, clap::Args)]
+pub struct Open {
+    /// Only opens that failed
+    #[arg(short = 'x', long)]
+    failed: bool,
+    /// Only opens for writing
+    #[arg(long)]
+    write: bool,
+    /// Only opens with all of these flags, for example O_CREAT,O_TRUNC
+    #[arg(long, value_name = "FLAGS", value_delimiter = ',')]
+    flags: Vec<String>,
+}
+
+static KINDS: [Kind; 1] = [Kind {
+    id: open_kind::KIND_OPEN.0,
+    name: "open",
+    doc: "a process opened a file, or tried to",
+    fields: &[
+        Field::new(
+            "ret",
+            Shape::Ret,
+            false,
+            "the descriptor, or why it failed; missing where it was opened without one (by)",
+        ),
+        Field::new("path", Shape::Path, true, "the path, as it was spelled, from the root of the process on"),
+        Field::new("flags", Shape::Flags, false, "how it was to be opened; O_LARGEFILE is left out"),
+        Field::new("mode", Shape::Mode, false, "permissions of a file that is made"),
+        Field::new("file", Shape::Path, false, "the file that was opened, as the kernel resolved it; there on success"),
+        Field::new("cwd", Shape::Path, false, "the working directory, from the root of the process on"),
+        Field::new("by", Shape::Str, false, "exec or io_uring, where it was not a system call that opens"),
+        Field::new("user", Shape::Str, false, "name of the user"),
+        Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
+    ],
+}];
+
+const OPEN: &Kind = &KINDS[0];
+
+/// Stands for the access mode that has no bit (`O_RDONLY` is 0): no kernel has flags up there.
+const READ_ONLY: u64 = 1 << 63;
+
+const fn flag(flag: OFlag) -> u64 {
+    flag.bits().cast_unsigned() as u64
+}
+
+/// include/uapi/asm-generic/fcntl.h and the architectures'. Those of several bits come before those that they contain.
+static FLAGS: [(u64, &str); 19] = [
+    (READ_ONLY, "O_RDONLY"),
+    (flag(OFlag::O_WRONLY), "O_WRONLY"),
+    (flag(OFlag::O_RDWR), "O_RDWR"),
+    (flag(OFlag::O_CREAT), "O_CREAT"),
+    (flag(OFlag::O_EXCL), "O_EXCL"),
+    (flag(OFlag::O_NOCTTY), "O_NOCTTY"),
+    (flag(OFlag::O_TRUNC), "O_TRUNC"),
+    (flag(OFlag::O_APPEND), "O_APPEND"),
+    (flag(OFlag::O_NONBLOCK), "O_NONBLOCK"),
+    (flag(OFlag::O_SYNC), "O_SYNC"),
+    (flag(OFlag::O_DSYNC), "O_DSYNC"),
+    (flag(OFlag::O_ASYNC), "O_ASYNC"),
+    (flag(OFlag::O_DIRECT), "O_DIRECT"),
+    (flag(OFlag::O_TMPFILE), "O_TMPFILE"),
+    (flag(OFlag::O_DIRECTORY), "O_DIRECTORY"),
+    (flag(OFlag::O_NOFOLLOW), "O_NOFOLLOW"),
+    (flag(OFlag::O_NOATIME), "O_NOATIME"),
+    (flag(OFlag::O_CLOEXEC), "O_CLOEXEC"),
+    (flag(OFlag::O_PATH), "O_PATH"),
+];
+
+impl Decode for Open {
+    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>> {
+        let (e, tail) = decode::split::<open_event>(sample)?;
+        ensure!(e.head.kind == OPEN.id, "an event of the unknown kind {}", e.head.kind);
+        let by = match open_origin(e.origin) {
+            open_origin::OPEN_BY_CALL => None,
+            open_origin::OPEN_BY_EXEC => Some("exec"),
+            open_origin::OPEN_BY_IO_URING => Some("io_uring"),
+            other => anyhow::bail!("an open of the unknown origin {}", other.0),
+        };
+        let mut event = e.head.event(OPEN, sample)?;
+        if by.is_none() || e.ret < 0 {
+            event.push("ret", Value::Ret(e.ret.into()));
+        }
+        event.push("path", called(&tail, (e.base, e.base_flags), (e.name, e.name_flags))?);
+        if e.details == 0 {
+            return Ok(event);
+        }
+        let access = if e.flags & flag(OFlag::O_ACCMODE) == 0 { READ_ONLY } else { 0 };
+        event.push("flags", Value::Flags(Flags { bits: e.flags | access, names: &FLAGS }));
+        if e.flags & flag(OFlag::O_CREAT.union(OFlag::O_TMPFILE).difference(OFlag::O_DIRECTORY)) != 0 {
+            event.push("mode", Value::Mode(e.mode));
+        }
+        if e.ret >= 0 {
+            event.push("file", path(&tail, e.file, e.file_flags)?);
+        }
+        event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
+        if let Some(by) = by {
+            event.push("by", Value::Str(by.as_bytes()));
+        }
+        Ok(event)
+    }
+}
+
+/// Where open, openat, openat2 and creat do their work, and where all opening does (do_file_open since 7.0).
+const FN_OPEN: &[&str] = &["do_sys_openat2"];
+const FN_FILE: &[&str] = &["do_filp_open", "do_file_open"];
+
+const fn program(name: &'static str) -> Program {
+    Program::new(name, Needed::For(const { &[OPEN.id] }))
+}
+
+const fn on(name: &'static str, target: Target) -> Program {
+    program(name).on(target)
+}
+
+/// The ways to hook in, the cheapest first (since 7.0 the first comes last: see [`Session::preempted`]).
+static PLANS: [Plan; 3] = [
+    Plan {
+        hook: Hook::Fentry,
+        programs: &[
+            TRACK_BTF[0],
+            TRACK_BTF[1],
+            on("handle_open_fexit", Target::Exit(FN_OPEN)),
+            on("handle_file_fexit", Target::Exit(FN_FILE)).optional(),
+        ],
+        blind: "",
+    },
+    Plan {
+        hook: Hook::Kprobe,
+        programs: &[
+            TRACK_TP[0],
+            TRACK_TP[1],
+            on("handle_open_return", Target::Return(FN_OPEN)),
+            on("handle_file_return", Target::Return(FN_FILE)).optional(),
+            on("handle_open_enter", Target::Entry(FN_OPEN)),
+            on("handle_file_enter", Target::Entry(FN_FILE)).optional(),
+        ],
+        blind: "",
+    },
+    Plan {
+        hook: Hook::Tracepoint,
+        programs: &[
+            TRACK_TP[0],
+            TRACK_TP[1],
+            on(
+                "handle_return_tp",
+                Target::SyscallEvents(&["sys_exit_open", "sys_exit_creat", "sys_exit_openat", "sys_exit_openat2"]),
+            ),
+            program("handle_open_enter_tp").optional(),
+            program("handle_creat_enter_tp").optional(),
+            program("handle_openat_enter_tp"),
+            program("handle_openat2_enter_tp"),
+        ],
+        blind: "opens by 32-bit programs, by io_uring and by exec",
+    },
+];
+
+/// The bits of flags given by name.
+fn flags_by_name(names: &[String]) -> Result<u64> {
+    names.iter().try_fold(0, |bits, name| {
+        let found = FLAGS.iter().find(|(bit, known)| known == name && *bit != READ_ONLY);
+        let (bit, _) = found.with_context(|| {
+            let known: Vec<_> = FLAGS.iter().skip(1).map(|(_, name)| *name).collect();
+            format!("--flags {name}: there is no such flag; there are {}", known.join(", "))
+        })?;
+        Ok(bits | bit)
+    })
+}
+
+impl super::Tracer for Open {
+    fn name(&self) -> &'static str {
+        "open"
+    }
+
+    fn about(&self) -> &'static str {
+        "Watch files being opened, or not: who, which, with which result"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &KINDS
+    }
+
+    fn default_kinds(&self) -> Vec<&'static str> {
+        vec![OPEN.name]
+    }
+
+    fn table(&self, room: Room) -> Table {
+        use Column::{Comm, Pid, Tid, Uid};
+        const FD: Column = Column::part("ret", "FD", 4, Show::Number);
+        const ERR: Column = Column::part("ret", "ERR", 7, Show::Error);
+        const PATH: Column = Column::field("path", "PATH", 0);
+        match room {
+            Room::Narrow | Room::Roomy => Table { columns: &[Pid, Comm, FD, ERR, PATH], details: false },
+            Room::Wide => Table { columns: &[Pid, Tid, Uid, Comm, FD, ERR, PATH], details: true },
+        }
+    }
+
+    fn layout(&self) -> u64 {
+        LAYOUT
+    }
+
+    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
+        let only_flags = flags_by_name(&self.flags).context(Usage)?;
+        let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());
+        let skeletons = storage.iter_mut().zip(&PLANS);
+        session::start(session, skeletons, OpensSkelBuilder::default, body, |open| {
+            let rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
+            rodata.settings = (&session.settings).into();
+            rodata.comm_table = session.settings.comm.table;
+            rodata.want_details = session.details.into();
+            rodata.regs_known = session.kernel_btf.into();
+            rodata.only_failed = self.failed.into();
+            rodata.only_writes = self.write.into();
+            rodata.only_flags = only_flags;
+            let most = rodata.prefixes.len();
+            if session.path_prefixes.len() <= most {
+                rodata.prefixes_len = u32::try_from(session.path_prefixes.len())?;
+                let rows = rodata.prefixes.iter_mut().zip(&mut rodata.prefix_lens);
+                for ((row, len), prefix) in rows.zip(&session.path_prefixes) {
+                    *len = u32::try_from(prefix.len().min(row.len()))?;
+                    row.iter_mut().zip(prefix).for_each(|(to, from)| *to = *from);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_by_name() {
+        let flags = |names: &[&str]| flags_by_name(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(flags(&["O_CREAT", "O_TRUNC"]).unwrap(), 0o1100);
+        assert!(flags(&["O_RDONLY"]).unwrap_err().to_string().contains("O_CLOEXEC"));
+    }
+
+    #[test]
+    fn flags_that_contain_others_are_named_alone() {
+        let named = |bits| Flags { bits, names: &FLAGS }.named().0.collect::<Vec<_>>();
+        assert_eq!(named(flag(OFlag::O_RDWR) | READ_ONLY), ["O_RDONLY", "O_RDWR"]);
+        assert_eq!(named(flag(OFlag::O_TMPFILE)), ["O_TMPFILE"]);
+    }
+}
