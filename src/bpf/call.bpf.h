@@ -114,7 +114,7 @@ static __noinline u32 append_called(struct scratch *s, const char *name, bool us
 	if (used > sizeof(s->record) - CALLED_BYTES)
 		return PATH_UNREAD;
 	if (user)
-		n = bpf_probe_read_user_str(s->record + used, CALLED_BYTES, name);
+		n = read_user_str(s->record + used, CALLED_BYTES, name);
 	else
 		n = bpf_probe_read_kernel_str(s->record + used, CALLED_BYTES, name);
 	if (n <= 0 || n > CALLED_BYTES)

@@ -194,7 +194,7 @@ static __noinline void append_args(struct scratch *s, struct execve_event *e, co
 		}
 		if (used > sizeof(s->record) - ARG_BYTES - sizeof(struct label))
 			break;
-		n = bpf_probe_read_user_str(s->record + used, ARG_BYTES, (void *)item);
+		n = read_user_str(s->record + used, ARG_BYTES, (void *)item);
 		if (n <= 0 || n > ARG_BYTES) {
 			if (!i)
 				e->head.unread |= UNREAD_ARGV;
