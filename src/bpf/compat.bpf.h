@@ -278,3 +278,24 @@ static __always_inline long read_user_str(void *to, u32 size, const void *from)
 	*(u8 *)to = 0;
 	return 1;
 }
+
+struct cgroup___with_ids {
+	u64 ancestor_ids[1];
+} __attribute__((preserve_access_index));
+
+/*
+ * Id of the current task's cgroup, or of the one above it that has this level. On 5.10, programs that trace may not call
+ * the helper; but up to 6.0, a cgroup has the ids of those above it (include/linux/cgroup-defs.h: ancestor_ids; then
+ * ancestors).
+ */
+static __noinline u64 cgroup_id_at(struct task_struct *task, int level)
+{
+	const void *ids;
+	u64 id = 0;
+
+	if (!bpf_core_field_exists(struct cgroup___with_ids, ancestor_ids))
+		return bpf_get_current_ancestor_cgroup_id(level);
+	ids = (void *)BPF_CORE_READ(task, cgroups, dfl_cgrp) + bpf_core_field_offset(struct cgroup___with_ids, ancestor_ids);
+	bpf_probe_read_kernel(&id, sizeof(id), ids + level * sizeof(id));
+	return id;
+}

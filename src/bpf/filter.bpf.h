@@ -58,7 +58,7 @@ static __always_inline void find_label(struct label *label, u32 uid, u64 cgroup_
 		for (int i = 1; i <= LABEL_LEVELS; i++) {
 			if (i > level)
 				break;
-			key.id = bpf_get_current_ancestor_cgroup_id(level - i);
+			key.id = cgroup_id_at(task, level - i);
 			found = bpf_map_lookup_elem(&labels_v1, &key);
 			if (found)
 				break;
