@@ -103,7 +103,7 @@ static __always_inline void end_call(void)
  * Appends a name as a caller spelled it, from its memory or (of a struct filename) the kernel's. Returns
  * enum path_flag.
  */
-static __noinline u32 append_called(struct scratch *s, const char *name, bool user, struct slice *out,
+static __always_inline u32 append_called(struct scratch *s, const char *name, bool user, struct slice *out,
 					 u32 fixed)
 {
 	u32 used = *(volatile u32 *)&s->used;
@@ -136,8 +136,14 @@ static __always_inline struct file *file_of(struct task_struct *task, s32 fd)
 	return file;
 }
 
+/* A path as a process sees it, below its own root: see walk_to_root(). */
+__noinline u64 walk_to_top(u64 file_path, u64 top)
+{
+	return walk(file_path, top);
+}
+
 /* Appends the directory that a relative name starts from, as the process sees it. Returns enum path_flag. */
-static __noinline u32 append_base(struct scratch *s, struct task_struct *task, s32 dir, struct slice *out,
+static __always_inline u32 append_base(struct scratch *s, struct task_struct *task, s32 dir, struct slice *out,
 				       u32 fixed)
 {
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
@@ -152,5 +158,5 @@ static __noinline u32 append_base(struct scratch *s, struct task_struct *task, s
 			return PATH_UNREAD;
 		path = &file->f_path;
 	}
-	return append_path(s, path, &fs->root, out, fixed);
+	return place(walk_to_top((u64)path, (u64)&fs->root), out, fixed);
 }

@@ -150,7 +150,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 				opened = file_of(task, ret);
 			e->file_flags = PATH_UNREAD;
 			if (opened)
-				e->file_flags = append_path(s, &opened->f_path, NULL, &e->file, sizeof(*e));
+				e->file_flags = append_path(&opened->f_path, &e->file, sizeof(*e));
 		}
 	}
 	append_label(s, &e->head, &label);
