@@ -53,8 +53,15 @@ static __always_inline struct pt_regs *caller_regs(struct pt_regs *ctx)
 #define COMPAT_ARG(regs, n) ((u64)(u32)PT_REGS_PARM##n##_CORE_SYSCALL(regs))
 #endif
 
-/* Remembers a call until it returns. What is filtered by its process never gets that far. */
-static __always_inline void begin_call(const struct call *call)
+/* What became of a call that begins. */
+enum begun {
+	BEGUN,
+	BEGUN_NOT_FOLLOWED, /* filtered by its process: it is not remembered */
+	BEGUN_NO_ROOM,
+};
+
+/* Remembers a call until it returns. */
+static __always_inline enum begun begin_call(const struct call *call)
 {
 	u64 task = bpf_get_current_task();
 	struct event_head head;
@@ -62,13 +69,13 @@ static __always_inline void begin_call(const struct call *call)
 	if (settings.filter_pids) {
 		fill_ids(false, (void *)task, &head);
 		if (!is_followed(head.pid))
-			return;
+			return BEGUN_NOT_FOLLOWED;
 	}
-	bpf_map_update_elem(&calls, &task, call, BPF_ANY);
+	return bpf_map_update_elem(&calls, &task, call, BPF_ANY) ? BEGUN_NO_ROOM : BEGUN;
 }
 
-/* A call returns that was not remembered: it is not wanted, or there was no room for it. */
-static __noinline void count_unknown_call(u32 kind)
+/* Counts a call that is not remembered: it is not wanted, or lost for want of room. */
+static __noinline void count_call(u32 kind)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(kind);

@@ -269,7 +269,7 @@ static __always_inline int on_return(void *ctx, s64 ret)
 	if (!call) {
 		/* A success was told already. */
 		if (ret < 0)
-			count_unknown_call(KIND_EXECVE);
+			count_call(KIND_EXECVE);
 		return 0;
 	}
 	if (ret < 0)
