@@ -121,7 +121,7 @@ static __always_inline u32 append_called(struct scratch *s, const char *name, bo
 	if (used > sizeof(s->record) - CALLED_BYTES)
 		return PATH_UNREAD;
 	if (user)
-		n = bpf_probe_read_user_str(s->record + used, CALLED_BYTES, name);
+		n = read_user_str(s->record + used, CALLED_BYTES, name);
 	else
 		n = bpf_probe_read_kernel_str(s->record + used, CALLED_BYTES, name);
 	if (n <= 0 || n > CALLED_BYTES)

@@ -265,3 +265,17 @@ static __always_inline u64 process_cpu_ns(bool direct, struct task_struct *task)
 		look_at_cpu_times(signal, &ns);
 	return ns;
 }
+
+/*
+ * Reads a string of user space; returns its bytes, the NUL included. Up to 6.12 the helper returns 0, not 1, for an
+ * empty one (mm/maccess.c: strncpy_from_user_nofault).
+ */
+static __always_inline long read_user_str(void *to, u32 size, const void *from)
+{
+	long n = bpf_probe_read_user_str(to, size, from);
+
+	if (n)
+		return n;
+	*(u8 *)to = 0;
+	return 1;
+}

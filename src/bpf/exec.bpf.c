@@ -198,7 +198,7 @@ __noinline u64 walk_args(u64 array, u32 bits)
 		used = *(volatile u32 *)&s->used;
 		if (used > sizeof(s->record) - ARG_BYTES - sizeof(struct label))
 			break;
-		n = bpf_probe_read_user_str(s->record + used, ARG_BYTES, (void *)item);
+		n = read_user_str(s->record + used, ARG_BYTES, (void *)item);
 		if (n <= 0 || n > ARG_BYTES)
 			break;
 		*(volatile u32 *)&s->used = used + n;

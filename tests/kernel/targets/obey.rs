@@ -17,6 +17,7 @@ pub fn obey() {
                 done()
             }
             ["exit", code] => std::process::exit(crate::number(code) as i32),
+            ["fail", program] => Command::new(program).spawn().expect_err("it cannot be run").to_string(),
             ["forks", n] => {
                 kin::forks(crate::number(n));
                 done()
