@@ -4,16 +4,23 @@ mod events;
 mod identity;
 mod kin;
 mod obey;
+mod opens;
 mod report;
 mod storm;
 mod sys;
+mod uring;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
     let name = args.next().unwrap_or_default();
     // For the tests of events and their fields, whose arguments may be any bytes.
-    if events::run(name.to_str().unwrap_or_default(), &args.collect::<Vec<_>>()) {
-        return;
+    let rest = args.collect::<Vec<_>>();
+    match name.to_str().unwrap_or_default() {
+        "opens" => return opens::opens(&rest),
+        "open-storm" => return opens::storm(&rest[0], events::say::number(&rest[1])),
+        "uring" => return uring::uring(&rest),
+        name if events::run(name, &rest) => return,
+        _ => {}
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
