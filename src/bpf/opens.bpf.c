@@ -150,7 +150,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 				opened = file_of(task, ret);
 			e->file_flags = PATH_UNREAD;
 			if (opened)
-				e->file_flags = append_path(s, &opened->f_path, NULL, &e->file, sizeof(*e));
+				e->file_flags = append_path(&opened->f_path, &e->file, sizeof(*e));
 		}
 	}
 	append_label(s, &e->head, &label);
@@ -165,12 +165,18 @@ static __always_inline int on_return(void *ctx, s64 ret)
 {
 	struct call *call = current_call();
 
-	if (!call) {
-		count_unknown_call(KIND_OPEN);
-		return 0;
+	/* Where it is not there, it was counted when it began, or it began before the hooks were there. */
+	if (call) {
+		on_open(ctx, call, ret, NULL);
+		end_call();
 	}
-	on_open(ctx, call, ret, NULL);
-	end_call();
+	return 0;
+}
+
+static __always_inline int on_begin(const struct call *call)
+{
+	if (begin_call(call) != BEGUN)
+		count_call(KIND_OPEN);
 	return 0;
 }
 
@@ -201,8 +207,7 @@ int BPF_KPROBE(handle_open_enter, int dir, const char *name, struct open_how *ho
 {
 	struct call call = opened_with(dir, name, how);
 
-	begin_call(&call);
-	return 0;
+	return on_begin(&call);
 }
 
 SEC("kretprobe")
@@ -258,9 +263,7 @@ int BPF_KPROBE(handle_file_enter, int dir, struct filename *name, const struct o
 {
 	struct call call = { .dir = dir };
 
-	if (is_other_origin(name, op, &call))
-		begin_call(&call);
-	return 0;
+	return is_other_origin(name, op, &call) ? on_begin(&call) : 0;
 }
 
 SEC("kretprobe")
@@ -282,8 +285,7 @@ static __always_inline int on_enter(s32 dir, u64 name, u64 flags, u32 mode, u32 
 {
 	struct call call = { .name = name, .flags = flags, .dir = dir, .mode = mode, .bits = resolve };
 
-	begin_call(&call);
-	return 0;
+	return on_begin(&call);
 }
 
 SEC("tp/syscalls/sys_enter_open")
