@@ -40,8 +40,10 @@ fn main() {
         ["signals", n] => report::signals(number(n)),
         ["storm"] => kin::storm(),
         // For the benchmarks.
-        ["storm-exec", n] => storm::storm(storm::Child::Execs, number(n)),
-        ["storm-fork", n] => storm::storm(storm::Child::Ends, number(n)),
+        ["storm-exec", n] => storm::storm(storm::Turn::Execs, number(n)),
+        ["storm-fail", n] => storm::storm(storm::Turn::Fails, number(n)),
+        ["storm-fork", n] => storm::storm(storm::Turn::Ends, number(n)),
+        ["storm-open", n] => storm::storm(storm::Turn::Opens, number(n)),
         ["tty", command @ ..] => identity::on_terminal(command),
         other => panic!("no such target: {other:?}"),
     }
