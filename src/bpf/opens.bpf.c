@@ -22,6 +22,7 @@ EXPORT_TYPE(enum, open_kind);
 #define O_WRONLY 01
 #define O_CREAT 0100
 #define O_TRUNC 01000
+#define O_NONBLOCK 04000
 #define O_LARGEFILE 0100000
 #define O_TMPFILE 020000000 /* __O_TMPFILE */
 /* include/linux/fs.h: opened to be run; no system call can ask for it. */
@@ -33,6 +34,10 @@ EXPORT_TYPE(enum, open_kind);
 /* include/linux/namei.h */
 #define MODE_BITS 07777
 #define MAX_ERRNO 4095
+/* include/uapi/asm-generic/errno-base.h */
+#define EAGAIN 11
+/* In call.bits, none of openat2's: io_uring tries, in the process itself, what must not block (see is_other_origin). */
+#define IO_URING_TRIES 0x80000000
 
 /* Who opened it. */
 enum open_origin {
@@ -227,9 +232,17 @@ static __always_inline bool is_other_origin(struct filename *name, const struct 
 
 	if (flags & FMODE_EXEC)
 		call->origin = OPEN_BY_EXEC;
-	else if (BPF_CORE_READ(task, flags) & PF_IO_WORKER || entry_syscall(entry_regs(regs_known)) == NR_IO_URING_ENTER)
+	else if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
 		call->origin = OPEN_BY_IO_URING;
-	else
+	else if (entry_syscall(entry_regs(regs_known)) == NR_IO_URING_ENTER) {
+		call->origin = OPEN_BY_IO_URING;
+		/*
+		 * First io_uring tries with an O_NONBLOCK of its own (io_uring/openclose.c: io_openat2, since 5.12); it
+		 * does not tell whether it was asked for one.
+		 */
+		call->bits = IO_URING_TRIES;
+		flags &= ~O_NONBLOCK;
+	} else
 		return false;
 	call->name = (u64)BPF_CORE_READ(name, name);
 	call->flags = (u32)flags;
@@ -242,6 +255,9 @@ static __always_inline int on_file(void *ctx, const struct call *call, u64 file)
 {
 	bool failed = file >= (u64)-MAX_ERRNO;
 
+	/* A worker does it next. */
+	if (call->bits & IO_URING_TRIES && file == (u64)-EAGAIN)
+		return 0;
 	return on_open(ctx, call, failed ? (s64)file : 0, failed ? NULL : (void *)file);
 }
 
