@@ -75,7 +75,7 @@ static __always_inline enum begun begin_call(const struct call *call)
 }
 
 /* Counts a call that is not remembered: it is not wanted, or lost for want of room. */
-static __noinline void count_call(u32 kind)
+static __noinline int count_call(u32 kind)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(kind);
@@ -83,12 +83,13 @@ static __noinline void count_call(u32 kind)
 	struct label label;
 
 	if (!c)
-		return;
+		return nothing();
 	fill_ids(false, task, &head);
 	if (wanted(false, task, &head, &label, kind, false))
 		COUNT(c->dropped[DROP_MAP_FULL]);
 	else
 		COUNT(c->filtered);
+	return nothing();
 }
 
 /* The call that the current task is in. */

@@ -231,10 +231,10 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 	struct scratch *s;
 
 	if (!c)
-		return 0;
+		return nothing();
 	s = begin(c, false, task, &label, ret);
 	if (!s)
-		return 0;
+		return nothing();
 	e = (void *)s->record;
 	if (!call->bits || !BPF_CORE_READ(task, mm, env_end)) {
 		/*
@@ -253,31 +253,29 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
-	return 0;
+	return nothing();
 }
 
 static __noinline int on_missed_success(void *ctx)
 {
-	return on_success(ctx, false, (void *)bpf_get_current_task(), NULL);
+	on_success(ctx, false, (void *)bpf_get_current_task(), NULL);
+	return nothing();
 }
 
 /* An attempt that returns, where its entry was remembered. */
 static __always_inline int on_return(void *ctx, s64 ret)
 {
 	struct call *call = current_call();
+	int done;
 
-	if (!call) {
-		/* A success was told already. */
-		if (ret < 0)
-			count_call(KIND_EXECVE);
-		return 0;
-	}
+	if (!call) /* A success was told already. */
+		return ret < 0 ? count_call(KIND_EXECVE) : 0;
 	if (ret < 0)
-		on_failure(ctx, call, ret);
+		done = on_failure(ctx, call, ret);
 	else /* The kernel did not run the program that tells of successes. */
-		on_missed_success(ctx);
+		done = on_missed_success(ctx);
 	end_call();
-	return 0;
+	return done;
 }
 
 static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 bits)

@@ -73,6 +73,7 @@ static __noinline void find_label(struct label *label, u32 uid, u64 cgroup_id)
 		*label = *found;
 	else
 		__builtin_memcpy(label, (const void *)&settings.default_label, sizeof(*label));
+	asm volatile("r0 = 0" ::: "r0"); /* see nothing() */
 }
 
 static __always_inline bool same_label(const struct label *a, const volatile struct label *b)

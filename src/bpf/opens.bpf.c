@@ -120,7 +120,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	struct scratch *s;
 
 	if (!c)
-		return 0;
+		return nothing();
 	if ((only_failed && ret >= 0) || (only_writes && !(call->flags & O_ACCMODE)) ||
 	    (call->flags & only_flags) != only_flags)
 		goto filtered;
@@ -129,7 +129,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 		goto filtered;
 	s = scratch_take(c, sizeof(*e));
 	if (!s)
-		return 0;
+		return nothing();
 	e = (void *)s->record;
 	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
 	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
@@ -160,10 +160,10 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
-	return 0;
+	return nothing();
 filtered:
 	COUNT(c->filtered);
-	return 0;
+	return nothing();
 }
 
 static __always_inline int on_return(void *ctx, s64 ret)
@@ -180,9 +180,7 @@ static __always_inline int on_return(void *ctx, s64 ret)
 
 static __always_inline int on_begin(const struct call *call)
 {
-	if (begin_call(call) != BEGUN)
-		count_call(KIND_OPEN);
-	return 0;
+	return begin_call(call) == BEGUN ? 0 : count_call(KIND_OPEN);
 }
 
 static __always_inline struct call opened_with(s32 dir, const void *name, const struct open_how *how)

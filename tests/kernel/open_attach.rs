@@ -187,3 +187,18 @@ fn what_32_bit_programs_open_is_shown() {
         }
     }
 }
+
+#[test]
+fn every_option_loads_in_every_way() {
+    for way in WAYS.iter().filter(|way| works(way)) {
+        for options in [&["-w", "-x", "--write"][..], &["-n", "x*", "-u", "0"], &["--path", "/x", "--flags", "O_CREAT"]]
+        {
+            let mut command = open_command(["--attach", way]);
+            // Text: it has less to find out than JSON, so it is another program to the verifier.
+            let ended =
+                Trace::raw(command.args(["-o", "text"]).args(options).arg("--").arg(targets()).args(["exit", "0"]));
+            let ended = ended.output();
+            assert_eq!(ended.status.code(), Some(0), "{way} {options:?}: {:#?}", ended.stderr);
+        }
+    }
+}
