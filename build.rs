@@ -54,6 +54,10 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
     ]);
     builder.build_and_generate(&skel)?;
     let text = fs::read_to_string(&skel)?;
+    // The object's bytes, which `relocs` and `check` look into.
+    let open = text.replace("    static DATA: ", "    pub static DATA: ");
+    anyhow::ensure!(open != text, "the skeleton has no DATA");
+    fs::write(&skel, open)?;
     let mut hash = DefaultHasher::new();
     event_types(&text)?.hash(&mut hash);
     fs::write(out.join(format!("{name}.layout.rs")), format!("{:#018x}", hash.finish()))?;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -74,6 +74,8 @@ pub enum Command {
     Replay(Replay),
     /// Tell what this host offers for tracing: what works, what is missing, how to mend it
     Check(Check),
+    /// Explain what CO-RE makes of each access to the kernel's types, for this kernel or any other
+    Relocs(Relocs),
     /// Change or list labels (--labels), also while tracers run
     #[command(subcommand)]
     Label(Label),
@@ -331,6 +333,28 @@ pub struct Check {
     /// How the kernel is asked.
     #[command(flatten)]
     pub kernel: Kernel,
+}
+
+/// `coretrace relocs`.
+#[derive(Debug, Args)]
+pub struct Relocs {
+    /// Only those of this command
+    #[arg(value_parser = commands())]
+    pub command: Option<String>,
+    /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+    #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
+    pub btf: Option<PathBuf>,
+    /// Only what differs between two kernels, by their types
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    pub diff: Vec<PathBuf>,
+    /// Format
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Choice,
+}
+
+/// The names of the tracers.
+fn commands() -> PossibleValuesParser {
+    crate::tracers::all().iter().map(|tracer| tracer.name()).collect::<Vec<_>>().into()
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

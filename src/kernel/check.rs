@@ -80,7 +80,7 @@ impl Table {
     /// # Errors
     /// As `out` has them.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.write_with(out, is_utf8(|name| env::var(name).ok()))
+        self.write_with(out, utf8())
     }
 
     fn write_with(&self, out: &mut dyn Write, utf8: bool) -> io::Result<()> {
@@ -101,6 +101,11 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Whether the locale is of UTF-8.
+pub(crate) fn utf8() -> bool {
+    is_utf8(|name| env::var(name).ok())
 }
 
 /// `LC_ALL`, then `LC_CTYPE`, then `LANG`: the first that is set decides (locale(7)).

@@ -4,7 +4,7 @@
 //! most of all when something on it does not work.
 
 pub mod btf;
-mod btf_file;
+pub(crate) mod btf_file;
 pub mod caps;
 pub mod check;
 pub mod diagnose;
