@@ -22,6 +22,8 @@ Examples:
   sudo coretrace exec -x                     programs that could not be started, and why
   sudo coretrace open --path /etc            who opens what below /etc
   coretrace check                            what this host offers, and what is missing
+  coretrace check open --btf kernels/        whether it will run on other kernels, by their types
+  coretrace relocs --diff a.btf b.btf        what differs between two kernels
 
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
 3 events were lost under --strict; with -- CMD: CMD's own.";
@@ -239,6 +241,15 @@ pub struct Kernel {
     /// The kernel's types (BTF) from FILE, where the kernel has none of its own
     #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
     pub btf: Option<PathBuf>,
+    /// How programs are loaded and hooked in.
+    #[command(flatten)]
+    pub hooking: Hooking,
+}
+
+/// How programs are loaded and hooked in.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Kernel")]
+pub struct Hooking {
     /// Size of the event buffer, for example 16M (by default 512K for each CPU, 2M to 64M)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub buffer: Option<u64>,
@@ -330,9 +341,36 @@ pub enum Label {
 /// `coretrace check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// How the kernel is asked.
+    /// Which commands are to work (proc, if none is named)
+    #[arg(value_parser = commands(), value_name = "COMMAND")]
+    pub commands: Vec<String>,
+    /// Of other kernels than the running one, by their types: files (BTF, or ELF that holds it) and directories of
+    /// such. Needs no rights. With --load: the types to load with, as for any command
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    pub btf: Vec<PathBuf>,
+    /// Architecture that the files must be of (by default the one of this coretrace)
+    #[arg(long, value_enum, requires = "btf")]
+    pub arch: Option<Arch>,
+    /// Load and attach the programs for a moment, which is the last proof; needs the rights to trace
+    #[arg(long)]
+    pub load: bool,
+    /// Format
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Choice,
+    /// How the programs would be hooked in.
     #[command(flatten)]
-    pub kernel: Kernel,
+    pub hooking: Hooking,
+}
+
+/// `--arch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Arch {
+    /// 64-bit x86
+    #[value(name = "x86_64")]
+    X86,
+    /// 64-bit ARM
+    #[value(name = "arm64")]
+    Arm,
 }
 
 /// `coretrace relocs`.

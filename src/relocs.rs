@@ -128,10 +128,7 @@ impl<'a> List<'a> {
         for (site, answers) in self.rows() {
             let Some(function) = self.object.functions.get(site.function) else { continue };
             let targets: Vec<Value> = answers.iter().zip(self.targets).map(|(a, t)| target(a, t)).collect();
-            let local = answers.iter().find_map(|answer| match answer.outcome {
-                Outcome::Value { local, .. } => Some(local),
-                _ => None,
-            });
+            let (local, bytes) = site.local();
             let line = json!({
                 "command": self.command,
                 "program": function.name,
@@ -143,6 +140,7 @@ impl<'a> List<'a> {
                 "check": site.asks(),
                 "spec": answers.first().map(|answer| answer.spec()),
                 "local_value": local,
+                "local_bytes": bytes,
                 "file": site.source.as_ref().map(|(file, _)| file),
                 "line": site.source.as_ref().map(|(_, line)| line),
                 "targets": targets,

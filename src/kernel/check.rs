@@ -23,6 +23,19 @@ pub enum Verdict {
     Info,
 }
 
+impl Verdict {
+    /// In JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "works",
+            Self::Fallback => "fallback",
+            Self::No => "fails",
+            Self::Info => "info",
+        }
+    }
+}
+
 /// One fact, or one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {

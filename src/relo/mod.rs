@@ -4,6 +4,7 @@ mod bytes;
 mod object;
 mod reach;
 pub(crate) mod types;
+pub(crate) mod verdict;
 
 use std::collections::{HashMap, HashSet};
 
@@ -90,7 +91,6 @@ pub(crate) struct Walk {
     /// Of each relocation.
     pub answers: Vec<Answer>,
     /// Of each function.
-    #[allow(dead_code, reason = "for check")]
     pub reached: Vec<Reached>,
 }
 
@@ -148,6 +148,11 @@ impl Site {
     /// It asks whether something is there.
     pub fn asks(&self) -> bool {
         matches!(self.relo.kind, 2 | 8 | 10 | 12)
+    }
+
+    /// The value that was compiled, and how many bytes the instruction moves.
+    pub fn local(&self) -> (u64, Option<u8>) {
+        (value(&self.insns), moved(&self.insns))
     }
 
     /// Which part of its instruction is patched.

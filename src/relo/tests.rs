@@ -41,7 +41,24 @@ fn told(name: &str) -> Vec<(&'static str, String, String)> {
 fn every_kind_is_what_libbpf_makes_of_it() {
     let all = told("all");
     let told: Vec<_> = all.iter().map(|(kind, spec, outcome)| format!("{kind} {spec} {outcome}")).collect();
-    assert_eq!(told, ["x"]);
+    assert_eq!(
+        told,
+        [
+            "byte_off struct thing.inners[1].b 8 28 None",
+            "byte_sz struct thing.inners 8 32 None",
+            "field_exists struct thing.hidden 1 1 None",
+            "signed struct thing.number 0 0 None",
+            "lshift_u64 struct thing.bits 57 56 None",
+            "rshift_u64 struct thing.bits 57 59 None",
+            "type_exists struct thing 1 1 None",
+            "type_size struct thing 20 56 None",
+            "target_type_id struct inner 6 5 None",
+            "local_type_id struct inner 6 6 None",
+            "enumval_exists enum color::RED = 1 1 1 None",
+            "enumval_value enum color::RED = 1 1 7 None",
+            "byte_off struct thing.number 0 8 Some((4, 8))",
+        ]
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(crate) mod kind {
     pub(crate) const VOLATILE: u8 = 9;
     pub(crate) const CONST: u8 = 10;
     pub(crate) const RESTRICT: u8 = 11;
+    pub(crate) const FUNC: u8 = 12;
     pub(crate) const FUNC_PROTO: u8 = 13;
     pub(crate) const VAR: u8 = 14;
     pub(crate) const DATASEC: u8 = 15;
@@ -157,6 +158,28 @@ impl Types {
         let is_enum = |kind| matches!(kind, kind::ENUM | kind::ENUM64);
         let same = |other: u8| other == local.kind || is_enum(other) && is_enum(local.kind);
         self.named(local.name).filter(|(_, found)| same(found.kind)).map(|(id, _)| id).collect()
+    }
+
+    /// A type of this kind and exactly this name.
+    pub fn find<'a>(&'a self, kind: u8, name: &str) -> Option<Type<'a>> {
+        self.named(name.as_bytes()).map(|(_, found)| found).find(|t| t.kind == kind && t.name == name.as_bytes())
+    }
+
+    /// Whether a struct has a member of this name, at its first level.
+    pub fn has_member(&self, name: &str, member: &str) -> bool {
+        let Some(found) = self.find(kind::STRUCT, name) else { return false };
+        found.rows().any(|row| row.u32(0).and_then(|at| self.string(at)) == Some(member.as_bytes()))
+    }
+
+    /// Whether an enum has this value; none, if there is no such enum.
+    pub fn has_value(&self, name: &str, value: u32) -> Option<bool> {
+        Some(self.find(kind::ENUM, name)?.rows().any(|row| row.u32(4) == Some(value)))
+    }
+
+    /// Whether functions are among the types: not in a file that is made as small as it can be.
+    pub fn has_functions(&self) -> bool {
+        // The last types of a kernel are its functions and variables.
+        (1..self.btf.types()).rev().any(|id| self.get(id).is_some_and(|t| t.kind == kind::FUNC))
     }
 
     /// Types that refer to themselves without an end, which libbpf would follow: only a damaged file has them.

@@ -26,5 +26,6 @@ mod known;
 mod losses;
 mod pidns;
 mod recording;
+mod relocs;
 mod rights;
 mod support;
