@@ -65,6 +65,17 @@ impl Labels {
         Ok(Labels { pin: pin_of(name)?, default: [0; LABEL_LEN], only: None, ignore: None })
     }
 
+    /// Before anything is loaded: whether nothing else is in the map's place.
+    ///
+    /// # Errors
+    /// When there is.
+    pub(crate) fn check(&self) -> Result<()> {
+        if exists(&self.pin)? {
+            open(&self.pin)?;
+        }
+        Ok(())
+    }
+
     /// Before load: the object is to share the map, if it is there.
     ///
     /// # Errors

@@ -308,6 +308,8 @@ where
     B: SkelBuilder<'obj>,
     <B::Output as OpenSkel<'obj>>::Output: Skel<'obj>,
 {
+    // No plan would do better.
+    session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
     let mut refused: Vec<(String, anyhow::Error)> = Vec::new();
     let mut plans: Vec<_> = plans.filter(|(_, plan)| session.hook.is_none_or(|hook| hook == plan.hook)).collect();
     if session.preempted {
@@ -322,7 +324,12 @@ where
         }
         mark_log();
         match load(session, plan, builder(), slot, &mut configure) {
-            Ok((skel, loaded)) => {
+            Ok((mut skel, loaded)) => {
+                if let Some(labels) = &session.settings.labels {
+                    let mut maps = skel.object_mut().maps_mut();
+                    let mut map = maps.find(|map| map.name() == labels::MAP).context("the object has no labels")?;
+                    labels.keep(&mut map)?;
+                }
                 let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
                 let Hooked { perf, links, hooks, absent, counters, .. } = loaded;
                 let object = skel.object();
@@ -384,12 +391,7 @@ where
     configure(&mut open)?;
     let mut hooked = Hooked::default();
     prepare(session, plan, open.open_object_mut(), &mut hooked)?;
-    let mut skel = open.load().context("loading the BPF programs")?;
-    if let Some(labels) = &session.settings.labels {
-        let mut maps = skel.object_mut().maps_mut();
-        let mut map = maps.find(|map| map.name() == labels::MAP).context("the object has no labels")?;
-        labels.keep(&mut map)?;
-    }
+    let skel = open.load().context("loading the BPF programs")?;
     fill(session, skel.object())?;
     hooked.counters = MappedCounters::new(&find_map(skel.object(), "ledger")?)?;
     if session.settings.perf {

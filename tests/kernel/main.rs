@@ -5,6 +5,7 @@
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
 mod attach;
+mod attempts;
 mod btf;
 mod cgroups;
 mod check_cmd;
@@ -14,6 +15,9 @@ mod exec;
 mod exec_argv;
 mod exec_file;
 mod exec_thread;
+mod execve;
+mod execve_attach;
+mod execve_failed;
 mod exit;
 mod exit_once;
 mod filters;
@@ -23,7 +27,15 @@ mod host;
 mod hostile;
 mod inherited;
 mod known;
+mod labels;
+mod labels_refused;
 mod losses;
+mod open;
+mod open_attach;
+mod open_filters;
+mod open_path;
+mod open_storm;
+mod opened;
 mod pidns;
 mod recording;
 mod relocs;

@@ -31,9 +31,10 @@ pub fn run_as(about: &str, command: &[&str]) {
     become_program(command);
 }
 
-/// `mounts -btf,-tracefs,-proc,+tracefs CMD…`: in a mount namespace of its own, without what has a minus.
+/// `mounts -btf,-bpf,-tracefs,-proc,tmpfs-on-bpf,+tracefs CMD…`: in a mount namespace of its own, without what has a minus.
 pub fn with_mounts(about: &str, command: &[&str]) {
     const TRACEFS: &str = "/sys/kernel/tracing";
+    const BPF: &str = "/sys/fs/bpf";
     let none: Option<&str> = None;
     sys::own_mounts();
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("making the mounts private");
@@ -46,6 +47,10 @@ pub fn with_mounts(about: &str, command: &[&str]) {
             }
             "-tracefs" => [TRACEFS, "/sys/kernel/debug/tracing", "/sys/kernel/debug"].into_iter().for_each(remove),
             "-proc" => remove("/proc"),
+            "-bpf" => remove(BPF),
+            "tmpfs-on-bpf" => {
+                mount(Some("none"), BPF, Some("tmpfs"), MsFlags::empty(), none).expect("hiding the BPF file system")
+            }
             "+tracefs" if std::path::Path::new(TRACEFS).join("events").exists() => {}
             "+tracefs" => {
                 mount(Some("none"), TRACEFS, Some("tracefs"), MsFlags::empty(), none).expect("mounting tracefs")

@@ -17,6 +17,7 @@ pub fn obey() {
                 done()
             }
             ["exit", code] => std::process::exit(crate::number(code) as i32),
+            ["fail", program] => Command::new(program).spawn().expect_err("it cannot be run").to_string(),
             ["forks", n] => {
                 kin::forks(crate::number(n));
                 done()
@@ -24,6 +25,14 @@ pub fn obey() {
             ["hold", n] => hold(crate::number(n)),
             ["name", name] => {
                 sys::set_name(name);
+                done()
+            }
+            ["open", path] => {
+                let path = crate::opens::c_string(path.as_ref());
+                crate::opens::openat(libc::AT_FDCWD, &path, libc::O_RDONLY, 0).to_string()
+            }
+            ["open-storm", path, n] => {
+                crate::opens::storm(path.as_ref(), crate::number(n));
                 done()
             }
             ["run", program, args @ ..] => run(program, args),

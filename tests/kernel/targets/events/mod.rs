@@ -1,9 +1,10 @@
 //! Targets about events and their fields. Their arguments may be any bytes.
+mod attempts;
 mod ends;
 mod forks;
 mod inside;
 mod odd;
-mod say;
+pub mod say;
 mod threads;
 mod times;
 mod wrap;
@@ -35,6 +36,8 @@ pub fn run(name: &str, args: &[OsString]) -> bool {
         "on-end-of-input" => inside::on_end_of_input(args),
         "exec-in-thread" => threads::exec_in_thread(args),
 
+        "attempts" => attempts::attempts(args),
+        "again" => attempts::again(args),
         "no-exec" => wrap::no_exec(args),
         "named" => odd::named(args),
         "each-cpu" => odd::each_cpu(args),

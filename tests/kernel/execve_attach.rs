@@ -1,0 +1,162 @@
+//! `coretrace exec`: every way to hook in tells the same, of threads too; and of 32-bit programs what it says it does.
+
+use serde_json::{Value, json};
+
+use crate::attempts::{Zoo, exec, file, flavours, start, tried};
+use crate::host::{Peer, until};
+use crate::known::words;
+use crate::support::{in_vm, skip, targets};
+
+/// One of the hooks of each, as -v calls it.
+const HOOKS: [(&str, &str); 4] = [
+    ("fentry", "fexit/__"),
+    ("kprobe", "kretprobe/__"),
+    ("ksyscall", "kretsyscall/execve"),
+    ("tracepoint", "tp/syscalls/sys_exit_execve"),
+];
+
+#[test]
+fn all_hooks_and_transports_tell_the_same() {
+    let zoo = Zoo::new();
+    let program = zoo.path("program");
+    let argv = json!(["name", "exit", "0"]);
+    let attempts = [
+        json!({"path": program, "argv": argv}),
+        json!({"path": zoo.path("missing"), "argv": argv}),
+        json!({"path": "missing", "at": zoo.path("sub"), "argv": argv, "thread": true}),
+        json!({"path": "program", "at": zoo.dir(), "argv": argv, "thread": true}),
+        json!({"path": zoo.path("garbage"), "argv": ["", "two words"]}),
+        json!({"path": zoo.path("text"), "argv": []}),
+        json!({"path": program, "argv": null}),
+    ];
+    let mut first: Option<Vec<Value>> = None;
+    for flavour in flavours() {
+        for transport in ["ring", "perf"] {
+            let tried = tried(&["--attach", flavour, "--transport", transport], &attempts);
+            let (_, hook) = HOOKS.iter().find(|(name, _)| *name == flavour).unwrap();
+            let said = tried.ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
+            assert!(said.contains(hook) && said.contains(&format!("{transport} buffer")), "{flavour}: {said}");
+            let fields =
+                ["kind", "ret", "errno", "argv", "argv_bytes", "path", "exe", "interp", "cwd", "pcomm", "comm"];
+            let essence = |event: &Value| fields.iter().map(|field| json!(event.get(field))).collect();
+            let essence: Vec<Value> = tried.events.iter().map(essence).collect();
+            assert_eq!(&essence, first.get_or_insert_with(|| essence.clone()), "{flavour} {transport}");
+        }
+    }
+}
+
+#[test]
+fn without_an_order_the_first_that_works_is_taken() {
+    let ended = exec(&[], ["exit", "0"]);
+    let said = ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
+    let refused = |hook: &str| ended.stderr.iter().any(|line| line.contains(&format!("not used: {hook}: ")));
+    let mut order = HOOKS;
+    // There, it skips processes (see Session::preempted).
+    if crate::support::kernel() >= (7, 0) {
+        order.rotate_left(1);
+    }
+    let (name, hook) = order.iter().find(|(name, _)| !refused(name)).expect("one that works");
+    assert!(said.contains(hook), "{name}: {said}");
+    assert!(!in_vm() || *name == order[0].0, "{:#?}", ended.stderr);
+}
+
+/// A 32-bit program for x86: `execve(argv[1], &argv[1], NULL)`, or execveat with AT_FDCWD; ends with the error.
+fn small_program(at: bool) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let execve: &[u8] = b"\xb8\x0b\0\0\0\x8b\x5c\x24\x08\x8d\x4c\x24\x08\x31\xd2\xcd\x80";
+    let execveat: &[u8] =
+        b"\xb8\x66\x01\0\0\xbb\x9c\xff\xff\xff\x8b\x4c\x24\x08\x8d\x54\x24\x08\x31\xf6\x31\xff\xcd\x80";
+    // neg eax; mov ebx, eax; mov eax, 1 (exit); int 0x80
+    let exit: &[u8] = b"\xf7\xd8\x89\xc3\xb8\x01\0\0\0\xcd\x80";
+    let code = [if at { execveat } else { execve }, exit].concat();
+    let size = HEADERS + code.len() as u32;
+    let half = |values: &[u16]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let word = |values: &[u32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    [
+        // Elf32_Ehdr: 32 bits, little-endian, an executable for the i386.
+        b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
+        half(&[2, 3]),
+        word(&[1, BASE + HEADERS, 52, 0, 0]),
+        half(&[52, 32, 1, 0, 0, 0]),
+        // Elf32_Phdr: all of the file, to be read and executed.
+        word(&[1, 0, BASE, BASE, size, size, 5, 0x1000]),
+        code,
+    ]
+    .concat()
+}
+
+#[test]
+fn attempts_of_32_bit_programs_are_seen_or_said_not_to_be() {
+    const NAME: &str = "execve_attach::attempts_of_32_bit_programs_are_seen_or_said_not_to_be";
+    let zoo = Zoo::new();
+    let (small, small_at, program) = (zoo.path("small"), zoo.path("small-at"), zoo.path("program"));
+    file(&small, &small_program(false), 0o755);
+    file(&small_at, &small_program(true), 0o755);
+    match std::process::Command::new(&small).args([program.as_os_str(), "exit".as_ref(), "0".as_ref()]).status() {
+        Ok(status) => assert!(status.success(), "{status:?}"),
+        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => return skip(NAME, "it runs no 32-bit programs"),
+        Err(error) => panic!("{error}"),
+    }
+    for flavour in flavours() {
+        for small in [&small, &small_at] {
+            let options = ["--attach", flavour];
+            let ended = exec(&options, words!["in-dir", zoo.dir(), small, &program, "exit", "0"]);
+            let [.., event] = &ended.kind("execve")[..] else { panic!("{:#?}", ended.events) };
+            assert_eq!((&event["argv"], &event["exe"]), (&json!([program, "exit", "0"]), &json!(program)), "{flavour}");
+
+            let mut line = vec!["--attach".into(), flavour.into(), "--".into(), targets().into_os_string()];
+            line.extend(words!["in-dir", zoo.dir(), small, "missing", "one", ""]);
+            let ended = start("exec", line).end();
+            assert_eq!(ended.status.code(), Some(libc::ENOENT), "{:#?}", ended.stderr);
+            assert_eq!(ended.totals().dropped, 0);
+            let failed = ended.all("execve", "errno", &json!("ENOENT"));
+            let blind = ended
+                .stderr
+                .iter()
+                .any(|line| line.contains(&format!("not seen by {flavour}: attempts of 32-bit programs that fail")));
+            if matches!(flavour, "fentry" | "kprobe") {
+                let [event] = failed[..] else { panic!("{flavour}: {:#?}", ended.events) };
+                let path = json!(zoo.path("missing"));
+                assert_eq!((&event["argv"], &event["path"]), (&json!(["missing", "one", ""]), &path), "{flavour}");
+                assert!(!blind, "{flavour}");
+            } else {
+                assert!(failed.is_empty() && blind, "{flavour}: {failed:?} {:#?}", ended.stderr);
+            }
+        }
+    }
+}
+
+/// How many keys the map `calls` of a process has.
+fn calls(coretrace: u32) -> usize {
+    let map = crate::attempts::map_of(coretrace, "calls").expect("it has that map");
+    libbpf_rs::MapCore::keys(&map).count()
+}
+
+#[test]
+fn ten_thousand_execs_by_threads_lose_none_and_leave_nothing_behind() {
+    let (rounds, each) = if in_vm() { (10, 1000) } else { (2, 500) };
+    let only: &[&str] = &["fentry", "kprobe", "tracepoint"];
+    for flavour in flavours().into_iter().filter(|flavour| only.contains(flavour)) {
+        let mut peer = Peer::obedient();
+        let pid = peer.pid().to_string();
+        let mut trace = start("exec", ["--attach", flavour, "-p", &pid, "--follow", "--strict", "--buffer", "16M"]);
+        trace.ready();
+        let mut last = String::new();
+        for _ in 0..rounds {
+            last = peer.tell(&format!("run {} again {each}", targets().display()));
+        }
+        // One that fails at last, for the entry of a call and its return.
+        peer.tell("fail /no/such/program");
+        trace.wait_for("the failure", |event| event["errno"] == "ENOENT");
+        if flavour != "fentry" {
+            until("no call is left in the map", || calls(trace.child.id()) == 0);
+        }
+        let ended = trace.stop();
+        assert_eq!(ended.assert_clean().delivered, rounds * (each + 1) + 1, "{flavour}: {:#?}", ended.stderr);
+        let mut left: Vec<_> = ended.events.iter().filter(|event| event["pid"].to_string() == last).collect();
+        left.sort_by_key(|event| event["boot_ns"].as_u64());
+        let counted: Vec<u64> = left.iter().map(|event| event["argv"][2].as_str().unwrap().parse().unwrap()).collect();
+        assert!(counted.into_iter().eq((0..=each).rev()), "{flavour}: one after the other");
+    }
+}
