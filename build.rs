@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
@@ -29,6 +30,15 @@ fn main() -> Result<()> {
     sources.sort();
     for (name, source) in &sources {
         skeleton(name, source, &vmlinux, &out).with_context(|| format!("building {}", source.display()))?;
+    }
+    // Objects built to fail, for the tests.
+    println!("cargo:rerun-if-changed=tests/bpf");
+    for name in ["kernel", "all", "field", "type", "enum", "guard"] {
+        let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+        let mut command = Command::new(clang);
+        command.args(["-g", "-O2", "-target", "bpf", "-c", "-o"]).arg(out.join(format!("test-{name}.bpf.o")));
+        let status = command.arg(root.join(format!("tests/bpf/{name}.bpf.c"))).status().context("starting clang")?;
+        anyhow::ensure!(status.success(), "building tests/bpf/{name}.bpf.c");
     }
     Ok(())
 }

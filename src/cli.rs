@@ -385,6 +385,9 @@ pub struct Relocs {
     /// Only what differs between two kernels, by their types
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     pub diff: Vec<PathBuf>,
+    /// Of this BPF object (ELF), not of coretrace's own
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub object: Option<PathBuf>,
     /// Format
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Choice,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::cli::Relocs;
@@ -26,16 +26,24 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         files => files.iter().map(|path| Target::read(path)).collect::<Result<_>>()?,
     };
     let mut text = String::new();
-    for tracer in tracers::all() {
-        if options.command.as_ref().is_some_and(|name| name != tracer.name()) {
-            continue;
-        }
-        let object = Object::read(tracer.object())?;
+    let tell = |command: &str, object: &[u8], text: &mut String| {
+        let object = Object::read(object)?;
         let walks: Vec<_> = targets.iter().map(|target| walk(&object, target)).collect();
-        let list = List { command: tracer.name(), object: &object, targets: &targets, walks: &walks };
+        let list = List { command, object: &object, targets: &targets, walks: &walks };
         match options.format {
-            Choice::Json => list.json(&mut text)?,
-            Choice::Text => list.text(&mut text, utf8())?,
+            Choice::Json => list.json(text),
+            Choice::Text => list.text(text, utf8()),
+        }
+    };
+    if let Some(path) = &options.object {
+        let name = printable(&path.to_string_lossy());
+        let object = std::fs::read(path).with_context(|| format!("reading {name}"))?;
+        tell(&name, &object, &mut text).with_context(|| name.clone())?;
+        return print(&text);
+    }
+    for tracer in tracers::all() {
+        if options.command.as_ref().is_none_or(|name| name == tracer.name()) {
+            tell(tracer.name(), tracer.object(), &mut text)?;
         }
     }
     print(&text)

@@ -1,11 +1,12 @@
 //! `coretrace relocs`: what it says is what libbpf does when it loads.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::host::text;
+use crate::host::{Scratch, text};
 use crate::support::{Trace, coretrace, parse, run, targets};
 
 /// A relocation: program and its number; the numbers are those of the section.
@@ -96,6 +97,35 @@ fn what_it_says_is_what_libbpf_does() {
                 assert!(asked.starts_with(&format!("<{kind}> [")) && asked.contains(spec.as_str()), "{asked}: {spec}");
             }
         }
+    }
+}
+
+/// Whether libbpf and this kernel take an object, with the types of tests/bpf/kernel.bpf.c.
+fn loads(object: &Path, types: &Path) -> bool {
+    let mut builder = libbpf_rs::ObjectBuilder::default();
+    builder.btf_custom_path(types).unwrap();
+    builder.open_file(object).unwrap().load().is_ok()
+}
+
+#[test]
+fn objects_that_are_built_to_fail_fail_and_those_that_ask_do_not() {
+    macro_rules! objects {
+        ($($name:literal),+) => {
+            [$(($name, &include_bytes!(concat!(env!("OUT_DIR"), "/test-", $name, ".bpf.o"))[..])),+]
+        };
+    }
+    let scratch = Scratch::new("relocs");
+    let [types, objects @ ..] = objects!["kernel", "field", "type", "enum", "guard"];
+    let types = scratch.file("kernel.bpf.o", types.1);
+    for (name, bytes) in objects {
+        let object = scratch.file(&format!("{name}.bpf.o"), bytes);
+        let output = run(["relocs", "-o", "json", "--btf", text(&types), "--object", text(&object)]);
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let rows: Vec<Value> = lines.lines().map(parse).collect();
+        let poisoned = |row: &&Value| row["targets"][0]["poisoned"] == true;
+        assert!(rows.iter().any(|row| poisoned(&row)), "{name}: {lines}");
+        let fails = rows.iter().filter(poisoned).any(|row| row["targets"][0]["guarded"] == false);
+        assert_eq!((loads(&object, &types), name == "guard"), (!fails, !fails), "{name}: {lines}");
     }
 }
 
