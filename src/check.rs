@@ -184,7 +184,11 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
             let row = match &target {
                 Ok(target) => {
                     let judged = judge(*tracer, object, target, None, options.hooking.attach.0);
-                    verdict_row(name(*tracer), &judged)
+                    let mut row = verdict_row(name(*tracer), &judged);
+                    if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
+                        mend.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
+                    }
+                    row
                 }
                 Err(error) => Row::new(&name(*tracer), Verdict::No, format!("{error:#}"))
                     .mend("name a file of types (BTF) of a kernel of this architecture"),

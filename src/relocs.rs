@@ -106,7 +106,7 @@ impl<'a> List<'a> {
             if function != Some(site.function) {
                 function = Some(site.function);
                 if let Some(f) = self.object.functions.get(site.function) {
-                    writeln!(out, "{} ({})", f.name, f.section)?;
+                    writeln!(out, "{} ({})", printable(&f.name), printable(&f.section))?;
                 }
             }
             let any = |f: fn(&Outcome) -> bool| answers.iter().any(|answer| f(&answer.outcome));
@@ -117,14 +117,15 @@ impl<'a> List<'a> {
                 () if answers.iter().any(|answer| !answer.is_there()) => cross,
                 () => " ",
             };
-            let spec = answers.first().map_or_else(String::new, |answer| answer.spec());
+            let spec = answers.first().map_or_else(String::new, |answer| printable(&answer.spec()));
             let before = match answers.as_slice() {
                 [Answer { outcome: Outcome::Value { local, .. }, .. }] if !site.asks() => format!("{local} {arrow} "),
                 _ => String::new(),
             };
             let values: Vec<_> = answers.iter().map(|answer| told(site, answer)).collect();
             let values = format!("{before}{}", values.join(&format!(" {arrow} ")));
-            let source = site.source.as_ref().map_or_else(String::new, |(file, line)| format!("{file}:{line}"));
+            let source =
+                site.source.as_ref().map_or_else(String::new, |(file, line)| format!("{}:{line}", printable(file)));
             let insn = site.insn(&self.object.functions);
             let (_, kind) = site.kind();
             writeln!(out, "{mark} {insn:>5} {:5} {kind:17} {spec:width$}  {values:20} {source}", site.part())?;
