@@ -38,5 +38,6 @@ mod open_storm;
 mod opened;
 mod pidns;
 mod recording;
+mod relocs;
 mod rights;
 mod support;
