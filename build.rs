@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
@@ -30,6 +31,15 @@ fn main() -> Result<()> {
     for (name, source) in &sources {
         skeleton(name, source, &vmlinux, &out).with_context(|| format!("building {}", source.display()))?;
     }
+    // Objects built to fail, for the tests.
+    println!("cargo:rerun-if-changed=tests/bpf");
+    for name in ["kernel", "all", "field", "type", "enum", "guard"] {
+        let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+        let mut command = Command::new(clang);
+        command.args(["-g", "-O2", "-target", "bpf", "-c", "-o"]).arg(out.join(format!("test-{name}.bpf.o")));
+        let status = command.arg(root.join(format!("tests/bpf/{name}.bpf.c"))).status().context("starting clang")?;
+        anyhow::ensure!(status.success(), "building tests/bpf/{name}.bpf.c");
+    }
     Ok(())
 }
 
@@ -54,6 +64,10 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
     ]);
     builder.build_and_generate(&skel)?;
     let text = fs::read_to_string(&skel)?;
+    // The object's bytes, which `relocs` and `check` look into.
+    let open = text.replace("    static DATA: ", "    pub static DATA: ");
+    anyhow::ensure!(open != text, "the skeleton has no DATA");
+    fs::write(&skel, open)?;
     let mut hash = DefaultHasher::new();
     event_types(&text)?.hash(&mut hash);
     fs::write(out.join(format!("{name}.layout.rs")), format!("{:#018x}", hash.finish()))?;

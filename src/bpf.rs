@@ -1,5 +1,7 @@
-//! Brings a generated skeleton into a tracer's module, and names what all of them share. The only
-//! file with `unsafe`.
+//! Brings a generated skeleton into a tracer's module, and names what all of them share. `unsafe` is here and in
+//! the module below, nowhere else.
+
+pub(crate) mod relo;
 
 /// Declares a skeleton module, what every tracer shares with it, and the C structs that it sends.
 ///
@@ -15,6 +17,9 @@ macro_rules! skeleton {
 
         /// Hash of the object's types: a recording with another one cannot be decoded.
         const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
+
+        /// The object: an ELF file.
+        static OBJECT: &[u8] = &$name::DATA;
 
         // The ledger reads the kernel's counters as numbers in a row: these are their places.
         const _: () = {

@@ -1,50 +1,201 @@
-//! `coretrace check`: what this host offers, and whether each tracer works on it.
+//! `coretrace check`: what this host offers, and whether commands work on it, or on other kernels by their types.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 
-use crate::cli::Check;
+use crate::cli::{Check, Kernel};
+use crate::kernel::btf::{self, BtfError, BtfSource};
 use crate::kernel::check::{Row, Table, Verdict};
-use crate::kernel::{Host, btf};
+use crate::kernel::{Host, printable};
+use crate::output::Choice;
+use crate::relo::verdict::{self, Judged, judge};
+use crate::relo::{Object, Target};
 use crate::run::{describe, diagnosed, print};
+use crate::tracers::Tracer;
 use crate::{session, setup, tracers};
 
 /// Prints the table; the exit code is 0 if all works, else 1.
 ///
 /// # Errors
-/// When stdout cannot be written.
+/// When a file named by `--btf` is no good, or stdout cannot be written.
 pub fn check(options: &Check) -> Result<u8> {
     session::capture_log(false);
-    let host = Host::read(Path::new("/"));
-    let source = btf::find(options.kernel.btf.as_deref(), &host);
-    let mut table = Table::host(&host, source.as_ref());
-    for tracer in tracers::all() {
-        let mut row = Row::new(tracer.name(), Verdict::Yes, "");
-        let started = setup::base_session(tracer.as_ref(), &options.kernel, &host).and_then(|session| {
-            tracer.start(&session, &mut |attached| {
-                row.value = attached.hooks.join(", ");
-                if !attached.refused.is_empty() {
-                    row.verdict = Verdict::Fallback;
-                    row.mend =
-                        Some(attached.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
-                }
-                Ok(())
-            })
-        });
-        let (log, last) = session::take_log();
-        if let Err(error) = started {
-            row.verdict = Verdict::No;
-            let told = describe(&diagnosed(error, log.get(last..).unwrap_or_default(), &host));
-            let (cause, mend) = told.split_once('\n').unwrap_or((&told, ""));
-            row.value = format!("does not work: {cause}");
-            row.mend = Some(mend.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
+    // `--btf FILE… COMMAND`: what has a command's name is one (a file of that name: ./NAME).
+    let mut commands: HashSet<&str> = options.commands.iter().map(String::as_str).collect();
+    let mut files = Vec::new();
+    let all = tracers::all();
+    for path in &options.btf {
+        match all.iter().find(|tracer| path.as_os_str() == tracer.name()) {
+            Some(tracer) => _ = commands.insert(tracer.name()),
+            None => files.push(path.clone()),
         }
-        table.push(row);
     }
+    if commands.is_empty() {
+        commands.insert("proc");
+    }
+    let named: Vec<_> = all.iter().filter(|tracer| commands.contains(tracer.name())).map(AsRef::as_ref).collect();
+    let table = if files.is_empty() || options.load {
+        here(options, &named, files)?
+    } else {
+        offline(options, &named, &files)?
+    };
     let works = table.works();
     let mut text = Vec::new();
-    table.write(&mut text)?;
+    match options.format {
+        Choice::Text => table.write(&mut text)?,
+        Choice::Json => {
+            for row in &table.0 {
+                let mend: Vec<_> = row.mend.iter().flat_map(|mend| mend.lines()).collect();
+                let (name, target) = match row.name.rsplit_once(": ") {
+                    Some((target, command)) => (command, Some(target)),
+                    None => (row.name.as_str(), None),
+                };
+                let line = json!({
+                    "name": name,
+                    "command": all.iter().any(|tracer| tracer.name() == name),
+                    "btf": target,
+                    "verdict": row.verdict.name(),
+                    "value": row.value,
+                    "mend": mend,
+                });
+                text.extend_from_slice(format!("{line}\n").as_bytes());
+            }
+        }
+    }
     print(&String::from_utf8_lossy(&text))?;
     Ok(u8::from(!works))
+}
+
+/// The running kernel.
+fn here(options: &Check, tracers: &[&dyn Tracer], files: Vec<PathBuf>) -> Result<Table> {
+    ensure!(files.len() < 2, "--load: one file of types at most can be loaded with");
+    let host = Host::read(Path::new("/"));
+    let btf = files.into_iter().next().or_else(|| std::env::var_os("CORETRACE_BTF").map(PathBuf::from));
+    let kernel = Kernel { btf, hooking: options.hooking.clone() };
+    let source = btf::find(kernel.btf.as_deref(), &host);
+    let mut table = Table::host(&host, source.as_ref());
+    let rows: Vec<Row> = if options.load {
+        tracers.iter().map(|tracer| loaded(*tracer, &kernel, &host)).collect()
+    } else {
+        foretold(options, tracers, &host, source, &table)?
+    };
+    rows.into_iter().for_each(|row| table.push(row));
+    Ok(table)
+}
+
+/// By loading it.
+fn loaded(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Row {
+    let mut row = Row::new(tracer.name(), Verdict::Yes, "");
+    let started = setup::base_session(tracer, kernel, host).and_then(|session| {
+        tracer.start(&session, &mut |attached| {
+            row.value = attached.hooks.join(", ");
+            if !attached.refused.is_empty() {
+                row.verdict = Verdict::Fallback;
+                row.mend = Some(attached.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
+            }
+            Ok(())
+        })
+    });
+    let (log, last) = session::take_log();
+    if let Err(error) = started {
+        row.verdict = Verdict::No;
+        let told = describe(&diagnosed(error, log.get(last..).unwrap_or_default(), host));
+        let (cause, mend) = told.split_once('\n').unwrap_or((&told, ""));
+        row.value = format!("does not work: {cause}");
+        row.mend = Some(mend.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
+    }
+    row
+}
+
+/// Without loading it.
+fn foretold(
+    options: &Check,
+    tracers: &[&dyn Tracer],
+    host: &Host,
+    source: Result<BtfSource, BtfError>,
+    table: &Table,
+) -> Result<Vec<Row>> {
+    // What forbids everything.
+    let fault = table.0.iter().find(|row| row.verdict == Verdict::No);
+    let target = match (fault, source) {
+        (None, Ok(BtfSource::Kernel)) => Target::read(Path::new(btf::KERNEL))?,
+        (None, Ok(BtfSource::File(path))) => Target::read(&path)?,
+        (Some(fault), _) => {
+            let failed = |tracer: &&dyn Tracer| Row {
+                name: tracer.name().to_owned(),
+                verdict: Verdict::No,
+                value: format!("does not work: {}: {}", fault.name, fault.value),
+                mend: fault.mend.clone(),
+            };
+            return Ok(tracers.iter().map(failed).collect());
+        }
+        (None, Err(error)) => return Err(error.into()),
+    };
+    let row = |tracer: &&dyn Tracer| {
+        let object = Object::read(tracer.object())?;
+        let judged = judge(*tracer, &object, &target, Some(host), options.hooking.attach.0);
+        Ok(verdict_row(tracer.name().to_owned(), &judged))
+    };
+    let mut rows: Vec<_> = tracers.iter().map(row).collect::<Result<_>>()?;
+    rows.push(Row::new("not told", Verdict::Info, "without loading: the verifier's word; --load has it"));
+    Ok(rows)
+}
+
+/// The first plan that works, or why none does.
+fn verdict_row(name: String, judged: &[Judged]) -> Row {
+    let told = |plan: &Judged| format!("not {}: {}", plan.plan.hook.name(), plan.refused.join("; "));
+    let refused: Vec<_> = judged.iter().take_while(|plan| !plan.refused.is_empty()).collect();
+    let mend = (!refused.is_empty()).then(|| refused.iter().map(|plan| told(plan)).collect::<Vec<_>>().join("\n"));
+    let (verdict, value) = match judged.get(refused.len()) {
+        Some(plan) if refused.is_empty() => (Verdict::Yes, plan.hooks.join(", ")),
+        Some(plan) => (Verdict::Fallback, plan.hooks.join(", ")),
+        None if judged.is_empty() => (Verdict::No, "does not work: it has no such way to attach (--attach)".to_owned()),
+        None => (Verdict::No, "does not work: no way to hook in does".to_owned()),
+    };
+    Row { name, verdict, value, mend }
+}
+
+/// Kernels that are elsewhere.
+fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Result<Table> {
+    let arch = options.arch.unwrap_or(verdict::OWN);
+    if arch != verdict::OWN {
+        bail!(
+            "the programs in this coretrace are not for that architecture: check with the coretrace that is to run there"
+        );
+    }
+    let mut files = Vec::new();
+    for path in named {
+        let before = files.len();
+        verdict::files(path, &mut files).with_context(|| format!("reading {}", path.display()))?;
+        ensure!(files.len() > before, "{}: there are no types of kernels", path.display());
+    }
+    let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
+    let mut table = Table::default();
+    for file in &files {
+        let name = |tracer: &dyn Tracer| format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
+        let target = Target::read(file).and_then(|target| match verdict::arch(&target.types) {
+            Some(other) if other != arch => bail!("its kernel is of another architecture"),
+            _ => Ok(target),
+        });
+        for (tracer, object) in tracers.iter().zip(&objects) {
+            let row = match &target {
+                Ok(target) => {
+                    let judged = judge(*tracer, object, target, None, options.hooking.attach.0);
+                    let mut row = verdict_row(name(*tracer), &judged);
+                    if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
+                        mend.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
+                    }
+                    row
+                }
+                Err(error) => Row::new(&name(*tracer), Verdict::No, format!("{error:#}"))
+                    .mend("name a file of types (BTF) of a kernel of this architecture"),
+            };
+            table.push(row);
+        }
+    }
+    table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD));
+    Ok(table)
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -22,6 +22,8 @@ Examples:
   sudo coretrace exec -x                     programs that could not be started, and why
   sudo coretrace open --path /etc            who opens what below /etc
   coretrace check                            what this host offers, and what is missing
+  coretrace check open --btf kernels/        whether it will run on other kernels, by their types
+  coretrace relocs --diff a.btf b.btf        what differs between two kernels
 
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
 3 events were lost under --strict; with -- CMD: CMD's own.";
@@ -74,6 +76,8 @@ pub enum Command {
     Replay(Replay),
     /// Tell what this host offers for tracing: what works, what is missing, how to mend it
     Check(Check),
+    /// Explain what CO-RE makes of each access to the kernel's types, for this kernel or any other
+    Relocs(Relocs),
     /// Change or list labels (--labels), also while tracers run
     #[command(subcommand)]
     Label(Label),
@@ -237,6 +241,15 @@ pub struct Kernel {
     /// The kernel's types (BTF) from FILE, where the kernel has none of its own
     #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
     pub btf: Option<PathBuf>,
+    /// How programs are loaded and hooked in.
+    #[command(flatten)]
+    pub hooking: Hooking,
+}
+
+/// How programs are loaded and hooked in.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Kernel")]
+pub struct Hooking {
     /// Size of the event buffer, for example 16M (by default 512K for each CPU, 2M to 64M)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub buffer: Option<u64>,
@@ -328,9 +341,61 @@ pub enum Label {
 /// `coretrace check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// How the kernel is asked.
+    /// Which commands are to work (proc, if none is named)
+    #[arg(value_parser = commands(), value_name = "COMMAND")]
+    pub commands: Vec<String>,
+    /// Of other kernels than the running one, by their types: files (BTF, or ELF that holds it) and directories of
+    /// such. Needs no rights. With --load: the types to load with, as for any command
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    pub btf: Vec<PathBuf>,
+    /// Architecture that the files must be of (by default the one of this coretrace)
+    #[arg(long, value_enum, requires = "btf")]
+    pub arch: Option<Arch>,
+    /// Load and attach the programs for a moment, which is the last proof; needs the rights to trace
+    #[arg(long)]
+    pub load: bool,
+    /// Format
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Choice,
+    /// How the programs would be hooked in.
     #[command(flatten)]
-    pub kernel: Kernel,
+    pub hooking: Hooking,
+}
+
+/// `--arch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Arch {
+    /// 64-bit x86
+    #[value(name = "x86_64")]
+    X86,
+    /// 64-bit ARM
+    #[value(name = "arm64")]
+    Arm,
+}
+
+/// `coretrace relocs`.
+#[derive(Debug, Args)]
+pub struct Relocs {
+    /// Only those of this command
+    #[arg(value_parser = commands())]
+    pub command: Option<String>,
+    /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+    #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
+    pub btf: Option<PathBuf>,
+    /// Only what differs between two kernels, by their types
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    pub diff: Vec<PathBuf>,
+    /// Of this BPF object (ELF), not of coretrace's own
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub object: Option<PathBuf>,
+    /// Format
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Choice,
+}
+
+/// The names of the tracers.
+fn commands() -> PossibleValuesParser {
+    crate::tracers::all().iter().map(|tracer| tracer.name()).collect::<Vec<_>>().into()
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -22,6 +22,8 @@ pub mod output;
 pub mod pipeline;
 pub mod procfs;
 pub mod record;
+mod relo;
+mod relocs;
 pub mod replay;
 pub mod run;
 pub mod session;

@@ -132,6 +132,17 @@ impl Program {
         self
     }
 
+    /// Whether it is loaded where these kinds of events (a mask) are wanted.
+    #[must_use]
+    pub fn is_needed(&self, wanted: u64, follow: bool, filter_pids: bool) -> bool {
+        let (kinds, tracks) = match self.needed {
+            Needed::For(kinds) => (kinds, false),
+            Needed::ForOrForks(kinds) => (kinds, follow),
+            Needed::ForOrEnds(kinds) => (kinds, filter_pids),
+        };
+        tracks || kinds.iter().any(|kind| wanted & (1 << kind) != 0)
+    }
+
     /// The same, and the rest works without it.
     #[must_use]
     pub const fn optional(mut self) -> Self {
@@ -394,24 +405,16 @@ fn find_map<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {
     object.maps().find(|map| map.name() == name).with_context(|| format!("the object has no map {name}"))
 }
 
-/// Whether a program of the plan is needed for what is wanted.
-fn needed(session: &Session, program: &Program) -> bool {
-    let settings = &session.settings;
-    let (kinds, tracks) = match program.needed {
-        Needed::For(kinds) => (kinds, false),
-        Needed::ForOrForks(kinds) => (kinds, settings.follow),
-        Needed::ForOrEnds(kinds) => (kinds, settings.filter_pids),
-    };
-    tracks || kinds.iter().any(|kind| settings.kinds & (1 << kind) != 0)
-}
-
 /// include/linux/bpf_verifier.h: the verifier tells how many instructions it processed.
 const BPF_LOG_STATS: u32 = 4;
 
 fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut Hooked) -> Result<()> {
     let settings = &session.settings;
     for mut program in object.progs_mut() {
-        let wanted = plan.programs.iter().find(|p| program.name() == p.name && needed(session, p));
+        let wanted = plan
+            .programs
+            .iter()
+            .find(|p| program.name() == p.name && p.is_needed(settings.kinds, settings.follow, settings.filter_pids));
         let mut there = wanted.is_some();
         if let Some(Program { target: Target::Exit(functions), optional, .. }) = wanted {
             let chosen = functions.iter().find(|name| program.set_attach_target(0, Some((**name).to_owned())).is_ok());

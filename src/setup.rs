@@ -75,14 +75,14 @@ fn details(common: &Common) -> bool {
 
 pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Session> {
     let btf = btf::find(kernel.btf.as_deref(), host)?;
-    let perf = match kernel.transport {
+    let perf = match kernel.hooking.transport {
         Some(transport) => transport == Transport::Perf,
         // Where it is older, a distribution may have it all the same. (The probe also says no where the
         // right to try is missing.)
         None => !host.at_least((5, 8)) && !libbpf_rs::MapType::RingBuf.is_supported().unwrap_or(true),
     };
     let cpus = u64::try_from(libbpf_rs::num_possible_cpus().unwrap_or(1))?;
-    let buffer = kernel.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
+    let buffer = kernel.hooking.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
     let page_size = page_size();
     // The kernel wants a power of two, in whole pages.
     let buffer = u32::try_from(buffer.next_power_of_two())?.max(page_size);
@@ -102,7 +102,7 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
         },
         btf,
         kernel_btf: host.has_btf,
-        hook: kernel.attach.0,
+        hook: kernel.hooking.attach.0,
         preempted: host.at_least((7, 0)),
         buffer,
         pids: Vec::new(),

@@ -231,6 +231,59 @@ fn a_closed_output_is_no_panic() {
 }
 
 #[test]
+fn other_kernels_are_checked_by_their_types() {
+    let scratch = Scratch::new("check-btf");
+    let types = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
+    let file = scratch.file("kernel", types);
+    let dir = scratch.0.to_str().unwrap().to_owned();
+    scratch.file("readme", b"no types\n");
+    // A directory has what may be types; what follows and is a command's name is one.
+    for args in [&["check", "--btf", &file, "open"][..], &["check", "open", "--btf", &dir]] {
+        let output = coretrace(args);
+        let said = text(&output.stdout);
+        assert_eq!(
+            (output.status.code(), said.lines().filter(|l| l.contains(": open ")).count()),
+            (Some(1), 1),
+            "{said}"
+        );
+        for words in [
+            "does not work",
+            "not fentry: the kernel has no BTF of its own",
+            "not tracepoint: the kernel has no struct",
+        ] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert!(!said.contains("readme") && said.contains("not told"), "{said}");
+    }
+    let output = coretrace(&["check", "-o", "json", "--btf", &file, &scratch.file("none", b"\n")]);
+    let rows: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.iter().filter(|row| row["name"] == "proc" && row["verdict"] == "fails").count(), 2, "{rows:#?}");
+    let other = if cfg!(target_arch = "x86_64") { "arm64" } else { "x86_64" };
+    let output = coretrace(&["check", "--btf", &file, "--arch", other]);
+    assert!(!output.status.success() && text(&output.stderr).contains("architecture"));
+    let output = coretrace(&["check", "--btf", "/no/such/file"]);
+    assert!(output.status.code() == Some(1) && text(&output.stdout).contains("there is no such file"));
+}
+
+#[test]
+fn relocations_need_types() {
+    let scratch = Scratch::new("relocs");
+    let types = scratch.file("kernel", include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o")));
+    let object = scratch.file("all", include_bytes!(concat!(env!("OUT_DIR"), "/test-all.bpf.o")));
+    let output = coretrace(&["relocs", "--btf", &types, "--object", &object]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("handle_all (raw_tp/sys_enter)"), "{said}");
+    assert!(said.contains("struct thing.inners[1].b") && said.contains("enum color::RED"), "{said}");
+    for args in [&["relocs"][..], &["relocs", "--btf", &object, "--object", "/no/such/file"], &["relocs", "nothing"]] {
+        let output = coretrace(args);
+        assert!(!output.status.success() && output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+    let output = coretrace(&["relocs", "--diff", &types, &types, "proc"]);
+    assert!(output.status.success() && text(&output.stdout).lines().count() == 1);
+}
+
+#[test]
 fn the_childs_part_is_not_for_use_by_hand() {
     for args in [&["__child"][..], &["__child", "1", "2", "3", "true"], &["__child", "", "", "", ""]] {
         let output = coretrace(args);

@@ -1,8 +1,8 @@
-//! What tracing costs, live, on this machine's kernel: storms of short-lived processes without a tracer, with
+//! What tracing costs, live, on this machine's kernel: storms of short-lived processes and of opens without a tracer, with
 //! coretrace, with others, and with empty programs on the same hooks (the floor). Needs root.
 //!
 //! Every tracer watches only the storm (its process tree, or a cgroup of its own), never the whole machine.
-//! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [kernel] [start]`
+//! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [call] [fail] [open] [kernel] [start]`
 
 mod empty;
 mod kernel_time;
@@ -20,7 +20,13 @@ use crate::tracer::Tracer;
 
 /// Rounds of all variants, and forks in each: together a minute or two.
 const ROUNDS: usize = 15;
-const STORMS: [(&str, Storm, u32); 2] = [("exec", Storm::Exec, 500), ("fork", Storm::Fork, 2000)];
+const STORMS: [(&str, Storm, u32); 5] = [
+    ("exec", Storm::Exec, 500),
+    ("fork", Storm::Fork, 2000),
+    ("call", Storm::Call, 500),
+    ("fail", Storm::Fail, 20_000),
+    ("open", Storm::Open, 300_000),
+];
 
 fn main() -> ExitCode {
     match run() {
@@ -42,11 +48,14 @@ fn run() -> Result<()> {
         println!("bench: not run: tracing needs root");
         return Ok(());
     }
-    let tracers = Tracer::usable();
+    tracer::mount_tracefs()?;
+    let usable = Tracer::usable();
+    let that_show = |storm| usable.iter().copied().filter(|tracer| tracer.shows(storm)).collect::<Vec<_>>();
+    let tracers = that_show(Storm::Exec);
     table::machine();
     for (name, storm, count) in STORMS {
         if wanted(name) {
-            let measured = storm::measure(storm, count, rounds, &tracers)?;
+            let measured = storm::measure(storm, count, rounds, &that_show(storm))?;
             table::storm(storm, count, &measured);
         }
     }

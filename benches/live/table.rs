@@ -76,6 +76,14 @@ pub fn storm(storm: Storm, count: u32, measured: &Measured) {
             tracer.name()
         );
     }
+    for (tracer, runs) in measured.iter().filter(|(tracer, _)| matches!(tracer, Tracer::Text | Tracer::Json)) {
+        let seconds = runs.iter().filter_map(|run| {
+            let events = run.delivered? as f64;
+            (events > 0.0).then(|| run.reader_ns * f64::from(count) / events * 200_000.0 / 1e9)
+        });
+        let seconds = median(&seconds.collect::<Vec<_>>());
+        println!("  {}: {seconds:.2} s of its CPU time for 200,000 events", tracer.name());
+    }
 }
 
 /// What programs take.

@@ -6,6 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::storm::Storm;
 
 /// What watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub enum Tracer {
     Json,
     /// execsnoop of libbpf-tools, to a file.
     Execsnoop,
+    /// opensnoop of libbpf-tools, to a file.
+    Opensnoop,
     /// strace -f, to /dev/null.
     Strace,
 }
@@ -29,17 +35,27 @@ pub enum Tracer {
 impl Tracer {
     /// Those that there are here.
     pub fn usable() -> Vec<Tracer> {
-        use Tracer::{Elsewhere, Empty, Execsnoop, Json, None, Strace, Text};
+        use Tracer::{Elsewhere, Empty, Execsnoop, Json, None, Opensnoop, Strace, Text};
         let there = |tracer: &Tracer| match tracer {
             Execsnoop => installed("execsnoop") && cgroup_root().is_some(),
+            Opensnoop => installed("opensnoop"),
             Strace => installed("strace"),
             _ => true,
         };
-        let all = [None, Empty, Elsewhere, Text, Json, Execsnoop, Strace];
+        let all = [None, Empty, Elsewhere, Text, Json, Execsnoop, Opensnoop, Strace];
         for absent in all.iter().filter(|t| !there(t)) {
             println!("{} is not here: left out", absent.name());
         }
         all.into_iter().filter(there).collect()
+    }
+
+    /// Whether it shows anything of that storm.
+    pub fn shows(self, storm: Storm) -> bool {
+        match self {
+            Tracer::Execsnoop => storm != Storm::Open,
+            Tracer::Opensnoop => storm == Storm::Open,
+            _ => true,
+        }
     }
 
     /// What tables call it.
@@ -51,6 +67,7 @@ impl Tracer {
             Tracer::Text => "coretrace, text",
             Tracer::Json => "coretrace, JSON",
             Tracer::Execsnoop => "execsnoop",
+            Tracer::Opensnoop => "opensnoop -p",
             Tracer::Strace => "strace -f",
         }
     }
@@ -66,13 +83,36 @@ pub fn coretrace() -> Command {
     Command::new(std::env::var_os("CORETRACE").unwrap_or_else(|| env!("CARGO_BIN_EXE_coretrace").into()))
 }
 
-/// execsnoop, for that cgroup. It needs tracefs, which not every host has mounted.
+/// A tool of libbpf-tools, wherever it is.
+fn tool(name: &str) -> Command {
+    let sbin = Path::new("/usr/sbin").join(name);
+    Command::new(if sbin.is_file() { sbin } else { PathBuf::from(name) })
+}
+
+/// execsnoop, for that cgroup.
 pub fn execsnoop(cgroup: &Path) -> Command {
-    let mut command = Command::new("unshare");
-    let script = "export PATH=$PATH:/usr/sbin; [ -e /sys/kernel/tracing/events ] || \
-                  mount -t tracefs tracefs /sys/kernel/tracing; exec execsnoop -c \"$0\"";
-    command.args(["--mount", "sh", "-c", script]).arg(cgroup);
+    let mut command = tool("execsnoop");
+    command.arg("-c").arg(cgroup);
     command
+}
+
+/// opensnoop, for that process.
+pub fn opensnoop(pid: u32) -> Command {
+    let mut command = tool("opensnoop");
+    command.args(["-p", &pid.to_string()]);
+    command
+}
+
+/// Mounts tracefs where it is missing, for this process and what it starts: classic tracepoints need it.
+pub fn mount_tracefs() -> Result<()> {
+    const AT: &str = "/sys/kernel/tracing";
+    const NONE: Option<&str> = None;
+    if Path::new(AT).join("events").exists() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace")?;
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).context("mounts of its own")?;
+    mount(Some("tracefs"), AT, Some("tracefs"), MsFlags::empty(), NONE).context("mounting tracefs")
 }
 
 /// Where cgroup v2 is mounted.
@@ -107,21 +147,21 @@ impl Drop for Cgroup {
     }
 }
 
-/// Waits until execsnoop is attached. What it prints it buffers, so its descriptors tell: two hooks, and then a perf
-/// buffer for each CPU.
-pub fn execsnoop_attached(child: &mut Child) -> Result<()> {
-    let wanted = 2 + libbpf_rs::num_possible_cpus()?;
+/// Waits until a tool of libbpf-tools is attached. What it prints it buffers, so its descriptors tell: so many hooks,
+/// and then a perf buffer for each CPU.
+pub fn attached(child: &mut Child, hooks: usize) -> Result<()> {
+    let wanted = hooks + libbpf_rs::num_possible_cpus()?;
     let until = Instant::now() + Duration::from_secs(10);
     loop {
-        let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).context("looking at execsnoop")?;
+        let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).context("looking at a tool")?;
         let links = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
         if links.filter(|link| link.as_os_str() == "anon_inode:[perf_event]").count() >= wanted {
             // The descriptors are there a moment before what follows them.
             std::thread::sleep(Duration::from_millis(50));
             return Ok(());
         }
-        ensure!(child.try_wait()?.is_none(), "execsnoop ended");
-        ensure!(Instant::now() < until, "execsnoop is not ready");
+        ensure!(child.try_wait()?.is_none(), "it ended");
+        ensure!(Instant::now() < until, "it is not ready");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

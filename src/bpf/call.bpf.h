@@ -53,8 +53,15 @@ static __always_inline struct pt_regs *caller_regs(struct pt_regs *ctx)
 #define COMPAT_ARG(regs, n) ((u64)(u32)PT_REGS_PARM##n##_CORE_SYSCALL(regs))
 #endif
 
-/* Remembers a call until it returns. What is filtered by its process never gets that far. */
-static __always_inline void begin_call(const struct call *call)
+/* What became of a call that begins. */
+enum begun {
+	BEGUN,
+	BEGUN_NOT_FOLLOWED, /* filtered by its process: it is not remembered */
+	BEGUN_NO_ROOM,
+};
+
+/* Remembers a call until it returns. */
+static __always_inline enum begun begin_call(const struct call *call)
 {
 	u64 task = bpf_get_current_task();
 	struct event_head head;
@@ -62,13 +69,13 @@ static __always_inline void begin_call(const struct call *call)
 	if (settings.filter_pids) {
 		fill_ids(false, (void *)task, &head);
 		if (!is_followed(head.pid))
-			return;
+			return BEGUN_NOT_FOLLOWED;
 	}
-	bpf_map_update_elem(&calls, &task, call, BPF_ANY);
+	return bpf_map_update_elem(&calls, &task, call, BPF_ANY) ? BEGUN_NO_ROOM : BEGUN;
 }
 
-/* A call returns that was not remembered: it is not wanted, or there was no room for it. */
-static __noinline void count_unknown_call(u32 kind)
+/* Counts a call that is not remembered: it is not wanted, or lost for want of room. */
+static __noinline int count_call(u32 kind)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(kind);
@@ -76,12 +83,13 @@ static __noinline void count_unknown_call(u32 kind)
 	struct label label;
 
 	if (!c)
-		return;
+		return nothing();
 	fill_ids(false, task, &head);
 	if (wanted(false, task, &head, &label, kind, false))
 		COUNT(c->dropped[DROP_MAP_FULL]);
 	else
 		COUNT(c->filtered);
+	return nothing();
 }
 
 /* The call that the current task is in. */
@@ -103,7 +111,7 @@ static __always_inline void end_call(void)
  * Appends a name as a caller spelled it, from its memory or (of a struct filename) the kernel's. Returns
  * enum path_flag.
  */
-static __noinline u32 append_called(struct scratch *s, const char *name, bool user, struct slice *out,
+static __always_inline u32 append_called(struct scratch *s, const char *name, bool user, struct slice *out,
 					 u32 fixed)
 {
 	u32 used = *(volatile u32 *)&s->used;
@@ -136,8 +144,14 @@ static __always_inline struct file *file_of(struct task_struct *task, s32 fd)
 	return file;
 }
 
+/* A path as a process sees it, below its own root: see walk_to_root(). */
+__noinline u64 walk_to_top(u64 file_path, u64 top)
+{
+	return walk(file_path, top);
+}
+
 /* Appends the directory that a relative name starts from, as the process sees it. Returns enum path_flag. */
-static __noinline u32 append_base(struct scratch *s, struct task_struct *task, s32 dir, struct slice *out,
+static __always_inline u32 append_base(struct scratch *s, struct task_struct *task, s32 dir, struct slice *out,
 				       u32 fixed)
 {
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
@@ -152,5 +166,5 @@ static __noinline u32 append_base(struct scratch *s, struct task_struct *task, s
 			return PATH_UNREAD;
 		path = &file->f_path;
 	}
-	return append_path(s, path, &fs->root, out, fixed);
+	return place(walk_to_top((u64)path, (u64)&fs->root), out, fixed);
 }

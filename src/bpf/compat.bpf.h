@@ -36,10 +36,11 @@
 /*
  * The number of a process or thread in coretrace's own PID namespace; 0 if it has none there
  * (kernel/pid.c: pid_nr_ns). Only called where that namespace is not the initial one: there, a
- * task's own fields have it.
+ * task's own fields have it. A global function: the verifier looks at it once (see walk_to_root()).
  */
-static __always_inline u32 nr_in_namespace(struct pid *pid)
+__noinline u32 nr_in_namespace(u64 pid_address)
 {
+	struct pid *pid = (void *)pid_address;
 	u32 level = BPF_CORE_READ(pid, level);
 	void *numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
 
@@ -59,7 +60,7 @@ static __always_inline u32 process_id(bool direct, struct task_struct *task)
 {
 	if (!settings.pidns)
 		return READ(direct, task, tgid);
-	return nr_in_namespace(BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]));
+	return nr_in_namespace((u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]));
 }
 
 /* The thread's id: the kernel's pid. */
@@ -67,7 +68,7 @@ static __always_inline u32 thread_id(bool direct, struct task_struct *task)
 {
 	if (!settings.pidns)
 		return READ(direct, task, pid);
-	return nr_in_namespace(BPF_CORE_READ(task, thread_pid));
+	return nr_in_namespace((u64)BPF_CORE_READ(task, thread_pid));
 }
 
 /* How far from its end a list of new tasks is searched. */
@@ -78,7 +79,7 @@ static __always_inline u32 thread_id(bool direct, struct task_struct *task)
  * namespace): it is the last, or close to it, of the thread's children or of the process's threads
  * (kernel/fork.c: copy_process). NULL if it is not there.
  */
-static __always_inline struct task_struct *new_task(u32 pid, u64 flags)
+static __noinline struct task_struct *new_task(u32 pid, u64 flags)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	void *head, *node;

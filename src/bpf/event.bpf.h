@@ -18,6 +18,19 @@
 /* Keeps a type that only user space reads in this object's BTF, so that the skeleton has it. */
 #define EXPORT_TYPE(kind, type) const kind type *__export_##type __attribute__((unused))
 
+/*
+ * The 0 that functions return which are not inlined. The compiler must not know it: it would leave it to the callers,
+ * and in r0 whatever was there. Where that is an address on the stack, the verifier refuses ("cannot return stack
+ * pointer to the caller").
+ */
+static __always_inline int nothing(void)
+{
+	int zero;
+
+	asm volatile("%0 = 0" : "=r"(zero));
+	return zero;
+}
+
 /* A slice of the event's tail, the bytes that follow the fixed struct. */
 struct slice {
 	u16 off;

@@ -81,7 +81,7 @@ static __always_inline struct scratch *begin(struct counters *c, bool direct, st
 	bpf_probe_read_kernel(e->parent_comm, sizeof(e->parent_comm),
 			      &READ(direct, READ(direct, task, real_parent), group_leader)->comm);
 	if (want_details)
-		e->cwd_flags = append_path(s, &BPF_CORE_READ(task, fs)->pwd, NULL, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_path(&BPF_CORE_READ(task, fs)->pwd, &e->cwd, sizeof(*e));
 	return s;
 }
 
@@ -114,7 +114,7 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 	e = (void *)s->record;
 	mm = READ(direct, task, mm);
 	if (want_details) {
-		e->exe_flags = append_path(s, &READ(direct, mm, exe_file)->f_path, NULL, &e->exe, sizeof(*e));
+		e->exe_flags = append_path(&BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
 		e->name_flags = PATH_UNREAD;
 		e->head.unread |= UNREAD_INTERP;
 		if (bprm) {
@@ -169,43 +169,57 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 	return 0;
 }
 
-/* The strings that a caller's array points to. */
-static __noinline void append_args(struct scratch *s, struct execve_event *e, const struct call *call)
+/*
+ * Appends the strings that a caller's array points to; tells their length in bytes, or that of what is there with
+ * ARGS_CUT or (nothing is there) ARGS_UNREAD. A global function, as walk_path() is.
+ */
+#define ARGS_CUT (1ULL << 32)
+#define ARGS_UNREAD (2ULL << 32)
+
+__noinline u64 walk_args(u64 array, u32 bits)
 {
-	u64 array = call->list, start = s->used, item;
-	bool small = call->bits == 32;
-	u32 used, i;
+	u32 zero = 0, start, used, i, step = bits / 8;
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
+	u64 item, cut = ARGS_CUT;
 	long n;
 
-	e->argv.off = start - sizeof(*e);
-	e->argv_bytes = UNKNOWN_BYTES;
+	if (!s)
+		return ARGS_UNREAD;
+	start = *(volatile u32 *)&s->used;
 	for (i = 0; i < ARGS_MAX; i++) {
 		item = 0;
 		/* No array at all is one without strings (fs/exec.c: count). */
-		if (array && bpf_probe_read_user(&item, small ? 4 : 8, (void *)(array + i * (small ? 4 : 8)))) {
-			if (!i)
-				e->head.unread |= UNREAD_ARGV;
+		if (array && bpf_probe_read_user(&item, bits == 32 ? 4 : 8, (void *)(array + i * step)))
+			break;
+		if (!item) {
+			cut = 0;
 			break;
 		}
 		used = *(volatile u32 *)&s->used;
-		if (!item) {
-			e->argv_bytes = used - start;
-			break;
-		}
 		if (used > sizeof(s->record) - ARG_BYTES - sizeof(struct label))
 			break;
 		n = read_user_str(s->record + used, ARG_BYTES, (void *)item);
-		if (n <= 0 || n > ARG_BYTES) {
-			if (!i)
-				e->head.unread |= UNREAD_ARGV;
+		if (n <= 0 || n > ARG_BYTES)
 			break;
-		}
 		*(volatile u32 *)&s->used = used + n;
 		/* Without its end it looks as if it ended there. */
 		if (n == ARG_BYTES)
 			break;
 	}
-	e->argv.len = *(volatile u32 *)&s->used - start;
+	used = *(volatile u32 *)&s->used - start;
+	return cut && !used ? ARGS_UNREAD : cut | used;
+}
+
+static __always_inline void append_args(struct scratch *s, struct execve_event *e, const struct call *call)
+{
+	u32 start = *(volatile u32 *)&s->used;
+	u64 walked = walk_args(call->list, call->bits);
+
+	e->argv.off = start - sizeof(*e);
+	e->argv.len = walked;
+	e->argv_bytes = walked & ARGS_CUT ? UNKNOWN_BYTES : (u32)walked;
+	if (walked & ARGS_UNREAD)
+		e->head.unread |= UNREAD_ARGV;
 }
 
 static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
@@ -217,10 +231,10 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 	struct scratch *s;
 
 	if (!c)
-		return 0;
+		return nothing();
 	s = begin(c, false, task, &label, ret);
 	if (!s)
-		return 0;
+		return nothing();
 	e = (void *)s->record;
 	if (!call->bits || !BPF_CORE_READ(task, mm, env_end)) {
 		/*
@@ -239,31 +253,29 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
-	return 0;
+	return nothing();
 }
 
 static __noinline int on_missed_success(void *ctx)
 {
-	return on_success(ctx, false, (void *)bpf_get_current_task(), NULL);
+	on_success(ctx, false, (void *)bpf_get_current_task(), NULL);
+	return nothing();
 }
 
 /* An attempt that returns, where its entry was remembered. */
 static __always_inline int on_return(void *ctx, s64 ret)
 {
 	struct call *call = current_call();
+	int done;
 
-	if (!call) {
-		/* A success was told already. */
-		if (ret < 0)
-			count_unknown_call(KIND_EXECVE);
-		return 0;
-	}
+	if (!call) /* A success was told already. */
+		return ret < 0 ? count_call(KIND_EXECVE) : 0;
 	if (ret < 0)
-		on_failure(ctx, call, ret);
+		done = on_failure(ctx, call, ret);
 	else /* The kernel did not run the program that tells of successes. */
-		on_missed_success(ctx);
+		done = on_missed_success(ctx);
 	end_call();
-	return 0;
+	return done;
 }
 
 static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 bits)

@@ -46,7 +46,7 @@ struct {
 #define LABEL_LEVELS 8
 
 /* The label of the current task: its cgroup's, or of the nearest one above that has one; else its user's. */
-static __always_inline void find_label(struct label *label, u32 uid, u64 cgroup_id)
+static __noinline void find_label(struct label *label, u32 uid, u64 cgroup_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct label_key key = { .id = cgroup_id, .kind = LABEL_CGROUP };
@@ -73,6 +73,7 @@ static __always_inline void find_label(struct label *label, u32 uid, u64 cgroup_
 		*label = *found;
 	else
 		__builtin_memcpy(label, (const void *)&settings.default_label, sizeof(*label));
+	asm volatile("r0 = 0" ::: "r0"); /* see nothing() */
 }
 
 static __always_inline bool same_label(const struct label *a, const volatile struct label *b)
@@ -94,7 +95,7 @@ static __always_inline bool same_label(const struct label *a, const volatile str
  */
 const volatile u64 comm_table[256] = {};
 
-static __always_inline bool comm_matches(const u8 *comm)
+static __noinline bool comm_matches(const u8 *comm)
 {
 	u64 live = settings.comm_start;
 
@@ -108,7 +109,7 @@ static __always_inline bool comm_matches(const u8 *comm)
 	return live & settings.comm_accept;
 }
 
-static __always_inline bool uid_matches(u32 uid)
+static __noinline bool uid_matches(u32 uid)
 {
 	for (u32 i = 0; i < UIDS_MAX; i++) {
 		if (i >= settings.uids_len)
@@ -119,7 +120,7 @@ static __always_inline bool uid_matches(u32 uid)
 	return false;
 }
 
-static __always_inline bool cgroup_matches(void)
+static __noinline bool cgroup_matches(void)
 {
 	for (u32 i = 0; i < CGROUPS_MAX; i++) {
 		if (i >= settings.cgroups_len)

@@ -22,6 +22,7 @@ EXPORT_TYPE(enum, open_kind);
 #define O_WRONLY 01
 #define O_CREAT 0100
 #define O_TRUNC 01000
+#define O_NONBLOCK 04000
 #define O_LARGEFILE 0100000
 #define O_TMPFILE 020000000 /* __O_TMPFILE */
 /* include/linux/fs.h: opened to be run; no system call can ask for it. */
@@ -33,6 +34,10 @@ EXPORT_TYPE(enum, open_kind);
 /* include/linux/namei.h */
 #define MODE_BITS 07777
 #define MAX_ERRNO 4095
+/* include/uapi/asm-generic/errno-base.h */
+#define EAGAIN 11
+/* In call.bits, none of openat2's: io_uring tries, in the process itself, what must not block (see is_other_origin). */
+#define IO_URING_TRIES 0x80000000
 
 /* Who opened it. */
 enum open_origin {
@@ -115,7 +120,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	struct scratch *s;
 
 	if (!c)
-		return 0;
+		return nothing();
 	if ((only_failed && ret >= 0) || (only_writes && !(call->flags & O_ACCMODE)) ||
 	    (call->flags & only_flags) != only_flags)
 		goto filtered;
@@ -124,7 +129,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 		goto filtered;
 	s = scratch_take(c, sizeof(*e));
 	if (!s)
-		return 0;
+		return nothing();
 	e = (void *)s->record;
 	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
 	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
@@ -150,28 +155,32 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 				opened = file_of(task, ret);
 			e->file_flags = PATH_UNREAD;
 			if (opened)
-				e->file_flags = append_path(s, &opened->f_path, NULL, &e->file, sizeof(*e));
+				e->file_flags = append_path(&opened->f_path, &e->file, sizeof(*e));
 		}
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
-	return 0;
+	return nothing();
 filtered:
 	COUNT(c->filtered);
-	return 0;
+	return nothing();
 }
 
 static __always_inline int on_return(void *ctx, s64 ret)
 {
 	struct call *call = current_call();
 
-	if (!call) {
-		count_unknown_call(KIND_OPEN);
-		return 0;
+	/* Where it is not there, it was counted when it began, or it began before the hooks were there. */
+	if (call) {
+		on_open(ctx, call, ret, NULL);
+		end_call();
 	}
-	on_open(ctx, call, ret, NULL);
-	end_call();
 	return 0;
+}
+
+static __always_inline int on_begin(const struct call *call)
+{
+	return begin_call(call) == BEGUN ? 0 : count_call(KIND_OPEN);
 }
 
 static __always_inline struct call opened_with(s32 dir, const void *name, const struct open_how *how)
@@ -201,8 +210,7 @@ int BPF_KPROBE(handle_open_enter, int dir, const char *name, struct open_how *ho
 {
 	struct call call = opened_with(dir, name, how);
 
-	begin_call(&call);
-	return 0;
+	return on_begin(&call);
 }
 
 SEC("kretprobe")
@@ -222,9 +230,17 @@ static __always_inline bool is_other_origin(struct filename *name, const struct 
 
 	if (flags & FMODE_EXEC)
 		call->origin = OPEN_BY_EXEC;
-	else if (BPF_CORE_READ(task, flags) & PF_IO_WORKER || entry_syscall(entry_regs(regs_known)) == NR_IO_URING_ENTER)
+	else if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
 		call->origin = OPEN_BY_IO_URING;
-	else
+	else if (entry_syscall(entry_regs(regs_known)) == NR_IO_URING_ENTER) {
+		call->origin = OPEN_BY_IO_URING;
+		/*
+		 * First io_uring tries with an O_NONBLOCK of its own (io_uring/openclose.c: io_openat2, since 5.12); it
+		 * does not tell whether it was asked for one.
+		 */
+		call->bits = IO_URING_TRIES;
+		flags &= ~O_NONBLOCK;
+	} else
 		return false;
 	call->name = (u64)BPF_CORE_READ(name, name);
 	call->flags = (u32)flags;
@@ -237,6 +253,9 @@ static __always_inline int on_file(void *ctx, const struct call *call, u64 file)
 {
 	bool failed = file >= (u64)-MAX_ERRNO;
 
+	/* A worker does it next. */
+	if (call->bits & IO_URING_TRIES && file == (u64)-EAGAIN)
+		return 0;
 	return on_open(ctx, call, failed ? (s64)file : 0, failed ? NULL : (void *)file);
 }
 
@@ -258,9 +277,7 @@ int BPF_KPROBE(handle_file_enter, int dir, struct filename *name, const struct o
 {
 	struct call call = { .dir = dir };
 
-	if (is_other_origin(name, op, &call))
-		begin_call(&call);
-	return 0;
+	return is_other_origin(name, op, &call) ? on_begin(&call) : 0;
 }
 
 SEC("kretprobe")
@@ -282,8 +299,7 @@ static __always_inline int on_enter(s32 dir, u64 name, u64 flags, u32 mode, u32 
 {
 	struct call call = { .name = name, .flags = flags, .dir = dir, .mode = mode, .bits = resolve };
 
-	begin_call(&call);
-	return 0;
+	return on_begin(&call);
 }
 
 SEC("tp/syscalls/sys_enter_open")

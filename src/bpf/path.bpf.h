@@ -98,30 +98,44 @@ static __always_inline u32 append_name(struct scratch *s, const unsigned char *n
 	return n;
 }
 
-/*
- * Appends a path to the record: its names from the file up to the root, each NUL-terminated, through
- * the mounts (fs/d_path.c: prepend_path). Ends at `top`, the root of a process; without it, at the one of
- * the mount namespace, whatever chroot the process is in. Returns enum path_flag.
- */
-static __noinline u32 append_path(struct scratch *s, const struct path *path, const struct path *top,
-				       struct slice *out, u32 fixed)
+/* Where a walk put its names, in an event with so many fixed bytes; returns enum path_flag. */
+static __always_inline u32 place(u64 walked, struct slice *out, u32 fixed)
 {
-	u32 start = s->used, flags = PATH_CUT, limit = start + PATH_BYTES - NAME_BYTES;
+	out->off = (u16)(walked >> 16) - fixed;
+	out->len = walked >> 32;
+	return (u16)walked;
+}
+
+/*
+ * Walks from a file (a struct path) up to `top`, the root of a process; where that is 0 (a constant), up to the root
+ * of the mount namespace, whatever chroot the process is in. Appends each name, NUL-terminated, to the record in the
+ * scratch space, through the mounts (fs/d_path.c: prepend_path). Tells enum path_flag, then (16 bits each) where in
+ * the record the names begin, and their length.
+ */
+static __always_inline u64 walk(u64 file_path, u64 top)
+{
+	const struct path *path = (void *)file_path, *top_path = (void *)top;
 	struct dentry *dentry = BPF_CORE_READ(path, dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt);
-	struct dentry *root, *top_dentry = NULL;
-	struct vfsmount *top_mount = NULL;
+	u64 top_dentry = 0, top_mount = 0;
+	struct dentry *root;
+	u32 zero = 0, start, limit;
+	u64 flags = PATH_CUT;
+	struct scratch *s;
 	struct mount *mount;
 
-	out->off = start - fixed;
-	out->len = 0;
-	if (!dentry || !vfsmount)
+	s = bpf_map_lookup_elem(&scratch, &zero);
+	if (!s)
 		return PATH_UNREAD;
+	start = *(volatile u32 *)&s->used;
+	limit = start + PATH_BYTES - NAME_BYTES;
+	if (!dentry || !vfsmount)
+		return PATH_UNREAD | (u64)start << 16;
 	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 	root = BPF_CORE_READ(mount, mnt.mnt_root);
 	if (top) {
-		top_dentry = BPF_CORE_READ(top, dentry);
-		top_mount = BPF_CORE_READ(top, mnt);
+		top_dentry = (u64)BPF_CORE_READ(top_path, dentry);
+		top_mount = (u64)BPF_CORE_READ(top_path, mnt) - bpf_core_field_offset(struct mount, mnt);
 	}
 	/* include/linux/dcache.h: d_unlinked() */
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
@@ -130,8 +144,8 @@ static __noinline u32 append_path(struct scratch *s, const struct path *path, co
 	for (int i = 0; i <= PATH_STEPS; i++) {
 		struct dentry *parent;
 
-		if (top && dentry == top_dentry &&
-		    mount == (void *)top_mount - bpf_core_field_offset(struct mount, mnt)) {
+		/* Both at once: one branch less to look at, for each name. */
+		if (top && !(((u64)dentry ^ top_dentry) | ((u64)mount ^ top_mount))) {
 			flags &= ~PATH_CUT;
 			break;
 		}
@@ -160,6 +174,20 @@ static __noinline u32 append_path(struct scratch *s, const struct path *path, co
 		}
 		dentry = parent;
 	}
-	out->len = s->used - start;
-	return flags;
+	return flags | (u64)start << 16 | (u64)(*(volatile u32 *)&s->used - start) << 32;
+}
+
+/*
+ * Global functions: the verifier looks at each once, whoever calls it, in whatever state. For that, 5.10 wants numbers
+ * as arguments.
+ */
+__noinline u64 walk_to_root(u64 file_path)
+{
+	return walk(file_path, 0);
+}
+
+/* Adds the path of a file to an event with so many fixed bytes; returns enum path_flag. */
+static __always_inline u32 append_path(const struct path *path, struct slice *out, u32 fixed)
+{
+	return place(walk_to_root((u64)path), out, fixed);
 }

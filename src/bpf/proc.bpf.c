@@ -92,12 +92,12 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	}
 
 	mm = READ(direct, task, mm);
-	e->exe_flags = append_path(s, &READ(direct, mm, exe_file)->f_path, NULL, &e->exe, sizeof(*e));
+	e->exe_flags = append_path(&BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
 	e->want_cwd = want_cwd;
 	e->cwd = (struct slice){};
 	e->cwd_flags = 0;
 	if (want_cwd)
-		e->cwd_flags = append_path(s, &READ(direct, task, fs)->pwd, NULL, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_path(&BPF_CORE_READ(task, fs)->pwd, &e->cwd, sizeof(*e));
 
 	/* Just written by the kernel, hence resident; and right for execveat, too. */
 	start = READ(direct, mm, arg_start);

@@ -10,7 +10,7 @@ use super::mounts::below;
 use super::{Host, printable};
 
 /// Where the kernel itself shows it (since 5.4, `CONFIG_DEBUG_INFO_BTF`).
-const KERNEL: &str = "/sys/kernel/btf/vmlinux";
+pub(crate) const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
 /// The type information to load programs with.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ const ELF_HEADER: usize = 64;
 const ELF_SECTION: usize = 64;
 
 /// Refuses what libbpf could not use.
-pub(super) fn check(path: &Path) -> Result<(), Fault> {
+pub(crate) fn check(path: &Path) -> Result<(), Fault> {
     let about = fs::metadata(path).map_err(fault)?;
     if !about.is_file() {
         return Err(Fault::Unreadable(io::Error::other("not a regular file")));

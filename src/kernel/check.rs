@@ -23,6 +23,19 @@ pub enum Verdict {
     Info,
 }
 
+impl Verdict {
+    /// In JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "works",
+            Self::Fallback => "fallback",
+            Self::No => "fails",
+            Self::Info => "info",
+        }
+    }
+}
+
 /// One fact, or one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -80,7 +93,7 @@ impl Table {
     /// # Errors
     /// As `out` has them.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.write_with(out, is_utf8(|name| env::var(name).ok()))
+        self.write_with(out, utf8())
     }
 
     fn write_with(&self, out: &mut dyn Write, utf8: bool) -> io::Result<()> {
@@ -101,6 +114,11 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Whether the locale is of UTF-8.
+pub(crate) fn utf8() -> bool {
+    is_utf8(|name| env::var(name).ok())
 }
 
 /// `LC_ALL`, then `LC_CTYPE`, then `LANG`: the first that is set decides (locale(7)).

@@ -4,7 +4,7 @@
 //! most of all when something on it does not work.
 
 pub mod btf;
-mod btf_file;
+pub(crate) mod btf_file;
 pub mod caps;
 pub mod check;
 pub mod diagnose;
@@ -79,6 +79,8 @@ pub struct Host {
     pub lsms: Option<Vec<String>>,
     /// Where tracefs is mounted.
     pub tracefs: Option<Tracefs>,
+    /// Kernel functions can be probed (`CONFIG_KPROBE_EVENTS`; the source of events is there since 4.17).
+    pub kprobes: bool,
     /// `kernel.unprivileged_bpf_disabled`: 0 no, 1 for good, 2 until changed (Documentation/admin-guide/sysctl).
     pub unprivileged_bpf_disabled: Option<i32>,
     /// `kernel.perf_event_paranoid`: 2 by default; 3 and 4 are additions of Debian, Ubuntu and Android.
@@ -124,6 +126,7 @@ impl Host {
             lockdown: text("sys/kernel/security/lockdown").map_or(Lockdown::Unknown, |modes| lockdown(&modes)),
             lsms: text("sys/kernel/security/lsm").map(|list| list.split(',').map(str::to_owned).collect()),
             tracefs: mounts::tracefs(root, &mountinfo),
+            kprobes: root.join("sys/bus/event_source/devices/kprobe").exists(),
             unprivileged_bpf_disabled: number("proc/sys/kernel/unprivileged_bpf_disabled"),
             perf_event_paranoid: number("proc/sys/kernel/perf_event_paranoid"),
             memlock: getrlimit(Resource::RLIMIT_MEMLOCK).map_or(u64::MAX, |(_, hard)| hard),

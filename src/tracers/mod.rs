@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::decode::Decode;
 use crate::event::{Kind, Room, Table};
-use crate::session::{Attached, Needed, Program, Session};
+use crate::session::{Attached, Needed, Plan, Program, Session};
 
 /// What a tracer is to the rest of the program.
 pub trait Tracer: Decode {
@@ -22,6 +22,10 @@ pub trait Tracer: Decode {
     }
     /// Hash of its event layouts.
     fn layout(&self) -> u64;
+    /// Its BPF object, an ELF file.
+    fn object(&self) -> &'static [u8];
+    /// Its ways to hook in, the cheapest first.
+    fn plans(&self) -> &'static [Plan];
     /// Opens, configures, loads and attaches its programs, then calls `body` with them.
     ///
     /// # Errors

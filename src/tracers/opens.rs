@@ -216,6 +216,14 @@ impl super::Tracer for Open {
         LAYOUT
     }
 
+    fn object(&self) -> &'static [u8] {
+        OBJECT
+    }
+
+    fn plans(&self) -> &'static [Plan] {
+        &PLANS
+    }
+
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
         let only_flags = flags_by_name(&self.flags).context(Usage)?;
         let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());

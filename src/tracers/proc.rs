@@ -249,6 +249,14 @@ impl super::Tracer for Proc {
         LAYOUT
     }
 
+    fn object(&self) -> &'static [u8] {
+        OBJECT
+    }
+
+    fn plans(&self) -> &'static [Plan] {
+        &PLANS
+    }
+
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
         let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());
         let skeletons = storage.iter_mut().zip(&PLANS);

@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::host::{Scratch, copy_of_coretrace};
-use crate::support::{Ended, Trace, in_vm, kernel, run, targets};
+use crate::support::{Ended, Trace, in_vm, kernel, parse, run, skip, targets};
 
 /// `coretrace check` by way of `targets WRAP…`, in a locale of UTF-8 or not.
 fn check(wrap: &[&str], locale: &str, args: &[&str]) -> Ended {
@@ -25,7 +27,7 @@ fn row(ended: &Ended, name: &str) -> (String, Vec<String>) {
 #[test]
 fn root_is_told_what_works() {
     for (locale, works) in [("C.UTF-8", '✓'), ("C", '+')] {
-        let ended = check(&["mounts", "+tracefs"], locale, &[]);
+        let ended = check(&["mounts", "+tracefs"], locale, &["--load"]);
         assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0), "{ended:#?}");
         let (proc, advice) = row(&ended, "proc");
         assert!(proc.starts_with(works) && proc.contains("sched_process_exec") && advice.is_empty(), "{proc}");
@@ -41,36 +43,96 @@ fn root_is_told_what_works() {
 
 #[test]
 fn others_are_told_how_to_mend_it() {
-    let ended = check(&["as", "uid=54321"], "C.UTF-8", &[]);
-    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
-    for name in ["capabilities", "proc"] {
-        let (line, advice) = row(&ended, name);
-        let advice = advice.join("\n");
-        assert!(line.starts_with('✗') && line.contains("cap_bpf") && line.contains("cap_perfmon"), "{line}");
-        assert!(advice.contains("→ sudo coretrace") && advice.contains("sudo setcap cap_bpf,cap_perfmon"), "{advice}");
+    for args in [&["--load"][..], &[]] {
+        let ended = check(&["as", "uid=54321"], "C.UTF-8", args);
+        assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        for name in ["capabilities", "proc"] {
+            let (line, advice) = row(&ended, name);
+            let advice = advice.join("\n");
+            assert!(line.starts_with('✗') && line.contains("cap_bpf") && line.contains("cap_perfmon"), "{line}");
+            assert!(advice.contains("→ sudo coretrace"), "{advice}");
+            assert!(advice.contains("sudo setcap cap_bpf,cap_perfmon"), "{advice}");
+        }
     }
 }
 
 #[test]
 fn what_is_missing_is_told() {
-    let ended = check(&["mounts", "-btf,-tracefs"], "C", &[]);
-    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
-    let (line, advice) = row(&ended, "type information");
-    assert!(line.starts_with('x') && advice.iter().any(|line| line.contains("--btf FILE")), "{line} {advice:#?}");
-    assert!(row(&ended, "proc").0.starts_with('x'));
-    let (line, advice) = row(&ended, "tracefs");
-    assert!(line.starts_with('~') && advice[0].contains("mount -t tracefs"), "{line} {advice:#?}");
-    // Without tracefs alone it works in the usual way; since 7.0 the usual way is by tracefs.
-    let ended = check(&["mounts", "-tracefs"], "C", &[]);
-    let mark = if kernel() >= (7, 0) { '~' } else { '+' };
-    assert_eq!((ended.status.code(), row(&ended, "proc").0.starts_with(mark)), (Some(0), true), "{ended:#?}");
+    for args in [&["--load"][..], &[]] {
+        let ended = check(&["mounts", "-btf,-tracefs"], "C", args);
+        assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        let (line, advice) = row(&ended, "type information");
+        assert!(line.starts_with('x') && advice.iter().any(|line| line.contains("--btf FILE")), "{line} {advice:#?}");
+        assert!(row(&ended, "proc").0.starts_with('x'));
+        let (line, advice) = row(&ended, "tracefs");
+        assert!(line.starts_with('~') && advice[0].contains("mount -t tracefs"), "{line} {advice:#?}");
+        // Without tracefs alone it works in the usual way; since 7.0 the usual way is by tracefs.
+        let ended = check(&["mounts", "-tracefs"], "C", args);
+        let mark = if kernel() >= (7, 0) { '~' } else { '+' };
+        assert_eq!((ended.status.code(), row(&ended, "proc").0.starts_with(mark)), (Some(0), true), "{ended:#?}");
+    }
 }
 
 #[test]
 fn a_way_to_hook_in_that_does_not_work_is_named() {
-    let ended = check(&["mounts", "-tracefs"], "C", &["--btf", "/no/such/file"]);
+    let ended = check(&["mounts", "-tracefs"], "C", &["--load", "--btf", "/no/such/file"]);
     assert_eq!(ended.status.code(), Some(1));
     assert!(row(&ended, "type information").0.contains("/no/such/file: there is no such file"), "{ended:#?}");
+    // Without --load, other kernels are meant.
+    let ended = check(&["mounts", "-tracefs"], "C", &["--btf", "/no/such/file"]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(row(&ended, "/no/such/file: proc").0.contains("there is no such file"), "{ended:#?}");
+}
+
+/// Verdict of a row that `-o json` printed, with the hooks.
+fn verdict(ended: &Ended, command: &str) -> (String, Vec<String>) {
+    let rows: Vec<Value> = ended.stdout.iter().map(|line| parse(line)).collect();
+    let row = rows.iter().find(|row| row["command"] == true && row["name"] == command);
+    let row = row.unwrap_or_else(|| panic!("no {command}: {rows:#?}"));
+    let mut hooks: Vec<_> = row["value"].as_str().unwrap().split(", ").map(str::to_owned).collect();
+    hooks.sort();
+    (row["verdict"].as_str().unwrap().to_owned(), if row["verdict"] == "fails" { Vec::new() } else { hooks })
+}
+
+/// What is said without loading, and of the kernel's types alone, is what loading does: for every way to hook in.
+fn foretold(test: &str, command: &str) {
+    if !in_vm() {
+        return skip(test, "a host may have policies that types do not tell");
+    }
+    const BTF: &str = "/sys/kernel/btf/vmlinux";
+    for attach in ["auto", "fentry", "btf", "raw", "kprobe", "ksyscall", "tracepoint"] {
+        let said = |args: &[&str]| {
+            let all = [&[command, "-o", "json", "--attach", attach], args].concat();
+            let ended = check(&["mounts", "+tracefs"], "C", &all);
+            let (verdict, hooks) = verdict(&ended, command);
+            assert_eq!(ended.status.code(), Some(i32::from(verdict == "fails")), "{ended:#?}");
+            (verdict, hooks)
+        };
+        let loaded = said(&["--load"]);
+        assert_eq!(said(&[]), loaded, "{command} by {attach}");
+        let offline = said(&["--btf", BTF]);
+        // Which way is tried first is not among the types.
+        if attach == "auto" && kernel() >= (7, 0) {
+            assert_eq!(offline.0, loaded.0, "{command}");
+        } else {
+            assert_eq!(offline, loaded, "{command} by {attach}");
+        }
+    }
+}
+
+#[test]
+fn what_is_foretold_of_proc_is_what_loading_does() {
+    foretold("check_cmd::what_is_foretold_of_proc_is_what_loading_does", "proc");
+}
+
+#[test]
+fn what_is_foretold_of_exec_is_what_loading_does() {
+    foretold("check_cmd::what_is_foretold_of_exec_is_what_loading_does", "exec");
+}
+
+#[test]
+fn what_is_foretold_of_open_is_what_loading_does() {
+    foretold("check_cmd::what_is_foretold_of_open_is_what_loading_does", "open");
 }
 
 #[test]

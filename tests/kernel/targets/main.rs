@@ -4,16 +4,23 @@ mod events;
 mod identity;
 mod kin;
 mod obey;
+mod opens;
 mod report;
 mod storm;
 mod sys;
+mod uring;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
     let name = args.next().unwrap_or_default();
     // For the tests of events and their fields, whose arguments may be any bytes.
-    if events::run(name.to_str().unwrap_or_default(), &args.collect::<Vec<_>>()) {
-        return;
+    let rest = args.collect::<Vec<_>>();
+    match name.to_str().unwrap_or_default() {
+        "opens" => return opens::opens(&rest),
+        "open-storm" => return opens::storm(&rest[0], events::say::number(&rest[1])),
+        "uring" => return uring::uring(&rest),
+        name if events::run(name, &rest) => return,
+        _ => {}
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -33,8 +40,10 @@ fn main() {
         ["signals", n] => report::signals(number(n)),
         ["storm"] => kin::storm(),
         // For the benchmarks.
-        ["storm-exec", n] => storm::storm(storm::Child::Execs, number(n)),
-        ["storm-fork", n] => storm::storm(storm::Child::Ends, number(n)),
+        ["storm-exec", n] => storm::storm(storm::Turn::Execs, number(n)),
+        ["storm-fail", n] => storm::storm(storm::Turn::Fails, number(n)),
+        ["storm-fork", n] => storm::storm(storm::Turn::Ends, number(n)),
+        ["storm-open", n] => storm::storm(storm::Turn::Opens, number(n)),
         ["tty", command @ ..] => identity::on_terminal(command),
         other => panic!("no such target: {other:?}"),
     }

@@ -27,6 +27,14 @@ pub fn obey() {
                 sys::set_name(name);
                 done()
             }
+            ["open", path] => {
+                let path = crate::opens::c_string(path.as_ref());
+                crate::opens::openat(libc::AT_FDCWD, &path, libc::O_RDONLY, 0).to_string()
+            }
+            ["open-storm", path, n] => {
+                crate::opens::storm(path.as_ref(), crate::number(n));
+                done()
+            }
             ["run", program, args @ ..] => run(program, args),
             ["thread"] => thread(),
             other => panic!("no such command: {other:?}"),

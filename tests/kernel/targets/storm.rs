@@ -1,4 +1,4 @@
-//! Many short-lived processes in a row, for the benchmarks: nothing else, so that what tracing adds can be told.
+//! Many short-lived processes in a row, or opens, or programs that are not there, for the benchmarks: nothing else, so that what tracing adds can be told.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
@@ -11,23 +11,27 @@ use nix::sys::time::TimeValLike;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, execv, fork};
 
-/// What each child does.
+/// What each turn is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Child {
-    /// It becomes this program, which ends at once.
+pub enum Turn {
+    /// A child that becomes this program, which ends at once.
     Execs,
-    /// It ends.
+    /// A child that ends.
     Ends,
+    /// A file is opened and closed.
+    Opens,
+    /// A program is run that is not there.
+    Fails,
 }
 
 /// How many of them are timed together: few enough that most such times are of a moment without disturbance.
 pub const BATCH: u32 = 50;
 
-/// Forks that many children, one after the other.
+/// So many turns, one after the other.
 ///
 /// Says `ready` before and waits for a line; says `done CPU_NS WALL_NS …` after (CPU: its own and its children's; wall:
 /// of each batch) and waits for another, so that whoever measures can look at the tracer at both times.
-pub fn storm(child: Child, count: u32) {
+pub fn storm(turn: Turn, count: u32) {
     let args = ["targets", "exit", "0"].map(|arg| CString::new(arg).expect("no NUL"));
     let mut walls = String::new();
     keep_to_last_cpu();
@@ -36,7 +40,7 @@ pub fn storm(child: Child, count: u32) {
     for _ in 0..count / BATCH {
         let begin = Instant::now();
         for _ in 0..BATCH {
-            one(child, &args);
+            one(turn, &args);
         }
         let _ = write!(walls, " {}", begin.elapsed().as_nanos());
     }
@@ -58,20 +62,32 @@ fn keep_to_last_cpu() {
     }
 }
 
-fn one(child: Child, args: &[CString]) {
+fn one(turn: Turn, args: &[CString]) {
+    match turn {
+        Turn::Execs | Turn::Ends => child(turn, args),
+        Turn::Fails => assert_eq!(execv(c"/no/such/program", args), Err(nix::errno::Errno::ENOENT)),
+        // SAFETY: the path ends with NUL, and the descriptor is ours.
+        Turn::Opens => unsafe {
+            let fd = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY);
+            assert_eq!(libc::close(fd), 0);
+        },
+    }
+}
+
+fn child(turn: Turn, args: &[CString]) {
     const SELF: &CStr = c"/proc/self/exe";
     // SAFETY: there is one thread, so the child may do anything; it does next to nothing.
     let forked = unsafe { fork() }.expect("fork");
-    match (forked, child) {
+    match (forked, turn) {
         (ForkResult::Parent { child }, _) => {
             let status = waitpid(child, None).expect("wait");
             assert_eq!(status, WaitStatus::Exited(child, 0));
         }
-        (ForkResult::Child, Child::Execs) => {
+        (ForkResult::Child, Turn::Execs) => {
             let _ = execv(SELF, args);
             quit(127);
         }
-        (ForkResult::Child, Child::Ends) => quit(0),
+        (ForkResult::Child, _) => quit(0),
     }
 }
 

@@ -94,3 +94,12 @@ pub fn take_terminal() {
     // SAFETY: an ioctl without an argument to write to.
     assert_eq!(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }, 0, "TIOCSCTTY: {}", std::io::Error::last_os_error());
 }
+
+/// A system call by its number; what it returns, or its error as a negative number.
+pub fn call(number: libc::c_long, args: [i64; 4]) -> i64 {
+    // SAFETY: for calls that read memory at most, which the caller holds; what they refuse is part of the test.
+    match unsafe { libc::syscall(number, args[0], args[1], args[2], args[3]) } {
+        -1 => -i64::from(nix::errno::Errno::last_raw()),
+        ret => ret,
+    }
+}

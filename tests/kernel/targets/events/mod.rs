@@ -4,7 +4,7 @@ mod ends;
 mod forks;
 mod inside;
 mod odd;
-mod say;
+pub mod say;
 mod threads;
 mod times;
 mod wrap;

@@ -1,0 +1,31 @@
+//! Numbers out of bytes, where there are any.
+
+/// Little pieces of a file, in this machine's byte order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes<'a>(pub &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub fn u16(self, at: usize) -> Option<u16> {
+        Some(u16::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
+    }
+
+    pub fn u32(self, at: usize) -> Option<u32> {
+        Some(u32::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
+    }
+
+    pub fn u64(self, at: usize) -> Option<u64> {
+        Some(u64::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
+    }
+
+    /// A place in it, by two numbers of which a file may say anything.
+    pub fn part(self, at: u64, len: u64) -> Option<Bytes<'a>> {
+        let at = usize::try_from(at).ok()?;
+        Some(Bytes(self.0.get(at..at.checked_add(usize::try_from(len).ok()?)?)?))
+    }
+
+    /// A string that ends in NUL.
+    pub fn string(self, at: u32) -> Option<&'a [u8]> {
+        let from = self.0.get(usize::try_from(at).ok()?..)?;
+        from.split(|byte| *byte == 0).next()
+    }
+}

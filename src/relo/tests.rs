@@ -1,0 +1,117 @@
+//! Objects that clang makes of `tests/bpf`, against the types there, which stand for a kernel's.
+
+use std::path::Path;
+
+use super::*;
+use crate::kernel::fake::Tree;
+
+/// `tests/bpf/NAME.bpf.c`, compiled.
+fn compiled(tree: &Tree, name: &str) -> std::path::PathBuf {
+    let object = format!("{name}.bpf.o");
+    tree.file(&object, std::fs::read(Path::new(env!("OUT_DIR")).join(format!("test-{object}"))).unwrap());
+    tree.path(&object)
+}
+
+/// Its relocations against `kernel.bpf.c`: kind, spec, what came of it.
+fn told(name: &str) -> Vec<(&'static str, String, String)> {
+    let tree = Tree::new();
+    let target = Target::read(&compiled(&tree, "kernel")).unwrap();
+    let object = Object::read(&std::fs::read(compiled(&tree, name)).unwrap()).unwrap();
+    let walk = walk(&object, &target);
+    assert_eq!(walk.answers.len(), object.sites.len());
+    let told = |(site, answer): (&Site, &Answer)| {
+        let (file, line) = site.source.clone().unwrap();
+        assert!(file == format!("{name}.bpf.c") && line > 5, "{file}:{line}");
+        let outcome = match &answer.outcome {
+            Outcome::Value { local, target, size } => format!("{local} {target} {size:?}"),
+            other => format!("{other:?}"),
+        };
+        (site.kind().0, answer.spec(), outcome)
+    };
+    object.sites.iter().zip(&walk.answers).map(told).collect()
+}
+
+/// Recorded with libbpf 1.7.0: other numbers are those of other structs (src/relo_core.h).
+#[test]
+fn every_kind_is_what_libbpf_makes_of_it() {
+    let all = told("all");
+    let told: Vec<_> = all.iter().map(|(kind, spec, outcome)| format!("{kind} {spec} {outcome}")).collect();
+    assert_eq!(
+        told,
+        [
+            "byte_off struct thing.inners[1].b 8 28 None",
+            "byte_sz struct thing.inners 8 32 None",
+            "field_exists struct thing.hidden 1 1 None",
+            "signed struct thing.number 0 0 None",
+            "lshift_u64 struct thing.bits 57 56 None",
+            "rshift_u64 struct thing.bits 57 59 None",
+            "type_exists struct thing 1 1 None",
+            "type_size struct thing 20 56 None",
+            "target_type_id struct inner 6 5 None",
+            "local_type_id struct inner 6 6 None",
+            "enumval_exists enum color::RED = 1 1 1 None",
+            "enumval_value enum color::RED = 1 1 7 None",
+            "byte_off struct thing.number 0 8 Some((4, 8))",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_there_is_missing() {
+    for (name, outcomes) in [("field", &["Missing"][..]), ("type", &["4 0 None", "Missing"]), ("enum", &["Missing"])] {
+        // The size of a type that is not there is 0, and nothing fails by that.
+        let told: Vec<_> = told(name).into_iter().map(|(_, _, outcome)| outcome).collect();
+        assert_eq!(told, outcomes, "{name}");
+    }
+}
+
+#[test]
+fn what_is_behind_a_check_is_guarded() {
+    let told = told("guard");
+    let of = |asks: bool| told.iter().filter(move |(kind, ..)| kind.ends_with("exists") == asks);
+    assert_eq!((of(true).count(), of(false).count()), (3, 3), "{told:#?}");
+    assert!(of(true).all(|(_, _, outcome)| outcome == "1 0 None"), "{told:#?}");
+    assert!(of(false).all(|(kind, _, outcome)| *kind == "type_size" || outcome == "Guarded"), "{told:#?}");
+}
+
+#[test]
+fn files_that_are_none_are_told_and_damaged_ones_do_no_harm() {
+    // libbpf has something to say of each.
+    crate::session::capture_log(false);
+    let tree = Tree::new();
+    let whole = crate::bpf::relo::Btf::parse(&compiled(&tree, "kernel")).unwrap().bytes().to_vec();
+    let object = Object::read(&std::fs::read(compiled(&tree, "all")).unwrap()).unwrap();
+    tree.file("whole", &whole);
+    assert!(Target::read(&tree.path("whole")).is_ok());
+    for at in 0..whole.len() {
+        for value in [0, 1, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            tree.file("damaged", &bytes);
+            if let Ok(target) = Target::read(&tree.path("damaged")) {
+                assert_eq!(walk(&object, &target).answers.len(), object.sites.len());
+            }
+        }
+    }
+    for length in 0..whole.len() {
+        tree.file("cut", &whole[..length]);
+        assert!(Target::read(&tree.path("cut")).is_err(), "{length}");
+    }
+    let elf = std::fs::read(compiled(&tree, "all")).unwrap();
+    for length in (0..elf.len()).step_by(7) {
+        let _ = Object::read(&elf[..length]);
+    }
+}
+
+#[test]
+fn types_without_an_end_are_refused() {
+    let tree = Tree::new();
+    let mut bytes = crate::kernel::btf::sample();
+    // A typedef of itself in place of the int.
+    bytes.splice(28..40, [8_u32 << 24, 1].iter().flat_map(|n| n.to_ne_bytes()));
+    bytes[12..16].copy_from_slice(&12_u32.to_ne_bytes());
+    bytes[16..20].copy_from_slice(&12_u32.to_ne_bytes());
+    tree.file("endless", &bytes);
+    let error = Target::read(&tree.path("endless")).unwrap_err().to_string();
+    assert!(error.contains("contradict"), "{error}");
+}

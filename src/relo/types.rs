@@ -1,0 +1,302 @@
+//! Type information (BTF) of a kernel as a target: read by libbpf, indexed by name.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::bytes::Bytes;
+use crate::bpf::relo::Btf;
+use crate::kernel::btf::Fault;
+use crate::kernel::{btf_file, printable};
+
+/// `BTF_KIND_…` of include/uapi/linux/btf.h, as far as they are looked at.
+pub(crate) mod kind {
+    pub(crate) const INT: u8 = 1;
+    pub(crate) const ARRAY: u8 = 3;
+    pub(crate) const STRUCT: u8 = 4;
+    pub(crate) const UNION: u8 = 5;
+    pub(crate) const ENUM: u8 = 6;
+    pub(crate) const TYPEDEF: u8 = 8;
+    pub(crate) const VOLATILE: u8 = 9;
+    pub(crate) const CONST: u8 = 10;
+    pub(crate) const RESTRICT: u8 = 11;
+    pub(crate) const FUNC: u8 = 12;
+    pub(crate) const FUNC_PROTO: u8 = 13;
+    pub(crate) const VAR: u8 = 14;
+    pub(crate) const DATASEC: u8 = 15;
+    pub(crate) const DECL_TAG: u8 = 17;
+    pub(crate) const TYPE_TAG: u8 = 18;
+    pub(crate) const ENUM64: u8 = 19;
+}
+
+/// `struct btf_type`: name_off, info, size or type.
+const TYPE: usize = 12;
+
+/// One type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Type<'a> {
+    pub kind: u8,
+    pub name: &'a [u8],
+    /// Its size, or the type that it refers to.
+    pub refers: u32,
+    /// `kind_flag`: its members may be bit fields.
+    flag: bool,
+    vlen: usize,
+    /// What follows it, in rows.
+    more: &'a [u8],
+}
+
+impl<'a> Type<'a> {
+    fn is_modifier(self) -> bool {
+        matches!(self.kind, kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG)
+    }
+
+    /// Numbers of the row of a member, a value or a parameter.
+    fn rows(self) -> impl Iterator<Item = Bytes<'a>> {
+        let size = self.more.len().checked_div(self.vlen).unwrap_or(0).max(1);
+        self.more.chunks(size).map(Bytes)
+    }
+}
+
+/// A `struct` or what it is, for one that may hold another.
+fn is_composite(kind: u8) -> bool {
+    matches!(kind, kind::STRUCT | kind::UNION)
+}
+
+/// All types, as bytes with an index.
+#[derive(Debug)]
+pub(crate) struct Types {
+    pub btf: Btf,
+    /// Where each type begins; types count from 1.
+    starts: Vec<u32>,
+    /// Where types begin, and where strings do.
+    parts: (std::ops::Range<usize>, std::ops::Range<usize>),
+    /// Hash of a name without its flavour, and the type that has it; sorted.
+    names: Vec<(u32, u32)>,
+}
+
+/// Damage that libbpf does not see.
+const DAMAGED: Fault = Fault::BadHeader("its types contradict each other");
+
+impl Types {
+    /// A kernel's.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<Self, Fault> {
+        btf_file::check(path)?;
+        let btf = Btf::parse(path).map_err(|errno| match Errno::from_raw(errno) {
+            Errno::EINVAL | Errno::ENODATA | Errno::EPROTO => DAMAGED,
+            other => Fault::Unreadable(other.into()),
+        })?;
+        let types = Self::new(btf).ok_or(DAMAGED)?;
+        if types.is_endless() || types.has_void_bits() { Err(DAMAGED) } else { Ok(types) }
+    }
+
+    /// Indexes what libbpf has accepted.
+    pub fn new(btf: Btf) -> Option<Self> {
+        let bytes = Bytes(btf.bytes());
+        let field = |n: usize| usize::try_from(bytes.u32(4 + 4 * n)?).ok();
+        let [header, type_off, type_len, str_off, str_len] = [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
+        let range = |off: usize, len: usize| Some(header.checked_add(off)?..header.checked_add(off)?.checked_add(len)?);
+        let parts = (range(type_off, type_len)?, range(str_off, str_len)?);
+        bytes.0.get(parts.1.clone())?;
+        let all = bytes.0.get(parts.0.clone())?;
+        let (mut starts, mut names, mut at) = (Vec::new(), Vec::new(), 0);
+        while at < all.len() {
+            starts.push(u32::try_from(at).ok()?);
+            at = at.checked_add(TYPE)?.checked_add(extra(Bytes(all).u32(at.checked_add(4)?)?)?)?;
+        }
+        let mut types = Self { btf, starts, parts, names: Vec::new() };
+        for id in 1..=u32::try_from(types.starts.len()).ok()? {
+            let found = types.get(id)?;
+            if !found.name.is_empty() {
+                names.push((hash(essential(found.name)), id));
+            }
+        }
+        names.sort_unstable();
+        types.names = names;
+        Some(types)
+    }
+
+    fn string(&self, at: u32) -> Option<&[u8]> {
+        Bytes(self.btf.bytes().get(self.parts.1.clone())?).string(at)
+    }
+
+    /// A type by its number.
+    pub fn get(&self, id: u32) -> Option<Type<'_>> {
+        let all = self.btf.bytes().get(self.parts.0.clone())?;
+        let start = *self.starts.get(usize::try_from(id.checked_sub(1)?).ok()?)? as usize;
+        let here = Bytes(all.get(start..)?);
+        let info = here.u32(4)?;
+        Some(Type {
+            kind: kind_of(info),
+            name: self.string(here.u32(0)?)?,
+            refers: here.u32(8)?,
+            flag: info >> 31 != 0,
+            vlen: (info & 0xffff) as usize,
+            more: here.0.get(TYPE..)?.get(..extra(info)?)?,
+        })
+    }
+
+    /// A string of the local types, as .BTF.ext refers to them.
+    pub fn text(&self, at: u32) -> Option<String> {
+        Some(String::from_utf8_lossy(self.string(at)?).into_owned())
+    }
+
+    /// The types with this name, whatever flavour (`___…`) of it, in their order.
+    fn named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = (u32, Type<'a>)> + use<'a, 'n> {
+        let name = essential(name);
+        let wanted = hash(name);
+        let from = self.names.partition_point(|(hash, _)| *hash < wanted);
+        let same = self.names.get(from..).unwrap_or_default().iter().take_while(move |(hash, _)| *hash == wanted);
+        same.filter_map(|(_, id)| Some((*id, self.get(*id)?))).filter(move |(_, found)| essential(found.name) == name)
+    }
+
+    /// What can stand in for a local type: the same name and kind (`bpf_core_add_cands` in libbpf.c).
+    pub fn candidates(&self, local: &Type<'_>) -> Vec<u32> {
+        let is_enum = |kind| matches!(kind, kind::ENUM | kind::ENUM64);
+        let same = |other: u8| other == local.kind || is_enum(other) && is_enum(local.kind);
+        self.named(local.name).filter(|(_, found)| same(found.kind)).map(|(id, _)| id).collect()
+    }
+
+    /// A type of this kind and exactly this name.
+    pub fn find<'a>(&'a self, kind: u8, name: &str) -> Option<Type<'a>> {
+        self.named(name.as_bytes()).map(|(_, found)| found).find(|t| t.kind == kind && t.name == name.as_bytes())
+    }
+
+    /// Whether a struct has a member of this name, at its first level.
+    pub fn has_member(&self, name: &str, member: &str) -> bool {
+        let Some(found) = self.find(kind::STRUCT, name) else { return false };
+        found.rows().any(|row| row.u32(0).and_then(|at| self.string(at)) == Some(member.as_bytes()))
+    }
+
+    /// Whether an enum has this value; none, if there is no such enum.
+    pub fn has_value(&self, name: &str, value: u32) -> Option<bool> {
+        Some(self.find(kind::ENUM, name)?.rows().any(|row| row.u32(4) == Some(value)))
+    }
+
+    /// Whether functions are among the types: not in a file that is made as small as it can be.
+    pub fn has_functions(&self) -> bool {
+        // The last types of a kernel are its functions and variables.
+        (1..self.btf.types()).rev().any(|id| self.get(id).is_some_and(|t| t.kind == kind::FUNC))
+    }
+
+    /// Types that refer to themselves without an end, which libbpf would follow: only a damaged file has them.
+    fn is_endless(&self) -> bool {
+        // 0: not seen, 1: on the way, 2: done.
+        let mut seen = vec![0_u8; self.starts.len() + 1];
+        let mut way: Vec<(u32, Vec<u32>)> = Vec::new();
+        for id in 1..=u32::try_from(self.starts.len()).unwrap_or(0) {
+            let mut next = Some(id);
+            loop {
+                if let Some(id) = next.take().filter(|id| *id != 0) {
+                    match seen.get_mut(id as usize) {
+                        Some(mark @ 0) => {
+                            *mark = 1;
+                            way.push((id, self.inside(id)));
+                        }
+                        Some(1) => return true,
+                        _ => {}
+                    }
+                }
+                let Some((id, rest)) = way.last_mut() else { break };
+                match rest.pop() {
+                    Some(inner) => next = Some(inner),
+                    None => {
+                        if let Some(mark) = seen.get_mut(*id as usize) {
+                            *mark = 2;
+                        }
+                        way.pop();
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// Bit fields of a type that can have none, by whose size libbpf would divide; after [`Types::is_endless`].
+    fn has_void_bits(&self) -> bool {
+        let numeric = |mut id: u32| {
+            loop {
+                match self.get(id) {
+                    Some(t) if t.is_modifier() => id = t.refers,
+                    Some(Type { kind: kind::INT | kind::ENUM | kind::ENUM64, refers, .. }) => return refers > 0,
+                    _ => return false,
+                }
+            }
+        };
+        let spoiled = |row: Bytes<'_>| match (row.u32(4), row.u32(8)) {
+            (Some(id), Some(offset)) => offset >> 24 != 0 && !numeric(id),
+            _ => true,
+        };
+        let all = (1..self.btf.types()).filter_map(|id| self.get(id));
+        all.filter(|t| is_composite(t.kind) && t.flag).any(|t| t.rows().any(spoiled))
+    }
+
+    /// What a type is made of, as far as libbpf follows it without counting.
+    fn inside(&self, id: u32) -> Vec<u32> {
+        match self.get(id) {
+            Some(t) if t.is_modifier() => vec![t.refers],
+            Some(t) if is_composite(t.kind) => {
+                t.rows().filter(|row| row.u32(0) == Some(0)).filter_map(|row| row.u32(4)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A file of types, and what it is called.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub path: PathBuf,
+    pub types: Types,
+}
+
+impl Target {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is none, with the file's name.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let types = Types::read(path)
+            .map_err(|fault| anyhow::anyhow!("BTF file {}: {fault}", printable(&path.to_string_lossy())))?;
+        Ok(Self { path: path.to_owned(), types })
+    }
+
+    /// Its name in a line of output.
+    pub fn name(&self) -> String {
+        printable(&self.path.to_string_lossy())
+    }
+}
+
+fn kind_of(info: u32) -> u8 {
+    (info >> 24) as u8 & 0x1f
+}
+
+/// Bytes that follow a type.
+fn extra(info: u32) -> Option<usize> {
+    let vlen = (info & 0xffff) as usize;
+    match kind_of(info) {
+        kind::INT | kind::VAR | kind::DECL_TAG => Some(4),
+        kind::ARRAY => Some(12),
+        kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => vlen.checked_mul(12),
+        kind::ENUM | kind::FUNC_PROTO => vlen.checked_mul(8),
+        1..=18 => Some(0),
+        _ => None,
+    }
+}
+
+/// The name without its flavour: `name___flavour` (`bpf_core_essential_name_len` in relo_core.c).
+fn essential(name: &[u8]) -> &[u8] {
+    let flavour = |w: &[u8]| matches!(w, [a, b'_', b'_', b'_', z] if *a != b'_' && *z != b'_');
+    match name.windows(5).rposition(flavour) {
+        Some(at) => name.get(..=at).unwrap_or(name),
+        None => name,
+    }
+}
+
+/// FNV-1a.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}

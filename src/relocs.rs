@@ -1,0 +1,181 @@
+//! `coretrace relocs`: what CO-RE makes of each relocation of the embedded objects, for a kernel or between two.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::cli::Relocs;
+use crate::kernel::btf::{self, BtfSource};
+use crate::kernel::check::utf8;
+use crate::kernel::{Host, printable};
+use crate::output::Choice;
+use crate::relo::{Answer, Object, Outcome, Site, Target, Walk, walk};
+use crate::run::print;
+use crate::{session, tracers};
+
+/// Prints the relocations.
+///
+/// # Errors
+/// When there are no types, or stdout cannot be written.
+pub fn relocs(options: &Relocs) -> Result<u8> {
+    session::capture_log(false);
+    let targets = match options.diff.as_slice() {
+        [] => vec![Target::read(&own(options.btf.as_deref())?)?],
+        files => files.iter().map(|path| Target::read(path)).collect::<Result<_>>()?,
+    };
+    let mut text = String::new();
+    let tell = |command: &str, object: &[u8], text: &mut String| {
+        let object = Object::read(object)?;
+        let walks: Vec<_> = targets.iter().map(|target| walk(&object, target)).collect();
+        let list = List { command, object: &object, targets: &targets, walks: &walks };
+        match options.format {
+            Choice::Json => list.json(text),
+            Choice::Text => list.text(text, utf8()),
+        }
+    };
+    if let Some(path) = &options.object {
+        let name = printable(&path.to_string_lossy());
+        let object = std::fs::read(path).with_context(|| format!("reading {name}"))?;
+        tell(&name, &object, &mut text).with_context(|| name.clone())?;
+        return print(&text);
+    }
+    for tracer in tracers::all() {
+        if options.command.as_ref().is_none_or(|name| name == tracer.name()) {
+            tell(tracer.name(), tracer.object(), &mut text)?;
+        }
+    }
+    print(&text)
+}
+
+/// The file with the types that a run here would take.
+fn own(option: Option<&Path>) -> Result<PathBuf> {
+    Ok(match btf::find(option, &Host::read(Path::new("/")))? {
+        BtfSource::Kernel => PathBuf::from(btf::KERNEL),
+        BtfSource::File(path) => path,
+    })
+}
+
+/// An object's relocations, against one target or two.
+struct List<'a> {
+    command: &'a str,
+    object: &'a Object,
+    targets: &'a [Target],
+    walks: &'a [Walk],
+}
+
+/// What comes of it, for people.
+fn told(site: &Site, answer: &Answer) -> String {
+    match &answer.outcome {
+        Outcome::Value { target, .. } if site.asks() => if *target == 0 { "no" } else { "yes" }.to_owned(),
+        Outcome::Value { target, size: Some((_, bytes)), .. } => format!("{target} ({bytes} bytes)"),
+        Outcome::Value { target, .. } if !answer.is_there() => format!("{target}, not there"),
+        Outcome::Value { target, .. } => target.to_string(),
+        Outcome::Missing => "not there".to_owned(),
+        Outcome::Guarded => "not there, guarded".to_owned(),
+        Outcome::Error(errno) => format!("error {errno}"),
+    }
+}
+
+impl<'a> List<'a> {
+    /// The relocations that are told, each with its answers.
+    fn rows(&self) -> impl Iterator<Item = (&'a Site, Vec<&'a Answer>)> {
+        let walks = self.walks;
+        let all = self.object.sites.iter().enumerate();
+        all.filter_map(move |(n, site)| {
+            let answers: Vec<_> = walks.iter().filter_map(|walk| walk.answers.get(n)).collect();
+            match answers.as_slice() {
+                [a, b] if a.same(b) => None,
+                _ => Some((site, answers)),
+            }
+        })
+    }
+
+    fn text(&self, out: &mut String, utf8: bool) -> Result<()> {
+        let (arrow, cross) = if utf8 { ("→", "✗") } else { ("->", "x") };
+        let names: Vec<_> = self.targets.iter().map(Target::name).collect();
+        let rows: Vec<_> = self.rows().collect();
+        let told_of = rows.len();
+        let differ = if names.len() > 1 { format!("{told_of} of ") } else { String::new() };
+        let about = names.join(&format!(" {arrow} "));
+        writeln!(out, "{}: {differ}{} relocations, {about}", self.command, self.object.sites.len())?;
+        let width = rows.iter().filter_map(|(_, a)| Some(a.first()?.spec().len())).max().unwrap_or(0).min(64);
+        let mut function = None;
+        for (site, answers) in rows {
+            if function != Some(site.function) {
+                function = Some(site.function);
+                if let Some(f) = self.object.functions.get(site.function) {
+                    writeln!(out, "{} ({})", printable(&f.name), printable(&f.section))?;
+                }
+            }
+            let any = |f: fn(&Outcome) -> bool| answers.iter().any(|answer| f(&answer.outcome));
+            let mark = match () {
+                () if any(|outcome| matches!(outcome, Outcome::Missing | Outcome::Error(_))) => cross,
+                () if any(|outcome| matches!(outcome, Outcome::Guarded)) => "~",
+                () if site.asks() => "?",
+                () if answers.iter().any(|answer| !answer.is_there()) => cross,
+                () => " ",
+            };
+            let spec = answers.first().map_or_else(String::new, |answer| printable(&answer.spec()));
+            let before = match answers.as_slice() {
+                [Answer { outcome: Outcome::Value { local, .. }, .. }] if !site.asks() => format!("{local} {arrow} "),
+                _ => String::new(),
+            };
+            let values: Vec<_> = answers.iter().map(|answer| told(site, answer)).collect();
+            let values = format!("{before}{}", values.join(&format!(" {arrow} ")));
+            let source =
+                site.source.as_ref().map_or_else(String::new, |(file, line)| format!("{}:{line}", printable(file)));
+            let insn = site.insn(&self.object.functions);
+            let (_, kind) = site.kind();
+            writeln!(out, "{mark} {insn:>5} {:5} {kind:17} {spec:width$}  {values:20} {source}", site.part())?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, out: &mut String) -> Result<()> {
+        for (site, answers) in self.rows() {
+            let Some(function) = self.object.functions.get(site.function) else { continue };
+            let targets: Vec<Value> = answers.iter().zip(self.targets).map(|(a, t)| target(a, t)).collect();
+            let (local, bytes) = site.local();
+            let line = json!({
+                "command": self.command,
+                "program": function.name,
+                "section": function.section,
+                "number": site.index,
+                "insn": site.insn(&self.object.functions),
+                "part": site.part(),
+                "kind": site.kind().0,
+                "check": site.asks(),
+                "spec": answers.first().map(|answer| answer.spec()),
+                "local_value": local,
+                "local_bytes": bytes,
+                "file": site.source.as_ref().map(|(file, _)| file),
+                "line": site.source.as_ref().map(|(_, line)| line),
+                "targets": targets,
+            });
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One target's answer.
+fn target(answer: &Answer, target: &Target) -> Value {
+    let (mut value, mut bytes, mut errno) = (None, None, None);
+    match answer.outcome {
+        Outcome::Value { target, size, .. } => (value, bytes) = (Some(target), size.map(|(_, after)| after)),
+        Outcome::Error(number) => errno = Some(number),
+        Outcome::Missing | Outcome::Guarded => {}
+    }
+    json!({
+        "btf": target.path.to_string_lossy(),
+        "resolved": answer.is_there(),
+        "poisoned": matches!(answer.outcome, Outcome::Missing | Outcome::Guarded),
+        "guarded": matches!(answer.outcome, Outcome::Guarded),
+        "errno": errno,
+        "value": value,
+        "bytes": bytes,
+        "spec": answer.target().map(printable),
+    })
+}

@@ -1,0 +1,204 @@
+//! open: every way to hook in shows the same, and says what it does not see.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use libc::{O_CREAT, O_RDONLY, O_RDWR};
+use serde_json::{Value, json};
+
+use crate::known::{Dir, words};
+use crate::opened::{Script, WAYS, knowing_ways, open_command, opened, traced_opens, works};
+use crate::support::{Ended, Trace, in_vm, kernel, skip, target, targets};
+
+/// A series of opens, by each call.
+fn series(dir: &Dir) -> Script {
+    let file = dir.join("file");
+    Script::default()
+        .dir(dir.path())
+        .open(&file, O_CREAT | O_RDWR)
+        .openat(3, "file", O_RDONLY)
+        .openat(77, "file", O_RDONLY)
+        .openat2(3, "/file", O_RDONLY, 0, 0x10)
+        .creat(&file)
+        .open("/no/such", O_RDONLY)
+        .then(words!["open-nowhere"])
+        .cd(dir.path())
+        .open(format!("./{}", "x".repeat(5000)), O_RDONLY)
+}
+
+#[test]
+fn all_ways_and_transports_show_the_same_opens() {
+    let dir = Dir::new();
+    let script = series(&dir);
+    let mut first: Option<Vec<Value>> = None;
+    for way in WAYS.iter().filter(|way| works(way)) {
+        for transport in ["ring", "perf"] {
+            let _ = fs::remove_file(dir.join("file"));
+            let mut events = opened(&["--attach", way, "--transport", transport], &script);
+            for event in &mut events {
+                for name in ["time", "boot_ns", "cpu", "seq", "pid", "tid", "ppid"] {
+                    event.as_object_mut().unwrap().remove(name);
+                }
+            }
+            let first = first.get_or_insert_with(|| events.clone());
+            assert_eq!(*first, events, "{way}, {transport}");
+        }
+    }
+    assert_eq!(first.expect("a way that works").len(), 9);
+}
+
+#[test]
+fn system_calls_alone_are_said_to_be_blind() {
+    let options = ["--attach", "tracepoint"];
+    let ended = traced_opens(&options, ["opens", "open", "/dev/null", "0", "0"]);
+    let blind = "not seen by tracepoint: opens by 32-bit programs, by io_uring and by exec";
+    assert!(ended.stderr.iter().any(|line| line.contains(blind)), "{:#?}", ended.stderr);
+    assert!(ended.events.iter().all(|event| event.get("by").is_none()));
+    for way in knowing_ways() {
+        let ended = traced_opens(&["--attach", way], ["exit", "0"]);
+        assert!(!ended.stderr.iter().any(|line| line.contains("not seen by")), "{:#?}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_exec_opens_is_shown() {
+    if knowing_ways().is_empty() {
+        return skip("open_attach::what_exec_opens_is_shown", "neither fentry nor kprobes here");
+    }
+    let dir = Dir::new();
+    let script = dir.join("script");
+    fs::write(&script, format!("#!{} who\n", targets().display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    for way in knowing_ways() {
+        let ended = traced_opens(&["--attach", way], words!["in-dir", dir.path(), "./script"]);
+        let execs: Vec<_> = ended.events.iter().filter(|event| event["by"] == "exec").collect();
+        // The first program, the script, what runs it.
+        let paths: Vec<_> = execs.iter().map(|event| &event["path"]).collect();
+        let spelled = format!("{}/./script", dir.path().display());
+        assert_eq!(paths, [&json!(targets()), &json!(spelled), &json!(targets())], "{way}");
+        assert_eq!((&execs[1]["file"], execs[1].get("ret")), (&json!(script), None), "{way}");
+        assert_eq!(execs[1]["flags"], json!(["O_RDONLY"]), "{way}");
+    }
+}
+
+#[test]
+fn what_exec_fails_to_open_is_shown() {
+    if knowing_ways().is_empty() {
+        return skip("open_attach::what_exec_fails_to_open_is_shown", "neither fentry nor kprobes here");
+    }
+    for way in knowing_ways() {
+        let ended = traced_opens(&["--attach", way, "-x"], ["no-exec", "/no/program"]);
+        let event = ended.all("open", "path", &json!("/no/program"));
+        assert_eq!(event.len(), 1, "{way}: {:#?}", ended.events);
+        assert_eq!((&event[0]["by"], &event[0]["errno"]), (&json!("exec"), &json!("ENOENT")), "{way}");
+    }
+}
+
+/// What io_uring opened below that directory. Its workers belong to the process since 5.12; before, to nobody.
+fn by_io_uring(way: &str, dir: &Dir, args: &[&str]) -> Ended {
+    let below = dir.path().to_str().unwrap();
+    let args = [&["uring"], args].concat();
+    if kernel() >= (5, 12) {
+        return traced_opens(&["--attach", way, "--path", below], args);
+    }
+    let mut trace = Trace::raw(&mut open_command(["--attach", way, "--path", below]));
+    trace.ready();
+    let (_, output) = target(&args);
+    let mut ended = trace.stop();
+    ended.assert_clean();
+    ended.stderr.extend(String::from_utf8(output.stderr).unwrap().lines().map(str::to_owned));
+    ended
+}
+
+#[test]
+fn what_io_uring_opens_is_shown_once() {
+    if !in_vm() {
+        return skip("open_attach::what_io_uring_opens_is_shown_once", "would watch all of the host on old kernels");
+    }
+    for way in knowing_ways() {
+        let dir = Dir::new();
+        let (file, missing) = (dir.join("file"), dir.join("missing"));
+        fs::write(&file, "").unwrap();
+        let (file, missing) = (file.to_str().unwrap(), missing.to_str().unwrap());
+        // The one that is missing is not in the kernel's cache either: it is tried, and then left to a worker.
+        let ended =
+            by_io_uring(way, &dir, &["0", file, "inline", file, "worker", missing, "inline", missing, "worker"]);
+        assert_eq!(ended.events.len(), 4, "{way}: {:#?}", ended.events);
+        for (n, (event, told)) in ended.events.iter().zip(ended.all_told("open")).enumerate() {
+            assert_eq!(event["by"], "io_uring", "{way}: {event}");
+            assert_eq!(event["path"], if n < 2 { file } else { missing }, "{way}");
+            assert_eq!(event["flags"], json!(["O_RDONLY"]), "{way}: {event}");
+            let ret = if told["ret"].as_i64() < Some(0) { told["ret"].clone() } else { Value::Null };
+            assert_eq!(event["ret"], ret, "{way}: {event}");
+        }
+    }
+}
+
+/// A program of 32 bits that opens its argument and ends with the descriptor.
+fn i386_program() -> Vec<u8> {
+    const CODE: &[u8] = &[
+        0x8b, 0x5c, 0x24, 0x08, // mov ebx, [esp+8]: argv[1]
+        0x31, 0xc9, 0x31, 0xd2, // xor ecx, ecx; xor edx, edx
+        0xb8, 5, 0, 0, 0, 0xcd, 0x80, // mov eax, 5 (open); int 0x80
+        0x89, 0xc3, // mov ebx, eax
+        0xb8, 1, 0, 0, 0, 0xcd, 0x80, // mov eax, 1 (exit); int 0x80
+    ];
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let halves = |halves: &[u16]| halves.iter().flat_map(|half| half.to_le_bytes()).collect::<Vec<_>>();
+    let size = HEADERS + CODE.len() as u32;
+    [
+        b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
+        halves(&[2, 3]), // ET_EXEC, EM_386
+        words(&[1, BASE + HEADERS, 52, 0, 0]),
+        halves(&[52, 32, 1, 0, 0, 0]),
+        words(&[1, 0, BASE, BASE, size, size, 5, 0x1000]), // PT_LOAD, r-x
+        CODE.to_vec(),
+    ]
+    .concat()
+}
+
+#[test]
+fn what_32_bit_programs_open_is_shown() {
+    const TEST: &str = "open_attach::what_32_bit_programs_open_is_shown";
+    let dir = Dir::new();
+    let program = dir.join("i386");
+    // By another process: one that a test forks meanwhile would have it open for writing, and then it cannot be run.
+    let bytes = dir.join("bytes");
+    fs::write(&bytes, i386_program()).unwrap();
+    assert!(Command::new("cp").arg(&bytes).arg(&program).status().unwrap().success());
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    if let Err(error) = Command::new(&program).arg("/dev/null").status() {
+        return skip(TEST, &format!("the kernel runs no 32-bit programs: {error}"));
+    }
+    if knowing_ways().is_empty() {
+        return skip(TEST, "neither fentry nor kprobes here");
+    }
+    for way in knowing_ways() {
+        for (path, ret) in [("/dev/null", 3), ("/no/such", -2)] {
+            let mut command = open_command(["--attach", way, "-n", "i386", "--"]);
+            let ended = Trace::raw(command.arg(&program).arg(path)).end();
+            assert_eq!(ended.status.code(), Some(ret & 0xff), "{way}: {:#?}", ended.stderr);
+            let events = ended.all("open", "path", &json!(path));
+            assert_eq!(events.len(), 1, "{way}: {:#?}", ended.events);
+            assert_eq!((&events[0]["ret"], events[0].get("by")), (&json!(ret), None), "{way}");
+        }
+    }
+}
+
+#[test]
+fn every_option_loads_in_every_way() {
+    for way in WAYS.iter().filter(|way| works(way)) {
+        for options in [&["-w", "-x", "--write"][..], &["-n", "x*", "-u", "0"], &["--path", "/x", "--flags", "O_CREAT"]]
+        {
+            let mut command = open_command(["--attach", way]);
+            // Text: it has less to find out than JSON, so it is another program to the verifier.
+            let ended =
+                Trace::raw(command.args(["-o", "text"]).args(options).arg("--").arg(targets()).args(["exit", "0"]));
+            let ended = ended.output();
+            assert_eq!(ended.status.code(), Some(0), "{way} {options:?}: {:#?}", ended.stderr);
+        }
+    }
+}
