@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::OpenObject;
 
-use super::{TRACK_BTF, TRACK_TP};
+use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
 use crate::bpf::{paths, skeleton};
 use crate::decode::{self, Decode};
 use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
@@ -134,7 +134,7 @@ static PLANS: [Plan; 4] = [
             on("handle_compat_execve_fexit", Target::Exit(FN_COMPAT_EXECVE)).optional(),
             on("handle_compat_execveat_fexit", Target::Exit(FN_COMPAT_EXECVEAT)).optional(),
         ],
-        blind: "",
+        blind: EXIT_BLIND,
     },
     Plan {
         hook: Hook::Kprobe,

@@ -42,6 +42,10 @@ pub(crate) const TRACK_BTF: [Program; 2] =
 pub(crate) const TRACK_TP: [Program; 2] =
     [Program::new("track_fork_tp", Needed::ForOrForks(&[])), Program::new("track_exit_tp", Needed::ForOrEnds(&[]))];
 
+/// What fexit cannot see: the kernel takes calls that are under way past it when the programs on the function change
+/// (kernel/bpf/trampoline.c: bpf_tramp_image_put).
+pub(crate) const EXIT_BLIND: &str = "calls under way when another tracer joins or leaves the same function";
+
 macro_rules! tracers {
     ($($module:ident::$tracer:ident),+ $(,)?) => {
         $(pub mod $module;)+

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use libbpf_rs::OpenObject;
 use nix::fcntl::OFlag;
 
-use super::{TRACK_BTF, TRACK_TP};
+use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
 use crate::bpf::{paths, skeleton};
 use crate::cli::Usage;
 use crate::decode::{self, Decode};
@@ -140,7 +140,7 @@ static PLANS: [Plan; 3] = [
             on("handle_open_fexit", Target::Exit(FN_OPEN)),
             on("handle_file_fexit", Target::Exit(FN_FILE)).optional(),
         ],
-        blind: "",
+        blind: EXIT_BLIND,
     },
     Plan {
         hook: Hook::Kprobe,
