@@ -1,6 +1,7 @@
 //! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -132,6 +133,7 @@ pub fn run(
     let mut next_tick = begin + TICK;
     let mut drained = true;
     let mut doubtful = Vec::new();
+    let mut dead = HashSet::new();
     loop {
         let mut wait = if drained { FLUSH } else { Duration::ZERO };
         if let Some(duration) = limits.duration {
@@ -186,7 +188,7 @@ pub fn run(
             // Nothing can come any more once all watched processes are gone.
             stop |= followed.keys().next().is_none();
             if tick {
-                prune(followed, &mut doubtful);
+                prune(followed, &mut doubtful, &mut dead);
             }
         }
         if stop {
@@ -260,14 +262,20 @@ pub fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()>
 /// the hooks were put in place): a run would wait for them for ever.
 ///
 /// `doubtful` are those that are still to be looked at, a few at a time: there may be tens of thousands.
-fn prune(followed: &dyn MapCore, doubtful: &mut Vec<Vec<u8>>) {
+///
+/// `dead` are those that were not there the last time. One look is not enough: while a thread that execs takes the
+/// place of its process's first (fs/exec.c: de_thread), /proc may show the dead one.
+fn prune(followed: &dyn MapCore, doubtful: &mut Vec<Vec<u8>>, dead: &mut HashSet<u32>) {
     const AT_ONCE: usize = 64;
     if doubtful.is_empty() {
         doubtful.extend(followed.keys());
     }
     for key in doubtful.drain(doubtful.len().saturating_sub(AT_ONCE)..) {
         let pid = key.first_chunk().map_or(0, |pid| u32::from_ne_bytes(*pid));
-        if !crate::procfs::is_alive(pid) {
+        if crate::procfs::is_alive(pid) {
+            dead.remove(&pid);
+        } else if !dead.insert(pid) {
+            dead.remove(&pid);
             let _ = followed.delete(&key);
         }
     }

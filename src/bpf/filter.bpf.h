@@ -69,10 +69,13 @@ static __noinline void find_label(struct label *label, u32 uid, u64 cgroup_id)
 		key.kind = LABEL_UID;
 		found = bpf_map_lookup_elem(&labels_v1, &key);
 	}
-	if (found)
+	if (found) {
 		*label = *found;
-	else
-		__builtin_memcpy(label, (const void *)&settings.default_label, sizeof(*label));
+	} else {
+		/* Word by word, as volatile: else the compiler takes it for the zeros that it sees here. */
+		for (u32 i = 0; i < sizeof(*label) / sizeof(u64); i++)
+			((u64 *)label)[i] = ((const volatile u64 *)&settings.default_label)[i];
+	}
 	asm volatile("r0 = 0" ::: "r0"); /* see nothing() */
 }
 
