@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::known::{flavours, traced, uint, words};
+use crate::known::{flavours, may_miss, traced, uint, words};
 use crate::support::targets;
 
 #[test]
@@ -13,6 +13,9 @@ fn an_exec_in_a_thread_tells_which_thread_it_was() {
     for flavour in flavours() {
         let options = ["--attach", flavour, "--threads"];
         let ended = traced(&options, words!["exec-in-thread", WAITING.to_string(), targets(), "who"]);
+        if may_miss(flavour) && ended.missed() > 0 {
+            continue; // Several threads end at once, and the kernel says that it skipped some.
+        }
         let who = ended.told("who");
         let pid = &who["pid"];
         let execs = ended.all("exec", "pid", pid);
