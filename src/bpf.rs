@@ -130,6 +130,24 @@ macro_rules! skeleton {
 }
 pub(crate) use skeleton;
 
+/// Starts a skeleton by the first of the plans that works: tells its constants what all of them are told, then what
+/// `$more` adds.
+macro_rules! start {
+    ($builder:ident, $plans:ident, $session:ident, $body:ident, |$rodata:ident| $more:block) => {{
+        use anyhow::Context as _;
+        let mut storage = $plans.each_ref().map(|_| std::mem::MaybeUninit::<libbpf_rs::OpenObject>::uninit());
+        let skeletons = storage.iter_mut().zip(&$plans);
+        $crate::session::start($session, skeletons, $builder::default, $body, |open| {
+            let $rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
+            $rodata.settings = (&$session.settings).into();
+            $rodata.comm_table = $session.settings.comm.table;
+            $more
+            Ok(())
+        })
+    }};
+}
+pub(crate) use start;
+
 /// Declares how the paths of a skeleton's events (path.bpf.h) become values.
 macro_rules! paths {
     ($name:ident) => {

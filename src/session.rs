@@ -162,6 +162,24 @@ pub struct Plan {
     pub blind: &'static str,
 }
 
+/// Why a hook that [`Hook::needs_kernel_btf`] is not tried.
+pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (one handed in does not do for this hook)";
+
+/// The plans to try, in the order in which they are tried: that of `--attach` where it names one, and where the kernel
+/// may interrupt programs ([`Session::preempted`]) first those that it does not.
+pub fn in_order<T>(
+    plans: impl Iterator<Item = T>,
+    hook_of: impl Fn(&T) -> Hook,
+    only: Option<Hook>,
+    preempted: bool,
+) -> Vec<T> {
+    let mut plans: Vec<_> = plans.filter(|plan| only.is_none_or(|only| only == hook_of(plan))).collect();
+    if preempted {
+        plans.sort_by_key(|plan| hook_of(plan).preemptible());
+    }
+    plans
+}
+
 /// Rows of the ledger for each CPU: `KINDS_MAX` in event.bpf.h (its map has that many entries before it is sized).
 pub const KINDS_MAX: u32 = 32;
 
@@ -311,15 +329,10 @@ where
     // No plan would do better.
     session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
     let mut refused: Vec<(String, anyhow::Error)> = Vec::new();
-    let mut plans: Vec<_> = plans.filter(|(_, plan)| session.hook.is_none_or(|hook| hook == plan.hook)).collect();
-    if session.preempted {
-        plans.sort_by_key(|(_, plan)| plan.hook.preemptible());
-    }
-    for (slot, plan) in plans {
+    for (slot, plan) in in_order(plans, |(_, plan)| plan.hook, session.hook, session.preempted) {
         let name = plan.hook.name();
         if plan.hook.needs_kernel_btf() && !session.kernel_btf {
-            let why = anyhow!("the kernel has no BTF of its own (one handed in does not do for this hook)");
-            refused.push((name.to_owned(), why));
+            refused.push((name.to_owned(), anyhow!(NO_KERNEL_BTF)));
             continue;
         }
         mark_log();

@@ -103,7 +103,7 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
         btf,
         kernel_btf: host.has_btf,
         hook: kernel.hooking.attach.0,
-        preempted: host.at_least((7, 0)),
+        preempted: host.preempts_programs(),
         buffer,
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::btf::Fault;
+use crate::bytes::Bytes;
 
 /// `BTF_MAGIC` (include/uapi/linux/btf.h).
 const MAGIC: u16 = 0xeb9f;
@@ -45,22 +46,9 @@ fn read_upto(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Fault
     Ok(got)
 }
 
-/// A number in this machine's byte order, if it is there.
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
-}
-
 /// The header of raw BTF, and that `size` bytes hold what it promises (as `btf_parse_hdr()` in libbpf's btf.c).
 fn raw(head: &[u8], size: u64) -> Result<(), Fault> {
-    match u16_at(head, 0) {
+    match Bytes(head).u16(0) {
         Some(MAGIC) => {}
         Some(magic) if magic == MAGIC.swap_bytes() => return Err(Fault::ForeignByteOrder),
         _ => return Err(Fault::NotBtf { compressed: compressed(head) }),
@@ -69,7 +57,7 @@ fn raw(head: &[u8], size: u64) -> Result<(), Fault> {
     if head.len() < HEADER {
         return Err(cut);
     }
-    let field = |n: usize| u32_at(head, 4 + 4 * n).map_or(0, u64::from);
+    let field = |n: usize| Bytes(head).u32(4 + 4 * n).map_or(0, u64::from);
     let [header, type_off, type_len, str_off, str_len] = [field(0), field(1), field(2), field(3), field(4)];
     let wanted = header + (type_off + type_len).max(str_off + str_len);
     if header < HEADER as u64 || head[2] != 1 {
@@ -101,8 +89,8 @@ fn elf(file: &File, head: &[u8], size: u64) -> Result<(), Fault> {
     if head[4] != CLASS_64 {
         return Ok(());
     }
-    let table = u64_at(head, 40).unwrap_or(0);
-    let [entry, count, names] = [58, 60, 62].map(|at| usize::from(u16_at(head, at).unwrap_or(0)));
+    let table = Bytes(head).u64(40).unwrap_or(0);
+    let [entry, count, names] = [58, 60, 62].map(|at| usize::from(Bytes(head).u16(at).unwrap_or(0)));
     if table == 0 || count == 0 || entry != ELF_SECTION {
         return Err(Fault::NoSection);
     }
@@ -114,7 +102,7 @@ fn elf(file: &File, head: &[u8], size: u64) -> Result<(), Fault> {
     read_upto(file, &mut sections, table)?;
     let section = |n: usize| {
         let bytes = sections.get(n * ELF_SECTION..(n + 1) * ELF_SECTION)?;
-        Some((u32_at(bytes, 0)?, u64_at(bytes, 24)?, u64_at(bytes, 32)?))
+        Some((Bytes(bytes).u32(0)?, Bytes(bytes).u64(24)?, Bytes(bytes).u64(32)?))
     };
     let (_, names_at, _) = section(names).ok_or(Fault::NoSection)?;
     for (name, at, length) in (0..count).filter_map(section) {

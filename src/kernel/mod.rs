@@ -140,6 +140,12 @@ impl Host {
         }
     }
 
+    /// Whether the kernel may interrupt programs on some hooks: see [`crate::session::Session::preempted`].
+    #[must_use]
+    pub fn preempts_programs(&self) -> bool {
+        self.at_least((7, 0))
+    }
+
     /// Whether the kernel is at least this old; an unknown version counts as a new one.
     #[must_use]
     pub fn at_least(&self, version: (u32, u32)) -> bool {

@@ -1,6 +1,5 @@
 //! CO-RE relocations of the embedded objects, walked against the types of any kernel: without that kernel, without root.
 
-mod bytes;
 mod object;
 mod reach;
 pub(crate) mod types;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 
-use super::bytes::Bytes;
 use super::types::Types;
 use crate::bpf::relo::{Btf, Insns, Relo};
+use crate::bytes::Bytes;
 
 /// Bytes of an instruction.
 const INSN: u32 = 8;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::bytes::Bytes;
 use crate::bpf::relo::Btf;
+use crate::bytes::Bytes;
 use crate::kernel::btf::Fault;
 use crate::kernel::{btf_file, printable};
 

@@ -6,7 +6,7 @@ use super::types::{Types, kind};
 use super::{Object, Outcome, Target, Walk, walk};
 use crate::cli::Arch;
 use crate::kernel::Host;
-use crate::session::{Hook, Plan, Program, Target as Place};
+use crate::session::{Hook, NO_KERNEL_BTF, Plan, Program, Target as Place, in_order};
 use crate::tracers::Tracer;
 
 /// What types do not tell.
@@ -55,10 +55,7 @@ pub(crate) fn judge(
 ) -> Vec<Judged> {
     let types = &target.types;
     let judge = Judge { object, types, walk: walk(object, target), host, bare: !types.has_functions() };
-    let mut plans: Vec<_> = tracer.plans().iter().filter(|plan| hook.is_none_or(|hook| hook == plan.hook)).collect();
-    if host.is_some_and(|host| host.at_least((7, 0))) {
-        plans.sort_by_key(|plan| plan.hook.preemptible());
-    }
+    let plans = in_order(tracer.plans().iter(), |plan| plan.hook, hook, host.is_some_and(Host::preempts_programs));
     let kinds = crate::filter::kinds_mask(&tracer.default_kinds(), tracer.kinds()).unwrap_or(u64::MAX);
     plans.into_iter().map(|plan| judge.plan(plan, kinds)).collect()
 }
@@ -67,9 +64,7 @@ impl Judge<'_> {
     fn plan(&self, plan: &'static Plan, kinds: u64) -> Judged {
         let mut judged = Judged { plan, hooks: Vec::new(), refused: Vec::new() };
         if plan.hook.needs_kernel_btf() && self.host.map_or(self.bare, |host| !host.has_btf) {
-            judged
-                .refused
-                .push("the kernel has no BTF of its own (one handed in does not do for this hook)".to_owned());
+            judged.refused.push(NO_KERNEL_BTF.to_owned());
             return judged;
         }
         for program in plan.programs.iter().filter(|program| program.is_needed(kinds, false, false)) {

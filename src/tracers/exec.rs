@@ -1,13 +1,12 @@
 //! `exec`: every attempt to run a program, with what came of it.
 
-use anyhow::{Context, Result, ensure};
-use libbpf_rs::OpenObject;
+use anyhow::{Result, ensure};
 
 use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
-use crate::bpf::{paths, skeleton};
+use crate::bpf::{paths, skeleton, start};
 use crate::decode::{self, Decode};
 use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
-use crate::session::{self, Attached, Hook, Needed, Plan, Program, Session, Target};
+use crate::session::{Attached, Hook, Needed, Plan, Program, Session, Target};
 use exec::ExecSkelBuilder;
 use exec::types::{exec_kind, execve_event, execve_unread};
 
@@ -189,10 +188,6 @@ impl super::Tracer for Exec {
         &KINDS
     }
 
-    fn default_kinds(&self) -> Vec<&'static str> {
-        vec![EXECVE.name]
-    }
-
     fn table(&self, room: Room) -> Table {
         const RET: Column = Column::field("ret", "RET", 6);
         const ARGS: Column = Column::field("argv", "ARGS", 0);
@@ -221,15 +216,9 @@ impl super::Tracer for Exec {
     }
 
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
-        let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());
-        let skeletons = storage.iter_mut().zip(&PLANS);
-        session::start(session, skeletons, ExecSkelBuilder::default, body, |open| {
-            let rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
-            rodata.settings = (&session.settings).into();
-            rodata.comm_table = session.settings.comm.table;
+        start!(ExecSkelBuilder, PLANS, session, body, |rodata| {
             rodata.want_details = session.details.into();
             rodata.only_failed = self.failed.into();
-            Ok(())
         })
     }
 }

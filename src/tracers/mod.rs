@@ -15,7 +15,9 @@ pub trait Tracer: Decode {
     /// All kinds of events that it knows.
     fn kinds(&self) -> &'static [Kind];
     /// The names of those that are wanted where `--events` does not say.
-    fn default_kinds(&self) -> Vec<&'static str>;
+    fn default_kinds(&self) -> Vec<&'static str> {
+        self.kinds().iter().map(|kind| kind.name).collect()
+    }
     /// How its events look in text.
     fn table(&self, room: Room) -> Table {
         Table::general(room)

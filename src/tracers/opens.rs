@@ -1,15 +1,14 @@
 //! `open`: every file that a process opens, or fails to open. (A BPF object named `open` would not compile.)
 
 use anyhow::{Context, Result, ensure};
-use libbpf_rs::OpenObject;
 use nix::fcntl::OFlag;
 
 use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
-use crate::bpf::{paths, skeleton};
+use crate::bpf::{paths, skeleton, start};
 use crate::cli::Usage;
 use crate::decode::{self, Decode};
 use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
-use crate::session::{self, Attached, Hook, Needed, Plan, Program, Session, Target};
+use crate::session::{Attached, Hook, Needed, Plan, Program, Session, Target};
 use opens::OpensSkelBuilder;
 use opens::types::{open_event, open_kind, open_origin};
 
@@ -197,10 +196,6 @@ impl super::Tracer for Open {
         &KINDS
     }
 
-    fn default_kinds(&self) -> Vec<&'static str> {
-        vec![OPEN.name]
-    }
-
     fn table(&self, room: Room) -> Table {
         use Column::{Comm, Pid, Tid, Uid};
         const FD: Column = Column::part("ret", "FD", 4, Show::Number);
@@ -226,12 +221,7 @@ impl super::Tracer for Open {
 
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
         let only_flags = flags_by_name(&self.flags).context(Usage)?;
-        let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());
-        let skeletons = storage.iter_mut().zip(&PLANS);
-        session::start(session, skeletons, OpensSkelBuilder::default, body, |open| {
-            let rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
-            rodata.settings = (&session.settings).into();
-            rodata.comm_table = session.settings.comm.table;
+        start!(OpensSkelBuilder, PLANS, session, body, |rodata| {
             rodata.want_details = session.details.into();
             rodata.regs_known = session.kernel_btf.into();
             rodata.only_failed = self.failed.into();
@@ -246,7 +236,6 @@ impl super::Tracer for Open {
                     row.iter_mut().zip(prefix).for_each(|(to, from)| *to = *from);
                 }
             }
-            Ok(())
         })
     }
 }

@@ -1,12 +1,11 @@
 //! `proc`: programs that start, processes and threads that begin and end.
 
-use anyhow::{Context, Result, bail};
-use libbpf_rs::OpenObject;
+use anyhow::{Result, bail};
 
-use crate::bpf::{paths, skeleton};
+use crate::bpf::{paths, skeleton, start};
 use crate::decode::{self, Decode};
 use crate::event::{Event, Field, Flags, Kind, Shape, Value};
-use crate::session::{self, Attached, Hook, Needed, Plan, Program, Session};
+use crate::session::{Attached, Hook, Needed, Plan, Program, Session};
 use proc::ProcSkelBuilder;
 use proc::types::{exec_event, exec_unread, exit_event, fork_event, proc_kind};
 
@@ -258,14 +257,8 @@ impl super::Tracer for Proc {
     }
 
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
-        let mut storage = PLANS.each_ref().map(|_| std::mem::MaybeUninit::<OpenObject>::uninit());
-        let skeletons = storage.iter_mut().zip(&PLANS);
-        session::start(session, skeletons, ProcSkelBuilder::default, body, |open| {
-            let rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
-            rodata.settings = (&session.settings).into();
-            rodata.comm_table = session.settings.comm.table;
+        start!(ProcSkelBuilder, PLANS, session, body, |rodata| {
             rodata.want_cwd = self.cwd.into();
-            Ok(())
         })
     }
 }

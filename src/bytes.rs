@@ -2,7 +2,7 @@
 
 /// Little pieces of a file, in this machine's byte order.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bytes<'a>(pub &'a [u8]);
+pub(crate) struct Bytes<'a>(pub &'a [u8]);
 
 impl<'a> Bytes<'a> {
     pub fn u16(self, at: usize) -> Option<u16> {
