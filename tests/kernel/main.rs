@@ -37,6 +37,7 @@ mod open_path;
 mod open_storm;
 mod opened;
 mod pidns;
+mod proof;
 mod recording;
 mod relocs;
 mod rights;
