@@ -43,3 +43,4 @@ mod recording;
 mod relocs;
 mod rights;
 mod support;
+mod witness;
