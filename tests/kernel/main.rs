@@ -10,6 +10,7 @@ mod btf;
 mod cgroups;
 mod check_cmd;
 mod command;
+mod diagnose;
 mod ending;
 mod exec;
 mod exec_argv;

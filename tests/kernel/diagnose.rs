@@ -1,0 +1,34 @@
+//! Loads that fail are explained: objects that are built to fail, and what this kernel says of them.
+
+use std::path::Path;
+
+use coretrace::kernel::{Host, diagnose};
+use coretrace::session;
+
+/// What is told of an object that does not load.
+fn explained(name: &str, object: &[u8]) -> String {
+    session::capture_log(false);
+    let open = libbpf_rs::ObjectBuilder::default().open_memory(object).unwrap();
+    let error = anyhow::Error::new(open.load().err().unwrap_or_else(|| panic!("{name} loads"))).context("loading");
+    let (log, _) = session::take_log();
+    let explained = diagnose::explain(&error, &log, &Host::read(Path::new("/")));
+    explained.unwrap_or_else(|| panic!("{name}: nothing explains {error:#}: {}", log.concat())).to_string()
+}
+
+#[test]
+fn what_the_verifier_refuses_is_explained_by_its_cause() {
+    macro_rules! object {
+        ($name:literal) => {
+            ($name, &include_bytes!(concat!(env!("OUT_DIR"), "/test-", $name, ".bpf.o"))[..])
+        };
+    }
+    for ((name, object), words) in [
+        (object!("complex"), "too complex for this kernel's verifier"),
+        (object!("rejected"), "refuses program handle_rejected"),
+        (object!("helper"), "it has no helper #9999"),
+        (object!("field"), "coretrace's program cannot do without"),
+    ] {
+        let said = explained(name, object);
+        assert!(said.contains(words), "{name}: {said}");
+    }
+}
