@@ -1,5 +1,6 @@
 //! CO-RE relocations of the embedded objects, walked against the types of any kernel: without that kernel, without root.
 
+mod minimize;
 mod object;
 mod reach;
 pub(crate) mod types;
@@ -7,6 +8,7 @@ pub(crate) mod verdict;
 
 use std::collections::{HashMap, HashSet};
 
+pub(crate) use self::minimize::minimize;
 pub(crate) use self::object::{Object, Site};
 use self::reach::{Reached, reached};
 pub(crate) use self::types::Target;

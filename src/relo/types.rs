@@ -12,10 +12,12 @@ use crate::kernel::{btf_file, printable};
 /// `BTF_KIND_…` of include/uapi/linux/btf.h, as far as they are looked at.
 pub(crate) mod kind {
     pub(crate) const INT: u8 = 1;
+    pub(crate) const PTR: u8 = 2;
     pub(crate) const ARRAY: u8 = 3;
     pub(crate) const STRUCT: u8 = 4;
     pub(crate) const UNION: u8 = 5;
     pub(crate) const ENUM: u8 = 6;
+    pub(crate) const FWD: u8 = 7;
     pub(crate) const TYPEDEF: u8 = 8;
     pub(crate) const VOLATILE: u8 = 9;
     pub(crate) const CONST: u8 = 10;
@@ -39,28 +41,34 @@ pub(crate) struct Type<'a> {
     pub name: &'a [u8],
     /// Its size, or the type that it refers to.
     pub refers: u32,
-    /// `kind_flag`: its members may be bit fields.
-    flag: bool,
+    /// `kind_flag`: its members may be bit fields, its values are signed, it is declared as a union.
+    pub flag: bool,
     vlen: usize,
     /// What follows it, in rows.
-    more: &'a [u8],
+    pub more: &'a [u8],
 }
 
 impl<'a> Type<'a> {
-    fn is_modifier(self) -> bool {
+    /// A `typedef` or a `const` or what it is, for one that is another with something added.
+    pub fn is_modifier(self) -> bool {
         matches!(self.kind, kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG)
     }
 
+    /// A `struct` or what it is, for one that may hold another.
+    pub fn is_composite(self) -> bool {
+        matches!(self.kind, kind::STRUCT | kind::UNION)
+    }
+
+    /// A list of values.
+    pub fn is_enum(self) -> bool {
+        matches!(self.kind, kind::ENUM | kind::ENUM64)
+    }
+
     /// Numbers of the row of a member, a value or a parameter.
-    fn rows(self) -> impl Iterator<Item = Bytes<'a>> {
+    pub fn rows(self) -> impl Iterator<Item = Bytes<'a>> {
         let size = self.more.len().checked_div(self.vlen).unwrap_or(0).max(1);
         self.more.chunks(size).map(Bytes)
     }
-}
-
-/// A `struct` or what it is, for one that may hold another.
-fn is_composite(kind: u8) -> bool {
-    matches!(kind, kind::STRUCT | kind::UNION)
 }
 
 /// All types, as bytes with an index.
@@ -119,7 +127,8 @@ impl Types {
         Some(types)
     }
 
-    fn string(&self, at: u32) -> Option<&[u8]> {
+    /// A string that a type refers to.
+    pub fn string(&self, at: u32) -> Option<&[u8]> {
         Bytes(self.btf.bytes().get(self.parts.1.clone())?).string(at)
     }
 
@@ -145,7 +154,7 @@ impl Types {
     }
 
     /// The types with this name, whatever flavour (`___…`) of it, in their order.
-    fn named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = (u32, Type<'a>)> + use<'a, 'n> {
+    pub fn named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = (u32, Type<'a>)> + use<'a, 'n> {
         let name = essential(name);
         let wanted = hash(name);
         let from = self.names.partition_point(|(hash, _)| *hash < wanted);
@@ -231,14 +240,14 @@ impl Types {
             _ => true,
         };
         let all = (1..self.btf.types()).filter_map(|id| self.get(id));
-        all.filter(|t| is_composite(t.kind) && t.flag).any(|t| t.rows().any(spoiled))
+        all.filter(|t| t.is_composite() && t.flag).any(|t| t.rows().any(spoiled))
     }
 
     /// What a type is made of, as far as libbpf follows it without counting.
     fn inside(&self, id: u32) -> Vec<u32> {
         match self.get(id) {
             Some(t) if t.is_modifier() => vec![t.refers],
-            Some(t) if is_composite(t.kind) => {
+            Some(t) if t.is_composite() => {
                 t.rows().filter(|row| row.u32(0) == Some(0)).filter_map(|row| row.u32(4)).collect()
             }
             _ => Vec::new(),
