@@ -152,6 +152,24 @@ impl Btf {
         }
     }
 
+    /// For the dumper beside this.
+    pub(super) fn raw(&self) -> *const btf {
+        self.0.as_ptr()
+    }
+
+    /// Bytes of a type; none where it has no size: of a function, of what is declared only.
+    pub fn size(&self, id: u32) -> Option<u64> {
+        // SAFETY: the object is there; libbpf looks whether there is such a type, and follows no more than 32 others.
+        u64::try_from(unsafe { libbpf_sys::btf__resolve_size(self.0.as_ptr(), id) }).ok()
+    }
+
+    /// How a type is aligned; none where it has no size. Only of what [`crate::relo::types::Types::declarable`] has
+    /// found sound.
+    pub fn align(&self, id: u32) -> Option<u64> {
+        // SAFETY: as above.
+        u64::try_from(unsafe { libbpf_sys::btf__align_of(self.0.as_ptr(), id) }).ok().filter(|align| *align > 0)
+    }
+
     /// How many types there are, with `void`.
     pub fn types(&self) -> u32 {
         // SAFETY: the object is there.

@@ -93,7 +93,7 @@ impl Kept<'_> {
     fn keep(&mut self, relo: u32, root: u32, way: &[u32]) {
         if !FIELDS.contains(&relo) {
             self.shape(root, true);
-            if let (true, Some(id), Some(value)) = (VALUES.contains(&relo), self.plain(root), way.first()) {
+            if let (true, Some(id), Some(value)) = (VALUES.contains(&relo), self.types.plain(root), way.first()) {
                 self.row(id, *value);
             }
             return;
@@ -101,7 +101,7 @@ impl Kept<'_> {
         self.shape(root, false);
         let mut at = root;
         for step in way.iter().skip(1) {
-            let Some((id, found)) = self.plain(at).and_then(|id| Some((id, self.types.get(id)?))) else { return };
+            let Some((id, found)) = self.types.plain(at).and_then(|id| Some((id, self.types.get(id)?))) else { return };
             let next = if found.is_composite() {
                 self.row(id, *step);
                 found.rows().nth(*step as usize).and_then(|row| row.u32(4))
@@ -126,18 +126,6 @@ impl Kept<'_> {
 
     fn row(&mut self, id: u32, row: u32) {
         self.all.entry(id).or_default().rows.insert(row as usize);
-    }
-
-    /// What a type is when its names and qualifiers are taken away.
-    fn plain(&self, mut id: u32) -> Option<u32> {
-        // No chain is longer than there are types.
-        for _ in 0..self.types.btf.types() {
-            match self.types.get(id)? {
-                found if found.is_modifier() => id = found.refers,
-                _ => return Some(id),
-            }
-        }
-        None
     }
 
     /// Keeps a type, and what its size and kind hang on.

@@ -1,8 +1,10 @@
 //! CO-RE relocations of the embedded objects, walked against the types of any kernel: without that kernel, without root.
 
+pub(crate) mod members;
 mod minimize;
 mod object;
 mod reach;
+mod sound;
 pub(crate) mod types;
 pub(crate) mod verdict;
 

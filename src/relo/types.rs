@@ -98,7 +98,7 @@ impl Types {
             other => Fault::Unreadable(other.into()),
         })?;
         let types = Self::new(btf).ok_or(DAMAGED)?;
-        if types.is_endless() || types.has_void_bits() { Err(DAMAGED) } else { Ok(types) }
+        if types.is_sound() { Ok(types) } else { Err(DAMAGED) }
     }
 
     /// Indexes what libbpf has accepted.
@@ -189,69 +189,6 @@ impl Types {
     pub fn has_functions(&self) -> bool {
         // The last types of a kernel are its functions and variables.
         (1..self.btf.types()).rev().any(|id| self.get(id).is_some_and(|t| t.kind == kind::FUNC))
-    }
-
-    /// Types that refer to themselves without an end, which libbpf would follow: only a damaged file has them.
-    fn is_endless(&self) -> bool {
-        // 0: not seen, 1: on the way, 2: done.
-        let mut seen = vec![0_u8; self.starts.len() + 1];
-        let mut way: Vec<(u32, Vec<u32>)> = Vec::new();
-        for id in 1..=u32::try_from(self.starts.len()).unwrap_or(0) {
-            let mut next = Some(id);
-            loop {
-                if let Some(id) = next.take().filter(|id| *id != 0) {
-                    match seen.get_mut(id as usize) {
-                        Some(mark @ 0) => {
-                            *mark = 1;
-                            way.push((id, self.inside(id)));
-                        }
-                        Some(1) => return true,
-                        _ => {}
-                    }
-                }
-                let Some((id, rest)) = way.last_mut() else { break };
-                match rest.pop() {
-                    Some(inner) => next = Some(inner),
-                    None => {
-                        if let Some(mark) = seen.get_mut(*id as usize) {
-                            *mark = 2;
-                        }
-                        way.pop();
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    /// Bit fields of a type that can have none, by whose size libbpf would divide; after [`Types::is_endless`].
-    fn has_void_bits(&self) -> bool {
-        let numeric = |mut id: u32| {
-            loop {
-                match self.get(id) {
-                    Some(t) if t.is_modifier() => id = t.refers,
-                    Some(Type { kind: kind::INT | kind::ENUM | kind::ENUM64, refers, .. }) => return refers > 0,
-                    _ => return false,
-                }
-            }
-        };
-        let spoiled = |row: Bytes<'_>| match (row.u32(4), row.u32(8)) {
-            (Some(id), Some(offset)) => offset >> 24 != 0 && !numeric(id),
-            _ => true,
-        };
-        let all = (1..self.btf.types()).filter_map(|id| self.get(id));
-        all.filter(|t| t.is_composite() && t.flag).any(|t| t.rows().any(spoiled))
-    }
-
-    /// What a type is made of, as far as libbpf follows it without counting.
-    fn inside(&self, id: u32) -> Vec<u32> {
-        match self.get(id) {
-            Some(t) if t.is_modifier() => vec![t.refers],
-            Some(t) if t.is_composite() => {
-                t.rows().filter(|row| row.u32(0) == Some(0)).filter_map(|row| row.u32(4)).collect()
-            }
-            _ => Vec::new(),
-        }
     }
 }
 
