@@ -1,8 +1,11 @@
 //! `coretrace btf`: looks into the types (BTF) of a kernel, and makes small files of them.
 
 mod dump;
+mod layout;
+mod lookup;
 mod ls;
 mod min;
+mod show;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +29,8 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
         Btf::Min { out, files } => min::min(out, files),
         Btf::Ls { format } => ls::ls(*format),
         Btf::Dump { btf, format, output_file } => dump::dump(btf.as_deref(), *format, output_file.as_deref()),
-        Btf::Show { .. } | Btf::Diff { .. } => bail!("not yet"),
+        Btf::Show { names, btf, format } => show::show(btf.as_deref(), names, *format),
+        Btf::Diff { .. } => bail!("not yet"),
     }
 }
 
