@@ -1,5 +1,6 @@
 //! `coretrace btf`: looks into the types (BTF) of a kernel, and makes small files of them.
 
+mod diff;
 mod dump;
 mod layout;
 mod lookup;
@@ -9,7 +10,7 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::bpf::dump::Dumper;
 
@@ -30,7 +31,7 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
         Btf::Ls { format } => ls::ls(*format),
         Btf::Dump { btf, format, output_file } => dump::dump(btf.as_deref(), *format, output_file.as_deref()),
         Btf::Show { names, btf, format } => show::show(btf.as_deref(), names, *format),
-        Btf::Diff { .. } => bail!("not yet"),
+        Btf::Diff { a, b, types, format } => diff::diff([a, b], types, *format),
     }
 }
 

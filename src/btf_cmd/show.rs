@@ -134,7 +134,7 @@ impl Shown {
             }
             Self::Value { name, of, value } => out.push_str(&format!("{name} = {value} /* {of} */\n")),
             Self::Field { path, field } => {
-                out.push_str(&format!("/* {path}: {} */\n", place(field).trim_start().replace("  ", " ")));
+                out.push_str(&format!("/* {path}: {} */\n", place(field)));
                 match &field.inside {
                     Some(inside) => {
                         body(inside, 0, width(inside, 1).min(64), &mut out);
@@ -201,27 +201,35 @@ pub(super) fn as_json(field: &Field) -> Value {
 }
 
 /// Offset and size in bytes; of a bit field the byte and the bit where it begins, and its width in bits.
-pub(super) fn place(field: &Field) -> String {
+pub(super) fn columns(field: &Field) -> [String; 2] {
     let (byte, bit) = (field.offset / 8, field.offset % 8);
     match (field.bits, field.size) {
-        (0, Some(size)) => format!("{byte:>6} {size:>6}"),
-        (0, None) => format!("{byte:>6} {:>6}", "?"),
-        (bits, _) => format!("{:>6} {:>6}", format!("{byte}.{bit}"), format!(":{bits}")),
+        (0, Some(size)) => [byte.to_string(), size.to_string()],
+        (0, None) => [byte.to_string(), "?".to_owned()],
+        (bits, _) => [format!("{byte}.{bit}"), format!(":{bits}")],
     }
+}
+
+/// The same in words.
+pub(super) fn place(field: &Field) -> String {
+    let [offset, size] = columns(field);
+    format!("offset {offset}, size {size}")
 }
 
 /// Columns of the longest declaration, to align what follows.
 fn width(of: &Inside, indent: usize) -> usize {
-    let columns = |field: &Field| match &field.inside {
+    let wide = |field: &Field| match &field.inside {
         Some(inside) => width(inside, indent + 1),
         None if field.declaration.contains('\n') => 0,
         None => field.declaration.chars().count() + 1 + 8 * indent,
     };
-    of.fields.iter().map(columns).max().unwrap_or(0)
+    of.fields.iter().map(wide).max().unwrap_or(0)
 }
 
+/// Of nothing: `1 byte and 3 bits`.
 fn hole(bits: u64) -> String {
-    if bits % 8 == 0 { format!("{} bytes", bits / 8) } else { format!("{bits} bits") }
+    let told = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
+    [told(bits / 8, "byte"), told(bits % 8, "bit")].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
 /// The declaration up to its last brace, which is the caller's.
@@ -248,9 +256,11 @@ fn body(of: &Inside, indent: usize, width: usize, out: &mut String) {
                 format!("{}{last};", if before.is_empty() { &tabs } else { "" })
             }
         };
-        let columns: usize = last.chars().map(|c| if c == '\t' { 8 } else { 1 }).sum();
+        let wide: usize = last.chars().map(|c| if c == '\t' { 8 } else { 1 }).sum();
         let line = if field.inside.is_some() || field.declaration.contains('\n') { &last } else { last.trim_start() };
-        out.push_str(&format!("{line}{} /* {} */\n", " ".repeat(width.saturating_sub(columns)), place(field)));
+        let [offset, size] = columns(field);
+        let gap = width.saturating_sub(wide);
+        out.push_str(&format!("{line}{:gap$} /* {offset:>6} {size:>6} */\n", ""));
     }
     if padding > 0 {
         out.push_str(&format!("\n{tabs}/* padding of {} */\n", hole(padding)));
