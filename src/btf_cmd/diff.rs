@@ -88,7 +88,7 @@ enum Row {
 
 /// What became of a type: as it was, as it is.
 #[derive(Debug)]
-struct Change {
+pub(super) struct Change {
     title: String,
     sides: [Option<Shape>; 2],
 }
@@ -114,9 +114,12 @@ impl Shape {
                 let row = (name.to_owned(), Row::Field(untagged(*field)));
                 Self { title: title.to_owned(), size: None, declaration: None, rows: vec![row] }
             }
-            Shown::Plain { name, kind, declaration, size } => {
-                Self { title: titled(kind, &name), size, declaration: Some(without_tags(&declaration)), rows: Vec::new() }
-            }
+            Shown::Plain { name, kind, declaration, size } => Self {
+                title: titled(kind, &name),
+                size,
+                declaration: Some(without_tags(&declaration)),
+                rows: Vec::new(),
+            },
         }
     }
 }
@@ -152,7 +155,7 @@ fn without_tags(text: &str) -> String {
 }
 
 /// A type in both; it must be in one of them if the user named it.
-fn compare(targets: &[Target; 2], name: &str, named: bool) -> Result<Vec<Change>> {
+pub(super) fn compare(targets: &[Target; 2], name: &str, named: bool) -> Result<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
     let mut faults = Vec::new();
     for (side, target) in targets.iter().enumerate() {
@@ -204,7 +207,7 @@ impl Change {
         }
     }
 
-    fn text(&self, arrow: &str, out: &mut String) {
+    pub fn text(&self, arrow: &str, out: &mut String) {
         let title = &self.title;
         let (a, b) = match &self.sides {
             [Some(a), Some(b)] => (a, b),
@@ -288,7 +291,11 @@ fn changed(a: &Row, b: &Row, arrow: &str) -> String {
     let mut all = Vec::new();
     if a.ty != b.ty {
         let (before, after) = (one_line(&a.ty), one_line(&b.ty));
-        all.push(if before == after { format!("{before} changed inside") } else { format!("{before} {arrow} {after}") });
+        all.push(if before == after {
+            format!("{before} changed inside")
+        } else {
+            format!("{before} {arrow} {after}")
+        });
     }
     let (before, after) = (columns(a), columns(b));
     for ((what, a), b) in ["offset", "size"].iter().zip(before).zip(after) {

@@ -53,7 +53,11 @@ impl<'a> Declare<'a> {
     /// # Errors
     /// When they contradict each other: the file is damaged.
     fn new(target: &'a Target, ids: impl Iterator<Item = u32>) -> Result<Self> {
-        ensure!(target.types.declarable(ids), "BTF file {}: is damaged: its types contradict each other", target.name());
+        ensure!(
+            target.types.declarable(ids),
+            "BTF file {}: is damaged: its types contradict each other",
+            target.name()
+        );
         let dumper = Dumper::new(&target.types.btf).map_err(std::io::Error::from_raw_os_error);
         dumper.map(Declare).context("writing types in C")
     }
@@ -73,3 +77,6 @@ fn clean(text: &[u8]) -> String {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,7 @@ impl Shown {
     }
 
     /// For people: C, with comments as pahole makes them.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut out = String::new();
         match self {
             Self::Layout { layout, .. } => {
@@ -152,7 +152,7 @@ impl Shown {
     }
 
     /// For programs.
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         match self {
             Self::Layout { name, kind, layout } => json!({
                 "name": name,
@@ -161,7 +161,8 @@ impl Shown {
                 "members": layout.fields.iter().map(as_json).collect::<Vec<_>>(),
             }),
             Self::Enum { name, size, values } => {
-                let values: Vec<_> = values.iter().map(|(name, value)| json!({ "name": name, "value": number(*value) })).collect();
+                let values: Vec<_> =
+                    values.iter().map(|(name, value)| json!({ "name": name, "value": number(*value) })).collect();
                 json!({ "name": name, "kind": "enum", "size": size, "values": values })
             }
             Self::Value { name, of, value } => {
