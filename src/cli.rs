@@ -24,6 +24,7 @@ Examples:
   coretrace check                            what this host offers, and what is missing
   coretrace check open --btf kernels/        whether it will run on other kernels, by their types
   coretrace relocs --diff a.btf b.btf        what differs between two kernels
+  coretrace btf show task_struct.pid         where the kernel has it: types in C, with offsets
 
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
 3 events were lost under --strict; with -- CMD: CMD's own.";

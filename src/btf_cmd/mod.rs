@@ -8,16 +8,14 @@ mod ls;
 mod min;
 mod show;
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result, ensure};
 
 use crate::bpf::dump::Dumper;
 
 use crate::cli::Btf;
-use crate::kernel::btf::{self, BtfSource};
-use crate::kernel::{Host, printable};
+use crate::kernel::printable;
 use crate::relo::Target;
+use crate::relocs::own;
 use crate::session;
 
 /// Does what the options say; tells the exit code.
@@ -33,14 +31,6 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
         Btf::Show { names, btf, format } => show::show(btf.as_deref(), names, *format),
         Btf::Diff { a, b, types, format } => diff::diff([a, b], types, *format),
     }
-}
-
-/// The file with the types that a run here would take.
-pub(crate) fn own(option: Option<&Path>) -> Result<PathBuf> {
-    Ok(match btf::find(option, &Host::read(Path::new("/")))? {
-        BtfSource::Kernel => PathBuf::from(btf::KERNEL),
-        BtfSource::File(path) => path,
-    })
 }
 
 /// Declarations in C, by libbpf.
