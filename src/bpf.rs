@@ -62,6 +62,14 @@ macro_rules! skeleton {
             }
         }
 
+        /// What the object's proof read, from its map.
+        fn proof(bytes: &[u8]) -> Option<$crate::proof::Read> {
+            let (p, _) = $crate::decode::split::<$name::types::proof>(bytes).ok()?;
+            let $name::types::proof { start_ns, argv_bytes, pid, tid, ppid, comm, exe, argv, .. } = p;
+            let (comm, exe, argv) = (comm.to_vec(), exe.to_vec(), argv.to_vec());
+            Some($crate::proof::Read { start_ns, argv_bytes, pid, tid, ppid, comm, exe, argv })
+        }
+
         impl $name::types::event_head {
             /// The event to be filled, with its label, which stands behind all else in the sample.
             #[allow(dead_code)]
@@ -122,6 +130,9 @@ macro_rules! skeleton {
         // SAFETY: libbpf-cargo emits integers and arrays of them: every bit pattern is a value.
         #[allow(unsafe_code)]
         unsafe impl plain::Plain for $name::types::event_head {}
+        // SAFETY: as above.
+        #[allow(unsafe_code)]
+        unsafe impl plain::Plain for $name::types::proof {}
         $(
             // SAFETY: as above.
             #[allow(unsafe_code)]
@@ -138,7 +149,7 @@ macro_rules! start {
         use anyhow::Context as _;
         let mut storage = $plans.each_ref().map(|_| std::mem::MaybeUninit::<libbpf_rs::OpenObject>::uninit());
         let skeletons = storage.iter_mut().zip(&$plans);
-        $crate::session::start($session, skeletons, $builder::default, $body, |open| {
+        $crate::session::start($session, skeletons, $builder::default, proof, $body, |open| {
             let $rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
             $rodata.settings = (&$session.settings).into();
             $rodata.comm_table = $session.settings.comm.table;

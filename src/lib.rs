@@ -23,6 +23,7 @@ pub mod live;
 pub mod output;
 pub mod pipeline;
 pub mod procfs;
+mod proof;
 pub mod record;
 mod relo;
 mod relocs;

@@ -202,6 +202,9 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
 
 fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
     attached.refused.iter().for_each(|why| note(&format!("not used: {why}")));
+    if let Some(why) = &attached.unproven {
+        note(&format!("not proven that the types are this kernel's: {why}"));
+    }
     attached.absent.iter().for_each(|what| note(&format!("not watched: {what}")));
     if !attached.plan.blind.is_empty() {
         note(&format!("not seen by {}: {}", attached.plan.hook.name(), attached.plan.blind));

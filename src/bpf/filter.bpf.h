@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "compat.bpf.h"
+#include "proof.bpf.h" /* every tracer has it */
 
 /* Processes that are watched; with settings.follow, those that they fork join them. */
 struct {

@@ -134,7 +134,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
 	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
 	if (prefixes_len && absolute && !prefix_matches(s->record + sizeof(*e))) {
-		s->busy = 0;
+		scratch_release(s);
 		goto filtered;
 	}
 	e->head = head;

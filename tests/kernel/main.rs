@@ -38,6 +38,7 @@ mod open_path;
 mod open_storm;
 mod opened;
 mod pidns;
+mod proof;
 mod recording;
 mod relocs;
 mod rights;
