@@ -35,6 +35,7 @@ macro_rules! skeleton {
             assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && same(CAUSES[0], "buffer_full"));
             assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
             assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));
+            assert!(drop_cause::DROP_RETURN_MISSED.0 == 3 && same(CAUSES[3], "return_missed"));
             assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
         };
 
@@ -115,6 +116,7 @@ macro_rules! skeleton {
                     cgroups_len: s.cgroups,
                     pidns: s.pidns,
                     page_size: s.page_size,
+                    heartbeat: s.heartbeat,
                     labels: labels.is_some().into(),
                     only_label: only.is_some().into(),
                     ignore_label: ignore.is_some().into(),
@@ -122,7 +124,6 @@ macro_rules! skeleton {
                     only_labelled: text(only),
                     ignore_labelled: text(ignore),
                     uids,
-                    ..Self::default()
                 }
             }
         }

@@ -210,6 +210,8 @@ pub struct Settings {
     pub pidns: u32,
     /// Bytes in a page.
     pub page_size: u32,
+    /// Coretrace's own process id, where its heartbeats are to pass all filters; 0: none.
+    pub heartbeat: u32,
     /// Events carry labels.
     pub labels: Option<Labels>,
 }

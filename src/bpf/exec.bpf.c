@@ -241,7 +241,7 @@ static __always_inline int on_return(void *ctx, s64 ret)
 	int done;
 
 	if (!call) /* A success was told already. */
-		return ret < 0 ? count_call(KIND_EXECVE) : 0;
+		return ret < 0 ? count_call(KIND_EXECVE, DROP_MAP_FULL) : 0;
 	if (ret < 0)
 		done = on_failure(ctx, call, ret);
 	else /* The kernel did not run the program that tells of successes. */
@@ -254,7 +254,7 @@ static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 bits)
 {
 	struct call call = { .name = name, .list = list, .dir = dir, .bits = bits };
 
-	begin_call(&call);
+	begin_call(KIND_EXECVE, &call);
 	return 0;
 }
 

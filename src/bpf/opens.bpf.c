@@ -180,7 +180,7 @@ static __always_inline int on_return(void *ctx, s64 ret)
 
 static __always_inline int on_begin(const struct call *call)
 {
-	return begin_call(call) == BEGUN ? 0 : count_call(KIND_OPEN);
+	return begin_call(KIND_OPEN, call) == BEGUN ? 0 : count_call(KIND_OPEN, DROP_MAP_FULL);
 }
 
 static __always_inline struct call opened_with(s32 dir, const void *name, const struct open_how *how)

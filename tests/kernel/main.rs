@@ -24,6 +24,7 @@ mod exit_once;
 mod filters;
 mod first;
 mod fork;
+mod heartbeat;
 mod host;
 mod hostile;
 mod inherited;
