@@ -197,7 +197,11 @@ impl fmt::Display for Ledger {
             )?;
         }
         if self.unreturned > 0 {
-            write!(f, "\n  unreturned: {} (calls under way, or of which the kernel did not show the return)", self.unreturned)?;
+            write!(
+                f,
+                "\n  unreturned: {} (calls under way, or of which the kernel did not show the return)",
+                self.unreturned
+            )?;
         }
         Ok(())
     }

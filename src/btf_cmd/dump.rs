@@ -60,8 +60,8 @@ fn write(target: &Target, format: BtfFormat, mut out: impl Write) -> Result<()> 
         out.write_all(types.btf.bytes())?;
         return Ok(out.flush()?);
     }
-    let all = 1..types.btf.types();
-    let mut declare = Declare::new(target, all.clone())?;
+    let all: Vec<u32> = (1..types.btf.types()).collect();
+    let mut declare = Declare::new(target, &all)?;
     out.write_all(HEAD.as_bytes())?;
     for id in all {
         match declare.0.define(id) {

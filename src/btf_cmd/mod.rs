@@ -42,7 +42,7 @@ impl<'a> Declare<'a> {
     ///
     /// # Errors
     /// When they contradict each other: the file is damaged.
-    fn new(target: &'a Target, ids: impl Iterator<Item = u32>) -> Result<Self> {
+    fn new(target: &'a Target, ids: &[u32]) -> Result<Self> {
         ensure!(
             target.types.declarable(ids),
             "BTF file {}: is damaged: its types contradict each other",

@@ -71,7 +71,7 @@ impl Shown {
                 Ok(Self::Value { name: lossy(name), of, value: *value })
             }
             Item::Field { root, path, member, offset } => {
-                let mut declare = Declare::new(target, [*root, member.id].into_iter())?;
+                let mut declare = Declare::new(target, &[*root, member.id])?;
                 let base = offset.saturating_sub(member.offset.into());
                 let field = field(types, *member, base, 0, &mut declare)?;
                 Ok(Self::Field { path: path.clone(), field: Box::new(field) })
@@ -86,7 +86,7 @@ impl Shown {
                 let plain = types.get(found.refers).filter(|_| found.kind == kind::TYPEDEF);
                 let in_place = plain.filter(|plain| plain.is_composite() && plain.name.is_empty());
                 if let Some(composite) = Some(found).filter(|found| found.is_composite()).or(in_place) {
-                    let mut declare = Declare::new(target, [*id].into_iter())?;
+                    let mut declare = Declare::new(target, &[*id])?;
                     let mut layout = inside(types, composite, 0, 0, &mut declare)?;
                     let kind = if in_place.is_some() { "typedef" } else { keyword(found) };
                     if in_place.is_some() {
@@ -103,7 +103,7 @@ impl Shown {
     fn plain(target: &Target, id: u32, found: Type<'_>) -> Result<Self> {
         let refers = matches!(found.kind, kind::TYPEDEF | kind::FUNC | kind::VAR);
         let (of, name): (u32, &[u8]) = if refers { (found.refers, found.name) } else { (id, b"") };
-        let declared = Declare::new(target, [of].into_iter())?.0.declare(of, name, 0);
+        let declared = Declare::new(target, &[of])?.0.declare(of, name, 0);
         let declared = declared.map_err(std::io::Error::from_raw_os_error).context("writing a declaration")?;
         let (kind, before) = match found.kind {
             kind::TYPEDEF => ("typedef", "typedef "),

@@ -10,13 +10,13 @@ const PLACES: u32 = 1 << 16;
 
 /// All that is reached from the `roots`, if it comes to an end soon. `inside` tells of each how many places it makes
 /// itself, and what it leads to. All are numbers below `count`.
-fn ends(count: usize, roots: impl Iterator<Item = u32>, inside: impl Fn(u32) -> (u32, Vec<u32>)) -> Option<Vec<u32>> {
+fn ends(count: usize, roots: &[u32], inside: &dyn Fn(u32) -> (u32, Vec<u32>)) -> Option<Vec<u32>> {
     const UNDERWAY: u16 = u16::MAX;
     // Of each: depth and places.
     let mut known = vec![(0_u16, 0_u32); count];
     let mut way: Vec<(u32, Vec<u32>, (u16, u32))> = Vec::new();
     for root in roots {
-        let mut next = Some(root);
+        let mut next = Some(*root);
         loop {
             let mut done = None;
             if let Some(id) = next.take() {
@@ -59,7 +59,8 @@ impl Types {
     /// Whether libbpf can match relocations against them.
     pub(super) fn is_sound(&self) -> bool {
         let count = self.btf.types();
-        ends(count as usize, 0..count, |id| (1, self.inside(id))).is_some() && !self.has_void_bits()
+        ends(count as usize, &(0..count).collect::<Vec<_>>(), &|id| (1, self.inside(id))).is_some()
+            && !self.has_void_bits()
     }
 
     /// What a type is made of, as far as the matcher follows it without counting.
@@ -96,7 +97,7 @@ impl Types {
     }
 
     /// Whether libbpf can write these types in C: as `btf_dump_order_type` goes from one to the next (btf_dump.c).
-    pub fn declarable(&self, roots: impl Iterator<Item = u32>) -> bool {
+    pub fn declarable(&self, roots: &[u32]) -> bool {
         let count = self.btf.types() as usize * 2;
         // Twice as many: a type, and the same seen through a pointer, where a name is enough.
         let state = |id: u32, pointed: bool| id << 1 | u32::from(pointed);
@@ -126,6 +127,7 @@ impl Types {
             let mut members = self.get(at >> 1).into_iter().flat_map(|found| self.members(found));
             members.all(|member| self.btf.align(member.id).is_some())
         };
-        ends(count, roots.map(|id| state(id, false)), inside).is_some_and(|reached| reached.iter().all(aligned))
+        ends(count, &roots.iter().map(|id| state(*id, false)).collect::<Vec<_>>(), &inside)
+            .is_some_and(|reached| reached.iter().all(aligned))
     }
 }
