@@ -1,6 +1,5 @@
 //! `coretrace btf diff`: what changed between the types of two kernels.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -54,7 +53,7 @@ pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Resul
 
 /// The types that the tracers' objects look into.
 fn used() -> Result<Vec<String>> {
-    let mut names = BTreeSet::new();
+    let mut names: Vec<String> = Vec::new();
     for tracer in tracers::all() {
         let object = Object::read(tracer.object())?;
         for found in object.sites.iter().filter_map(|site| object.types.get(site.relo.type_id)) {
@@ -64,11 +63,14 @@ fn used() -> Result<Vec<String>> {
             };
             let name = String::from_utf8_lossy(essential(found.name)).into_owned();
             if !word.is_empty() && !name.is_empty() {
-                names.insert(format!("{word} {name}"));
+                let title = format!("{word} {name}");
+                if let Err(at) = names.binary_search(&title) {
+                    names.insert(at, title);
+                }
             }
         }
     }
-    Ok(names.into_iter().collect())
+    Ok(names)
 }
 
 /// One type in one kernel, in rows: members or values by name.
@@ -190,10 +192,12 @@ impl Change {
     /// Members and values that are not the same on both sides, or on one alone.
     fn rows(&self) -> Vec<(&str, [Option<&Row>; 2])> {
         let [Some(a), Some(b)] = &self.sides else { return Vec::new() };
-        let after: HashMap<&str, &Row> = b.rows.iter().map(|(name, row)| (name.as_str(), row)).collect();
-        let before: HashMap<&str, &Row> = a.rows.iter().map(|(name, row)| (name.as_str(), row)).collect();
-        let kept = a.rows.iter().map(|(name, row)| (name.as_str(), [Some(row), after.get(name.as_str()).copied()]));
-        let new = b.rows.iter().filter(|(name, _)| !before.contains_key(name.as_str()));
+        let find = |rows: &[(String, Row)], name: &str| rows.iter().position(|(other, _)| other == name);
+        let kept = a.rows.iter().map(|(name, row)| {
+            let after = find(&b.rows, name).and_then(|n| b.rows.get(n)).map(|(_, row)| row);
+            (name.as_str(), [Some(row), after])
+        });
+        let new = b.rows.iter().filter(|(name, _)| find(&a.rows, name).is_none());
         let all = kept.chain(new.map(|(name, row)| (name.as_str(), [None, Some(row)])));
         all.filter(|(name, [a, b])| a != b && !name.is_empty()).collect()
     }

@@ -122,16 +122,16 @@ fn member<'a>(types: &'a Types, of: Type<'a>, name: &[u8]) -> Option<(Member<'a>
 /// The error, with names that are like the one that is not there.
 fn missing<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a [u8]>) -> anyhow::Error {
     let name = name.to_lowercase();
-    let mut like: Vec<(bool, usize, String)> = Vec::new();
+    let mut like: Vec<String> = Vec::new();
+    // The same but for its case comes first, then what is shorter.
+    let rank = |other: &String| (other.to_lowercase() != name, other.len());
     for other in names.filter(|other| !name.is_empty() && other.len() >= name.len()) {
-        let other = String::from_utf8_lossy(other);
-        let lower = other.to_lowercase();
-        if lower.contains(&name) {
-            like.push((lower != name, other.len(), printable(&other)));
+        let other = printable(&String::from_utf8_lossy(other));
+        if other.to_lowercase().contains(&name) && !like.contains(&other) {
+            let at = like.iter().position(|known| rank(&other) < rank(known)).unwrap_or(like.len());
+            like.insert(at, other);
+            like.truncate(NEAR);
         }
     }
-    like.sort();
-    like.dedup();
-    let like: Vec<_> = like.into_iter().take(NEAR).map(|(.., name)| name).collect();
     if like.is_empty() { anyhow!("{what}") } else { anyhow!("{what}; there is: {}", like.join(", ")) }
 }

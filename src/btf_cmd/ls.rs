@@ -1,6 +1,5 @@
 //! `coretrace btf ls`: the types that the kernel shows, its own and those of its modules.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -29,7 +28,7 @@ pub(super) fn ls(format: Choice) -> Result<u8> {
             ),
         }
     }
-    let numbers: HashMap<String, u32> =
+    let numbers: Vec<(String, u32)> =
         BtfInfoIter::default().map(|info| (info.name.to_string_lossy().into_owned(), info.id)).collect();
     let rows = rows(Path::new("/sys/kernel/btf"))?;
     let mut text = String::new();
@@ -37,7 +36,7 @@ pub(super) fn ls(format: Choice) -> Result<u8> {
         writeln!(text, "{:>6} {:24} {:>10}", "ID", "NAME", "BYTES")?;
     }
     for (name, size) in rows {
-        let id = numbers.get(&name);
+        let id = numbers.iter().find(|(other, _)| *other == name).map(|(_, id)| id);
         match format {
             Choice::Json => writeln!(text, "{}", json!({ "id": id, "name": name, "size": size }))?,
             Choice::Text => {
@@ -59,7 +58,7 @@ fn rows(dir: &Path) -> Result<Vec<(String, u64)>> {
         let Ok(about) = entry.metadata() else { continue };
         rows.push((entry.file_name().to_string_lossy().into_owned(), about.len()));
     }
-    rows.sort_by(|(a, _), (b, _)| (a != "vmlinux", a).cmp(&(b != "vmlinux", b)));
+    rows.sort_unstable_by(|(a, _), (b, _)| (a != "vmlinux", a).cmp(&(b != "vmlinux", b)));
     Ok(rows)
 }
 

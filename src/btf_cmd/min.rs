@@ -1,7 +1,5 @@
 //! `coretrace btf min`: files of the few types that coretrace needs of a kernel.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,18 +40,18 @@ fn places(out: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
         return Ok(vec![out.to_owned()]);
     }
     fs::create_dir_all(out).with_context(|| format!("creating {}", shown(out)))?;
-    let mut taken: HashMap<OsString, &Path> = HashMap::new();
-    let mut places = Vec::new();
+    let mut places: Vec<PathBuf> = Vec::new();
     for file in files {
         let whole = file.file_name().with_context(|| format!("{} has no file name", shown(file)))?;
         // What follows the last dot of vmlinux-6.1.0-50-amd64 belongs to the name.
         let known = file.extension().is_some_and(|e| ["btf", "elf", "debug", "o"].iter().any(|known| e == *known));
         let mut name = if known { file.file_stem().unwrap_or(whole) } else { whole }.to_owned();
         name.push(".btf");
-        if let Some(other) = taken.insert(name.clone(), file) {
-            bail!("{} and {} would both become {}", shown(other), shown(file), shown(&out.join(name)));
+        let place = out.join(name);
+        if let Some(other) = places.iter().position(|other| *other == place).and_then(|n| files.get(n)) {
+            bail!("{} and {} would both become {}", shown(other), shown(file), shown(&place));
         }
-        places.push(out.join(name));
+        places.push(place);
     }
     Ok(places)
 }

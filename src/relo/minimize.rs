@@ -3,7 +3,7 @@
 //! A type is kept with its size; of its members and values those alone that relocations name, at their offsets. What a
 //! member points to is not kept: the matcher does not look there (`bpf_core_fields_are_compat` in relo_core.c).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,7 +85,7 @@ fn is_same(site: &Site, a: &Answer, b: &Answer) -> bool {
 #[derive(Debug, Default)]
 struct Part {
     /// Numbers of its members or values.
-    rows: BTreeSet<usize>,
+    rows: Vec<usize>,
     /// Also what it points to or what its parameters are.
     deep: bool,
 }
@@ -134,7 +134,7 @@ impl Kept<'_> {
     }
 
     fn row(&mut self, id: u32, row: u32) {
-        self.all.entry(id).or_default().rows.insert(row as usize);
+        self.all.entry(id).or_default().rows.push(row as usize);
     }
 
     /// Keeps a type, and what its size and kind hang on.
