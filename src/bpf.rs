@@ -1,6 +1,7 @@
 //! Brings a generated skeleton into a tracer's module, and names what all of them share. `unsafe` is here and in
-//! the module below, nowhere else.
+//! the modules below, nowhere else.
 
+pub(crate) mod dump;
 pub(crate) mod relo;
 
 /// Declares a skeleton module, what every tracer shares with it, and the C structs that it sends.

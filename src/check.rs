@@ -173,7 +173,7 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
         ensure!(files.len() > before, "{}: there are no types of kernels", path.display());
     }
     let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
-    let mut table = Table::default();
+    let (mut table, mut bare) = (Table::default(), false);
     for file in &files {
         let name = |tracer: &dyn Tracer| format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
         let target = Target::read(file).and_then(|target| match verdict::arch(&target.types) {
@@ -183,6 +183,7 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
         for (tracer, object) in tracers.iter().zip(&objects) {
             let row = match &target {
                 Ok(target) => {
+                    bare |= !target.types.has_functions();
                     let judged = judge(*tracer, object, target, None, options.hooking.attach.0);
                     let mut row = verdict_row(name(*tracer), &judged);
                     if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
@@ -197,5 +198,8 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
         }
     }
     table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD));
+    if bare {
+        table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD_BARE));
+    }
     Ok(table)
 }

@@ -24,6 +24,7 @@ Examples:
   coretrace check                            what this host offers, and what is missing
   coretrace check open --btf kernels/        whether it will run on other kernels, by their types
   coretrace relocs --diff a.btf b.btf        what differs between two kernels
+  coretrace btf show task_struct.pid         where the kernel has it: types in C, with offsets
 
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
 3 events were lost under --strict; with -- CMD: CMD's own.";
@@ -78,6 +79,9 @@ pub enum Command {
     Check(Check),
     /// Explain what CO-RE makes of each access to the kernel's types, for this kernel or any other
     Relocs(Relocs),
+    /// Look into the kernel's types (BTF), or those of any other kernel
+    #[command(subcommand)]
+    Btf(Btf),
     /// Change or list labels (--labels), also while tracers run
     #[command(subcommand)]
     Label(Label),
@@ -395,6 +399,72 @@ pub struct Relocs {
     /// Format
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Choice,
+}
+
+/// `coretrace btf`.
+#[derive(Debug, Subcommand)]
+pub enum Btf {
+    /// List the types that the kernel shows: its own and those of its modules
+    Ls {
+        /// Format
+        #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+        format: Choice,
+    },
+    /// Show types as C declares them, with offsets and sizes
+    Show {
+        /// What to show: task_struct, task_struct.se.vruntime, 'enum pid_type', PIDTYPE_TGID, u64, filp_close
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+        /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+        #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
+        btf: Option<PathBuf>,
+        /// Format
+        #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+        format: Choice,
+    },
+    /// Tell what changed between the types of two kernels; the exit code is 0, whatever changed
+    Diff {
+        /// Types of the one kernel (BTF, or an ELF file that holds it)
+        a: PathBuf,
+        /// Types of the other
+        b: PathBuf,
+        /// Only these types; if none is named, those that coretrace looks into
+        #[arg(value_name = "TYPE")]
+        types: Vec<String>,
+        /// Format
+        #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+        format: Choice,
+    },
+    /// Write the few types that coretrace needs of a kernel, for where the kernel has none of its own (--btf)
+    Min {
+        /// The file to write; of several FILEs: the directory in which each gets one, as NAME.btf
+        out: PathBuf,
+        /// Types of kernels (BTF, or ELF files that hold it); if none is named, those of the running kernel
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Write all types as a C header, or as they are
+    Dump {
+        /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+        #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
+        btf: Option<PathBuf>,
+        /// Format
+        #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+        format: BtfFormat,
+        /// Write to FILE (- is stdout)
+        #[arg(short = 'O', long, value_name = "FILE")]
+        output_file: Option<PathBuf>,
+    },
+}
+
+/// `coretrace btf dump -o`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum BtfFormat {
+    /// C, to be included by BPF programs
+    #[default]
+    C,
+    /// The bytes of the BTF
+    Raw,
 }
 
 /// The names of the tracers.

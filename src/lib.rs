@@ -6,6 +6,7 @@
 //! [`pipeline`] ([`enrich`], [`filter`], [`output`]); [`ledger`] counts what becomes of each event.
 
 mod bpf;
+mod btf_cmd;
 mod bytes;
 pub mod check;
 pub mod cli;

@@ -50,7 +50,7 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
 }
 
 /// The file with the types that a run here would take.
-fn own(option: Option<&Path>) -> Result<PathBuf> {
+pub(crate) fn own(option: Option<&Path>) -> Result<PathBuf> {
     Ok(match btf::find(option, &Host::read(Path::new("/")))? {
         BtfSource::Kernel => PathBuf::from(btf::KERNEL),
         BtfSource::File(path) => path,

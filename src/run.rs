@@ -38,6 +38,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Replay(options) => crate::replay::replay(options),
         Command::Check(options) => crate::check::check(options),
         Command::Relocs(options) => crate::relocs::relocs(options),
+        Command::Btf(options) => crate::btf_cmd::btf(options),
         Command::Label(options) => crate::label_cmd::label(options),
         Command::Schema => {
             let kinds: Vec<&'static Kind> = tracers::all().iter().flat_map(|t| t.kinds()).collect();

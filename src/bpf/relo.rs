@@ -152,6 +152,24 @@ impl Btf {
         }
     }
 
+    /// For the dumper beside this.
+    pub(super) fn raw(&self) -> *const btf {
+        self.0.as_ptr()
+    }
+
+    /// Bytes of a type; none where it has no size: of a function, of what is declared only.
+    pub fn size(&self, id: u32) -> Option<u64> {
+        // SAFETY: the object is there; libbpf looks whether there is such a type, and follows no more than 32 others.
+        u64::try_from(unsafe { libbpf_sys::btf__resolve_size(self.0.as_ptr(), id) }).ok()
+    }
+
+    /// How a type is aligned; none where it has no size. Only of what [`crate::relo::types::Types::declarable`] has
+    /// found sound.
+    pub fn align(&self, id: u32) -> Option<u64> {
+        // SAFETY: as above.
+        u64::try_from(unsafe { libbpf_sys::btf__align_of(self.0.as_ptr(), id) }).ok().filter(|align| *align > 0)
+    }
+
     /// How many types there are, with `void`.
     pub fn types(&self) -> u32 {
         // SAFETY: the object is there.
@@ -174,6 +192,9 @@ pub(crate) struct Matched {
     pub local: String,
     /// What answers to it in the target, if anything does.
     pub target: Option<String>,
+    /// The same as numbers: the target's type, and the way to the member or value in it: numbers of an element (the
+    /// first one is of a pointer taken as an array), a member or a value.
+    pub way: Option<(u32, Vec<u32>)>,
     /// libbpf replaces the instruction by one that no verifier takes.
     pub poisoned: bool,
     /// The instruction after it.
@@ -214,6 +235,11 @@ pub(crate) fn resolve(
     candidates.extend(cands.iter().take(usize::try_from(list.len).unwrap_or(0)).map(|cand| cand.id));
     let [local_spec, _, target_spec] = &specs;
     let (local, target) = (format(local_spec), (!target_spec.btf.is_null()).then(|| format(target_spec)));
+    let steps = |spec: &Spec| {
+        let raw = spec.raw_spec.iter().take(usize::try_from(spec.raw_len).unwrap_or(0));
+        raw.filter_map(|step| u32::try_from(*step).ok()).collect()
+    };
+    let way = target.is_some().then(|| (target_spec.root_type_id, steps(target_spec)));
     let before = insns;
     // SAFETY: as above; at most two instructions are read and written.
     let failed = unsafe { bpf_core_patch_insn(name.as_ptr(), &mut insns, 0, relo, 0, &res) };
@@ -223,7 +249,7 @@ pub(crate) fn resolve(
     // What libbpf puts in place of a poisoned one (bpf_core_poison_insn): call of a helper that there is not.
     const POISON: i32 = 195_896_080;
     let poisoned = before != insns && insns.0[0] == 0x85 && insns.0[4..8] == POISON.to_ne_bytes();
-    Ok(Matched { local, target, poisoned, insns })
+    Ok(Matched { local, target, way, poisoned, insns })
 }
 
 #[allow(unsafe_code)]

@@ -1,12 +1,16 @@
 //! CO-RE relocations of the embedded objects, walked against the types of any kernel: without that kernel, without root.
 
+pub(crate) mod members;
+mod minimize;
 mod object;
 mod reach;
+mod sound;
 pub(crate) mod types;
 pub(crate) mod verdict;
 
 use std::collections::{HashMap, HashSet};
 
+pub(crate) use self::minimize::minimize;
 pub(crate) use self::object::{Object, Site};
 use self::reach::{Reached, reached};
 pub(crate) use self::types::Target;

@@ -12,10 +12,12 @@ use crate::kernel::{btf_file, printable};
 /// `BTF_KIND_…` of include/uapi/linux/btf.h, as far as they are looked at.
 pub(crate) mod kind {
     pub(crate) const INT: u8 = 1;
+    pub(crate) const PTR: u8 = 2;
     pub(crate) const ARRAY: u8 = 3;
     pub(crate) const STRUCT: u8 = 4;
     pub(crate) const UNION: u8 = 5;
     pub(crate) const ENUM: u8 = 6;
+    pub(crate) const FWD: u8 = 7;
     pub(crate) const TYPEDEF: u8 = 8;
     pub(crate) const VOLATILE: u8 = 9;
     pub(crate) const CONST: u8 = 10;
@@ -39,28 +41,34 @@ pub(crate) struct Type<'a> {
     pub name: &'a [u8],
     /// Its size, or the type that it refers to.
     pub refers: u32,
-    /// `kind_flag`: its members may be bit fields.
-    flag: bool,
+    /// `kind_flag`: its members may be bit fields, its values are signed, it is declared as a union.
+    pub flag: bool,
     vlen: usize,
     /// What follows it, in rows.
-    more: &'a [u8],
+    pub more: &'a [u8],
 }
 
 impl<'a> Type<'a> {
-    fn is_modifier(self) -> bool {
+    /// A `typedef` or a `const` or what it is, for one that is another with something added.
+    pub fn is_modifier(self) -> bool {
         matches!(self.kind, kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG)
     }
 
+    /// A `struct` or what it is, for one that may hold another.
+    pub fn is_composite(self) -> bool {
+        matches!(self.kind, kind::STRUCT | kind::UNION)
+    }
+
+    /// A list of values.
+    pub fn is_enum(self) -> bool {
+        matches!(self.kind, kind::ENUM | kind::ENUM64)
+    }
+
     /// Numbers of the row of a member, a value or a parameter.
-    fn rows(self) -> impl Iterator<Item = Bytes<'a>> {
+    pub fn rows(self) -> impl Iterator<Item = Bytes<'a>> {
         let size = self.more.len().checked_div(self.vlen).unwrap_or(0).max(1);
         self.more.chunks(size).map(Bytes)
     }
-}
-
-/// A `struct` or what it is, for one that may hold another.
-fn is_composite(kind: u8) -> bool {
-    matches!(kind, kind::STRUCT | kind::UNION)
 }
 
 /// All types, as bytes with an index.
@@ -90,7 +98,7 @@ impl Types {
             other => Fault::Unreadable(other.into()),
         })?;
         let types = Self::new(btf).ok_or(DAMAGED)?;
-        if types.is_endless() || types.has_void_bits() { Err(DAMAGED) } else { Ok(types) }
+        if types.is_sound() { Ok(types) } else { Err(DAMAGED) }
     }
 
     /// Indexes what libbpf has accepted.
@@ -119,7 +127,8 @@ impl Types {
         Some(types)
     }
 
-    fn string(&self, at: u32) -> Option<&[u8]> {
+    /// A string that a type refers to.
+    pub fn string(&self, at: u32) -> Option<&[u8]> {
         Bytes(self.btf.bytes().get(self.parts.1.clone())?).string(at)
     }
 
@@ -145,7 +154,7 @@ impl Types {
     }
 
     /// The types with this name, whatever flavour (`___…`) of it, in their order.
-    fn named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = (u32, Type<'a>)> + use<'a, 'n> {
+    pub fn named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = (u32, Type<'a>)> + use<'a, 'n> {
         let name = essential(name);
         let wanted = hash(name);
         let from = self.names.partition_point(|(hash, _)| *hash < wanted);
@@ -180,69 +189,6 @@ impl Types {
     pub fn has_functions(&self) -> bool {
         // The last types of a kernel are its functions and variables.
         (1..self.btf.types()).rev().any(|id| self.get(id).is_some_and(|t| t.kind == kind::FUNC))
-    }
-
-    /// Types that refer to themselves without an end, which libbpf would follow: only a damaged file has them.
-    fn is_endless(&self) -> bool {
-        // 0: not seen, 1: on the way, 2: done.
-        let mut seen = vec![0_u8; self.starts.len() + 1];
-        let mut way: Vec<(u32, Vec<u32>)> = Vec::new();
-        for id in 1..=u32::try_from(self.starts.len()).unwrap_or(0) {
-            let mut next = Some(id);
-            loop {
-                if let Some(id) = next.take().filter(|id| *id != 0) {
-                    match seen.get_mut(id as usize) {
-                        Some(mark @ 0) => {
-                            *mark = 1;
-                            way.push((id, self.inside(id)));
-                        }
-                        Some(1) => return true,
-                        _ => {}
-                    }
-                }
-                let Some((id, rest)) = way.last_mut() else { break };
-                match rest.pop() {
-                    Some(inner) => next = Some(inner),
-                    None => {
-                        if let Some(mark) = seen.get_mut(*id as usize) {
-                            *mark = 2;
-                        }
-                        way.pop();
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    /// Bit fields of a type that can have none, by whose size libbpf would divide; after [`Types::is_endless`].
-    fn has_void_bits(&self) -> bool {
-        let numeric = |mut id: u32| {
-            loop {
-                match self.get(id) {
-                    Some(t) if t.is_modifier() => id = t.refers,
-                    Some(Type { kind: kind::INT | kind::ENUM | kind::ENUM64, refers, .. }) => return refers > 0,
-                    _ => return false,
-                }
-            }
-        };
-        let spoiled = |row: Bytes<'_>| match (row.u32(4), row.u32(8)) {
-            (Some(id), Some(offset)) => offset >> 24 != 0 && !numeric(id),
-            _ => true,
-        };
-        let all = (1..self.btf.types()).filter_map(|id| self.get(id));
-        all.filter(|t| is_composite(t.kind) && t.flag).any(|t| t.rows().any(spoiled))
-    }
-
-    /// What a type is made of, as far as libbpf follows it without counting.
-    fn inside(&self, id: u32) -> Vec<u32> {
-        match self.get(id) {
-            Some(t) if t.is_modifier() => vec![t.refers],
-            Some(t) if is_composite(t.kind) => {
-                t.rows().filter(|row| row.u32(0) == Some(0)).filter_map(|row| row.u32(4)).collect()
-            }
-            _ => Vec::new(),
-        }
     }
 }
 
@@ -288,7 +234,7 @@ fn extra(info: u32) -> Option<usize> {
 }
 
 /// The name without its flavour: `name___flavour` (`bpf_core_essential_name_len` in relo_core.c).
-fn essential(name: &[u8]) -> &[u8] {
+pub(crate) fn essential(name: &[u8]) -> &[u8] {
     let flavour = |w: &[u8]| matches!(w, [a, b'_', b'_', b'_', z] if *a != b'_' && *z != b'_');
     match name.windows(5).rposition(flavour) {
         Some(at) => name.get(..=at).unwrap_or(name),
