@@ -1,8 +1,9 @@
 //! Brings a generated skeleton into a tracer's module, and names what all of them share. `unsafe` is here and in
-//! the module below, nowhere else.
+//! the modules below, nowhere else.
 
 pub(crate) mod dump;
 pub(crate) mod relo;
+pub(crate) mod zlib;
 
 /// Declares a skeleton module, what every tracer shares with it, and the C structs that it sends.
 ///

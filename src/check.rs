@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use crate::cli::{Check, Kernel};
-use crate::kernel::btf::{self, BtfError, BtfSource};
+use crate::kernel::btf::{self, BtfError, Found};
 use crate::kernel::check::{Row, Table, Verdict};
 use crate::kernel::{Host, printable};
 use crate::output::Choice;
@@ -27,7 +27,7 @@ pub fn check(options: &Check) -> Result<u8> {
     let mut commands: HashSet<&str> = options.commands.iter().map(String::as_str).collect();
     let mut files = Vec::new();
     let all = tracers::all();
-    for path in &options.btf {
+    for path in options.btf.iter().chain(&options.kernel) {
         match all.iter().find(|tracer| path.as_os_str() == tracer.name()) {
             Some(tracer) => _ = commands.insert(tracer.name()),
             None => files.push(path.clone()),
@@ -74,8 +74,8 @@ fn here(options: &Check, tracers: &[&dyn Tracer], files: Vec<PathBuf>) -> Result
     ensure!(files.len() < 2, "--load: one file of types at most can be loaded with");
     let host = Host::read(Path::new("/"));
     let btf = files.into_iter().next().or_else(|| std::env::var_os("CORETRACE_BTF").map(PathBuf::from));
-    let kernel = Kernel { btf, hooking: options.hooking.clone() };
-    let source = btf::find(kernel.btf.as_deref(), &host);
+    let kernel = Kernel { btf, side: options.side.clone(), hooking: options.hooking.clone() };
+    let source = btf::find(kernel.wanted(), &host);
     let mut table = Table::host(&host, source.as_ref());
     let rows: Vec<Row> = if options.load {
         tracers.iter().map(|tracer| loaded(*tracer, &kernel, &host)).collect()
@@ -115,14 +115,13 @@ fn foretold(
     options: &Check,
     tracers: &[&dyn Tracer],
     host: &Host,
-    source: Result<BtfSource, BtfError>,
+    source: Result<Found, BtfError>,
     table: &Table,
 ) -> Result<Vec<Row>> {
     // What forbids everything.
     let fault = table.0.iter().find(|row| row.verdict == Verdict::No);
     let target = match (fault, source) {
-        (None, Ok(BtfSource::Kernel)) => Target::read(Path::new(btf::KERNEL))?,
-        (None, Ok(BtfSource::File(path))) => Target::read(&path)?,
+        (None, Ok(found)) => Target::of(&found.source)?,
         (Some(fault), _) => {
             let failed = |tracer: &&dyn Tracer| Row {
                 name: tracer.name().to_owned(),
@@ -166,35 +165,47 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
             "the programs in this coretrace are not for that architecture: check with the coretrace that is to run there"
         );
     }
-    let mut files = Vec::new();
-    for path in named {
-        let before = files.len();
-        verdict::files(path, &mut files).with_context(|| format!("reading {}", path.display()))?;
-        ensure!(files.len() > before, "{}: there are no types of kernels", path.display());
-    }
     let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
     let mut table = Table::default();
-    for file in &files {
-        let name = |tracer: &dyn Tracer| format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
-        let target = Target::read(file).and_then(|target| match verdict::arch(&target.types) {
-            Some(other) if other != arch => bail!("its kernel is of another architecture"),
-            _ => Ok(target),
-        });
-        for (tracer, object) in tracers.iter().zip(&objects) {
-            let row = match &target {
-                Ok(target) => {
-                    let judged = judge(*tracer, object, target, None, options.hooking.attach.0);
-                    let mut row = verdict_row(name(*tracer), &judged);
-                    if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
-                        mend.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
-                    }
-                    row
-                }
-                Err(error) => Row::new(&name(*tracer), Verdict::No, format!("{error:#}"))
-                    .mend("name a file of types (BTF) of a kernel of this architecture"),
-            };
-            table.push(row);
+    for path in named {
+        let is_dir = path.is_dir();
+        let mut files = Vec::new();
+        if is_dir {
+            verdict::files(path, &mut files).with_context(|| format!("reading {}", path.display()))?;
+        } else {
+            files.push(path.clone());
         }
+        let before = table.0.len();
+        for file in &files {
+            let name = |tracer: &dyn Tracer| format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
+            let target = match Target::load(file) {
+                // A directory may hold other things.
+                Err(fault) if is_dir && fault.is_other() => continue,
+                Err(fault) => Err(format!("BTF file {}: {fault}", printable(&file.to_string_lossy()))),
+                Ok(target) => match (verdict::arch(&target), target.about.machine) {
+                    (Some(other), _) if other != arch => Err("its kernel is of another architecture".to_owned()),
+                    (None, Some(name)) => Err(format!("its kernel is of another architecture: {name}")),
+                    _ => Ok(target),
+                },
+            };
+            for (tracer, object) in tracers.iter().zip(&objects) {
+                table.push(match &target {
+                    Ok(target) => {
+                        let judged = judge(*tracer, object, target, None, options.hooking.attach.0);
+                        let mut row = verdict_row(name(*tracer), &judged);
+                        if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
+                            mend.push_str(
+                                "\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this",
+                            );
+                        }
+                        row
+                    }
+                    Err(error) => Row::new(&name(*tracer), Verdict::No, error)
+                        .mend("name a file of types (BTF) of a kernel of this architecture"),
+                });
+            }
+        }
+        ensure!(table.0.len() > before, "{}: there are no types of kernels", path.display());
     }
     table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD));
     Ok(table)

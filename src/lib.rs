@@ -14,6 +14,7 @@ pub mod decode;
 pub mod enrich;
 pub mod event;
 pub mod filter;
+pub mod image;
 pub mod kernel;
 pub mod label_cmd;
 pub mod labels;

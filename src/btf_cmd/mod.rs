@@ -1,18 +1,18 @@
 //! `coretrace btf`: looks into the types (BTF) of a kernel, and makes small files of them.
 
 mod dump;
+mod embed;
 mod ls;
 mod min;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::bpf::dump::Dumper;
 
 use crate::cli::Btf;
-use crate::kernel::btf::{self, BtfSource};
-use crate::kernel::{Host, printable};
+use crate::kernel::printable;
 use crate::relo::Target;
 use crate::session;
 
@@ -24,18 +24,17 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
     session::capture_log(false);
     match options {
         Btf::Min { out, files } => min::min(out, files),
-        Btf::Ls { format } => ls::ls(*format),
+        Btf::Ls { embedded: true, format } => embed::list(*format),
+        Btf::Ls { format, .. } => ls::ls(*format),
+        Btf::Embed { out, files } => embed::embed(out, files),
         Btf::Dump { btf, format, output_file } => dump::dump(btf.as_deref(), *format, output_file.as_deref()),
         Btf::Show { .. } | Btf::Diff { .. } => bail!("not yet"),
     }
 }
 
-/// The file with the types that a run here would take.
-pub(crate) fn own(option: Option<&Path>) -> Result<PathBuf> {
-    Ok(match btf::find(option, &Host::read(Path::new("/")))? {
-        BtfSource::Kernel => PathBuf::from(btf::KERNEL),
-        BtfSource::File(path) => path,
-    })
+/// The types that are named, or those that a run here would take.
+pub(crate) fn own(file: Option<&Path>) -> Result<Target> {
+    crate::relocs::own(file, std::env::var_os("CORETRACE_BTF_DIR").as_deref().map(Path::new))
 }
 
 /// Declarations in C, by libbpf.
@@ -48,7 +47,11 @@ impl<'a> Declare<'a> {
     /// # Errors
     /// When they contradict each other: the file is damaged.
     fn new(target: &'a Target, ids: impl Iterator<Item = u32>) -> Result<Self> {
-        ensure!(target.types.declarable(ids), "BTF file {}: is damaged: its types contradict each other", target.name());
+        ensure!(
+            target.types.declarable(ids),
+            "BTF file {}: is damaged: its types contradict each other",
+            target.name()
+        );
         let dumper = Dumper::new(&target.types.btf).map_err(std::io::Error::from_raw_os_error);
         dumper.map(Declare).context("writing types in C")
     }

@@ -24,8 +24,9 @@ const VALUES: std::ops::RangeInclusive<u32> = 10..=11;
 /// When the kernel is of another architecture, when a load would fail there, or when a relocation would resolve in
 /// another way than against the whole: nothing is to be written then.
 pub(crate) fn minimize(target: &Target) -> Result<Vec<u8>> {
-    let objects = crate::tracers::all().iter().map(|tracer| Object::read(tracer.object())).collect::<Result<Vec<_>>>()?;
-    if verdict::arch(&target.types).is_some_and(|arch| arch != verdict::OWN) {
+    let objects =
+        crate::tracers::all().iter().map(|tracer| Object::read(tracer.object())).collect::<Result<Vec<_>>>()?;
+    if verdict::arch(target).is_some_and(|arch| arch != verdict::OWN) {
         bail!("{}: its kernel is of another architecture, where this coretrace does not run", target.name());
     }
     minimized(&objects, target).with_context(|| format!("minimizing {}", target.name()))
@@ -50,7 +51,7 @@ pub(super) fn minimized(objects: &[Object], target: &Target) -> Result<Vec<u8>> 
     // The proof, by libbpf's own matcher.
     let btf = Btf::new(&bytes).map_err(std::io::Error::from_raw_os_error).context("reading the result")?;
     let types = Types::new(btf).context("reading the result")?;
-    let small = Target { path: target.path.clone(), types };
+    let small = Target { path: target.path.clone(), types, about: target.about.clone() };
     for (object, whole) in objects.iter().zip(&walks) {
         let few = walk(object, &small);
         for ((site, a), b) in object.sites.iter().zip(&whole.answers).zip(&few.answers) {
@@ -116,7 +117,9 @@ impl Kept<'_> {
 
     /// What tells the architecture: see [`verdict::arch`].
     fn arch(&mut self) {
-        let Some((id, found)) = self.types.named(b"pt_regs").find(|(_, found)| found.kind == kind::STRUCT) else { return };
+        let Some((id, found)) = self.types.named(b"pt_regs").find(|(_, found)| found.kind == kind::STRUCT) else {
+            return;
+        };
         let name = |row: &Bytes<'_>| self.types.string(row.u32(0)?);
         let tells = |row: Bytes<'_>| matches!(name(&row), Some(b"orig_ax" | b"syscallno"));
         if let Some(n) = found.rows().position(tells).and_then(|n| u32::try_from(n).ok()) {

@@ -73,8 +73,9 @@ impl Types {
             plain.is_some_and(|t| (t.is_enum() || t.kind == kind::INT) && t.refers > 0)
         };
         let all = (1..self.btf.types()).filter_map(|id| self.get(id));
-        all.filter(|t| t.is_composite() && t.flag)
-            .any(|t| self.members(t).count() != t.rows().count() || self.members(t).any(|m| m.bits > 0 && !numeric(m.id)))
+        all.filter(|t| t.is_composite() && t.flag).any(|t| {
+            self.members(t).count() != t.rows().count() || self.members(t).any(|m| m.bits > 0 && !numeric(m.id))
+        })
     }
 
     /// Whether libbpf can write these types in C: as `btf_dump_order_type` goes from one to the next (btf_dump.c).
@@ -88,7 +89,9 @@ impl Types {
             match self.get(id) {
                 Some(t) if t.kind == kind::PTR => vec![state(t.refers, true)],
                 Some(t) if t.is_modifier() => vec![state(t.refers, pointed)],
-                Some(t) if t.kind == kind::ARRAY => Bytes(t.more).u32(0).map(|id| state(id, false)).into_iter().collect(),
+                Some(t) if t.kind == kind::ARRAY => {
+                    Bytes(t.more).u32(0).map(|id| state(id, false)).into_iter().collect()
+                }
                 Some(t) if t.kind == kind::FUNC_PROTO => {
                     [t.refers].into_iter().chain(params(t)).map(|id| state(id, pointed)).collect()
                 }
