@@ -1,13 +1,17 @@
 //! `coretrace btf`: looks into the types (BTF) of a kernel, and makes small files of them.
 
+mod diff;
 mod dump;
 mod embed;
+mod layout;
+mod lookup;
 mod ls;
 mod min;
+mod show;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::bpf::dump::Dumper;
 
@@ -28,7 +32,8 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
         Btf::Ls { format, .. } => ls::ls(*format),
         Btf::Embed { out, files } => embed::embed(out, files),
         Btf::Dump { btf, format, output_file } => dump::dump(btf.as_deref(), *format, output_file.as_deref()),
-        Btf::Show { .. } | Btf::Diff { .. } => bail!("not yet"),
+        Btf::Show { names, btf, format } => show::show(btf.as_deref(), names, *format),
+        Btf::Diff { a, b, types, format } => diff::diff([a, b], types, *format),
     }
 }
 

@@ -92,6 +92,7 @@ pub(crate) fn read(path: &Path) -> Result<Image, Fault> {
 }
 
 /// Reads the types out of bytes.
+#[cfg(test)]
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Image, Fault> {
     stream(Box::new(bytes), DEPTH)
 }

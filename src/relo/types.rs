@@ -255,7 +255,7 @@ fn extra(info: u32) -> Option<usize> {
 }
 
 /// The name without its flavour: `name___flavour` (`bpf_core_essential_name_len` in relo_core.c).
-fn essential(name: &[u8]) -> &[u8] {
+pub(crate) fn essential(name: &[u8]) -> &[u8] {
     let flavour = |w: &[u8]| matches!(w, [a, b'_', b'_', b'_', z] if *a != b'_' && *z != b'_');
     match name.windows(5).rposition(flavour) {
         Some(at) => name.get(..=at).unwrap_or(name),
