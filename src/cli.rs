@@ -24,6 +24,8 @@ Examples:
   sudo coretrace open --path /etc            who opens what below /etc
   coretrace check                            what this host offers, and what is missing
   coretrace check open --btf kernels/        whether it will run on other kernels, by their types
+  coretrace check --kernel linux-image.deb   the same of a kernel as it is shipped
+  coretrace btf embed OUT btfs/              a copy of this program for kernels without types
   coretrace relocs --diff a.btf b.btf        what differs between two kernels
 
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
@@ -446,7 +448,7 @@ pub enum Btf {
         /// What to show: task_struct, task_struct.se.vruntime, 'enum pid_type', PIDTYPE_TGID, u64, filp_close
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
-        /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+        /// The kernel's types (BTF, or any kernel or package that holds it), where not those of the running kernel
         #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
         btf: Option<PathBuf>,
         /// Format
@@ -455,7 +457,7 @@ pub enum Btf {
     },
     /// Tell what changed between the types of two kernels; the exit code is 0, whatever changed
     Diff {
-        /// Types of the one kernel (BTF, or an ELF file that holds it)
+        /// Types of the one kernel (BTF, or any kernel or package that holds it)
         a: PathBuf,
         /// Types of the other
         b: PathBuf,
@@ -470,7 +472,7 @@ pub enum Btf {
     Min {
         /// The file to write; of several FILEs: the directory in which each gets one, as NAME.btf
         out: PathBuf,
-        /// Types of kernels (BTF, or ELF files that hold it); if none is named, those of the running kernel
+        /// Types of kernels (BTF, or kernels and packages that hold it); if none is named, those of the running kernel
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
@@ -486,7 +488,7 @@ pub enum Btf {
     },
     /// Write all types as a C header, or as they are
     Dump {
-        /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+        /// The kernel's types (BTF, or any kernel or package that holds it), where not those of the running kernel
         #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
         btf: Option<PathBuf>,
         /// Format

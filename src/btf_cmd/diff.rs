@@ -114,9 +114,12 @@ impl Shape {
                 let row = (name.to_owned(), Row::Field(untagged(*field)));
                 Self { title: title.to_owned(), size: None, declaration: None, rows: vec![row] }
             }
-            Shown::Plain { name, kind, declaration, size } => {
-                Self { title: titled(kind, &name), size, declaration: Some(without_tags(&declaration)), rows: Vec::new() }
-            }
+            Shown::Plain { name, kind, declaration, size } => Self {
+                title: titled(kind, &name),
+                size,
+                declaration: Some(without_tags(&declaration)),
+                rows: Vec::new(),
+            },
         }
     }
 }
@@ -288,7 +291,11 @@ fn changed(a: &Row, b: &Row, arrow: &str) -> String {
     let mut all = Vec::new();
     if a.ty != b.ty {
         let (before, after) = (one_line(&a.ty), one_line(&b.ty));
-        all.push(if before == after { format!("{before} changed inside") } else { format!("{before} {arrow} {after}") });
+        all.push(if before == after {
+            format!("{before} changed inside")
+        } else {
+            format!("{before} {arrow} {after}")
+        });
     }
     let (before, after) = (columns(a), columns(b));
     for ((what, a), b) in ["offset", "size"].iter().zip(before).zip(after) {

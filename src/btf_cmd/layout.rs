@@ -70,7 +70,13 @@ pub(super) fn keyword(of: Type<'_>) -> &'static str {
         kind::STRUCT => "struct",
         kind::UNION => "union",
         kind::ENUM | kind::ENUM64 => "enum",
-        kind::FWD => if of.flag { "union" } else { "struct" },
+        kind::FWD => {
+            if of.flag {
+                "union"
+            } else {
+                "struct"
+            }
+        }
         _ => "",
     }
 }
@@ -82,7 +88,13 @@ pub(super) fn title(of: Type<'_>) -> String {
 }
 
 /// The members of a struct or a union, which begins at this offset (bits).
-pub(super) fn inside(types: &Types, of: Type<'_>, offset: u64, indent: u8, declare: &mut Declare<'_>) -> Result<Inside> {
+pub(super) fn inside(
+    types: &Types,
+    of: Type<'_>,
+    offset: u64,
+    indent: u8,
+    declare: &mut Declare<'_>,
+) -> Result<Inside> {
     let mut fields = Vec::new();
     for member in types.members(of) {
         fields.push(field(types, member, offset, indent.saturating_add(1), declare)?);
@@ -130,7 +142,10 @@ fn in_place<'a>(types: &'a Types, of: Member<'_>) -> Option<(Type<'a>, String, S
                 array.push_str(&format!("[{}]", Bytes(found.more).u32(8)?));
                 id = Bytes(found.more).u32(0)?;
             }
-            _ => return (found.is_composite() && (found.name.is_empty() || of.name.is_empty())).then_some((found, head, array)),
+            _ => {
+                return (found.is_composite() && (found.name.is_empty() || of.name.is_empty()))
+                    .then_some((found, head, array));
+            }
         }
     }
     None

@@ -51,7 +51,9 @@ pub(super) fn find<'a>(types: &'a Types, text: &str) -> Result<Vec<Item<'a>>> {
     }
     let mut items: Vec<_> = found.into_iter().map(|(id, _)| Item::Type(id)).collect();
     if wanted.is_none() {
-        for (of, found) in (1..types.btf.types()).filter_map(|id| Some((id, types.get(id)?))).filter(|(_, t)| t.is_enum()) {
+        for (of, found) in
+            (1..types.btf.types()).filter_map(|id| Some((id, types.get(id)?))).filter(|(_, t)| t.is_enum())
+        {
             let values = types.values(found).filter(|(value, _)| *value == name.as_bytes());
             items.extend(values.map(|(name, value)| Item::Value { of, name, value }));
         }
@@ -76,7 +78,10 @@ fn fields<'a>(types: &'a Types, found: &[(u32, Type<'a>)], text: &str, steps: &[
         for step in steps {
             if let Some(Member { id, .. }) = last {
                 let Some(next) = composite(id) else {
-                    bail!("{}: {path} is no struct or union; what it points to is shown by its own name", printable(text));
+                    bail!(
+                        "{}: {path} is no struct or union; what it points to is shown by its own name",
+                        printable(text)
+                    );
                 };
                 at = next;
             }

@@ -161,7 +161,8 @@ impl Shown {
                 "members": layout.fields.iter().map(as_json).collect::<Vec<_>>(),
             }),
             Self::Enum { name, size, values } => {
-                let values: Vec<_> = values.iter().map(|(name, value)| json!({ "name": name, "value": number(*value) })).collect();
+                let values: Vec<_> =
+                    values.iter().map(|(name, value)| json!({ "name": name, "value": number(*value) })).collect();
                 json!({ "name": name, "kind": "enum", "size": size, "values": values })
             }
             Self::Value { name, of, value } => {
