@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     }
     // Objects built to fail, for the tests.
     println!("cargo:rerun-if-changed=tests/bpf");
-    for name in ["kernel", "all", "field", "type", "enum", "guard"] {
+    for name in ["kernel", "all", "field", "type", "enum", "guard", "layout"] {
         let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
         let mut command = Command::new(clang);
         command.args(["-g", "-O2", "-target", "bpf", "-c", "-o"]).arg(out.join(format!("test-{name}.bpf.o")));

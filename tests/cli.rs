@@ -62,6 +62,7 @@ fn help_tells_what_there_is() {
         ("proc", &["--follow", "--detach", "--threads", "--cwd", "--strict", "--record", "[CMD]", "-o, --output"][..]),
         ("replay", &["<FILE>", "--events", "--args", "--path", "-o, --output"]),
         ("check", &["--btf", "--kernel", "--btf-dir"]),
+        ("btf", &["ls", "show", "diff", "min", "embed", "dump"]),
     ] {
         let output = coretrace(&[subcommand, "--help"]);
         let said = text(&output.stdout);
@@ -219,7 +220,16 @@ fn the_schema_is_json_and_knows_every_kind() {
 
 #[test]
 fn a_closed_output_is_no_panic() {
-    for args in [&["schema"][..], &["--help"], &["check"]] {
+    let file = concat!(env!("OUT_DIR"), "/test-layout.bpf.o");
+    for args in [
+        &["schema"][..],
+        &["--help"],
+        &["check"],
+        &["btf", "show", "shapes", "--btf", file],
+        &["btf", "dump", "--btf", file],
+        &["btf", "dump", "-o", "raw", "--btf", file],
+        &["btf", "diff", file, file, "shapes"],
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
@@ -348,6 +358,103 @@ fn relocations_need_types() {
     }
     let output = coretrace(&["relocs", "--diff", &types, &types, "proc"]);
     assert!(output.status.success() && text(&output.stdout).lines().count() == 1);
+}
+
+/// `tests/bpf/layout.bpf.c`, compiled.
+const LAYOUT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/test-layout.bpf.o"));
+/// `tests/bpf/kernel.bpf.c`, compiled.
+const KERNEL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
+
+#[test]
+fn types_are_shown_from_any_file() {
+    let scratch = Scratch::new("btf-show");
+    let file = scratch.file("layout", LAYOUT);
+    let output = coretrace(&["btf", "show", "shapes.leaf.b", "enum sign", "--btf", &file]);
+    let expected = "/* struct shapes.leaf.b: offset 52, size 4 */\nu32 b;\n\nenum sign {\n\tZERO = 0,";
+    assert!(output.status.success() && text(&output.stdout).starts_with(expected), "{}", text(&output.stdout));
+    let output = coretrace(&["btf", "show", "-o", "json", "leaf", "--btf", &file]);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&shown["kind"], &shown["members"][1]["offset"]), (&"struct".into(), &4.into()));
+    for (args, told) in [
+        (&["show", "Leaf", "--btf", &file][..], "there is no Leaf; there is: leaf"),
+        (&["show", "leaf"], "/no/such/file: there is no such file"),
+        (&["show"], "required"),
+        (&["dump", "-o", "xml"], "possible values: c, raw"),
+    ] {
+        let output = coretrace(&[&["btf"], args].concat());
+        assert!(!output.status.success() && output.stdout.is_empty(), "{args:?}");
+        assert!(text(&output.stderr).contains(told), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn types_of_two_kernels_are_compared() {
+    let scratch = Scratch::new("btf-diff");
+    let [a, b] = [("a", KERNEL), ("b", LAYOUT)].map(|(name, bytes)| scratch.file(name, bytes));
+    let output = coretrace(&["btf", "diff", &a, &b, "u32", "u64", "thing", "leaf"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.starts_with("3 of 5 types changed, "), "{said}");
+    for words in ["typedef u32: the same\n", "struct thing: removed\n", "struct leaf: added\n"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let output = coretrace(&["btf", "diff", "-o", "json", &a, &b, "u32"]);
+    let row: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&row["type"], &row["change"]), (&"typedef u32".into(), &"none".into()));
+    // Nothing that coretrace looks into is in either.
+    let output = coretrace(&["btf", "diff", &a, &b]);
+    assert!(output.status.success() && text(&output.stdout).starts_with("0 of 0 "), "{}", text(&output.stdout));
+    let output = coretrace(&["btf", "diff", &a, &b, "nothing"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(text(&output.stderr).matches("there is no nothing").count() == 2);
+}
+
+#[test]
+fn types_are_made_few_and_serve_as_before() {
+    let scratch = Scratch::new("btf-min");
+    // The types of a tracer's object are those of a kernel as far as it looks.
+    let proc = scratch.file("proc.o", include_bytes!(concat!(env!("OUT_DIR"), "/proc.bpf.o")));
+    let open = scratch.file("open-5.10.0", include_bytes!(concat!(env!("OUT_DIR"), "/opens.bpf.o")));
+    let path = |name: &str| scratch.0.join(name).to_str().unwrap().to_owned();
+    let one = path("one.btf");
+    let output = coretrace(&["btf", "min", &one, &proc]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with(&format!("{one}: ")) && text(&output.stdout).contains(" bytes, of "));
+    let output = coretrace(&["btf", "min", &path("all"), &proc, &open]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(fs::read(&one).unwrap(), fs::read(path("all/proc.btf")).unwrap());
+    assert!(fs::read(path("all/open-5.10.0.btf")).unwrap().len() < 10_000);
+    let output = coretrace(&["relocs", "--diff", &proc, &one, "proc"]);
+    assert!(text(&output.stdout).starts_with("proc: 0 of "), "{}", text(&output.stdout));
+    for (args, told) in [
+        (&[&one[..], "/no/such/kernel"][..], "/no/such/kernel: there is no such file"),
+        (&[&path("all"), &proc, &proc], "would both become"),
+        (&["/no/such/dir/min", &proc], "/no/such/dir/min: No such file or directory"),
+        (&[&one], "/no/such/file: there is no such file"),
+    ] {
+        let output = coretrace(&[&["btf", "min"], args].concat());
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}");
+        assert!(text(&output.stderr).contains(told), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn types_are_written_as_c_that_compiles_and_as_they_are() {
+    let scratch = Scratch::new("btf-dump");
+    let file = scratch.file("layout", LAYOUT);
+    let raw = scratch.0.join("raw").to_str().unwrap().to_owned();
+    assert!(coretrace(&["btf", "dump", "-o", "raw", "--btf", &file, "-O", &raw]).status.success());
+    let output = coretrace(&["btf", "dump", "-o", "raw", "--btf", &raw]);
+    assert_eq!(output.stdout, fs::read(&raw).unwrap());
+    let output = coretrace(&["btf", "dump", "--btf", &raw]);
+    assert!(output.status.success() && text(&output.stdout).contains("preserve_access_index"));
+    let source = scratch.file("again.c", &[&output.stdout[..], b"struct shapes *shapes;\n"].concat());
+    let object = scratch.0.join("again.o").to_str().unwrap().to_owned();
+    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    let mut command = Command::new(clang);
+    command.args(["-g", "-O2", "-target", "bpf", "-c", "-Werror", "-o"]).args([&object, &source]);
+    assert!(command.status().unwrap().success());
+    let shown = |file: &str| text(&coretrace(&["btf", "show", "struct shapes", "--btf", file]).stdout);
+    assert_eq!(shown(&object), shown(&file));
 }
 
 #[test]

@@ -88,7 +88,7 @@ enum Row {
 
 /// What became of a type: as it was, as it is.
 #[derive(Debug)]
-struct Change {
+pub(super) struct Change {
     title: String,
     sides: [Option<Shape>; 2],
 }
@@ -155,7 +155,7 @@ fn without_tags(text: &str) -> String {
 }
 
 /// A type in both; it must be in one of them if the user named it.
-fn compare(targets: &[Target; 2], name: &str, named: bool) -> Result<Vec<Change>> {
+pub(super) fn compare(targets: &[Target; 2], name: &str, named: bool) -> Result<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
     let mut faults = Vec::new();
     for (side, target) in targets.iter().enumerate() {
@@ -207,7 +207,7 @@ impl Change {
         }
     }
 
-    fn text(&self, arrow: &str, out: &mut String) {
+    pub fn text(&self, arrow: &str, out: &mut String) {
         let title = &self.title;
         let (a, b) = match &self.sides {
             [Some(a), Some(b)] => (a, b),

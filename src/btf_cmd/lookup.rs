@@ -111,7 +111,7 @@ fn fields<'a>(types: &'a Types, found: &[(u32, Type<'a>)], text: &str, steps: &[
 /// A member by name, also of those that have none themselves, with its offset (bits).
 fn member<'a>(types: &'a Types, of: Type<'a>, name: &[u8]) -> Option<(Member<'a>, u64)> {
     types.members(of).find_map(|found| {
-        if found.name == name {
+        if found.name == name && !name.is_empty() {
             return Some((found, found.offset.into()));
         }
         let inside = types.plain(found.id).filter(|_| found.name.is_empty()).and_then(|id| types.get(id))?;

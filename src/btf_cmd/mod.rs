@@ -76,3 +76,6 @@ fn clean(text: &[u8]) -> String {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,7 @@ impl Shown {
     }
 
     /// For people: C, with comments as pahole makes them.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut out = String::new();
         match self {
             Self::Layout { layout, .. } => {
@@ -152,7 +152,7 @@ impl Shown {
     }
 
     /// For programs.
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         match self {
             Self::Layout { name, kind, layout } => json!({
                 "name": name,

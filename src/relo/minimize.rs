@@ -4,11 +4,12 @@
 //! member points to is not kept: the matcher does not look there (`bpf_core_fields_are_compat` in relo_core.c).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::types::{Types, kind};
-use super::{Answer, Object, Outcome, Site, Target, in_c, verdict, walk};
+use super::{Answer, Object, Outcome, Site, Target, Walk, in_c, verdict, walk};
 use crate::bpf::relo::Btf;
 use crate::bytes::Bytes;
 
@@ -48,11 +49,16 @@ pub(super) fn minimized(objects: &[Object], target: &Target) -> Result<Vec<u8>> 
     kept.arch();
     let bytes = kept.write().context("its types contradict each other")?;
 
-    // The proof, by libbpf's own matcher.
-    let btf = Btf::new(&bytes).map_err(std::io::Error::from_raw_os_error).context("reading the result")?;
+    prove(objects, &walks, &bytes)?;
+    Ok(bytes)
+}
+
+/// Makes sure, by libbpf's own matcher, that nothing resolves in another way than in these walks.
+fn prove(objects: &[Object], walks: &[Walk], bytes: &[u8]) -> Result<()> {
+    let btf = Btf::new(bytes).map_err(std::io::Error::from_raw_os_error).context("reading the result")?;
     let types = Types::new(btf).context("reading the result")?;
-    let small = Target { path: target.path.clone(), types, about: target.about.clone() };
-    for (object, whole) in objects.iter().zip(&walks) {
+    let small = Target { path: PathBuf::new(), types, about: Default::default() };
+    for (object, whole) in objects.iter().zip(walks) {
         let few = walk(object, &small);
         for ((site, a), b) in object.sites.iter().zip(&whole.answers).zip(&few.answers) {
             ensure!(
@@ -63,7 +69,7 @@ pub(super) fn minimized(objects: &[Object], target: &Target) -> Result<Vec<u8>> 
             );
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Whether both make the same instruction of it, from the same member of the same type.
@@ -224,5 +230,73 @@ impl<'a> Strings<'a> {
             self.bytes.push(0);
         }
         Some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn object(name: &str) -> Object {
+        Object::read(&std::fs::read(path(name)).unwrap()).unwrap()
+    }
+
+    fn path(name: &str) -> PathBuf {
+        Path::new(env!("OUT_DIR")).join(format!("{name}.bpf.o"))
+    }
+
+    fn target(bytes: &[u8]) -> Target {
+        Target { path: PathBuf::new(), types: Types::new(Btf::new(bytes).unwrap()).unwrap(), about: Default::default() }
+    }
+
+    /// Objects that ask for what is there and for what is not, against tests/bpf/kernel.bpf.c.
+    #[test]
+    fn every_kind_of_relocation_resolves_as_before() {
+        let whole = Target::read(&path("test-kernel")).unwrap();
+        let objects = ["all", "field", "type", "enum", "guard"].map(|name| object(&format!("test-{name}")));
+        let bytes = minimized(&objects, &whole).unwrap();
+        let few = target(&bytes);
+        let members = |of: &Target| {
+            let thing = of.types.find(kind::STRUCT, "thing").unwrap();
+            assert_eq!(thing.refers, 56);
+            of.types.members(thing).count()
+        };
+        assert_eq!((members(&whole), members(&few)), (6, 4));
+        assert!(few.types.has_value("color", 7) == Some(true) && few.types.has_value("color", 8) == Some(false));
+        assert!(!few.types.has_functions() && bytes.len() < whole.types.btf.bytes().len());
+        // Nothing is left to take away.
+        assert_eq!(minimized(&objects, &few).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_result_that_says_something_else_is_refused() {
+        // libbpf has something to say of most.
+        crate::session::capture_log(false);
+        let whole = Target::read(&path("test-kernel")).unwrap();
+        let objects = [object("test-all")];
+        let walks = [walk(&objects[0], &whole)];
+        let bytes = minimized(&objects, &whole).unwrap();
+        prove(&objects, &walks, &bytes).unwrap();
+        let refused = (24..bytes.len()).filter(|at| {
+            let mut spoiled = bytes.clone();
+            spoiled[*at] ^= 1;
+            // Numbers that libbpf itself refuses are none of ours.
+            let is_read = Btf::new(&spoiled).ok().and_then(Types::new).is_some_and(|types| types.is_sound());
+            is_read && prove(&objects, &walks, &spoiled).is_err()
+        });
+        assert!(refused.count() > 50);
+    }
+
+    #[test]
+    fn the_tracers_own_types_are_small() {
+        for tracer in &crate::tracers::all() {
+            let whole = Object::read(tracer.object()).unwrap();
+            let whole = Target { path: PathBuf::new(), types: whole.types, about: whole.about };
+            let bytes = minimize(&whole).unwrap();
+            assert!((500..10_000).contains(&bytes.len()), "{}: {} bytes", tracer.name(), bytes.len());
+            assert_eq!(minimize(&target(&bytes)).unwrap(), bytes);
+        }
     }
 }

@@ -6,10 +6,11 @@ use crate::bytes::Bytes;
 
 /// How deep types may be inside each other, and how many places that may make: far more than any kernel's.
 const DEPTH: u16 = 400;
-const PLACES: u32 = 1 << 21;
+const PLACES: u32 = 1 << 16;
 
-/// All that is reached from the `roots` by `inside`, if it comes to an end soon. Both are numbers below `count`.
-fn ends(count: usize, roots: impl Iterator<Item = u32>, inside: impl Fn(u32) -> Vec<u32>) -> Option<Vec<u32>> {
+/// All that is reached from the `roots`, if it comes to an end soon. `inside` tells of each how many places it makes
+/// itself, and what it leads to. All are numbers below `count`.
+fn ends(count: usize, roots: impl Iterator<Item = u32>, inside: impl Fn(u32) -> (u32, Vec<u32>)) -> Option<Vec<u32>> {
     const UNDERWAY: u16 = u16::MAX;
     // Of each: depth and places.
     let mut known = vec![(0_u16, 0_u32); count];
@@ -22,7 +23,11 @@ fn ends(count: usize, roots: impl Iterator<Item = u32>, inside: impl Fn(u32) -> 
                 match known.get_mut(id as usize) {
                     Some(mark @ (0, _)) => {
                         mark.0 = UNDERWAY;
-                        way.push((id, inside(id), (1, 1)));
+                        let (places, inner) = inside(id);
+                        if places > PLACES {
+                            return None;
+                        }
+                        way.push((id, inner, (1, places)));
                     }
                     Some((UNDERWAY, _)) | None => return None,
                     Some(sum) => done = Some(*sum),
@@ -54,7 +59,7 @@ impl Types {
     /// Whether libbpf can match relocations against them.
     pub(super) fn is_sound(&self) -> bool {
         let count = self.btf.types();
-        ends(count as usize, 0..count, |id| self.inside(id)).is_some() && !self.has_void_bits()
+        ends(count as usize, 0..count, |id| (1, self.inside(id))).is_some() && !self.has_void_bits()
     }
 
     /// What a type is made of, as far as the matcher follows it without counting.
@@ -78,6 +83,18 @@ impl Types {
         })
     }
 
+    /// How many members, about, libbpf makes up to fill a struct's holes: one for 8 bytes.
+    fn padding(&self, of: Type<'_>) -> u32 {
+        let (mut end, mut holes) = (0_u64, 0_u64);
+        for member in self.members(of) {
+            holes = holes.saturating_add(u64::from(member.offset).saturating_sub(end));
+            let bits = if member.bits > 0 { member.bits.into() } else { self.btf.size(member.id).unwrap_or(0) * 8 };
+            end = u64::from(member.offset).saturating_add(bits);
+        }
+        let last = if of.kind == kind::STRUCT { (u64::from(of.refers) * 8).saturating_sub(end) } else { 0 };
+        u32::try_from(holes.saturating_add(last) / 64).unwrap_or(u32::MAX)
+    }
+
     /// Whether libbpf can write these types in C: as `btf_dump_order_type` goes from one to the next (btf_dump.c).
     pub fn declarable(&self, roots: impl Iterator<Item = u32>) -> bool {
         let count = self.btf.types() as usize * 2;
@@ -86,7 +103,8 @@ impl Types {
         let inside = |at: u32| {
             let (id, pointed) = (at >> 1, at & 1 != 0);
             let params = |t: Type<'_>| t.rows().filter_map(|row| row.u32(4)).collect::<Vec<_>>();
-            match self.get(id) {
+            let mut places = 1_u32;
+            let inner = match self.get(id) {
                 Some(t) if t.kind == kind::PTR => vec![state(t.refers, true)],
                 Some(t) if t.is_modifier() => vec![state(t.refers, pointed)],
                 Some(t) if t.kind == kind::ARRAY => {
@@ -96,10 +114,12 @@ impl Types {
                     [t.refers].into_iter().chain(params(t)).map(|id| state(id, pointed)).collect()
                 }
                 Some(t) if t.is_composite() && !(pointed && !t.name.is_empty()) => {
+                    places = places.saturating_add(self.padding(t));
                     self.members(t).map(|member| state(member.id, false)).collect()
                 }
                 _ => Vec::new(),
-            }
+            };
+            (places, inner)
         };
         // It divides by how members are aligned.
         let aligned = |at: &u32| {
