@@ -79,7 +79,10 @@ impl Archive {
     /// As it is appended.
     pub fn bytes(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        let number = |n: usize, bytes: &mut Vec<u8>| Some(bytes.extend(u32::try_from(n).ok()?.to_le_bytes()));
+        let number = |n: usize, bytes: &mut Vec<u8>| {
+            bytes.extend(u32::try_from(n).ok()?.to_le_bytes());
+            Some(())
+        };
         // Blobs that nothing refers to any more are left out.
         let mut used: Vec<u32> = self.entries.iter().map(|(_, blob)| *blob).collect();
         used.sort_unstable();
