@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use crate::cli::{Check, Kernel};
+use crate::cli::{Arch, Check, Kernel};
+use crate::image::Fault;
 use crate::kernel::btf::{self, BtfError, Found};
 use crate::kernel::check::{Row, Table, Verdict};
 use crate::kernel::{Host, printable};
@@ -166,41 +167,27 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
         );
     }
     let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
-    let mut table = Table::default();
+    let (mut table, mut bare) = (Table::default(), false);
     for path in named {
-        let is_dir = path.is_dir();
         let mut files = Vec::new();
-        if is_dir {
+        if path.is_dir() {
             verdict::files(path, &mut files).with_context(|| format!("reading {}", path.display()))?;
         } else {
             files.push(path.clone());
         }
         let before = table.0.len();
         for file in &files {
-            let name = |tracer: &dyn Tracer| format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
             let target = match Target::load(file) {
                 // A directory may hold other things.
-                Err(fault) if is_dir && fault.is_other() => continue,
-                Err(fault) => Err(format!("BTF file {}: {fault}", printable(&file.to_string_lossy()))),
-                Ok(target) => match (verdict::arch(&target), target.about.machine) {
-                    (Some(other), _) if other != arch => Err("its kernel is of another architecture".to_owned()),
-                    (None, Some(name)) => Err(format!("its kernel is of another architecture: {name}")),
-                    _ => Ok(target),
-                },
+                Err(fault) if path.is_dir() && fault.is_other() => continue,
+                read => of_arch(read, file, arch),
             };
+            bare |= target.as_ref().is_ok_and(|target| !target.types.has_functions());
             for (tracer, object) in tracers.iter().zip(&objects) {
+                let name = format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
                 table.push(match &target {
-                    Ok(target) => {
-                        let judged = judge(*tracer, object, target, None, options.hooking.attach.0);
-                        let mut row = verdict_row(name(*tracer), &judged);
-                        if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
-                            mend.push_str(
-                                "\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this",
-                            );
-                        }
-                        row
-                    }
-                    Err(error) => Row::new(&name(*tracer), Verdict::No, error)
+                    Ok(target) => elsewhere(name, &judge(*tracer, object, target, None, options.hooking.attach.0)),
+                    Err(error) => Row::new(&name, Verdict::No, error)
                         .mend("name a file of types (BTF) of a kernel of this architecture"),
                 });
             }
@@ -208,5 +195,27 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
         ensure!(table.0.len() > before, "{}: there are no types of kernels", path.display());
     }
     table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD));
+    if bare {
+        table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD_BARE));
+    }
     Ok(table)
+}
+
+/// The types of a file, if they are of this architecture.
+fn of_arch(read: Result<Target, Fault>, file: &Path, arch: Arch) -> Result<Target, String> {
+    let target = read.map_err(|fault| format!("BTF file {}: {fault}", printable(&file.to_string_lossy())))?;
+    match (verdict::arch(&target), target.about.machine) {
+        (Some(other), _) if other != arch => Err("its kernel is of another architecture".to_owned()),
+        (None, Some(name)) => Err(format!("its kernel is of another architecture: {name}")),
+        _ => Ok(target),
+    }
+}
+
+/// The verdict on a kernel that is not here.
+fn elsewhere(name: String, judged: &[Judged]) -> Row {
+    let mut row = verdict_row(name, judged);
+    if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
+        mend.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
+    }
+    row
 }

@@ -27,6 +27,7 @@ Examples:
   coretrace check --kernel linux-image.deb   the same of a kernel as it is shipped
   coretrace btf embed OUT btfs/              a copy of this program for kernels without types
   coretrace relocs --diff a.btf b.btf        what differs between two kernels
+  coretrace btf show task_struct.pid         where the kernel has it: types in C, with offsets
 
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
 3 events were lost under --strict; with -- CMD: CMD's own.";

@@ -22,7 +22,7 @@ use crate::{session, tracers};
 pub fn relocs(options: &Relocs) -> Result<u8> {
     session::capture_log(false);
     let targets = match options.diff.as_slice() {
-        [] => vec![own(options.btf.as_deref(), options.side.btf_dir.as_deref())?],
+        [] => vec![own_or_aside(options.btf.as_deref(), options.side.btf_dir.as_deref())?],
         files => files.iter().map(|path| Target::read(path)).collect::<Result<_>>()?,
     };
     let mut text = String::new();
@@ -50,7 +50,11 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
 }
 
 /// The types that are named, of whatever kernel, or those that a run here would take.
-pub(crate) fn own(file: Option<&Path>, dir: Option<&Path>) -> Result<Target> {
+pub(crate) fn own(file: Option<&Path>) -> Result<Target> {
+    own_or_aside(file, std::env::var_os("CORETRACE_BTF_DIR").as_deref().map(Path::new))
+}
+
+fn own_or_aside(file: Option<&Path>, dir: Option<&Path>) -> Result<Target> {
     match file {
         Some(file) => Target::read(file),
         None => Target::of(&btf::find(Wanted { file, dir }, &Host::read(Path::new("/")))?.source),

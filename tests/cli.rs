@@ -425,6 +425,9 @@ fn types_are_made_few_and_serve_as_before() {
     assert!(fs::read(path("all/open-5.10.0.btf")).unwrap().len() < 10_000);
     let output = coretrace(&["relocs", "--diff", &proc, &one, "proc"]);
     assert!(text(&output.stdout).starts_with("proc: 0 of "), "{}", text(&output.stdout));
+    let output = coretrace(&["check", "--btf", &one]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("types without functions"), "{said}");
     for (args, told) in [
         (&[&one[..], "/no/such/kernel"][..], "/no/such/kernel: there is no such file"),
         (&[&path("all"), &proc, &proc], "would both become"),

@@ -26,6 +26,7 @@ impl<'a> Dumper<'a> {
     /// The error number: no memory.
     pub fn new(btf: &'a Btf) -> Result<Self, i32> {
         let text = NonNull::from(Box::leak(Box::<Vec<u8>>::default()));
+        #[allow(clippy::missing_transmute_annotations, reason = "its name is another on every architecture")]
         // SAFETY: as libbpf-rs does for messages: the third argument is a va_list, which bindgen has as something else
         //         on every architecture, and which is always handed over as a pointer.
         let write: btf_dump_printf_fn_t = unsafe { Some(std::mem::transmute(write as *const ())) };

@@ -110,9 +110,8 @@ impl Shape {
                 Self { title: of, size: None, declaration: None, rows: vec![(name, Row::Value(value))] }
             }
             Shown::Field { path, field } => {
-                let (title, name) = path.split_once('.').map_or(("", &*path), |(title, name)| (title, name));
-                let row = (name.to_owned(), Row::Field(untagged(*field)));
-                Self { title: title.to_owned(), size: None, declaration: None, rows: vec![row] }
+                let row = (field.name.clone(), Row::Field(untagged(*field)));
+                Self { title: path, size: None, declaration: None, rows: vec![row] }
             }
             Shown::Plain { name, kind, declaration, size } => Self {
                 title: titled(kind, &name),

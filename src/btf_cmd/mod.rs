@@ -9,8 +9,6 @@ mod ls;
 mod min;
 mod show;
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 
 use crate::bpf::dump::Dumper;
@@ -18,6 +16,7 @@ use crate::bpf::dump::Dumper;
 use crate::cli::Btf;
 use crate::kernel::printable;
 use crate::relo::Target;
+use crate::relocs::own;
 use crate::session;
 
 /// Does what the options say; tells the exit code.
@@ -35,11 +34,6 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
         Btf::Show { names, btf, format } => show::show(btf.as_deref(), names, *format),
         Btf::Diff { a, b, types, format } => diff::diff([a, b], types, *format),
     }
-}
-
-/// The types that are named, or those that a run here would take.
-pub(crate) fn own(file: Option<&Path>) -> Result<Target> {
-    crate::relocs::own(file, std::env::var_os("CORETRACE_BTF_DIR").as_deref().map(Path::new))
 }
 
 /// Declarations in C, by libbpf.

@@ -148,7 +148,8 @@ struct thing: size 56 -> 20
     );
     assert_eq!(text("enum color"), "\nenum color:\n  ~ RED: 7 -> 1\n  ~ GREEN: 8 -> 0\n");
     assert_eq!(text("handle_all"), "\nfunc handle_all: added\n");
-    assert_eq!(text("thing.first"), "\nstruct thing: removed\n");
+    assert_eq!(text("thing.first"), "\nstruct thing.first: removed\n");
+    assert_eq!(text("thing.hidden"), "\nstruct thing.hidden:\n  ~ hidden: offset 48 -> 12\n");
     assert_eq!(text("u32"), "\ntypedef u32: the same\n");
     let error = diff::compare(&targets, "Thing", true).unwrap_err().to_string();
     assert!(error.matches("there is: thing").count() == 2, "{error}");

@@ -113,7 +113,7 @@ impl Types {
                 Some(t) if t.kind == kind::FUNC_PROTO => {
                     [t.refers].into_iter().chain(params(t)).map(|id| state(id, pointed)).collect()
                 }
-                Some(t) if t.is_composite() && !(pointed && !t.name.is_empty()) => {
+                Some(t) if t.is_composite() && (!pointed || t.name.is_empty()) => {
                     places = places.saturating_add(self.padding(t));
                     self.members(t).map(|member| state(member.id, false)).collect()
                 }

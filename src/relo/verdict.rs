@@ -13,6 +13,10 @@ use crate::tracers::Tracer;
 pub(crate) const UNTOLD: &str = "from types alone: not told are rights, lockdown, tracefs, what probes are refused, the \
 verifier's limits; since 7.0 classic tracepoints are tried first";
 
+/// What types alone do not tell where there are few of them.
+pub(crate) const UNTOLD_BARE: &str =
+    "types without functions (minimized ones) do not tell which functions, tracepoints and helpers the kernel has";
+
 /// A plan on a kernel.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged {
