@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::Host;
+use super::{Host, printable};
 use crate::image::{Fault, Image, elf, find};
 
 /// Refuses what is another kernel's.
@@ -20,7 +20,7 @@ pub(super) fn suits(image: &Image, host: &Host) -> Result<(), Fault> {
     if ids.is_some_and(|(a, b)| a == b) {
         return Ok(());
     }
-    let other = |of: &str| Fault::OtherKernel { of: of.to_owned(), here: host.release.clone() };
+    let other = |of: &str| Fault::OtherKernel { of: of.to_owned(), here: printable(&host.release) };
     match &image.about.release {
         Some(of) if *of != host.release => Err(other(of)),
         Some(of) if ids.is_some() => Err(other(of)),
