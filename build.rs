@@ -93,8 +93,12 @@ fn event_types(skeleton: &str) -> Result<Vec<&str>> {
     while let Some(name) = names.get(next).copied() {
         next += 1;
         let item = items.iter().find(|(item, _)| *item == name).with_context(|| format!("no type {name}"))?.1;
+        // As far as the struct goes: what follows is how it is made.
+        let item = item.split("\n        }").next().unwrap_or(item);
         found.push(item);
-        for inner in item.split(between) {
+        // Of its members the types, not the names: a struct of the kernel may have one of these.
+        let types = item.lines().filter_map(|line| line.trim_start().strip_prefix("pub ")?.split_once(": "));
+        for inner in types.flat_map(|(_, of)| of.split(between)) {
             if items.iter().any(|(item, _)| *item == inner) && !names.contains(&inner) {
                 names.push(inner);
             }

@@ -36,6 +36,7 @@ macro_rules! skeleton {
             assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && same(CAUSES[0], "buffer_full"));
             assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
             assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));
+            assert!(drop_cause::DROP_RETURN_MISSED.0 == 3 && same(CAUSES[3], "return_missed"));
             assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
         };
 
@@ -61,6 +62,14 @@ macro_rules! skeleton {
             fn from(s: $name::types::slice) -> Self {
                 Self { off: s.off, len: s.len }
             }
+        }
+
+        /// What the object's proof read, from its map.
+        fn proof(bytes: &[u8]) -> Option<$crate::proof::Read> {
+            let (p, _) = $crate::decode::split::<$name::types::proof>(bytes).ok()?;
+            let $name::types::proof { start_ns, argv_bytes, pid, tid, ppid, comm, exe, argv, .. } = p;
+            let (comm, exe, argv) = (comm.to_vec(), exe.to_vec(), argv.to_vec());
+            Some($crate::proof::Read { start_ns, argv_bytes, pid, tid, ppid, comm, exe, argv })
         }
 
         impl $name::types::event_head {
@@ -108,6 +117,7 @@ macro_rules! skeleton {
                     cgroups_len: s.cgroups,
                     pidns: s.pidns,
                     page_size: s.page_size,
+                    heartbeat: s.heartbeat,
                     labels: labels.is_some().into(),
                     only_label: only.is_some().into(),
                     ignore_label: ignore.is_some().into(),
@@ -115,7 +125,6 @@ macro_rules! skeleton {
                     only_labelled: text(only),
                     ignore_labelled: text(ignore),
                     uids,
-                    ..Self::default()
                 }
             }
         }
@@ -123,6 +132,9 @@ macro_rules! skeleton {
         // SAFETY: libbpf-cargo emits integers and arrays of them: every bit pattern is a value.
         #[allow(unsafe_code)]
         unsafe impl plain::Plain for $name::types::event_head {}
+        // SAFETY: as above.
+        #[allow(unsafe_code)]
+        unsafe impl plain::Plain for $name::types::proof {}
         $(
             // SAFETY: as above.
             #[allow(unsafe_code)]
@@ -139,7 +151,7 @@ macro_rules! start {
         use anyhow::Context as _;
         let mut storage = $plans.each_ref().map(|_| std::mem::MaybeUninit::<libbpf_rs::OpenObject>::uninit());
         let skeletons = storage.iter_mut().zip(&$plans);
-        $crate::session::start($session, skeletons, $builder::default, $body, |open| {
+        $crate::session::start($session, skeletons, $builder::default, proof, $body, |open| {
             let $rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
             $rodata.settings = (&$session.settings).into();
             $rodata.comm_table = $session.settings.comm.table;

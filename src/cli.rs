@@ -227,6 +227,10 @@ pub struct Limits {
     /// Print totals every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub stats: Option<Duration>,
+    /// Every so many seconds, do what is watched for, and say when that does not arrive or comes late. What coretrace
+    /// itself does is not shown then
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub heartbeat: Option<Duration>,
     /// Exit with 3 when events were lost
     #[arg(long)]
     pub strict: bool,

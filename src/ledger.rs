@@ -70,6 +70,9 @@ pub struct Ledger {
     pub accounts: Vec<Account>,
     /// Times that the kernel did not run a program because it was already running on that CPU.
     pub missed: u64,
+    /// Calls whose beginning was seen and not their return, at the end: they were under way, or the kernel did not show
+    /// their return.
+    pub unreturned: u64,
 }
 
 impl Ledger {
@@ -85,7 +88,7 @@ impl Ledger {
                 next_seq: Vec::new(),
             })
             .collect();
-        Ledger { accounts, missed: 0 }
+        Ledger { accounts, missed: 0, unreturned: 0 }
     }
 
     /// The account of a kind, by its number on the wire.
@@ -193,6 +196,13 @@ impl fmt::Display for Ledger {
                 self.missed
             )?;
         }
+        if self.unreturned > 0 {
+            write!(
+                f,
+                "\n  unreturned: {} (calls under way, or of which the kernel did not show the return)",
+                self.unreturned
+            )?;
+        }
         Ok(())
     }
 }
@@ -207,7 +217,7 @@ mod tests {
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new(KINDS.iter());
         let a = ledger.account(3).unwrap();
-        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2] };
+        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0] };
         a.tally = Tally { delivered: 4, filtered: 1 };
         ledger
     }
@@ -237,6 +247,8 @@ mod tests {
         ledger.account(3).unwrap().kernel.seen = 12;
         assert!(ledger.to_string().contains("+ 2 pending"));
         assert_eq!((ledger.lost(), ledger.delivered()), (3, 4));
+        ledger.unreturned = 5;
+        assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
     }
 
     #[test]
@@ -250,7 +262,7 @@ mod tests {
 
     #[test]
     fn counters_are_read_in_the_order_of_the_kernels_struct() {
-        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6] };
-        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6]), counters);
+        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6, 7] };
+        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6, 7]), counters);
     }
 }

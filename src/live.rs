@@ -158,6 +158,9 @@ pub fn run(
         drained = drain(false)?;
         let mut stop = closed;
         let now = Instant::now();
+        if let Some(heart) = &mut pipeline.borrow_mut().heartbeat {
+            heart.tick(now);
+        }
         let tick = now >= next_tick;
         if tick {
             next_tick = now + TICK;
@@ -207,6 +210,9 @@ pub fn run(
 
     let missed = attached.missed();
     attached.detach();
+    // call.bpf.h: of tracers that join the beginning of a call and its return.
+    let unreturned = attached.map("calls").map_or(0, |calls| calls.keys().count());
+    pipeline.borrow_mut().ledger.unreturned = unreturned as u64;
     // A program that was running when its hook went away is still to be heard.
     let deadline = Instant::now() + SETTLE;
     loop {

@@ -9,6 +9,7 @@ use crate::decode::Decode;
 use crate::enrich::{Names, WallClock};
 use crate::event::{CAUSES, Lost};
 use crate::filter::Filter;
+use crate::heartbeat::Heartbeat;
 use crate::ledger::Ledger;
 use crate::output::Format;
 use crate::record::Recorder;
@@ -23,6 +24,8 @@ pub struct Pipeline<'a> {
     clock: WallClock,
     names: Option<Names>,
     limit: u64,
+    /// What coretrace does to see whether it arrives.
+    pub heartbeat: Option<Heartbeat<'a>>,
     /// Losses are told on stderr, as the format is for people; else they are records in the stream.
     losses_aside: bool,
     /// What became of the events.
@@ -55,6 +58,7 @@ impl<'a> Pipeline<'a> {
             clock: WallClock::default(),
             names: None,
             limit: u64::MAX,
+            heartbeat: None,
             losses_aside,
             ledger,
             gap: false,
@@ -110,11 +114,16 @@ impl<'a> Pipeline<'a> {
 
     /// Takes one sample, as the kernel sent it.
     pub fn sample(&mut self, sample: &[u8]) {
-        if let Some(recorder) = &mut self.recorder {
+        let decoded = self.decoder.decode(sample);
+        let own = match (&decoded, &mut self.heartbeat) {
+            (Ok(event), Some(heart)) => heart.takes(&event.head),
+            _ => false,
+        };
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
             let written = recorder.sample(sample).context("writing the recording");
             self.note(written);
         }
-        let mut event = match self.decoder.decode(sample) {
+        let mut event = match decoded {
             Ok(event) => event,
             Err(error) => {
                 match &mut self.undecodable {
@@ -129,7 +138,7 @@ impl<'a> Pipeline<'a> {
         let full = self.closed || self.ledger.delivered() >= self.limit;
         let Some(account) = self.ledger.account(event.kind.id) else { return };
         self.gap |= account.arrived(event.head.cpu, event.head.seq);
-        if full {
+        if full || own {
             account.tally.filtered += 1;
             return;
         }

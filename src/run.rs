@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::cli::{Cli, Command, Common, Usage};
 use crate::enrich::Names;
 use crate::event::Kind;
+use crate::heartbeat::Heartbeat;
 use crate::kernel::{Host, diagnose};
 use crate::launch::{self, Inherited, Launched, NotRun};
 use crate::ledger::Ledger;
@@ -147,6 +148,7 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         detach: common.limits.detach,
         to_stdout: setup::to_stdout(output, with_command),
     };
+    pipeline.heartbeat = common.limits.heartbeat.map(|every| Heartbeat::new(every, tracer.beat(&session)));
     let (mut ran, mut command) = (false, None);
     let started = tracer.start(&session, &mut |attached| {
         ran = true;
@@ -160,6 +162,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
             // Last of all, so that its life is not longer than it need be.
             let launched = Launched::new(&common.command, user.as_ref(), &inherited)?;
             attached.follow(launched.pid())?;
+            if let Some(heart) = &mut pipeline.heartbeat {
+                heart.command = Some((launched.pid(), crate::enrich::boot_now()));
+            }
             command = Some(launched);
         }
         live::run(&session, attached, &mut pipeline, &limits, &signals, &mut command)
@@ -176,14 +181,19 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
 
 fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) -> Result<u8> {
     let quiet = common.output.quiet;
+    let heartbeats = pipeline.heartbeat.as_ref().map(|heart| (heart.to_string(), heart.unheard()));
     let ledger = pipeline.finish()?;
+    let unheard = heartbeats.as_ref().map_or(0, |(_, unheard)| *unheard);
+    if let Some((heartbeats, _)) = heartbeats.filter(|_| !quiet || unheard > 0) {
+        note(&heartbeats);
+    }
     if !quiet {
         note(&ledger.to_string());
     }
     if !ledger.balances() {
         note("the counters do not balance: this is a fault in coretrace, please report it");
     }
-    let lost = common.limits.strict && ledger.lost() > 0;
+    let lost = common.limits.strict && ledger.lost() + unheard > 0;
     match command {
         _ if lost => Ok(EVENTS_LOST),
         Some(mut command) => match command.ended()? {
@@ -201,6 +211,9 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
 
 fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
     attached.refused.iter().for_each(|why| note(&format!("not used: {why}")));
+    if let Some(why) = &attached.unproven {
+        note(&format!("not proven that the types are this kernel's: {why}"));
+    }
     attached.absent.iter().for_each(|what| note(&format!("not watched: {what}")));
     if !attached.plan.blind.is_empty() {
         note(&format!("not seen by {}: {}", attached.plan.hook.name(), attached.plan.blind));

@@ -19,6 +19,7 @@ use crate::filter::CommGlobs;
 use crate::kernel::btf::BtfSource;
 use crate::kernel::possible_cpus;
 use crate::labels::{self, Labels};
+use crate::proof::{self, Misfit};
 use crate::transport::Perf;
 
 /// A way to hook into the kernel.
@@ -209,6 +210,8 @@ pub struct Settings {
     pub pidns: u32,
     /// Bytes in a page.
     pub page_size: u32,
+    /// Coretrace's own process id, where its heartbeats are to pass all filters; 0: none.
+    pub heartbeat: u32,
     /// Events carry labels.
     pub labels: Option<Labels>,
 }
@@ -272,6 +275,8 @@ pub struct Attached<'a> {
     pub refused: Vec<String>,
     /// What there is no hook for here.
     pub absent: Vec<String>,
+    /// Why the programs could not be tested on coretrace's own task ([`crate::proof`]).
+    pub unproven: Option<String>,
     /// The buffers to read, where they are perf buffers.
     pub perf: Option<Perf>,
     /// What the kernel side has counted.
@@ -317,10 +322,11 @@ impl Attached<'_> {
 ///
 /// # Errors
 /// When none does: every plan with its cause. Or what `body` returns.
-pub fn start<'obj, B>(
+pub(crate) fn start<'obj, B>(
     session: &Session,
     plans: impl Iterator<Item = (&'obj mut MaybeUninit<OpenObject>, &'static Plan)>,
     builder: impl Fn() -> B,
+    proof: fn(&[u8]) -> Option<proof::Read>,
     body: &mut dyn FnMut(Attached<'_>) -> Result<()>,
     mut configure: impl FnMut(&mut B::Output) -> Result<()>,
 ) -> Result<()>
@@ -338,7 +344,7 @@ where
             continue;
         }
         mark_log();
-        match load(session, plan, builder(), slot, &mut configure) {
+        match load(session, plan, builder(), slot, proof, &mut configure) {
             Ok((mut skel, loaded)) => {
                 if let Some(labels) = &session.settings.labels {
                     let mut maps = skel.object_mut().maps_mut();
@@ -346,10 +352,13 @@ where
                     labels.keep(&mut map)?;
                 }
                 let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
-                let Hooked { perf, links, hooks, absent, counters, .. } = loaded;
+                let Hooked { perf, links, hooks, absent, counters, unproven, .. } = loaded;
                 let object = skel.object();
-                return body(Attached { object, plan, hooks, refused, absent, perf, counters, links: links.into() });
+                let links = links.into();
+                return body(Attached { object, plan, hooks, refused, absent, unproven, perf, counters, links });
             }
+            // It is the types that are wrong, not the way to hook in.
+            Err(error) if error.is::<Misfit>() => return Err(error),
             Err(error) => refused.push((name.to_owned(), error)),
         }
     }
@@ -374,6 +383,7 @@ struct Hooked {
     /// Of programs that could go on one of several functions, on which they went.
     exits: Vec<(&'static str, &'static str)>,
     counters: MappedCounters,
+    unproven: Option<String>,
 }
 
 impl Hooked {
@@ -393,6 +403,7 @@ fn load<'obj, B>(
     plan: &Plan,
     mut builder: B,
     slot: &'obj mut MaybeUninit<OpenObject>,
+    proof: fn(&[u8]) -> Option<proof::Read>,
     configure: &mut impl FnMut(&mut B::Output) -> Result<()>,
 ) -> Result<(Loaded<'obj, B>, Hooked)>
 where
@@ -409,6 +420,10 @@ where
     let mut hooked = Hooked::default();
     prepare(session, plan, open.open_object_mut(), &mut hooked)?;
     let skel = open.load().context("loading the BPF programs")?;
+    match proof::prove(skel.object(), proof) {
+        Err(error) if error.is::<Misfit>() => return Err(error),
+        proven => hooked.unproven = proven.err().map(|error| format!("{error:#}")),
+    }
     fill(session, skel.object())?;
     hooked.counters = MappedCounters::new(&find_map(skel.object(), "ledger")?)?;
     if session.settings.perf {
@@ -441,7 +456,7 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
                 None => hooked.lacks(&functions.join(" or "), *optional)?,
             }
         }
-        program.set_autoload(there);
+        program.set_autoload(there || program.name() == proof::PROGRAM);
         if session.verifier_stats {
             program.set_log_level(BPF_LOG_STATS);
         }

@@ -38,6 +38,7 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
     let labels = labels(&common.labels)?;
     let mut session = base_session(tracer, &common.kernel, host)?;
     session.settings.labels = labels;
+    session.settings.heartbeat = common.limits.heartbeat.map_or(0, |_| std::process::id());
     session.details = details(common);
     // A test in the kernel for as many as it takes; what is relative, and all globs, are user space's.
     let prefixes: Option<Vec<_>> = filters.path.iter().map(|glob| filter::literal_prefix(glob)).collect();

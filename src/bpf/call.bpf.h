@@ -60,36 +60,45 @@ enum begun {
 	BEGUN_NO_ROOM,
 };
 
-/* Remembers a call until it returns. */
-static __always_inline enum begun begin_call(const struct call *call)
-{
-	u64 task = bpf_get_current_task();
-	struct event_head head;
-
-	if (settings.filter_pids) {
-		fill_ids(false, (void *)task, &head);
-		if (!is_followed(head.pid))
-			return BEGUN_NOT_FOLLOWED;
-	}
-	return bpf_map_update_elem(&calls, &task, call, BPF_ANY) ? BEGUN_NO_ROOM : BEGUN;
-}
-
-/* Counts a call that is not remembered: it is not wanted, or lost for want of room. */
-static __noinline int count_call(u32 kind)
+/* Counts a call that cannot be told: it is not wanted, or lost. */
+static __noinline int count_call(u32 kind, u32 cause)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(kind);
 	struct event_head head;
 	struct label label;
 
-	if (!c)
+	if (!c || cause >= DROP_CAUSES)
 		return nothing();
 	fill_ids(false, task, &head);
 	if (wanted(false, task, &head, &label, kind, false))
-		COUNT(c->dropped[DROP_MAP_FULL]);
+		COUNT(c->dropped[cause]);
 	else
 		COUNT(c->filtered);
 	return nothing();
+}
+
+/*
+ * Remembers a call until it returns. Where one is remembered still, its return was missed: the kernel has room for so
+ * many functions in which tasks are at once (kernel/kprobes.c: maxactive, up to 6.2 no more than there are CPUs on
+ * kernels that cannot be preempted).
+ */
+static __always_inline enum begun begin_call(u32 kind, const struct call *call)
+{
+	u64 task = bpf_get_current_task();
+	struct event_head head;
+
+	if (settings.filter_pids) {
+		fill_ids(false, (void *)task, &head);
+		if (!is_followed(head.pid) && !is_heartbeat(false, (void *)task, head.pid))
+			return BEGUN_NOT_FOLLOWED;
+	}
+	if (!bpf_map_update_elem(&calls, &task, call, BPF_NOEXIST))
+		return BEGUN;
+	if (bpf_map_update_elem(&calls, &task, call, BPF_EXIST))
+		return BEGUN_NO_ROOM;
+	count_call(kind, DROP_RETURN_MISSED);
+	return BEGUN;
 }
 
 /* The call that the current task is in. */

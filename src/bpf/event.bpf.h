@@ -65,6 +65,7 @@ enum drop_cause {
 	DROP_BUFFER_FULL,  /* the reader was too slow for the buffer's size */
 	DROP_SCRATCH_BUSY, /* the CPU's scratch space was in use by an event that was interrupted */
 	DROP_MAP_FULL,     /* a new process could not be added to those followed */
+	DROP_RETURN_MISSED, /* a call began whose return the kernel did not show */
 	DROP_CAUSES,
 };
 EXPORT_TYPE(enum, drop_cause);
@@ -99,7 +100,7 @@ struct settings {
 	u32 labels;      /* events carry labels, looked up in the map `labels` */
 	u32 only_label;  /* only events of only_labelled, which may be the empty one … */
 	u32 ignore_label; /* … or all but those of ignore_labelled */
-	u32 reserved;
+	u32 heartbeat; /* coretrace's own process: what it does passes all filters; 0: none */
 	struct label default_label; /* of what has none */
 	struct label only_labelled;
 	struct label ignore_labelled;

@@ -17,9 +17,6 @@ EXPORT_TYPE(enum, exec_kind);
 #include "call.bpf.h"
 #include "follow.bpf.h"
 
-/* What argv may have when all paths have what they may have, and when they have what they usually have. */
-#define ARGV_BYTES 24064
-#define ARGV_BYTES_LEAST 12288
 /* Of an attempt that failed: strings that are looked at, and bytes of one. */
 #define ARGS_MAX 256
 #define ARG_BYTES 4096
@@ -102,7 +99,6 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 	struct mm_struct *mm;
 	struct label label;
 	struct scratch *s;
-	u64 start, n;
 	u32 used;
 	long len;
 
@@ -138,32 +134,8 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 		}
 	}
 
-	/* Just written by the kernel, hence resident; and right for execveat, too. */
-	start = READ(direct, mm, arg_start);
-	n = READ(direct, mm, arg_end) - start;
-	e->argv_bytes = n;
-	used = *(volatile u32 *)&s->used;
-	e->argv.off = used - sizeof(*e);
-	len = -1;
-	if (used <= sizeof(s->record) - ARGV_BYTES) {
-		if (n > ARGV_BYTES)
-			n = ARGV_BYTES;
-		barrier_var(n);
-		if (n <= ARGV_BYTES)
-			len = bpf_probe_read_user(s->record + used, n, (void *)start);
-	} else if (used <= sizeof(s->record) - ARGV_BYTES_LEAST) {
-		if (n > ARGV_BYTES_LEAST)
-			n = ARGV_BYTES_LEAST;
-		barrier_var(n);
-		if (n <= ARGV_BYTES_LEAST)
-			len = bpf_probe_read_user(s->record + used, n, (void *)start);
-	}
-	if (len) {
+	if (!append_argv(direct, s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;
-	} else {
-		e->argv.len = n;
-		*(volatile u32 *)&s->used = used + n;
-	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return 0;
@@ -171,7 +143,7 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 
 /*
  * Appends the strings that a caller's array points to; tells their length in bytes, or that of what is there with
- * ARGS_CUT or (nothing is there) ARGS_UNREAD. A global function, as walk_path() is.
+ * ARGS_CUT or (nothing is there) ARGS_UNREAD. A global function, as walk_to_root() is.
  */
 #define ARGS_CUT (1ULL << 32)
 #define ARGS_UNREAD (2ULL << 32)
@@ -238,8 +210,8 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 	e = (void *)s->record;
 	if (!call->bits || !BPF_CORE_READ(task, mm, env_end)) {
 		/*
-		 * Its arguments were not found; or it failed when the caller's memory was gone already, and the new one's was not complete
-		 * (fs/binfmt_elf.c: create_elf_tables sets this last).
+		 * Its arguments were not found; or it failed when the caller's memory was gone already, and the new
+		 * one's was not complete (fs/binfmt_elf.c: create_elf_tables sets this last).
 		 */
 		e->head.unread |= UNREAD_ARGV;
 		e->name_flags = PATH_UNREAD;
@@ -269,7 +241,7 @@ static __always_inline int on_return(void *ctx, s64 ret)
 	int done;
 
 	if (!call) /* A success was told already. */
-		return ret < 0 ? count_call(KIND_EXECVE) : 0;
+		return ret < 0 ? count_call(KIND_EXECVE, DROP_MAP_FULL) : 0;
 	if (ret < 0)
 		done = on_failure(ctx, call, ret);
 	else /* The kernel did not run the program that tells of successes. */
@@ -282,7 +254,7 @@ static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 bits)
 {
 	struct call call = { .name = name, .list = list, .dir = dir, .bits = bits };
 
-	begin_call(&call);
+	begin_call(KIND_EXECVE, &call);
 	return 0;
 }
 

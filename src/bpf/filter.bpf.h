@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "compat.bpf.h"
+#include "proof.bpf.h" /* every tracer has it */
 
 /* Processes that are watched; with settings.follow, those that they fork join them. */
 struct {
@@ -178,6 +179,20 @@ static __always_inline void fill_ids(bool direct, struct task_struct *task, stru
 }
 
 /*
+ * Whether the current task is coretrace, or a process that it started as a heartbeat. (Its other child, CMD, is
+ * followed.)
+ */
+static __always_inline bool is_heartbeat(bool direct, struct task_struct *task, u32 pid)
+{
+	if (!settings.heartbeat)
+		return false;
+	if (pid == settings.heartbeat)
+		return true;
+	return process_id(direct, READ(direct, task, real_parent)) == settings.heartbeat &&
+	       !(settings.filter_pids && is_followed(pid));
+}
+
+/*
  * Whether the current task is one of those that the user wants to see; if so, the head is filled but
  * for its sequence number (its ids are there already), and so is its label. What is not wanted costs every process of the
  * host, so nothing is asked for before a filter needs it. `ending`: the task is about to end.
@@ -186,29 +201,31 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 				   struct label *label, u32 kind, bool ending)
 {
 	u64 uid_gid;
+	bool beat;
 
 	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
 	if (settings.pidns && !head->pid)
 		return false;
+	beat = is_heartbeat(direct, task, head->pid);
 	/* In this order: see unfollow(). */
-	if (settings.filter_pids && !is_followed(head->pid) && !(ending && was_followed(direct, task)))
+	if (settings.filter_pids && !beat && !is_followed(head->pid) && !(ending && was_followed(direct, task)))
 		return false;
 	uid_gid = bpf_get_current_uid_gid();
 	head->uid = uid_gid;
 	head->gid = uid_gid >> 32;
-	if (settings.uids_len && !uid_matches(head->uid))
+	if (settings.uids_len && !beat && !uid_matches(head->uid))
 		return false;
 	bpf_get_current_comm(head->comm, sizeof(head->comm));
-	if (settings.filter_comm && !comm_matches(head->comm))
+	if (settings.filter_comm && !beat && !comm_matches(head->comm))
 		return false;
-	if (settings.cgroups_len && !cgroup_matches())
+	if (settings.cgroups_len && !beat && !cgroup_matches())
 		return false;
 	head->cgroup_id = bpf_get_current_cgroup_id();
 	if (settings.labels) {
 		find_label(label, head->uid, head->cgroup_id);
-		if (settings.only_label && !same_label(label, &settings.only_labelled))
+		if (settings.only_label && !beat && !same_label(label, &settings.only_labelled))
 			return false;
-		if (settings.ignore_label && same_label(label, &settings.ignore_labelled))
+		if (settings.ignore_label && !beat && same_label(label, &settings.ignore_labelled))
 			return false;
 	} else {
 		/* Nobody reads it; but a register that it is in must have been written, for the verifier. */

@@ -134,7 +134,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
 	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
 	if (prefixes_len && absolute && !prefix_matches(s->record + sizeof(*e))) {
-		s->busy = 0;
+		scratch_release(s);
 		goto filtered;
 	}
 	e->head = head;
@@ -180,7 +180,7 @@ static __always_inline int on_return(void *ctx, s64 ret)
 
 static __always_inline int on_begin(const struct call *call)
 {
-	return begin_call(call) == BEGUN ? 0 : count_call(KIND_OPEN);
+	return begin_call(KIND_OPEN, call) == BEGUN ? 0 : count_call(KIND_OPEN, DROP_MAP_FULL);
 }
 
 static __always_inline struct call opened_with(s32 dir, const void *name, const struct open_how *how)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The scratch space in which a record with a tail is built, and the walk from a dentry to the root
- * (bpf_d_path is not allowed in tracepoints, on any kernel).
+ * The scratch space in which a record with a tail is built: the arguments of a program, and the walk from a dentry
+ * to the root (bpf_d_path is not allowed in tracepoints, on any kernel).
  */
 #pragma once
 #include "compat.bpf.h"
@@ -10,6 +10,8 @@
 #define SCRATCH_MAX (32768 - 8)
 #define NAME_BYTES 256   /* NAME_MAX and its NUL */
 #define PATH_BYTES 4096  /* PATH_MAX */
+#define ARGV_BYTES 24064 /* what is left for argv when two paths have what they may have … */
+#define ARGV_BYTES_LEAST 12288 /* … and when five have */
 #define PATH_STEPS 64    /* names and mounts: a path that has more is cut, visibly */
 
 enum path_flag {
@@ -57,6 +59,13 @@ static __always_inline struct scratch *scratch_take(struct counters *c, u32 fixe
 	return s;
 }
 
+/* Gives it back: nothing is made of it. */
+static __always_inline void scratch_release(struct scratch *s)
+{
+	barrier();
+	s->busy = 0;
+}
+
 static __always_inline void scratch_emit(void *ctx, struct counters *c, struct scratch *s)
 {
 	u32 used = *(volatile u32 *)&s->used;
@@ -66,8 +75,7 @@ static __always_inline void scratch_emit(void *ctx, struct counters *c, struct s
 		emit(ctx, c, s->record, used);
 	else
 		COUNT(c->dropped[DROP_SCRATCH_BUSY]);
-	barrier();
-	s->busy = 0;
+	scratch_release(s);
 }
 
 /* Appends the label to a record that is otherwise complete. */
@@ -190,4 +198,36 @@ __noinline u64 walk_to_root(u64 file_path)
 static __always_inline u32 append_path(const struct path *path, struct slice *out, u32 fixed)
 {
 	return place(walk_to_root((u64)path), out, fixed);
+}
+
+static __always_inline bool append_memory(struct scratch *s, u64 start, u64 n, u32 most, struct slice *out)
+{
+	u32 used = *(volatile u32 *)&s->used;
+
+	if (n > most)
+		n = most;
+	barrier_var(n);
+	if (n > most || used > sizeof(s->record) - most || bpf_probe_read_user(s->record + used, n, (void *)start))
+		return false;
+	out->len = n;
+	*(volatile u32 *)&s->used = used + n;
+	return true;
+}
+
+/*
+ * Appends the arguments of a program that has just been put in place: the kernel wrote them, hence they are resident;
+ * and they are right for execveat, too. Tells their whole length, also of what is cut; false: they were not read.
+ */
+static __always_inline bool append_argv(bool direct, struct scratch *s, struct mm_struct *mm, u64 *bytes,
+					struct slice *out, u32 fixed)
+{
+	u32 used = *(volatile u32 *)&s->used;
+	u64 start = READ(direct, mm, arg_start);
+
+	*bytes = READ(direct, mm, arg_end) - start;
+	out->off = used - fixed;
+	out->len = 0;
+	if (used <= sizeof(s->record) - ARGV_BYTES)
+		return append_memory(s, start, *bytes, ARGV_BYTES, out);
+	return append_memory(s, start, *bytes, ARGV_BYTES_LEAST, out);
 }

@@ -8,9 +8,6 @@
 #include "filter.bpf.h"
 #include "path.bpf.h"
 
-/* What is left for argv when exe and cwd have all that they may have. */
-#define ARGV_BYTES 24064
-
 enum proc_kind {
 	KIND_EXEC = 0,
 	KIND_EXIT = 1,
@@ -67,8 +64,6 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	struct exec_event *e;
 	struct scratch *s;
 	struct mm_struct *mm;
-	u64 start, end, n;
-	u32 used;
 
 	if (!c)
 		return 0;
@@ -99,25 +94,8 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	if (want_cwd)
 		e->cwd_flags = append_path(&BPF_CORE_READ(task, fs)->pwd, &e->cwd, sizeof(*e));
 
-	/* Just written by the kernel, hence resident; and right for execveat, too. */
-	start = READ(direct, mm, arg_start);
-	end = READ(direct, mm, arg_end);
-	n = end - start;
-	e->argv_bytes = n;
-	used = *(volatile u32 *)&s->used;
-	e->argv.off = used - sizeof(*e);
-	e->argv.len = 0;
-	if (n > ARGV_BYTES)
-		n = ARGV_BYTES;
-	barrier_var(n);
-	if (n > ARGV_BYTES || used > sizeof(s->record) - ARGV_BYTES) {
+	if (!append_argv(direct, s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;
-	} else if (bpf_probe_read_user(s->record + used, n, (void *)start)) {
-		e->head.unread |= UNREAD_ARGV;
-	} else {
-		e->argv.len = n;
-		*(volatile u32 *)&s->used = used + n;
-	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return 0;

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 
 use super::caps;
 use super::{Host, printable};
+use crate::proof::Misfit;
 
 /// Why something failed, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ impl fmt::Display for Diagnosis {
 /// What a rule looks at.
 struct Failure<'a> {
     errno: Option<i32>,
+    /// The programs ran, and read what is not so ([`crate::proof`]).
+    misfit: bool,
     log: Log<'a>,
     host: &'a Host,
 }
@@ -52,8 +55,9 @@ impl Failure<'_> {
 
 type Rule = fn(&Failure) -> Option<Diagnosis>;
 
-/// In the order of certainty. Missing rights come first: without them everything else fails too.
-const RULES: [Rule; 17] = [
+/// In the order of certainty. Missing rights come before all else that fails to load: without them everything does.
+const RULES: [Rule; 18] = [
+    program::misfit,
     permission::capabilities,
     permission::lockdown,
     program::no_btf,
@@ -81,7 +85,7 @@ fn found<S: Into<String>>(cause: impl Into<String>, mend: impl IntoIterator<Item
 /// and was got around must not be among them). None: no rule knows it, and the error has to speak for itself.
 #[must_use]
 pub fn explain(error: &anyhow::Error, log: &[String], host: &Host) -> Option<Diagnosis> {
-    let failure = Failure { errno: errno(error), log: Log::new(log), host };
+    let failure = Failure { errno: errno(error), misfit: error.is::<Misfit>(), log: Log::new(log), host };
     RULES.iter().find_map(|rule| rule(&failure))
 }
 

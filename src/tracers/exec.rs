@@ -6,6 +6,7 @@ use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
 use crate::bpf::{paths, skeleton, start};
 use crate::decode::{self, Decode};
 use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
+use crate::heartbeat::Beat;
 use crate::session::{Attached, Hook, Needed, Plan, Program, Session, Target};
 use exec::ExecSkelBuilder;
 use exec::types::{exec_kind, execve_event, execve_unread};
@@ -213,6 +214,14 @@ impl super::Tracer for Exec {
 
     fn plans(&self) -> &'static [Plan] {
         &PLANS
+    }
+
+    /// An attempt to run a directory.
+    fn beat<'a>(&'a self, _: &'a Session) -> Beat<'a> {
+        Box::new(|| {
+            let Err(_) = nix::unistd::execve(c"/", &[c"coretrace-heartbeat"], &[c""]);
+            Ok(None)
+        })
     }
 
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::decode::Decode;
 use crate::event::{Kind, Room, Table};
+use crate::heartbeat::Beat;
 use crate::session::{Attached, Needed, Plan, Program, Session};
 
 /// What a tracer is to the rest of the program.
@@ -28,6 +29,8 @@ pub trait Tracer: Decode {
     fn object(&self) -> &'static [u8];
     /// Its ways to hook in, the cheapest first.
     fn plans(&self) -> &'static [Plan];
+    /// What it does for a heartbeat: something that this run's kinds and filters let through.
+    fn beat<'a>(&'a self, session: &'a Session) -> Beat<'a>;
     /// Opens, configures, loads and attaches its programs, then calls `body` with them.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::bpf::{paths, skeleton, start};
 use crate::cli::Usage;
 use crate::decode::{self, Decode};
 use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
+use crate::heartbeat::Beat;
 use crate::session::{Attached, Hook, Needed, Plan, Program, Session, Target};
 use opens::OpensSkelBuilder;
 use opens::types::{open_event, open_kind, open_origin};
@@ -217,6 +218,18 @@ impl super::Tracer for Open {
 
     fn plans(&self) -> &'static [Plan] {
         &PLANS
+    }
+
+    /// An attempt to open what is not there, in a way that the options ask for.
+    fn beat<'a>(&'a self, session: &'a Session) -> Beat<'a> {
+        let prefix = session.path_prefixes.first().map_or(&b"/"[..], Vec::as_slice);
+        let path = [prefix, b".coretrace-heartbeat/none"].concat();
+        let flags = flags_by_name(&self.flags).ok().and_then(|bits| i32::try_from(bits).ok()).unwrap_or_default();
+        let flags = OFlag::from_bits_retain(flags) | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        Box::new(move || {
+            drop(nix::fcntl::open(path.as_slice(), flags, nix::sys::stat::Mode::empty()));
+            Ok(None)
+        })
     }
 
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {

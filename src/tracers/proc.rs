@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use crate::bpf::{paths, skeleton, start};
 use crate::decode::{self, Decode};
 use crate::event::{Event, Field, Flags, Kind, Shape, Value};
+use crate::heartbeat::{self, Beat};
 use crate::session::{Attached, Hook, Needed, Plan, Program, Session};
 use proc::ProcSkelBuilder;
 use proc::types::{exec_event, exec_unread, exit_event, fork_event, proc_kind};
@@ -254,6 +255,12 @@ impl super::Tracer for Proc {
 
     fn plans(&self) -> &'static [Plan] {
         &PLANS
+    }
+
+    fn beat<'a>(&'a self, session: &'a Session) -> Beat<'a> {
+        let of_threads = (1 << CLONE.id) | (1 << THREAD_EXIT.id);
+        let threads = session.settings.kinds & !of_threads == 0;
+        Box::new(if threads { heartbeat::thread } else { heartbeat::process })
     }
 
     fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {

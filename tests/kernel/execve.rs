@@ -113,6 +113,10 @@ fn only_what_is_asked_for_is_shown() {
             ended.events.iter().map(|event| event["argv"][0].clone()).collect::<Vec<_>>()
         };
         assert_eq!(shown(&["-x"]), ["missing", "text"], "{flavour}");
+        // These are user space's, whatever the hook.
+        if flavour != flavours()[0] {
+            continue;
+        }
         assert_eq!(shown(&["--path", &glob])[0], "ok", "{flavour}");
         assert_eq!(shown(&["--path", exact.to_str().unwrap()]), ["ok"], "{flavour}");
         assert_eq!(shown(&["--args", "^text$"]), ["text"], "{flavour}");

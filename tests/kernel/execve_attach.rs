@@ -102,11 +102,12 @@ fn attempts_of_32_bit_programs_are_seen_or_said_not_to_be() {
     }
     for flavour in flavours() {
         for small in [&small, &small_at] {
-            let options = ["--attach", flavour];
-            let ended = exec(&options, words!["in-dir", zoo.dir(), small, &program, "exit", "0"]);
-            let [.., event] = &ended.kind("execve")[..] else { panic!("{:#?}", ended.events) };
-            assert_eq!((&event["argv"], &event["exe"]), (&json!([program, "exit", "0"]), &json!(program)), "{flavour}");
-
+            // What tells of successes knows nothing of 32 bits.
+            if flavour == flavours()[0] {
+                let ended = exec(&["--attach", flavour], words!["in-dir", zoo.dir(), small, &program, "exit", "0"]);
+                let [.., event] = &ended.kind("execve")[..] else { panic!("{:#?}", ended.events) };
+                assert_eq!((&event["argv"], &event["exe"]), (&json!([program, "exit", "0"]), &json!(program)));
+            }
             let mut line = vec!["--attach".into(), flavour.into(), "--".into(), targets().into_os_string()];
             line.extend(words!["in-dir", zoo.dir(), small, "missing", "one", ""]);
             let ended = start("exec", line).end();

@@ -40,8 +40,13 @@ impl Ended {
 
     /// For how many events the kernel did not run a program, and said so.
     pub fn missed(&self) -> u64 {
-        let missed = self.stderr.iter().rev().find_map(|line| line.trim().strip_prefix("missed: ")?.split(' ').next());
-        missed.map_or(0, |number| number.parse().expect("a number"))
+        self.closing("missed")
+    }
+
+    /// The number behind a word of the closing lines; 0 where it is not told.
+    pub fn closing(&self, word: &str) -> u64 {
+        let told = |line: &String| line.trim().strip_prefix(word)?.strip_prefix(": ")?.split(' ').next()?.parse().ok();
+        self.stderr.iter().rev().find_map(told).unwrap_or(0)
     }
 
     /// All events of a kind in which a field has that value.

@@ -12,10 +12,11 @@ use crate::support::{Ended, Trace, coretrace, targets};
 
 const OPENS: u64 = 200_000;
 
-/// Opens of a storm that were seen and not refused, or that the kernel says it ran no program for.
+/// Opens of a storm that were seen and not refused, or that the kernel says it ran no program for, or that are said not
+/// to have returned.
 fn accounted(ended: &Ended) -> u64 {
     let totals = ended.balance();
-    totals.delivered + totals.dropped + ended.missed()
+    totals.delivered + totals.dropped + ended.missed() + ended.closing("unreturned")
 }
 
 /// That many opens by two threads, traced by `coretrace open OPTIONS`.

@@ -144,7 +144,7 @@ fn a_recording_of_a_run_that_was_killed_has_what_was_printed() {
 
 #[test]
 fn a_recording_that_cannot_be_written_ends_the_run_with_an_error() {
-    let ended = Trace::proc(["--record", "/dev/full", "--", text(&targets()), "forks", "5000"]).end();
+    let ended = Trace::proc(["--record", "/dev/full", "--", text(&targets()), "forks", "1000"]).end();
     assert_eq!(ended.status.code(), Some(1), "{:#?}", ended.stderr);
     let said = ended.stderr.join("\n");
     assert!(said.contains("writing the recording") && said.contains("No space left"), "{said}");

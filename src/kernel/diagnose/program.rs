@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use super::super::btf::advice;
+use super::super::btf::{KERNEL, advice};
 use super::super::{Host, printable};
 use super::log::{Helper, POISON, quoted};
 use super::{Diagnosis, Failure, found};
@@ -36,6 +36,21 @@ fn report(host: &Host) -> String {
          (kernel {})",
         printable(&host.release)
     )
+}
+
+/// Types of another kernel: the programs read the wrong places.
+pub(super) fn misfit(failure: &Failure) -> Option<Diagnosis> {
+    let host = failure.host;
+    let release = printable(&host.release);
+    let mend = match host.has_btf {
+        true => vec![
+            format!("leave --btf and CORETRACE_BTF out: kernel {release} has its own types in {KERNEL}"),
+            format!("where neither is given, {}", report(host)),
+        ],
+        false => advice(host),
+    };
+    failure.misfit.then_some(())?;
+    found(format!("the type information (BTF) is not that of the running kernel {release}"), mend)
 }
 
 /// No type information at all.

@@ -274,3 +274,13 @@ fn odd_paths_are_quoted_for_the_shell() {
     assert_eq!(shell_word("/usr/bin/coretrace"), "/usr/bin/coretrace");
     assert_eq!(shell_word("/a b/it's"), r"'/a b/it'\''s'");
 }
+
+#[test]
+fn types_of_another_kernel_are_told_with_the_way_out() {
+    let error = anyhow::Error::new(crate::proof::Misfit::sample()).context("loading");
+    let told = |host: &Host| explain(&error, &[], host).unwrap().to_string();
+    assert_says(&told(&host()), &["not that of the running kernel 6.1.0", "leave --btf", "/sys/kernel/btf/vmlinux"]);
+    let tree = Tree::debian();
+    tree.remove("sys/kernel/btf/vmlinux");
+    assert_says(&told(&tree.host()), &["not that of the running kernel 6.1.0", "exactly 6.1.0-50", "--btf FILE"]);
+}
