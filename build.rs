@@ -50,9 +50,14 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
         builder.clang(clang);
     }
     let vmlinux = vmlinux.to_str().context("the path of vmlinux/ is not UTF-8")?;
+    // What bpftool shows of the sources is the same wherever this was built.
+    let root = source.ancestors().nth(3).and_then(Path::to_str).context("the path of src/bpf is not UTF-8")?;
+    let map = format!("-ffile-prefix-map={root}/=");
     builder.source(source).obj(out.join(format!("{name}.bpf.o"))).clang_args([
         "-g",
         "-O2",
+        &map,
+        "-fdebug-compilation-dir=.",
         // A system header: its own holes and warnings are not ours.
         "-isystem",
         vmlinux,

@@ -1,5 +1,6 @@
 //! `--heartbeat`: coretrace does what it watches for, every so often, and says when that did not arrive or came late.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,9 @@ use crate::event::Head;
 /// An event is on the screen within 50 ms; one that takes this long comes late.
 const LATE: Duration = Duration::from_secs(1);
 
+/// Processes that are remembered when they have ended.
+const ENDED: usize = 64;
+
 /// Does what a tracer watches for; a process that it started is returned.
 pub type Beat<'a> = Box<dyn FnMut() -> Result<Option<Child>> + 'a>;
 
@@ -23,6 +27,8 @@ pub struct Heartbeat<'a> {
     /// The last one, while it has not arrived.
     waits: Option<Waits>,
     children: Vec<Child>,
+    /// Those that have ended, and by when: events of theirs may still be in the buffer.
+    ended: VecDeque<(u32, u64)>,
     sent: u64,
     arrived: u64,
     slowest: Duration,
@@ -48,6 +54,7 @@ impl<'a> Heartbeat<'a> {
             next: Instant::now(),
             waits: None,
             children: Vec::new(),
+            ended: VecDeque::new(),
             sent: 0,
             arrived: 0,
             slowest: Duration::ZERO,
@@ -58,7 +65,15 @@ impl<'a> Heartbeat<'a> {
 
     /// Sends one where it is time, and says which is late.
     pub fn tick(&mut self, now: Instant) {
-        self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        let ended = &mut self.ended;
+        self.children.retain_mut(|child| {
+            let runs = matches!(child.try_wait(), Ok(None));
+            if !runs {
+                ended.truncate(ENDED - 1);
+                ended.push_front((child.id(), crate::enrich::boot_now()));
+            }
+            runs
+        });
         if let Some(waits) = self.waits.as_mut().filter(|waits| !waits.told && now.duration_since(waits.since) > LATE) {
             waits.told = true;
             let (n, seconds) = (self.sent, now.duration_since(waits.since).as_secs_f64());
@@ -89,7 +104,10 @@ impl<'a> Heartbeat<'a> {
         if self.command.is_some_and(|(pid, since)| head.pid == pid && head.boot_ns < since) {
             return true;
         }
-        if head.pid != std::process::id() && !self.children.iter().any(|child| child.id() == head.pid) {
+        let own = head.pid == std::process::id()
+            || self.children.iter().any(|child| child.id() == head.pid)
+            || self.ended.iter().any(|(pid, until)| head.pid == *pid && head.boot_ns <= *until);
+        if !own {
             return false;
         }
         if let Some(waits) = self.waits.take_if(|waits| head.boot_ns >= waits.boot_ns) {
@@ -184,6 +202,8 @@ mod tests {
     fn the_commands_process_is_coretraces_until_it_is_watched() {
         let mut heart = Heartbeat::new(Duration::from_secs(10), Box::new(|| Ok(None)));
         heart.command = Some((1, 50));
+        heart.ended.push_back((3, 70));
+        assert!(heart.takes(&event(3, 70)) && !heart.takes(&event(3, 71)));
         assert!(heart.takes(&event(1, 49)) && !heart.takes(&event(1, 50)) && !heart.takes(&event(2, 49)));
     }
 

@@ -261,13 +261,13 @@ static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 bits)
 /* Successes. */
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(handle_exec_btf, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
+int BPF_PROG(exec_success_btf, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
 {
 	return on_success(ctx, true, task, bprm);
 }
 
 SEC("raw_tp/sched_process_exec")
-int handle_exec_raw(u64 *ctx)
+int exec_success_raw(u64 *ctx)
 {
 	/* The return has nothing more to tell. */
 	end_call();
@@ -277,7 +277,7 @@ int handle_exec_raw(u64 *ctx)
 /* Failures: the return of the functions that handle the system calls; fexit has their arguments at hand. */
 
 SEC("fexit")
-int BPF_PROG(handle_execve_fexit, struct pt_regs *regs, long ret)
+int BPF_PROG(exec_fexit, struct pt_regs *regs, long ret)
 {
 	struct call call = { .name = NATIVE_ARG(regs, 1), .list = NATIVE_ARG(regs, 2), .dir = AT_FDCWD, .bits = 64 };
 
@@ -286,7 +286,7 @@ int BPF_PROG(handle_execve_fexit, struct pt_regs *regs, long ret)
 
 /* `unused`: in the BTF of 5.10, its type is one that the verifier does not let programs read. */
 SEC("fexit")
-int BPF_PROG(handle_execveat_fexit, void *unused, long ret)
+int BPF_PROG(execat_fexit, void *unused, long ret)
 {
 	struct pt_regs *regs;
 	struct call call = {};
@@ -304,7 +304,7 @@ int BPF_PROG(handle_execveat_fexit, void *unused, long ret)
 }
 
 SEC("fexit")
-int BPF_PROG(handle_compat_execve_fexit, struct pt_regs *regs, long ret)
+int BPF_PROG(exec32_fexit, struct pt_regs *regs, long ret)
 {
 	struct call call = { .name = COMPAT_ARG(regs, 1), .list = COMPAT_ARG(regs, 2), .dir = AT_FDCWD, .bits = 32 };
 
@@ -312,7 +312,7 @@ int BPF_PROG(handle_compat_execve_fexit, struct pt_regs *regs, long ret)
 }
 
 SEC("fexit")
-int BPF_PROG(handle_compat_execveat_fexit, struct pt_regs *regs, long ret)
+int BPF_PROG(execat32_fexit, struct pt_regs *regs, long ret)
 {
 	struct call call = {
 		.name = COMPAT_ARG(regs, 2), .list = COMPAT_ARG(regs, 3), .dir = COMPAT_ARG(regs, 1), .bits = 32,
@@ -324,7 +324,7 @@ int BPF_PROG(handle_compat_execveat_fexit, struct pt_regs *regs, long ret)
 /* The same functions by kprobe: attached by these names, or to a function that user space names. */
 
 SEC("ksyscall/execve")
-int handle_execve_enter(struct pt_regs *ctx)
+int exec_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
@@ -332,7 +332,7 @@ int handle_execve_enter(struct pt_regs *ctx)
 }
 
 SEC("ksyscall/execveat")
-int handle_execveat_enter(struct pt_regs *ctx)
+int execat_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
@@ -340,7 +340,7 @@ int handle_execveat_enter(struct pt_regs *ctx)
 }
 
 SEC("kprobe")
-int handle_compat_execve_enter(struct pt_regs *ctx)
+int exec32_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
@@ -348,7 +348,7 @@ int handle_compat_execve_enter(struct pt_regs *ctx)
 }
 
 SEC("kprobe")
-int handle_compat_execveat_enter(struct pt_regs *ctx)
+int execat32_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
@@ -356,7 +356,7 @@ int handle_compat_execveat_enter(struct pt_regs *ctx)
 }
 
 SEC("kretprobe")
-int handle_return(struct pt_regs *ctx)
+int exec_return(struct pt_regs *ctx)
 {
 	return on_return(ctx, PT_REGS_RC(ctx));
 }
@@ -364,19 +364,19 @@ int handle_return(struct pt_regs *ctx)
 /* Tracepoints of the system calls, which 32-bit callers do not reach (ARCH_TRACE_IGNORE_COMPAT_SYSCALLS). */
 
 SEC("tp/syscalls/sys_enter_execve")
-int handle_execve_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int exec_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
 	return on_enter(ctx->args[0], ctx->args[1], AT_FDCWD, 64);
 }
 
 SEC("tp/syscalls/sys_enter_execveat")
-int handle_execveat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int execat_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
 	return on_enter(ctx->args[1], ctx->args[2], ctx->args[0], 64);
 }
 
 SEC("tp")
-int handle_return_tp(struct trace_event_raw_sys_exit *ctx)
+int exec_return_tp(struct trace_event_raw_sys_exit *ctx)
 {
 	return on_return(ctx, ctx->ret);
 }

@@ -198,7 +198,7 @@ static __always_inline struct call opened_with(s32 dir, const void *name, const 
 /* do_sys_openat2 is where open, openat, openat2 and creat end up, those of 32-bit callers too (fs/open.c). */
 
 SEC("fexit")
-int BPF_PROG(handle_open_fexit, int dir, const char *name, struct open_how *how, long ret)
+int BPF_PROG(open_fexit, int dir, const char *name, struct open_how *how, long ret)
 {
 	struct call call = opened_with(dir, name, how);
 
@@ -206,7 +206,7 @@ int BPF_PROG(handle_open_fexit, int dir, const char *name, struct open_how *how,
 }
 
 SEC("kprobe")
-int BPF_KPROBE(handle_open_enter, int dir, const char *name, struct open_how *how)
+int BPF_KPROBE(open_enter, int dir, const char *name, struct open_how *how)
 {
 	struct call call = opened_with(dir, name, how);
 
@@ -214,7 +214,7 @@ int BPF_KPROBE(handle_open_enter, int dir, const char *name, struct open_how *ho
 }
 
 SEC("kretprobe")
-int handle_open_return(struct pt_regs *ctx)
+int open_return(struct pt_regs *ctx)
 {
 	return on_return(ctx, (s32)PT_REGS_RC(ctx));
 }
@@ -260,7 +260,7 @@ static __always_inline int on_file(void *ctx, const struct call *call, u64 file)
 }
 
 SEC("fexit")
-int BPF_PROG(handle_file_fexit, int dir, struct filename *name, const struct open_flags *op)
+int BPF_PROG(open_file_fexit, int dir, struct filename *name, const struct open_flags *op)
 {
 	struct call call = { .dir = dir };
 	u64 file;
@@ -273,7 +273,7 @@ int BPF_PROG(handle_file_fexit, int dir, struct filename *name, const struct ope
 }
 
 SEC("kprobe")
-int BPF_KPROBE(handle_file_enter, int dir, struct filename *name, const struct open_flags *op)
+int BPF_KPROBE(open_file_enter, int dir, struct filename *name, const struct open_flags *op)
 {
 	struct call call = { .dir = dir };
 
@@ -281,7 +281,7 @@ int BPF_KPROBE(handle_file_enter, int dir, struct filename *name, const struct o
 }
 
 SEC("kretprobe")
-int handle_file_return(struct pt_regs *ctx)
+int open_file_return(struct pt_regs *ctx)
 {
 	struct call *call = current_call();
 
@@ -303,25 +303,25 @@ static __always_inline int on_enter(s32 dir, u64 name, u64 flags, u32 mode, u32 
 }
 
 SEC("tp/syscalls/sys_enter_open")
-int handle_open_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
 	return on_enter(AT_FDCWD, ctx->args[0], (u32)ctx->args[1], ctx->args[2], 0);
 }
 
 SEC("tp/syscalls/sys_enter_creat")
-int handle_creat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_creat_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
 	return on_enter(AT_FDCWD, ctx->args[0], O_CREAT | O_WRONLY | O_TRUNC, ctx->args[1], 0);
 }
 
 SEC("tp/syscalls/sys_enter_openat")
-int handle_openat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_openat_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
 	return on_enter(ctx->args[0], ctx->args[1], (u32)ctx->args[2], ctx->args[3], 0);
 }
 
 SEC("tp/syscalls/sys_enter_openat2")
-int handle_openat2_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_openat2_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
 	struct open_how how = {};
 
@@ -330,7 +330,7 @@ int handle_openat2_enter_tp(struct trace_event_raw_sys_enter *ctx)
 }
 
 SEC("tp")
-int handle_return_tp(struct trace_event_raw_sys_exit *ctx)
+int open_return_tp(struct trace_event_raw_sys_exit *ctx)
 {
 	return on_return(ctx, ctx->ret);
 }

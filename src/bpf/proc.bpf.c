@@ -183,19 +183,19 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 /* BTF-typed tracepoints: direct loads. */
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(handle_exec_btf, struct task_struct *task, pid_t old_tid)
+int BPF_PROG(proc_exec_btf, struct task_struct *task, pid_t old_tid)
 {
 	return on_exec(ctx, true, task, old_tid);
 }
 
 SEC("tp_btf/task_newtask")
-int BPF_PROG(handle_fork_btf, struct task_struct *child, u64 flags)
+int BPF_PROG(proc_fork_btf, struct task_struct *child, u64 flags)
 {
 	return on_fork(ctx, true, child, 0, flags);
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(handle_exit_btf, struct task_struct *task)
+int BPF_PROG(proc_exit_btf, struct task_struct *task)
 {
 	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(true, task);
 
@@ -204,7 +204,7 @@ int BPF_PROG(handle_exit_btf, struct task_struct *task)
 
 /* Called once for every ending thread, and told by do_exit() whether it was the last. */
 SEC("fentry/taskstats_exit")
-int BPF_PROG(handle_exit_fentry, struct task_struct *task, int group_dead)
+int BPF_PROG(proc_exit_fentry, struct task_struct *task, int group_dead)
 {
 	return on_exit(ctx, true, task, group_dead);
 }
@@ -212,19 +212,19 @@ int BPF_PROG(handle_exit_fentry, struct task_struct *task, int group_dead)
 /* Raw tracepoints: the same arguments, also with a BTF that is not the kernel's own. */
 
 SEC("raw_tp/sched_process_exec")
-int handle_exec_raw(u64 *ctx)
+int proc_exec_raw(u64 *ctx)
 {
 	return on_exec(ctx, false, (void *)ctx[0], ctx[1]);
 }
 
 SEC("raw_tp/task_newtask")
-int handle_fork_raw(u64 *ctx)
+int proc_fork_raw(u64 *ctx)
 {
 	return on_fork(ctx, false, (void *)ctx[0], 0, ctx[1]);
 }
 
 SEC("raw_tp/sched_process_exit")
-int handle_exit_raw(u64 *ctx)
+int proc_exit_raw(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
 	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(false, task);
@@ -235,13 +235,13 @@ int handle_exit_raw(u64 *ctx)
 /* Classic tracepoints: no pointers; what they tell in their record is all there is. */
 
 SEC("tp/sched/sched_process_exec")
-int handle_exec_tp(struct trace_event_raw_sched_process_exec *ctx)
+int proc_exec_tp(struct trace_event_raw_sched_process_exec *ctx)
 {
 	return on_exec(ctx, false, (void *)bpf_get_current_task(), BPF_CORE_READ(ctx, old_pid));
 }
 
 SEC("tp/task/task_newtask")
-int handle_fork_tp(struct trace_event_raw_task_newtask *ctx)
+int proc_fork_tp(struct trace_event_raw_task_newtask *ctx)
 {
 	u32 tid = BPF_CORE_READ(ctx, pid);
 	u64 flags = BPF_CORE_READ(ctx, clone_flags);
@@ -253,7 +253,7 @@ int handle_fork_tp(struct trace_event_raw_task_newtask *ctx)
 }
 
 SEC("tp/sched/sched_process_exit")
-int handle_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
+int proc_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	bool ends = exit_tells_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);

@@ -207,22 +207,22 @@ const fn on_exit(name: &'static str) -> Program {
 static PLANS: [Plan; 4] = [
     Plan {
         hook: Hook::Btf,
-        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_btf"), on_exec("handle_exec_btf")],
+        programs: &[on_fork("proc_fork_btf"), on_exit("proc_exit_btf"), on_exec("proc_exec_btf")],
         blind: "",
     },
     Plan {
         hook: Hook::Fentry,
-        programs: &[on_fork("handle_fork_btf"), on_exit("handle_exit_fentry"), on_exec("handle_exec_btf")],
+        programs: &[on_fork("proc_fork_btf"), on_exit("proc_exit_fentry"), on_exec("proc_exec_btf")],
         blind: "",
     },
     Plan {
         hook: Hook::Raw,
-        programs: &[on_fork("handle_fork_raw"), on_exit("handle_exit_raw"), on_exec("handle_exec_raw")],
+        programs: &[on_fork("proc_fork_raw"), on_exit("proc_exit_raw"), on_exec("proc_exec_raw")],
         blind: "",
     },
     Plan {
         hook: Hook::Tracepoint,
-        programs: &[on_fork("handle_fork_tp"), on_exit("handle_exit_tp"), on_exec("handle_exec_tp")],
+        programs: &[on_fork("proc_fork_tp"), on_exit("proc_exit_tp"), on_exec("proc_exec_tp")],
         blind: "",
     },
 ];

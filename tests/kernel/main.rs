@@ -45,3 +45,4 @@ mod recording;
 mod relocs;
 mod rights;
 mod support;
+mod witness;

@@ -135,7 +135,7 @@ fn it_is_explained_to_people() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && said.starts_with("proc: "), "{said}");
     for words in
-        ["handle_exec_btf (tp_btf/sched_process_exec)", "struct task_struct.tgid", "field offset", "compat.bpf.h:"]
+        ["proc_exec_btf (tp_btf/sched_process_exec)", "struct task_struct.tgid", "field offset", "compat.bpf.h:"]
     {
         assert!(said.contains(words), "{words}: {said}");
     }
