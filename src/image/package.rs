@@ -185,7 +185,7 @@ fn path(text: &[u8]) -> Option<Vec<u8>> {
     paths.next().map(<[u8]>::to_vec)
 }
 
-/// What stands before the files: a lead of 96 bytes, and two headers (https://rpm.org, "RPM V4 Package format").
+/// What stands before the files: a lead of 96 bytes, and two headers (rpm.org: "RPM V4 Package format").
 fn rpm(from: &mut dyn Read) -> Result<(), Fault> {
     let mut files = Files::new(from, 0);
     files.skip(96)?;
