@@ -3,6 +3,7 @@
 
 pub(crate) mod dump;
 pub(crate) mod relo;
+pub(crate) mod zlib;
 
 /// Declares a skeleton module, what every tracer shares with it, and the C structs that it sends.
 ///

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use crate::cli::{Check, Kernel};
-use crate::kernel::btf::{self, BtfError, BtfSource};
+use crate::cli::{Arch, Check, Kernel};
+use crate::image::Fault;
+use crate::kernel::btf::{self, BtfError, Found};
 use crate::kernel::check::{Row, Table, Verdict};
 use crate::kernel::{Host, printable};
 use crate::output::Choice;
@@ -27,7 +28,7 @@ pub fn check(options: &Check) -> Result<u8> {
     let mut commands: HashSet<&str> = options.commands.iter().map(String::as_str).collect();
     let mut files = Vec::new();
     let all = tracers::all();
-    for path in &options.btf {
+    for path in options.btf.iter().chain(&options.kernel) {
         match all.iter().find(|tracer| path.as_os_str() == tracer.name()) {
             Some(tracer) => _ = commands.insert(tracer.name()),
             None => files.push(path.clone()),
@@ -74,8 +75,8 @@ fn here(options: &Check, tracers: &[&dyn Tracer], files: Vec<PathBuf>) -> Result
     ensure!(files.len() < 2, "--load: one file of types at most can be loaded with");
     let host = Host::read(Path::new("/"));
     let btf = files.into_iter().next().or_else(|| std::env::var_os("CORETRACE_BTF").map(PathBuf::from));
-    let kernel = Kernel { btf, hooking: options.hooking.clone() };
-    let source = btf::find(kernel.btf.as_deref(), &host);
+    let kernel = Kernel { btf, side: options.side.clone(), hooking: options.hooking.clone() };
+    let source = btf::find(kernel.wanted(), &host);
     let mut table = Table::host(&host, source.as_ref());
     let rows: Vec<Row> = if options.load {
         tracers.iter().map(|tracer| loaded(*tracer, &kernel, &host)).collect()
@@ -115,14 +116,13 @@ fn foretold(
     options: &Check,
     tracers: &[&dyn Tracer],
     host: &Host,
-    source: Result<BtfSource, BtfError>,
+    source: Result<Found, BtfError>,
     table: &Table,
 ) -> Result<Vec<Row>> {
     // What forbids everything.
     let fault = table.0.iter().find(|row| row.verdict == Verdict::No);
     let target = match (fault, source) {
-        (None, Ok(BtfSource::Kernel)) => Target::read(Path::new(btf::KERNEL))?,
-        (None, Ok(BtfSource::File(path))) => Target::read(&path)?,
+        (None, Ok(found)) => Target::of(&found.source)?,
         (Some(fault), _) => {
             let failed = |tracer: &&dyn Tracer| Row {
                 name: tracer.name().to_owned(),
@@ -166,40 +166,56 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
             "the programs in this coretrace are not for that architecture: check with the coretrace that is to run there"
         );
     }
-    let mut files = Vec::new();
-    for path in named {
-        let before = files.len();
-        verdict::files(path, &mut files).with_context(|| format!("reading {}", path.display()))?;
-        ensure!(files.len() > before, "{}: there are no types of kernels", path.display());
-    }
     let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
     let (mut table, mut bare) = (Table::default(), false);
-    for file in &files {
-        let name = |tracer: &dyn Tracer| format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
-        let target = Target::read(file).and_then(|target| match verdict::arch(&target.types) {
-            Some(other) if other != arch => bail!("its kernel is of another architecture"),
-            _ => Ok(target),
-        });
-        for (tracer, object) in tracers.iter().zip(&objects) {
-            let row = match &target {
-                Ok(target) => {
-                    bare |= !target.types.has_functions();
-                    let judged = judge(*tracer, object, target, None, options.hooking.attach.0);
-                    let mut row = verdict_row(name(*tracer), &judged);
-                    if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
-                        mend.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
-                    }
-                    row
-                }
-                Err(error) => Row::new(&name(*tracer), Verdict::No, format!("{error:#}"))
-                    .mend("name a file of types (BTF) of a kernel of this architecture"),
-            };
-            table.push(row);
+    for path in named {
+        let mut files = Vec::new();
+        if path.is_dir() {
+            verdict::files(path, &mut files).with_context(|| format!("reading {}", path.display()))?;
+        } else {
+            files.push(path.clone());
         }
+        let before = table.0.len();
+        for file in &files {
+            let target = match Target::load(file) {
+                // A directory may hold other things.
+                Err(fault) if path.is_dir() && fault.is_other() => continue,
+                read => of_arch(read, file, arch),
+            };
+            bare |= target.as_ref().is_ok_and(|target| !target.types.has_functions());
+            for (tracer, object) in tracers.iter().zip(&objects) {
+                let name = format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
+                table.push(match &target {
+                    Ok(target) => elsewhere(name, &judge(*tracer, object, target, None, options.hooking.attach.0)),
+                    Err(error) => Row::new(&name, Verdict::No, error)
+                        .mend("name a file of types (BTF) of a kernel of this architecture"),
+                });
+            }
+        }
+        ensure!(table.0.len() > before, "{}: there are no types of kernels", path.display());
     }
     table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD));
     if bare {
         table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD_BARE));
     }
     Ok(table)
+}
+
+/// The types of a file, if they are of this architecture.
+fn of_arch(read: Result<Target, Fault>, file: &Path, arch: Arch) -> Result<Target, String> {
+    let target = read.map_err(|fault| format!("BTF file {}: {fault}", printable(&file.to_string_lossy())))?;
+    match (verdict::arch(&target), target.about.machine) {
+        (Some(other), _) if other != arch => Err("its kernel is of another architecture".to_owned()),
+        (None, Some(name)) => Err(format!("its kernel is of another architecture: {name}")),
+        _ => Ok(target),
+    }
+}
+
+/// The verdict on a kernel that is not here.
+fn elsewhere(name: String, judged: &[Judged]) -> Row {
+    let mut row = verdict_row(name, judged);
+    if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
+        mend.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
+    }
+    row
 }

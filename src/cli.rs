@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::kernel::btf::Wanted;
 use crate::labels::Subject;
 use crate::output::Choice;
 use crate::session::{Hook, Transport};
@@ -23,6 +24,8 @@ Examples:
   sudo coretrace open --path /etc            who opens what below /etc
   coretrace check                            what this host offers, and what is missing
   coretrace check open --btf kernels/        whether it will run on other kernels, by their types
+  coretrace check --kernel linux-image.deb   the same of a kernel as it is shipped
+  coretrace btf embed OUT btfs/              a copy of this program for kernels without types
   coretrace relocs --diff a.btf b.btf        what differs between two kernels
   coretrace btf show task_struct.pid         where the kernel has it: types in C, with offsets
 
@@ -246,12 +249,33 @@ pub struct Limits {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Kernel")]
 pub struct Kernel {
-    /// The kernel's types (BTF) from FILE, where the kernel has none of its own
+    /// The kernel's types from FILE: BTF, or a vmlinux, a vmlinuz or a kernel package (deb, rpm) that holds it
     #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
     pub btf: Option<PathBuf>,
+    /// Where else they may be.
+    #[command(flatten)]
+    pub side: Side,
     /// How programs are loaded and hooked in.
     #[command(flatten)]
     pub hooking: Hooking,
+}
+
+impl Kernel {
+    /// Where the user wants types to come from.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted { file: self.btf.as_deref(), dir: self.side.btf_dir.as_deref() }
+    }
+}
+
+/// Where types of kernels that have none of their own are kept.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Kernel")]
+pub struct Side {
+    /// Where the kernel has no types of its own, look for them below DIR, then /usr/share/coretrace/btf:
+    /// [[DISTRO/VERSION/]ARCH/]RELEASE.btf, also compressed
+    #[arg(long, value_name = "DIR", env = "CORETRACE_BTF_DIR")]
+    pub btf_dir: Option<PathBuf>,
 }
 
 /// How programs are loaded and hooked in.
@@ -348,16 +372,23 @@ pub enum Label {
 
 /// `coretrace check`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("others").args(["btf", "kernel"]).multiple(true))]
 pub struct Check {
     /// Which commands are to work (proc, if none is named)
     #[arg(value_parser = commands(), value_name = "COMMAND")]
     pub commands: Vec<String>,
-    /// Of other kernels than the running one, by their types: files (BTF, or ELF that holds it) and directories of
-    /// such. Needs no rights. With --load: the types to load with, as for any command
+    /// Of other kernels than the running one, by their types: files (BTF, or a vmlinux, a vmlinuz, a kernel package
+    /// that holds it) and directories of such. Needs no rights. With --load: the types to load with, as for any command
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     pub btf: Vec<PathBuf>,
+    /// The same: kernels as they are shipped (vmlinuz, vmlinux, deb, rpm)
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    pub kernel: Vec<PathBuf>,
+    /// Where else types may be.
+    #[command(flatten)]
+    pub side: Side,
     /// Architecture that the files must be of (by default the one of this coretrace)
-    #[arg(long, value_enum, requires = "btf")]
+    #[arg(long, value_enum, requires = "others")]
     pub arch: Option<Arch>,
     /// Load and attach the programs for a moment, which is the last proof; needs the rights to trace
     #[arg(long)]
@@ -387,9 +418,13 @@ pub struct Relocs {
     /// Only those of this command
     #[arg(value_parser = commands())]
     pub command: Option<String>,
-    /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+    /// The kernel's types (BTF, or a vmlinux, a vmlinuz, a kernel package that holds it), where not those of the running
+    /// kernel
     #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
     pub btf: Option<PathBuf>,
+    /// Where else they may be.
+    #[command(flatten)]
+    pub side: Side,
     /// Only what differs between two kernels, by their types
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     pub diff: Vec<PathBuf>,
@@ -406,6 +441,9 @@ pub struct Relocs {
 pub enum Btf {
     /// List the types that the kernel shows: its own and those of its modules
     Ls {
+        /// Those that this coretrace carries (`btf embed`)
+        #[arg(long)]
+        embedded: bool,
         /// Format
         #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
         format: Choice,
@@ -415,7 +453,7 @@ pub enum Btf {
         /// What to show: task_struct, task_struct.se.vruntime, 'enum pid_type', PIDTYPE_TGID, u64, filp_close
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
-        /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+        /// The kernel's types (BTF, or any kernel or package that holds it), where not those of the running kernel
         #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
         btf: Option<PathBuf>,
         /// Format
@@ -424,7 +462,7 @@ pub enum Btf {
     },
     /// Tell what changed between the types of two kernels; the exit code is 0, whatever changed
     Diff {
-        /// Types of the one kernel (BTF, or an ELF file that holds it)
+        /// Types of the one kernel (BTF, or any kernel or package that holds it)
         a: PathBuf,
         /// Types of the other
         b: PathBuf,
@@ -439,13 +477,23 @@ pub enum Btf {
     Min {
         /// The file to write; of several FILEs: the directory in which each gets one, as NAME.btf
         out: PathBuf,
-        /// Types of kernels (BTF, or ELF files that hold it); if none is named, those of the running kernel
+        /// Types of kernels (BTF, or kernels and packages that hold it); if none is named, those of the running kernel
         #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Write a copy of this coretrace that carries types of kernels that have none of their own
+    Embed {
+        /// The copy
+        out: PathBuf,
+        /// Types of kernels (BTF, called RELEASE.btf, or a vmlinux, a vmlinuz, a package) and directories of such, also
+        /// as [[DISTRO/VERSION/]ARCH/]RELEASE.btf; if none is named, the running kernel's. What this coretrace carries
+        /// already is kept
+        #[arg(value_name = "FILE|DIR")]
         files: Vec<PathBuf>,
     },
     /// Write all types as a C header, or as they are
     Dump {
-        /// The kernel's types (BTF, or an ELF file that holds it), where not those of the running kernel
+        /// The kernel's types (BTF, or any kernel or package that holds it), where not those of the running kernel
         #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
         btf: Option<PathBuf>,
         /// Format

@@ -15,6 +15,7 @@ pub mod enrich;
 pub mod event;
 pub mod filter;
 pub mod heartbeat;
+pub mod image;
 pub mod kernel;
 pub mod label_cmd;
 pub mod labels;

@@ -1,13 +1,13 @@
 //! `coretrace relocs`: what CO-RE makes of each relocation of the embedded objects, for a kernel or between two.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::cli::Relocs;
-use crate::kernel::btf::{self, BtfSource};
+use crate::kernel::btf::{self, Wanted};
 use crate::kernel::check::utf8;
 use crate::kernel::{Host, printable};
 use crate::output::Choice;
@@ -22,7 +22,7 @@ use crate::{session, tracers};
 pub fn relocs(options: &Relocs) -> Result<u8> {
     session::capture_log(false);
     let targets = match options.diff.as_slice() {
-        [] => vec![Target::read(&own(options.btf.as_deref())?)?],
+        [] => vec![own_or_aside(options.btf.as_deref(), options.side.btf_dir.as_deref())?],
         files => files.iter().map(|path| Target::read(path)).collect::<Result<_>>()?,
     };
     let mut text = String::new();
@@ -49,12 +49,16 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
     print(&text)
 }
 
-/// The file with the types that a run here would take.
-pub(crate) fn own(option: Option<&Path>) -> Result<PathBuf> {
-    Ok(match btf::find(option, &Host::read(Path::new("/")))? {
-        BtfSource::Kernel => PathBuf::from(btf::KERNEL),
-        BtfSource::File(path) => path,
-    })
+/// The types that are named, of whatever kernel, or those that a run here would take.
+pub(crate) fn own(file: Option<&Path>) -> Result<Target> {
+    own_or_aside(file, std::env::var_os("CORETRACE_BTF_DIR").as_deref().map(Path::new))
+}
+
+fn own_or_aside(file: Option<&Path>, dir: Option<&Path>) -> Result<Target> {
+    match file {
+        Some(file) => Target::read(file),
+        None => Target::of(&btf::find(Wanted { file, dir }, &Host::read(Path::new("/")))?.source),
+    }
 }
 
 /// An object's relocations, against one target or two.

@@ -11,7 +11,6 @@ use crate::cli::{Cli, Command, Common, Usage};
 use crate::enrich::Names;
 use crate::event::Kind;
 use crate::heartbeat::Heartbeat;
-use crate::kernel::btf::BtfSource;
 use crate::kernel::{Host, diagnose};
 use crate::launch::{self, Inherited, Launched, NotRun};
 use crate::ledger::Ledger;
@@ -93,7 +92,7 @@ pub(crate) fn print(text: &str) -> Result<u8> {
 }
 
 /// A note to the user. A closed stderr is no reason to end.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "coretrace: {text}");
 }
 
@@ -221,10 +220,8 @@ fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
     }
     let transport = if session.settings.perf { "perf buffer" } else { "ring buffer" };
     let size = session.buffer >> 10;
-    let types = match &session.btf {
-        BtfSource::Kernel => "the kernel".to_owned(),
-        BtfSource::File(path) => path.display().to_string(),
-    };
+    session.btf_passed_over.iter().for_each(|why| note(&format!("types not from {why}")));
+    let types = &session.btf;
     note(&format!("attached to {} ({transport} of {size} KiB, types from {types})", attached.hooks.join(", ")));
 }
 

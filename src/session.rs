@@ -223,6 +223,8 @@ pub struct Session {
     pub settings: Settings,
     /// Where the types of the kernel come from.
     pub btf: BtfSource,
+    /// Why they do not come from elsewhere.
+    pub btf_passed_over: Vec<String>,
     /// Whether the kernel has BTF of its own.
     pub kernel_btf: bool,
     /// The only way to hook in that is tried.
@@ -408,8 +410,10 @@ where
     B: SkelBuilder<'obj>,
     Loaded<'obj, B>: Skel<'obj>,
 {
-    if let BtfSource::File(path) = &session.btf {
-        builder.object_builder_mut().btf_custom_path(path).context("naming the BTF file")?;
+    // Open until the object is loaded.
+    let btf = session.btf.file()?;
+    if let Some(btf) = &btf {
+        builder.object_builder_mut().btf_custom_path(btf.path()).context("naming the BTF file")?;
     }
     let mut open = builder.open(slot).context("opening the BPF object")?;
     configure(&mut open)?;

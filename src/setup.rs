@@ -75,7 +75,7 @@ fn details(common: &Common) -> bool {
 }
 
 pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Session> {
-    let btf = btf::find(kernel.btf.as_deref(), host)?;
+    let btf = btf::find(kernel.wanted(), host)?;
     let perf = match kernel.hooking.transport {
         Some(transport) => transport == Transport::Perf,
         // Where it is older, a distribution may have it all the same. (The probe also says no where the
@@ -101,7 +101,8 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
             page_size,
             ..Settings::default()
         },
-        btf,
+        btf: btf.source,
+        btf_passed_over: btf.passed_over,
         kernel_btf: host.has_btf,
         hook: kernel.hooking.attach.0,
         preempted: host.preempts_programs(),

@@ -61,8 +61,8 @@ fn help_tells_what_there_is() {
     for (subcommand, options) in [
         ("proc", &["--follow", "--detach", "--threads", "--cwd", "--strict", "--record", "[CMD]", "-o, --output"][..]),
         ("replay", &["<FILE>", "--events", "--args", "--path", "-o, --output"]),
-        ("check", &["--btf"]),
-        ("btf", &["ls", "show", "diff", "min", "dump"]),
+        ("check", &["--btf", "--kernel", "--btf-dir"]),
+        ("btf", &["ls", "show", "diff", "min", "embed", "dump"]),
     ] {
         let output = coretrace(&[subcommand, "--help"]);
         let said = text(&output.stdout);
@@ -274,6 +274,73 @@ fn other_kernels_are_checked_by_their_types() {
     assert!(!output.status.success() && text(&output.stderr).contains("architecture"));
     let output = coretrace(&["check", "--btf", "/no/such/file"]);
     assert!(output.status.code() == Some(1) && text(&output.stdout).contains("there is no such file"));
+}
+
+/// An RPM package of a file.
+fn package(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\xed\xab\xee\xdb".to_vec();
+    bytes.resize(96, 0);
+    for _ in 0..2 {
+        bytes.extend(b"\x8e\xad\xe8\x01\0\0\0\0\0\0\0\0\0\0\0\0");
+    }
+    let file = cpio::NewcBuilder::new(name).mode(0o100_644);
+    let files = vec![(file, std::io::Cursor::new(content.to_vec()))];
+    cpio::write_cpio(files.into_iter(), &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn kernels_are_looked_into_as_they_are_shipped() {
+    let scratch = Scratch::new("check-kernel");
+    let types = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
+    let file = scratch.file("named-by-chance.txt", &package("lib/modules/6.1/vmlinuz", types));
+    scratch.file("other.rpm", &package("usr/bin/true", types));
+    let dir = scratch.0.to_str().unwrap().to_owned();
+    for args in [&["check", "--kernel", &file][..], &["check", "proc", "--kernel", &dir], &["check", "--btf", &file]] {
+        let said = text(&coretrace(args).stdout);
+        assert!(said.contains("not tracepoint: the kernel has no struct") && !said.contains("other.rpm"), "{said}");
+    }
+    let said = text(&coretrace(&["relocs", "--diff", &file, &file, "proc"]).stdout);
+    assert!(said.contains("proc: 0 of "), "{said}");
+    let cut = scratch.file("cut", &package("boot/vmlinuz", types)[..500]);
+    for (file, words) in [
+        (cut.as_str(), "is cut: what is packed in it ends early"),
+        (&scratch.file("none", &package("boot/config", types)), "is a package without a kernel image"),
+        (&scratch.file("old", &package("boot/vmlinuz", b"BZh91AY&SY")), "is compressed with bzip2"),
+        (
+            &scratch.file("arm", b"\x7fELF\x01\x01                    ".repeat(9).as_slice()),
+            "is of another architecture",
+        ),
+    ] {
+        let output = coretrace(&["check", "--kernel", file]);
+        let said = text(&output.stdout);
+        assert!(output.status.code() == Some(1) && said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_embedded_leaves_no_program() {
+    let scratch = Scratch::new("embed");
+    let out = scratch.0.join("out").to_str().unwrap().to_owned();
+    let types = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
+    let empty = scratch.0.join("empty");
+    fs::create_dir(&empty).unwrap();
+    for (file, words) in [
+        ("/no/such/file", "there is no such file"),
+        (&scratch.file("1.2.3.btf", b"no types"), "is not BTF"),
+        (&scratch.file("nameless", types), "call it RELEASE.btf"),
+        (empty.to_str().unwrap(), "there are no types of kernels"),
+    ] {
+        let output = coretrace(&["btf", "embed", &out, file]);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(words), "{words}: {said}");
+        assert!(!PathBuf::from(&out).exists());
+    }
+    // Not even where it cannot be written.
+    let output = coretrace(&["btf", "embed", "/no/such/dir/out"]);
+    assert!(output.status.code() == Some(1) && !output.stderr.is_empty());
+    let listed = coretrace(&["btf", "ls", "--embedded"]);
+    assert!(listed.status.success() && text(&listed.stdout).lines().count() == 1);
 }
 
 #[test]

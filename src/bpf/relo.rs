@@ -3,9 +3,7 @@
 //! The functions are not part of libbpf's interface: their structs (src/relo_core.h of libbpf 1.7.0) are declared
 //! again here, the version is pinned in Cargo.toml, and a test tells when another one has other structs.
 
-use std::ffi::{CStr, CString, c_char, c_int};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::ffi::{CStr, c_char, c_int};
 use std::ptr::NonNull;
 
 use libbpf_sys::btf;
@@ -129,13 +127,6 @@ impl Btf {
         let len = u32::try_from(bytes.len()).map_err(|_| Errno::E2BIG as i32)?;
         // SAFETY: libbpf copies the bytes, and checks every type.
         Self::checked(unsafe { libbpf_sys::btf__new(bytes.as_ptr().cast(), len) })
-    }
-
-    /// Reads a file: raw BTF, or ELF with a section of it.
-    pub fn parse(path: &Path) -> Result<Self, i32> {
-        let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL as i32)?;
-        // SAFETY: the name ends in NUL, and no .BTF.ext is asked for.
-        Self::checked(unsafe { libbpf_sys::btf__parse(path.as_ptr(), std::ptr::null_mut()) })
     }
 
     fn checked(btf: *mut btf) -> Result<Self, i32> {

@@ -38,7 +38,7 @@ pub(super) fn dump(btf: Option<&Path>, format: BtfFormat, out: Option<&Path>) ->
     if format == BtfFormat::Raw && out.is_none() && io::stdout().is_terminal() {
         return Err(anyhow::anyhow!("the types are no text: name a file (-O FILE), or send them on").context(Usage));
     }
-    let target = Target::read(&super::own(btf)?)?;
+    let target = super::own(btf)?;
     let written = match out {
         Some(path) => {
             let name = printable(&path.to_string_lossy());

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use libbpf_rs::query::BtfInfoIter;
 use serde_json::json;
 
-use crate::kernel::btf::{self, BtfSource};
+use crate::kernel::btf::{self, Wanted};
 use crate::kernel::{Host, printable};
 use crate::output::Choice;
 use crate::run::print;
@@ -19,14 +19,11 @@ use crate::run::print;
 pub(super) fn ls(format: Choice) -> Result<u8> {
     let host = Host::read(Path::new("/"));
     if !host.has_btf {
-        match btf::find(None, &host)? {
-            BtfSource::Kernel => {}
-            BtfSource::File(path) => bail!(
-                "the kernel shows no types of its own ({} is not there: CONFIG_DEBUG_INFO_BTF is off); those of {} stand in",
-                btf::KERNEL,
-                printable(&path.to_string_lossy())
-            ),
-        }
+        let found = btf::find(Wanted::default(), &host)?.source;
+        bail!(
+            "the kernel shows no types of its own ({} is not there: CONFIG_DEBUG_INFO_BTF is off); those of {found} stand in",
+            btf::KERNEL,
+        );
     }
     let numbers: Vec<(String, u32)> =
         BtfInfoIter::default().map(|info| (info.name.to_string_lossy().into_owned(), info.id)).collect();

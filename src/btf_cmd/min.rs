@@ -15,13 +15,14 @@ use crate::run::print;
 /// # Errors
 /// When there are no types, when they do not serve, or when a file cannot be written.
 pub(super) fn min(out: &Path, files: &[PathBuf]) -> Result<u8> {
-    let files = match files {
-        [] => vec![super::own(std::env::var_os("CORETRACE_BTF").map(PathBuf::from).as_deref())?],
-        files => files.to_vec(),
+    let mut own = match files {
+        [] => Some(super::own(std::env::var_os("CORETRACE_BTF").map(PathBuf::from).as_deref())?),
+        _ => None,
     };
+    let files = own.as_ref().map_or_else(|| files.to_vec(), |own| vec![own.path.clone()]);
     let mut told = String::new();
     for (file, out) in files.iter().zip(places(out, &files)?) {
-        let target = Target::read(file)?;
+        let target = own.take().map_or_else(|| Target::read(file), Ok)?;
         let bytes = minimize(&target)?;
         fs::write(&out, &bytes).with_context(|| format!("writing {}", out.display()))?;
         let whole = target.types.btf.bytes().len();

@@ -2,6 +2,7 @@
 
 mod diff;
 mod dump;
+mod embed;
 mod layout;
 mod lookup;
 mod ls;
@@ -26,7 +27,9 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
     session::capture_log(false);
     match options {
         Btf::Min { out, files } => min::min(out, files),
-        Btf::Ls { format } => ls::ls(*format),
+        Btf::Ls { embedded: true, format } => embed::list(*format),
+        Btf::Ls { format, .. } => ls::ls(*format),
+        Btf::Embed { out, files } => embed::embed(out, files),
         Btf::Dump { btf, format, output_file } => dump::dump(btf.as_deref(), *format, output_file.as_deref()),
         Btf::Show { names, btf, format } => show::show(btf.as_deref(), names, *format),
         Btf::Diff { a, b, types, format } => diff::diff([a, b], types, *format),

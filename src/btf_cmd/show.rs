@@ -20,7 +20,7 @@ use crate::run::print;
 /// # Errors
 /// When there are no types, or nothing of a name.
 pub(super) fn show(btf: Option<&Path>, names: &[String], format: Choice) -> Result<u8> {
-    let target = Target::read(&super::own(btf)?)?;
+    let target = super::own(btf)?;
     let mut items = Vec::new();
     for name in names {
         items.extend(find(&target.types, name).with_context(|| target.name())?);

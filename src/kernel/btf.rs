@@ -1,67 +1,111 @@
-//! Where the kernel's type information (BTF) comes from: a named file, the kernel itself, a kernel image on disk.
+//! Where the kernel's type information (BTF) comes from: a named file, the kernel itself, a side archive, a kernel
+//! image on disk.
+
+mod identity;
 
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::btf_file::check;
+use anyhow::{Context, ensure};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use self::identity::suits;
+use super::archive::Carrier;
 use super::mounts::below;
+use super::side::{INSTALLED, places};
 use super::{Host, printable};
+use crate::image::{self, Fault};
 
 /// Where the kernel itself shows it (since 5.4, `CONFIG_DEBUG_INFO_BTF`).
 pub(crate) const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
-/// The type information to load programs with.
+/// The type information to load programs with. Programs of the kinds `tp_btf`, `fentry` and `fexit` need the kernel's
+/// own all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BtfSource {
     /// The running kernel's own: nothing to set.
     Kernel,
-    /// A file, checked: hand it to `btf_custom_path`. Programs of the kinds `tp_btf`, `fentry` and `fexit` need the
-    /// kernel's own all the same.
+    /// A file that libbpf can read, checked.
     File(PathBuf),
+    /// Read out of what libbpf cannot read.
+    Memory {
+        /// Where it is from.
+        name: String,
+        /// The BTF.
+        bytes: Arc<[u8]>,
+    },
 }
 
-/// What is wrong with a file of type information.
-#[derive(Debug)]
-pub enum Fault {
-    /// There is no such file.
-    Missing,
-    /// It cannot be read.
-    Unreadable(io::Error),
-    /// It ends early.
-    Cut {
-        /// Its size in bytes.
-        size: u64,
-        /// The size that its header promises.
-        wanted: u64,
-    },
-    /// It comes from a machine of the other byte order.
-    ForeignByteOrder,
-    /// It is something else.
-    NotBtf {
-        /// It is a compressed file, which may hold what is wanted.
-        compressed: bool,
-    },
-    /// It begins like BTF, and what follows makes no sense.
-    BadHeader(&'static str),
-    /// It is an ELF file without a `.BTF` section.
-    NoSection,
-}
-
-impl fmt::Display for Fault {
+impl fmt::Display for BtfSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => write!(f, "there is no such file"),
-            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
-            Self::Cut { size, wanted } => write!(f, "is cut: {size} bytes of {wanted}"),
-            Self::ForeignByteOrder => write!(f, "is of the other byte order: it comes from another kind of machine"),
-            Self::NotBtf { compressed: true } => write!(f, "is compressed"),
-            Self::NotBtf { compressed: false } => write!(f, "is not BTF, nor an ELF file that could hold it"),
-            Self::BadHeader(why) => write!(f, "is damaged: {why}"),
-            Self::NoSection => write!(f, "is an ELF file without a .BTF section"),
+            Self::Kernel => f.write_str("the kernel"),
+            Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
+            Self::Memory { name, .. } => f.write_str(name),
         }
     }
+}
+
+/// A file for libbpf, while this lives.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    path: PathBuf,
+    _file: Option<File>,
+}
+
+impl Handed {
+    /// Its name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl BtfSource {
+    /// What to hand to `btf_custom_path`; none: nothing.
+    ///
+    /// # Errors
+    /// When there is no memory for it, or no /proc to name it by.
+    pub(crate) fn file(&self) -> anyhow::Result<Option<Handed>> {
+        Ok(match self {
+            Self::Kernel => None,
+            Self::File(path) => Some(Handed { path: path.clone(), _file: None }),
+            Self::Memory { name, bytes } => {
+                let what = || format!("keeping the types from {name} in memory");
+                let mut file = File::from(memfd_create(c"btf", MFdFlags::MFD_CLOEXEC).with_context(what)?);
+                file.write_all(bytes).with_context(what)?;
+                let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+                ensure!(
+                    path.exists(),
+                    "handing the types from {name} to libbpf: /proc is not mounted\n  mount -t proc proc /proc\n  \
+                     or name a plain file: coretrace btf min OUT, and --btf OUT"
+                );
+                Some(Handed { path, _file: Some(file) })
+            }
+        })
+    }
+}
+
+/// Where the user wants it to come from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// This file, and no other (`--btf`).
+    pub file: Option<&'a Path>,
+    /// The first side archive to look into, where the kernel has none of its own (`--btf-dir`).
+    pub dir: Option<&'a Path>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// The type information.
+    pub source: BtfSource,
+    /// What was there before it and is no good, and why.
+    pub passed_over: Vec<String>,
 }
 
 /// Why there is no type information, and what to do about it.
@@ -97,33 +141,97 @@ fn images(release: &str) -> [String; 7] {
     ]
 }
 
-/// Chooses the type information: `option` (of the command line or the environment) if given, else the kernel's own,
-/// else an image of this very release on disk.
+/// The kernel as it was booted.
+fn booted(release: &str) -> [String; 3] {
+    [
+        format!("/boot/vmlinuz-{release}"),
+        format!("/lib/modules/{release}/vmlinuz"),
+        format!("/usr/lib/modules/{release}/vmlinuz"),
+    ]
+}
+
+/// Chooses the type information: the named file if there is one, else the kernel's own, else that of a side archive,
+/// else that of an image of this very release on disk.
 ///
 /// # Errors
 /// When the named file cannot serve, or when there is none at all.
-pub fn find(option: Option<&Path>, host: &Host) -> Result<BtfSource, BtfError> {
-    if let Some(path) = option {
-        return match check(path) {
-            Ok(()) => Ok(BtfSource::File(path.to_owned())),
-            Err(fault) => Err(named(path, fault, host)),
-        };
+pub fn find(wanted: Wanted<'_>, host: &Host) -> Result<Found, BtfError> {
+    if let Some(path) = wanted.file {
+        let source = open(path, host).map_err(|fault| named(path, fault, host))?;
+        return Ok(Found { source, passed_over: Vec::new() });
     }
     if host.has_btf {
-        return Ok(BtfSource::Kernel);
+        return Ok(Found { source: BtfSource::Kernel, passed_over: Vec::new() });
     }
+    let mut passed_over = Vec::new();
+    let first = |paths: Vec<PathBuf>, passed_over: &mut Vec<String>| {
+        paths.iter().find_map(|path| match open(path, host) {
+            Ok(source) => Some(source),
+            Err(Fault::Missing) => None,
+            Err(fault) => {
+                passed_over.push(format!("{}: it {fault}", printable(&path.to_string_lossy())));
+                None
+            }
+        })
+    };
+    let installed = below(&host.root, Path::new(INSTALLED));
+    let dirs = wanted.dir.into_iter().chain([installed.as_path()]);
+    let aside = dirs.flat_map(|dir| places(dir, host)).collect();
     let images = images(&host.release);
-    let found = images.iter().map(|path| below(&host.root, Path::new(path))).find(|path| check(path).is_ok());
-    found.map(BtfSource::File).ok_or_else(|| BtfError {
+    let source = first(aside, &mut passed_over).or_else(|| embedded(host, &mut passed_over)).or_else(|| {
+        let packed = ["", ".zst", ".xz", ".gz"];
+        let images = images.iter().flat_map(|path| packed.map(|end| format!("{path}{end}")));
+        let all = images.chain(booted(&host.release)).map(|path| below(&host.root, Path::new(&path)));
+        first(all.collect(), &mut passed_over)
+    });
+    match source {
+        Some(source) => Ok(Found { source, passed_over }),
+        None => Err(none(host, &passed_over, &images)),
+    }
+}
+
+fn none(host: &Host, passed_over: &[String], images: &[String]) -> BtfError {
+    let passed_over: String = passed_over.iter().map(|why| format!("; not used: {why}")).collect();
+    BtfError {
         cause: format!(
             "no type information (BTF) of the running kernel {}: there is no {KERNEL} (CONFIG_DEBUG_INFO_BTF is off), \
-             and no image with a .BTF section in {}",
+             none in {INSTALLED}, none embedded in this program, and no image with a .BTF section in {}, {}{passed_over}",
             printable(&host.release),
-            images.map(|path| printable(&path)).join(", ")
+            images.iter().map(|path| printable(path)).collect::<Vec<_>>().join(", "),
+            booted(&host.release).map(|path| printable(&path)).join(", "),
         ),
         mend: advice(host),
         fault: None,
-    })
+    }
+}
+
+/// A file of the running kernel's types.
+fn open(path: &Path, host: &Host) -> Result<BtfSource, Fault> {
+    let image = image::read(path)?;
+    suits(&image, host)?;
+    if image.plain {
+        return Ok(BtfSource::File(path.to_owned()));
+    }
+    Ok(BtfSource::Memory { name: printable(&path.to_string_lossy()), bytes: image.btf.into() })
+}
+
+/// What this program carries.
+fn embedded(host: &Host, passed_over: &mut Vec<String>) -> Option<BtfSource> {
+    let carrier = Carrier::open(&host.root.join("proc/self/exe")).ok()?;
+    let name = format!("the archive in {}", printable(&host.exe.to_string_lossy()));
+    match carrier.archive {
+        Ok(archive) => {
+            let archive = archive?;
+            let (_, bytes) = archive.find(host)?;
+            let why = match image::check_raw(bytes, bytes.len() as u64) {
+                Ok(()) => return Some(BtfSource::Memory { name, bytes: bytes.into() }),
+                Err(fault) => fault,
+            };
+            passed_over.push(format!("{name}: it {why}"));
+        }
+        Err(fault) => passed_over.push(format!("{name}: it {fault}")),
+    }
+    None
 }
 
 /// How to come by type information for this kernel.
@@ -134,7 +242,12 @@ pub(super) fn advice(host: &Host) -> Vec<String> {
         format!("or install the debug package of kernel {release} (linux-image-{release}-dbg, kernel-debuginfo)"),
         format!(
             "or take the BTF file of exactly {release} from elsewhere (BTFHub; `pahole --btf_encode_detached FILE vmlinux`; \
-             `bpftool gen min_core_btf`), and name it: --btf FILE"
+             `coretrace btf min`), or the kernel itself (vmlinux, vmlinuz, its deb or rpm) if it has BTF, and name it: \
+             --btf FILE"
+        ),
+        format!(
+            "or keep files for many hosts: {release}.btf below {INSTALLED} or --btf-dir DIR, or in the program itself: \
+             `coretrace btf embed OUT DIR`"
         ),
     ]
 }
@@ -144,11 +257,15 @@ fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
     let mend = match &fault {
         Fault::Missing => "check the name given by --btf or CORETRACE_BTF".into(),
         Fault::Unreadable(_) => "make it readable for this user, or name another".into(),
-        Fault::Cut { .. } | Fault::BadHeader(_) => "fetch or make it again".into(),
-        Fault::ForeignByteOrder => format!("name the BTF file of kernel {release} on this machine"),
-        Fault::NotBtf { compressed: true } => "unpack it first".into(),
-        Fault::NotBtf { compressed: false } => {
-            format!("name a raw BTF file or a vmlinux (not vmlinuz) with a .BTF section, of kernel {release}")
+        Fault::Cut { .. } | Fault::EndsEarly | Fault::Spoiled(_) | Fault::BadHeader(_) => {
+            "fetch or make it again".into()
+        }
+        Fault::ForeignByteOrder | Fault::ForeignMachine(_) | Fault::OtherKernel { .. } => {
+            format!("name the BTF file of kernel {release} on this machine")
+        }
+        Fault::Packed(_) => "unpack it first".into(),
+        Fault::NotBtf | Fault::TooLarge | Fault::NoPayload | Fault::NoTypes | Fault::NoKernel => {
+            format!("name a raw BTF file, or a vmlinux, vmlinuz or package with BTF, of kernel {release}")
         }
         Fault::NoSection => {
             "name a vmlinux with a .BTF section; `pahole -J vmlinux` makes one from DWARF debug information".into()
@@ -175,58 +292,4 @@ pub(crate) fn sample() -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::fake::Tree;
-
-    #[test]
-    fn the_kernels_own_is_taken_unless_a_file_is_named() {
-        let tree = Tree::debian();
-        assert_eq!(find(None, &tree.host()).unwrap(), BtfSource::Kernel);
-        tree.file("my.btf", sample());
-        let path = tree.path("my.btf");
-        assert_eq!(find(Some(&path), &tree.host()).unwrap(), BtfSource::File(path));
-    }
-
-    #[test]
-    fn a_bad_file_is_an_error_though_the_kernel_has_its_own() {
-        let tree = Tree::debian();
-        let error = find(Some(&tree.path("gone")), &tree.host()).unwrap_err();
-        assert!(matches!(error.fault, Some(Fault::Missing)));
-        let text = error.to_string();
-        assert!(text.contains("/gone: there is no such file\n  check the name given by --btf"), "{text}");
-        assert!(text.ends_with("or leave it out: this kernel has its own in /sys/kernel/btf/vmlinux"), "{text}");
-    }
-
-    #[test]
-    fn an_image_on_disk_is_the_last_resort() {
-        let tree = Tree::debian();
-        tree.remove("sys/kernel/btf/vmlinux");
-        tree.file("boot/vmlinux-6.1.0-50-cloud-amd64", "not BTF");
-        assert!(find(None, &tree.host()).is_err());
-        tree.file("usr/lib/debug/boot/vmlinux-6.1.0-50-cloud-amd64", sample());
-        let path = tree.path("usr/lib/debug/boot/vmlinux-6.1.0-50-cloud-amd64");
-        assert_eq!(find(None, &tree.host()).unwrap(), BtfSource::File(path));
-    }
-
-    #[test]
-    fn without_any_the_error_says_what_to_do() {
-        let tree = Tree::debian();
-        tree.remove("sys/kernel/btf/vmlinux");
-        let error = find(None, &tree.host()).unwrap_err();
-        assert!(error.fault.is_none());
-        for part in ["6.1.0-50-cloud-amd64", "CONFIG_DEBUG_INFO_BTF", KERNEL, "/boot/vmlinux-6.1.0-50-cloud-amd64,"] {
-            assert!(error.cause.contains(part), "{part}: {}", error.cause);
-        }
-        let text = error.to_string();
-        for part in ["min_core_btf", "--btf FILE", "debug package of kernel 6.1.0-50"] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-    }
-
-    #[test]
-    fn the_sample_is_what_bpf_tools_write() {
-        // As dumped by `bpftool btf dump`: [1] INT 'int' size=4 bits_offset=0 nr_bits=32 encoding=SIGNED.
-        assert_eq!(sample().len(), 24 + 16 + 5);
-    }
-}
+mod tests;

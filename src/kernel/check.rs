@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use libbpf_rs::MapType;
 
-use super::btf::{BtfError, BtfSource};
+use super::btf::{BtfError, BtfSource, Found};
 use super::caps::{self, DAC_READ_SEARCH};
 use super::diagnose::rights;
 use super::{Host, Lockdown, printable};
@@ -70,7 +70,7 @@ pub struct Table(pub Vec<Row>);
 impl Table {
     /// All that is known about the host. Tries to create a ring buffer, if the capabilities for that are there.
     #[must_use]
-    pub fn host(host: &Host, btf: Result<&BtfSource, &BtfError>) -> Self {
+    pub fn host(host: &Host, btf: Result<&Found, &BtfError>) -> Self {
         // Without them libbpf's probe says "no", which is not true.
         let can_try = host.caps.missing(host.version).is_empty() && !host.in_user_namespace();
         let ring = can_try.then(|| MapType::RingBuf.is_supported().unwrap_or(false));
@@ -131,7 +131,7 @@ fn ascii_only(text: &str) -> String {
     text.replace('…', "...").chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }
 
-fn rows(host: &Host, btf: Result<&BtfSource, &BtfError>, ring: Option<bool>) -> Vec<Row> {
+fn rows(host: &Host, btf: Result<&Found, &BtfError>, ring: Option<bool>) -> Vec<Row> {
     vec![
         kernel(host),
         btf_row(host, btf),
@@ -210,14 +210,20 @@ fn kernel(host: &Host) -> Row {
     }
 }
 
-fn btf_row(host: &Host, btf: Result<&BtfSource, &BtfError>) -> Row {
+fn btf_row(host: &Host, btf: Result<&Found, &BtfError>) -> Row {
     const NAME: &str = "type information";
     match btf {
-        Ok(BtfSource::Kernel) => Row::new(NAME, Verdict::Yes, "the kernel's own"),
-        Ok(BtfSource::File(path)) if host.has_btf => Row::new(NAME, Verdict::Yes, path.to_string_lossy()),
-        Ok(BtfSource::File(path)) => {
-            let value = format!("{}; tp_btf, fentry and fexit need the kernel's own and do not work", path.display());
-            Row::new(NAME, Verdict::Fallback, value)
+        Ok(found) => {
+            let passed = found.passed_over.iter().map(|why| format!("; not from {why}")).collect::<String>();
+            match &found.source {
+                BtfSource::Kernel => Row::new(NAME, Verdict::Yes, format!("the kernel's own{passed}")),
+                source if host.has_btf => Row::new(NAME, Verdict::Yes, format!("{source}{passed}")),
+                source => {
+                    let value =
+                        format!("{source}{passed}; tp_btf, fentry and fexit need the kernel's own and do not work");
+                    Row::new(NAME, Verdict::Fallback, value)
+                }
+            }
         }
         Err(error) => Row::new(NAME, Verdict::No, &error.cause).mend(error.mend.join("\n")),
     }

@@ -3,14 +3,15 @@
 //! [`Host::read`] only reads small files. Whatever it cannot read is unknown, never an error: the host is described
 //! most of all when something on it does not work.
 
+pub(crate) mod archive;
 pub mod btf;
-pub(crate) mod btf_file;
 pub mod caps;
 pub mod check;
 pub mod diagnose;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod mounts;
+pub(crate) mod side;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -27,7 +27,7 @@ const VALUES: std::ops::RangeInclusive<u32> = 10..=11;
 pub(crate) fn minimize(target: &Target) -> Result<Vec<u8>> {
     let objects =
         crate::tracers::all().iter().map(|tracer| Object::read(tracer.object())).collect::<Result<Vec<_>>>()?;
-    if verdict::arch(&target.types).is_some_and(|arch| arch != verdict::OWN) {
+    if verdict::arch(target).is_some_and(|arch| arch != verdict::OWN) {
         bail!("{}: its kernel is of another architecture, where this coretrace does not run", target.name());
     }
     minimized(&objects, target).with_context(|| format!("minimizing {}", target.name()))
@@ -57,7 +57,7 @@ pub(super) fn minimized(objects: &[Object], target: &Target) -> Result<Vec<u8>> 
 fn prove(objects: &[Object], walks: &[Walk], bytes: &[u8]) -> Result<()> {
     let btf = Btf::new(bytes).map_err(std::io::Error::from_raw_os_error).context("reading the result")?;
     let types = Types::new(btf).context("reading the result")?;
-    let small = Target { path: PathBuf::new(), types };
+    let small = Target { path: PathBuf::new(), types, about: Default::default() };
     for (object, whole) in objects.iter().zip(walks) {
         let few = walk(object, &small);
         for ((site, a), b) in object.sites.iter().zip(&whole.answers).zip(&few.answers) {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn target(bytes: &[u8]) -> Target {
-        Target { path: PathBuf::new(), types: Types::new(Btf::new(bytes).unwrap()).unwrap() }
+        Target { path: PathBuf::new(), types: Types::new(Btf::new(bytes).unwrap()).unwrap(), about: Default::default() }
     }
 
     /// Objects that ask for what is there and for what is not, against tests/bpf/kernel.bpf.c.
@@ -293,7 +293,7 @@ mod tests {
     fn the_tracers_own_types_are_small() {
         for tracer in &crate::tracers::all() {
             let whole = Object::read(tracer.object()).unwrap();
-            let whole = Target { path: PathBuf::new(), types: whole.types };
+            let whole = Target { path: PathBuf::new(), types: whole.types, about: Default::default() };
             let bytes = minimize(&whole).unwrap();
             assert!((500..10_000).contains(&bytes.len()), "{}: {} bytes", tracer.name(), bytes.len());
             assert_eq!(minimize(&target(&bytes)).unwrap(), bytes);

@@ -79,7 +79,7 @@ fn files_that_are_none_are_told_and_damaged_ones_do_no_harm() {
     // libbpf has something to say of each.
     crate::session::capture_log(false);
     let tree = Tree::new();
-    let whole = crate::bpf::relo::Btf::parse(&compiled(&tree, "kernel")).unwrap().bytes().to_vec();
+    let whole = crate::image::read(&compiled(&tree, "kernel")).unwrap().btf;
     let object = Object::read(&std::fs::read(compiled(&tree, "all")).unwrap()).unwrap();
     tree.file("whole", &whole);
     assert!(Target::read(&tree.path("whole")).is_ok());

@@ -6,8 +6,9 @@ use nix::errno::Errno;
 
 use crate::bpf::relo::Btf;
 use crate::bytes::Bytes;
-use crate::kernel::btf::Fault;
-use crate::kernel::{btf_file, printable};
+use crate::image::{self, About, Fault, Image};
+use crate::kernel::btf::{self, BtfSource};
+use crate::kernel::printable;
 
 /// `BTF_KIND_…` of include/uapi/linux/btf.h, as far as they are looked at.
 pub(crate) mod kind {
@@ -90,10 +91,9 @@ impl Types {
     /// A kernel's.
     ///
     /// # Errors
-    /// When it cannot be read, or is none.
-    pub fn read(path: &Path) -> Result<Self, Fault> {
-        btf_file::check(path)?;
-        let btf = Btf::parse(path).map_err(|errno| match Errno::from_raw(errno) {
+    /// When they make no sense.
+    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        let btf = Btf::new(bytes).map_err(|errno| match Errno::from_raw(errno) {
             Errno::EINVAL | Errno::ENODATA | Errno::EPROTO => DAMAGED,
             other => Fault::Unreadable(other.into()),
         })?;
@@ -192,22 +192,43 @@ impl Types {
     }
 }
 
-/// A file of types, and what it is called.
+/// A kernel's types, and where they are from.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub path: PathBuf,
     pub types: Types,
+    pub about: About,
 }
 
 impl Target {
-    /// Reads it.
+    /// Reads a file.
     ///
     /// # Errors
-    /// When it is none, with the file's name.
+    /// When it holds none, with the file's name.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let types = Types::read(path)
-            .map_err(|fault| anyhow::anyhow!("BTF file {}: {fault}", printable(&path.to_string_lossy())))?;
-        Ok(Self { path: path.to_owned(), types })
+        let named = |fault| anyhow::anyhow!("BTF file {}: {fault}", printable(&path.to_string_lossy()));
+        Self::load(path).map_err(named)
+    }
+
+    /// The same, with what is wrong.
+    pub fn load(path: &Path) -> Result<Self, Fault> {
+        let Image { btf, about, .. } = image::read(path)?;
+        Ok(Self { path: path.to_owned(), types: Types::read(&btf)?, about })
+    }
+
+    /// What a run loads with.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(source: &BtfSource) -> anyhow::Result<Self> {
+        match source {
+            BtfSource::Kernel => Self::read(Path::new(btf::KERNEL)),
+            BtfSource::File(path) => Self::read(path),
+            BtfSource::Memory { name, bytes } => {
+                let types = Types::read(bytes).map_err(|fault| anyhow::anyhow!("BTF of {name}: {fault}"))?;
+                Ok(Self { path: PathBuf::from(name), types, about: About::default() })
+            }
+        }
     }
 
     /// Its name in a line of output.

@@ -34,9 +34,14 @@ const SYSCALL: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_" } else { "_
 pub(crate) const OWN: Arch = if cfg!(target_arch = "x86_64") { Arch::X86 } else { Arch::Arm };
 
 /// The architecture that types are of, if they tell.
-pub(crate) fn arch(types: &Types) -> Option<Arch> {
-    let has = |member| types.has_member("pt_regs", member);
-    if has("orig_ax") { Some(Arch::X86) } else { has("syscallno").then_some(Arch::Arm) }
+pub(crate) fn arch(target: &Target) -> Option<Arch> {
+    let has = |member| target.types.has_member("pt_regs", member);
+    match target.about.machine {
+        Some("x86_64") => Some(Arch::X86),
+        Some("arm64") => Some(Arch::Arm),
+        _ if has("orig_ax") => Some(Arch::X86),
+        _ => has("syscallno").then_some(Arch::Arm),
+    }
 }
 
 struct Judge<'a> {
@@ -197,22 +202,15 @@ impl Judge<'_> {
     }
 }
 
-/// All files below what was named, in order; of a directory those that may be types of a kernel.
+/// All files below a directory, in order.
 pub(crate) fn files(path: &Path, found: &mut Vec<std::path::PathBuf>) -> std::io::Result<()> {
-    if !path.is_dir() {
-        found.push(path.to_owned());
-        return Ok(());
-    }
     let mut inside = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     inside.sort();
     for path in inside {
-        use crate::kernel::btf::Fault;
-        if path.is_dir() {
-            if !path.is_symlink() {
-                files(&path, found)?;
-            }
-        } else if !matches!(crate::kernel::btf_file::check(&path), Err(Fault::NotBtf { .. } | Fault::NoSection)) {
+        if !path.is_dir() {
             found.push(path);
+        } else if !path.is_symlink() {
+            files(&path, found)?;
         }
     }
     Ok(())

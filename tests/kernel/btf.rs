@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::host::{Scratch, text};
 use crate::support::{Ended, Trace, coretrace, kernel, skip, targets};
 
-const KERNEL: &str = "/sys/kernel/btf/vmlinux";
+pub const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
 /// Traces `targets exit 3` as on a kernel without BTF, with tracefs.
 fn trace(args: &[&str], file: Option<&Path>) -> Ended {
@@ -23,14 +23,14 @@ fn trace(args: &[&str], file: Option<&Path>) -> Ended {
 }
 
 /// The hook that is tried first: since 7.0 the classic tracepoint.
-fn first(usual: &str) -> String {
+pub fn first(usual: &str) -> String {
     let event = usual.rsplit('/').next().unwrap();
     let group = if event == "task_newtask" { "task" } else { "sched" };
     if kernel() >= (7, 0) { format!("tp/{group}/{event}") } else { usual.to_owned() }
 }
 
 /// It worked, by these hooks, and what it read is right.
-fn assert_right(ended: &Ended, hook: &str, file: &Path) {
+pub fn assert_right(ended: &Ended, hook: &str, file: &Path) {
     assert_eq!(ended.status.code(), Some(3), "{:#?}", ended.stderr);
     assert_eq!((ended.totals().delivered, ended.totals().dropped), (2, 0));
     let attached = ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
@@ -117,7 +117,8 @@ fn a_file_that_is_no_good_is_named_with_its_fault() {
         (scratch.file("one-byte-less", &whole[..whole.len() - 1]), "is cut"),
         (scratch.file("text", "no types\n"), "is not BTF"),
         (scratch.file("empty", ""), "is not BTF"),
-        (scratch.file("packed", [&b"\x1f\x8b\x08"[..], &whole[..100]].concat()), "is compressed"),
+        (scratch.file("packed", [&b"\x1f\x8b\x08"[..], &whole[..100]].concat()), "is damaged: what gzip packed"),
+        (scratch.file("bzip2", "BZh91AY&SY"), "is compressed with bzip2"),
         (scratch.file("foreign", foreign), "other byte order"),
         (scratch.path("missing"), "there is no such file"),
         (scratch.path("."), "cannot be read"),

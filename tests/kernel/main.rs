@@ -8,6 +8,7 @@ mod attach;
 mod attempts;
 mod btf;
 mod btf_cmd;
+mod btf_source;
 mod cgroups;
 mod check_cmd;
 mod command;

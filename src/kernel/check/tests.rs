@@ -1,6 +1,6 @@
 //! The table: verdicts, advice and layout.
 
-use super::super::btf::find;
+use super::super::btf::{Wanted, find};
 use super::super::caps::{BPF, Caps, PERFMON};
 use super::super::fake::Tree;
 use super::*;
@@ -9,7 +9,7 @@ use super::*;
 type Spoil = (&'static str, fn(&Tree));
 
 fn table(host: &Host, ring: Option<bool>) -> Table {
-    Table(rows(host, find(None, host).as_ref(), ring))
+    Table(rows(host, find(Wanted::default(), host).as_ref(), ring))
 }
 
 fn row<'a>(table: &'a Table, name: &str) -> &'a Row {

@@ -31,7 +31,8 @@ pub fn run_as(about: &str, command: &[&str]) {
     become_program(command);
 }
 
-/// `mounts -btf,-bpf,-tracefs,-proc,tmpfs-on-bpf,+tracefs CMD…`: in a mount namespace of its own, without what has a minus.
+/// `mounts -btf,-bpf,-tracefs,-proc,tmpfs-on-bpf,+tracefs,bind=DIR=DIR CMD…`: in a mount namespace of its own, without
+/// what has a minus.
 pub fn with_mounts(about: &str, command: &[&str]) {
     const TRACEFS: &str = "/sys/kernel/tracing";
     const BPF: &str = "/sys/fs/bpf";
@@ -55,7 +56,12 @@ pub fn with_mounts(about: &str, command: &[&str]) {
             "+tracefs" => {
                 mount(Some("none"), TRACEFS, Some("tracefs"), MsFlags::empty(), none).expect("mounting tracefs")
             }
-            other => panic!("no such change: {other}"),
+            other => {
+                let places = other.strip_prefix("bind=").and_then(|places| places.split_once('='));
+                let Some((from, to)) = places else { panic!("no such change: {other}") };
+                std::fs::create_dir_all(to).expect("making the place of a mount");
+                mount(Some(from), to, none, MsFlags::MS_BIND, none).expect("mounting a directory elsewhere");
+            }
         }
     }
     become_program(command);

@@ -1,0 +1,161 @@
+//! Types of a kernel (BTF) out of files of any kind: raw, ELF, kernel images, kernel packages, also compressed.
+//!
+//! What a file is, its content says, never its name. Nothing is held in memory but the part that is looked for, and
+//! no file can make that more than a kernel needs.
+
+mod boot;
+pub(crate) mod elf;
+mod fault;
+mod package;
+mod raw;
+#[cfg(test)]
+pub(crate) mod samples;
+mod unpack;
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Cursor, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+pub use self::fault::Fault;
+pub(crate) use self::raw::check as check_raw;
+
+/// Bytes that say what a file is: those of x86's setup header are at 0x202.
+const HEAD: usize = 1024;
+/// The largest types: those of today's kernels have 3 to 10 MB.
+const TYPES_MAX: usize = 64 << 20;
+/// How deep things are packed: a package, its archive, a kernel image, the kernel in it …
+const DEPTH: u32 = 10;
+
+/// Types, and of which kernel they are.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// The bytes of the BTF.
+    pub btf: Vec<u8>,
+    /// libbpf can read them out of the file itself.
+    pub plain: bool,
+    pub about: About,
+}
+
+/// What an image says of the kernel that it is of; raw BTF says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct About {
+    /// As `uname -r` has it.
+    pub release: Option<String>,
+    /// The linker's hash of it all.
+    pub build_id: Option<Vec<u8>>,
+    /// Its architecture.
+    pub machine: Option<&'static str>,
+}
+
+/// A file, or what comes out of one.
+type Stream<'a> = Box<dyn Read + 'a>;
+
+/// Reads the types out of a file.
+///
+/// # Errors
+/// When there are none.
+pub(crate) fn read(path: &Path) -> Result<Image, Fault> {
+    let size = fs::metadata(path)?;
+    if !size.is_file() {
+        return Err(Fault::Unreadable(io::Error::other("not a regular file")));
+    }
+    let size = size.len();
+    let file = File::open(path)?;
+    let part = |at: u64, len: usize| {
+        let mut bytes = vec![0; len];
+        let mut got = 0;
+        while let Some(rest) = bytes.get_mut(got..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, at.saturating_add(got as u64)) {
+                Ok(0) => break,
+                Ok(n) => got += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(got);
+        Ok(bytes)
+    };
+    let head = part(0, HEAD)?;
+    if head.starts_with(elf::MAGIC) {
+        let image = elf::read(&part, Some(size))?;
+        return Ok(Image { plain: true, ..image });
+    }
+    if raw::is_btf(&head) {
+        // The kernel says that its own has a size, and others do not.
+        raw::check(&head, size)?;
+        let btf = part(0, usize::try_from(size).ok().filter(|size| *size <= TYPES_MAX).ok_or(Fault::TooLarge)?)?;
+        raw::check(&btf, btf.len() as u64)?;
+        return Ok(Image { btf, plain: true, about: About::default() });
+    }
+    stream(Box::new(BufReader::new(file)), DEPTH)
+}
+
+/// Reads the types out of bytes.
+#[cfg(test)]
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Image, Fault> {
+    stream(Box::new(bytes), DEPTH)
+}
+
+/// Reads the types out of what is inside of something.
+fn stream(mut from: Stream<'_>, depth: u32) -> Result<Image, Fault> {
+    let Some(depth) = depth.checked_sub(1) else { return Err(Fault::TooLarge) };
+    let mut head = Vec::new();
+    (&mut from).take(HEAD as u64).read_to_end(&mut head)?;
+    let mut from: Stream<'_> = Box::new(Cursor::new(head.clone()).chain(from));
+    if head.starts_with(elf::MAGIC) {
+        return elf::stream(from);
+    }
+    if raw::is_btf(&head) {
+        let btf = whole(&mut from, TYPES_MAX)?;
+        raw::check(&btf, btf.len() as u64)?;
+        return Ok(Image { btf, plain: false, about: About::default() });
+    }
+    if boot::is_image(&head) {
+        return boot::read(&whole(&mut from, boot::SIZE_MAX)?, depth);
+    }
+    if let Some(format) = unpack::format(&head) {
+        return stream(unpack::unpack(format, from).map_err(Fault::Packed)?, depth);
+    }
+    match package::kind(&head) {
+        Some(kind) => package::read(kind, from, depth),
+        None => Err(Fault::NotBtf),
+    }
+}
+
+/// All that there is, if it is not more than that.
+fn whole(from: &mut dyn Read, max: usize) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    from.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max { Err(Fault::TooLarge) } else { Ok(bytes) }
+}
+
+/// The release in a kernel's banner (init/version-timestamp.c): `Linux version 6.1.0-50-cloud-amd64 (…`.
+fn release(rodata: &[u8]) -> Option<String> {
+    const BANNER: &[u8] = b"Linux version ";
+    let mut rest = rodata;
+    while let Some(at) = find(rest, BANNER) {
+        rest = rest.get(at + BANNER.len()..)?;
+        let word = rest.get(..rest.len().min(65))?.split(|byte| *byte == b' ').next()?;
+        if word.first().is_some_and(u8::is_ascii_digit) && word.len() <= 64 && word.iter().all(u8::is_ascii_graphic) {
+            return String::from_utf8(word.to_vec()).ok();
+        }
+    }
+    None
+}
+
+/// Where it is, the first time.
+pub(crate) fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    let first = *what.first()?;
+    let mut at = 0;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| *byte == first)?;
+        if text.get(at..)?.starts_with(what) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;
