@@ -275,7 +275,7 @@ pub struct Attached<'a> {
     pub refused: Vec<String>,
     /// What there is no hook for here.
     pub absent: Vec<String>,
-    /// Why the programs could not be tested on coretrace's own task ([`crate::proof`]).
+    /// Why the programs could not be tested on coretrace's own task (src/proof.rs).
     pub unproven: Option<String>,
     /// The buffers to read, where they are perf buffers.
     pub perf: Option<Perf>,
