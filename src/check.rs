@@ -1,6 +1,6 @@
 //! `coretrace check`: what this host offers, and whether commands work on it, or on other kernels by their types.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +13,7 @@ use crate::kernel::check::{Row, Table, Verdict};
 use crate::kernel::{Host, printable};
 use crate::output::Choice;
 use crate::relo::verdict::{self, Judged, judge};
-use crate::relo::{Object, Target};
+use crate::relo::{Object, Target, walk};
 use crate::run::{describe, diagnosed, print};
 use crate::tracers::Tracer;
 use crate::{session, setup, tracers};
@@ -134,14 +134,53 @@ fn foretold(
         }
         (None, Err(error)) => return Err(error.into()),
     };
-    let row = |tracer: &&dyn Tracer| {
-        let object = Object::read(tracer.object())?;
-        let judged = judge(*tracer, &object, &target, Some(host), options.hooking.attach.0);
-        Ok(verdict_row(tracer.name().to_owned(), &judged))
-    };
-    let mut rows: Vec<_> = tracers.iter().map(row).collect::<Result<_>>()?;
+    let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
+    let mut rows = offered(&objects, &target);
+    rows.extend(tracers.iter().zip(&objects).map(|(tracer, object)| {
+        let judged = judge(*tracer, object, &target, Some(host), options.hooking.attach.0);
+        verdict_row(tracer.name().to_owned(), &judged)
+    }));
     rows.push(Row::new("not told", Verdict::Info, "without loading: the verifier's word; --load has it"));
     Ok(rows)
+}
+
+/// The kinds of programs that coretrace may load: `enum bpf_prog_type` (include/uapi/linux/bpf.h) …
+const PROGRAMS: [(&str, u32); 4] = [("tracing", 26), ("raw_tracepoint", 17), ("kprobe", 2), ("tracepoint", 5)];
+/// … and of maps that it may make: `enum bpf_map_type`.
+const MAPS: [(&str, u32); 7] = [
+    ("hash", 1),
+    ("array", 2),
+    ("perf_event_array", 4),
+    ("percpu_array", 6),
+    ("cgroup_array", 8),
+    ("lru_hash", 9),
+    ("ringbuf", 27),
+];
+
+/// What of that the kernel has, and of the helpers that the programs call, as far as its types tell.
+fn offered(objects: &[Object], target: &Target) -> Vec<Row> {
+    let helpers: BTreeSet<u32> = objects.iter().flat_map(|object| walk(object, target).helpers()).collect();
+    let helpers: Vec<_> = helpers.iter().map(|helper| (format!("#{helper}"), *helper)).collect();
+    let named = |list: &[(&str, u32)]| list.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+    let row = |name: &str, of: &str, list: Vec<(String, u32)>| {
+        target.types.has_value(of, 0)?;
+        let has = |number: u32| target.types.has_value(of, number) == Some(true);
+        let (here, lacks): (Vec<_>, Vec<_>) = list.iter().partition(|(_, number)| has(*number));
+        let names = |list: &[&(String, u32)]| list.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        Some(match lacks.as_slice() {
+            [] if name == "helpers" => Row::new(name, Verdict::Yes, format!("all {} that are called", here.len())),
+            [] => Row::new(name, Verdict::Yes, names(&here)),
+            lacks => {
+                Row::new(name, Verdict::Fallback, format!("not here: {}; what needs them is not used", names(lacks)))
+            }
+        })
+    };
+    let rows = [
+        row("program types", "bpf_prog_type", named(&PROGRAMS)),
+        row("map types", "bpf_map_type", named(&MAPS)),
+        row("helpers", "bpf_func_id", helpers),
+    ];
+    rows.into_iter().flatten().collect()
 }
 
 /// The first plan that works, or why none does.

@@ -97,6 +97,14 @@ pub(crate) struct Walk {
     pub reached: Vec<Reached>,
 }
 
+impl Walk {
+    /// Numbers of the helpers that programs call. (Poisoned instructions are calls, too.)
+    pub fn helpers(&self) -> impl Iterator<Item = u32> + use<> {
+        let all: Vec<u32> = self.reached.iter().flat_map(|reached| reached.helpers.iter().copied()).collect();
+        all.into_iter().filter(|helper| *helper < 1 << 16)
+    }
+}
+
 /// Walks all relocations of an object, in their order.
 pub(crate) fn walk(object: &Object, target: &Target) -> Walk {
     let mut candidates: HashMap<u32, Vec<u32>> = HashMap::new();

@@ -99,10 +99,11 @@ impl Machine {
         };
         // QEMU 7.2's emulation of cmpxchg16b corrupts flags, and Linux 6.12 dies of it in one boot of seven:
         // hide the instruction. One thread for all CPUs avoids its other random crash. A CPU that can do little is
-        // emulated a fifth faster than one that can do all (`max`).
+        // emulated a fifth faster than one that can do all (`max`); it must have random numbers, or programs wait for
+        // the kernel to gather them.
         command
             .args(["-accel", &accel])
-            .args(["-cpu", "Nehalem,-cx16", "-smp", "2", "-m", &self.memory])
+            .args(["-cpu", "Nehalem,-cx16,+rdrand", "-smp", "2", "-m", &self.memory])
             .args(["-nodefaults", "-display", "none", "-nic", "none", "-no-reboot"])
             .arg("-kernel")
             .arg(&kernel.image)
