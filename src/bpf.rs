@@ -54,6 +54,7 @@ macro_rules! skeleton {
                     uid: h.uid,
                     gid: h.gid,
                     comm: h.comm,
+                    heartbeat: h.heartbeat != 0,
                 }
             }
         }

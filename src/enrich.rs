@@ -4,6 +4,9 @@ mod names;
 
 pub use names::Names;
 
+use std::fs;
+use std::sync::OnceLock;
+
 use nix::time::{ClockId, clock_gettime};
 
 /// Turns the kernel's time since boot into wall-clock time.
@@ -23,8 +26,7 @@ impl WallClock {
         // The readings are not of one instant: this process may be interrupted between them. The wall
         // clock is read between two readings of the other, and counts when these are close.
         let attempts = std::iter::repeat_with(|| {
-            let (before, wall, after) =
-                (nanos(ClockId::CLOCK_BOOTTIME)?, nanos(ClockId::CLOCK_REALTIME)?, nanos(ClockId::CLOCK_BOOTTIME)?);
+            let (before, wall, after) = (since_boot()?, nanos(ClockId::CLOCK_REALTIME)?, since_boot()?);
             Some((after - before, wall - before))
         });
         match attempts.take(4).flatten().min() {
@@ -43,6 +45,27 @@ impl WallClock {
     }
 }
 
+/// Nanoseconds that this time namespace adds to the time since boot (time_namespaces(7)). Programs in the kernel know
+/// nothing of it.
+#[must_use]
+pub fn boot_offset() -> i64 {
+    static OFFSET: OnceLock<i64> = OnceLock::new();
+    *OFFSET.get_or_init(|| boot_offset_of(&fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default()))
+}
+
+fn boot_offset_of(offsets: &str) -> i64 {
+    let line = offsets.lines().find_map(|line| line.strip_prefix("boottime"));
+    let numbers: Vec<i64> = line.into_iter().flat_map(str::split_whitespace).filter_map(|n| n.parse().ok()).collect();
+    match numbers.as_slice() {
+        [seconds, nanos] => seconds.saturating_mul(1_000_000_000).saturating_add(*nanos),
+        _ => 0,
+    }
+}
+
+fn since_boot() -> Option<i64> {
+    nanos(ClockId::CLOCK_BOOTTIME).map(|now| now.saturating_sub(boot_offset()))
+}
+
 fn nanos(clock: ClockId) -> Option<i64> {
     clock_gettime(clock).ok().map(|time| time.tv_sec() * 1_000_000_000 + time.tv_nsec())
 }
@@ -50,12 +73,18 @@ fn nanos(clock: ClockId) -> Option<i64> {
 /// Nanoseconds since boot, as the kernel's programs take them.
 #[must_use]
 pub fn boot_now() -> u64 {
-    nanos(ClockId::CLOCK_BOOTTIME).and_then(|now| u64::try_from(now).ok()).unwrap_or(0)
+    since_boot().and_then(|now| u64::try_from(now).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_time_namespace_adds_is_read() {
+        assert_eq!(boot_offset_of("monotonic  5  0\nboottime  -3  5\n"), -2_999_999_995);
+        assert_eq!((boot_offset_of(""), boot_offset_of("boottime x")), (0, 0));
+    }
 
     #[test]
     fn the_wall_clock_is_found_and_then_stays() {

@@ -33,6 +33,8 @@ pub struct Head {
     pub gid: u32,
     /// Name of the thread, NUL-terminated unless all 16 bytes are used.
     pub comm: [u8; 16],
+    /// It passed the kernel's filters as a heartbeat alone ([`crate::heartbeat`]).
+    pub heartbeat: bool,
 }
 
 impl Head {

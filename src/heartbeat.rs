@@ -15,6 +15,8 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// Processes that are remembered when they have ended.
 const ENDED: usize = 64;
+/// Heartbeats that may still arrive.
+const WAITING: usize = 64;
 
 /// Does what a tracer watches for; a process that it started is returned.
 pub type Beat<'a> = Box<dyn FnMut() -> Result<Option<Child>> + 'a>;
@@ -24,8 +26,8 @@ pub struct Heartbeat<'a> {
     every: Duration,
     beat: Beat<'a>,
     next: Instant,
-    /// The last one, while it has not arrived.
-    waits: Option<Waits>,
+    /// Those that have not arrived, the oldest first.
+    waits: VecDeque<Waits>,
     children: Vec<Child>,
     /// Those that have ended, and by when: events of theirs may still be in the buffer.
     ended: VecDeque<(u32, u64)>,
@@ -39,6 +41,7 @@ pub struct Heartbeat<'a> {
 
 /// A heartbeat that has not arrived.
 struct Waits {
+    number: u64,
     since: Instant,
     /// By the clock of events.
     boot_ns: u64,
@@ -52,7 +55,7 @@ impl<'a> Heartbeat<'a> {
             every,
             beat,
             next: Instant::now(),
-            waits: None,
+            waits: VecDeque::new(),
             children: Vec::new(),
             ended: VecDeque::new(),
             sent: 0,
@@ -74,27 +77,29 @@ impl<'a> Heartbeat<'a> {
             }
             runs
         });
-        if let Some(waits) = self.waits.as_mut().filter(|waits| !waits.told && now.duration_since(waits.since) > LATE) {
+        if let Some(waits) = self.waits.back_mut().filter(|waits| !waits.told && now.duration_since(waits.since) > LATE)
+        {
             waits.told = true;
-            let (n, seconds) = (self.sent, now.duration_since(waits.since).as_secs_f64());
+            let (n, seconds) = (waits.number, now.duration_since(waits.since).as_secs_f64());
             note(&format!("heartbeat {n} has not arrived for {seconds:.1} s: events are late, or do not come at all"));
         }
         // Not before it is known whether the last one is late.
-        let waits = self.waits.as_ref().is_some_and(|waits| !waits.told);
+        let waits = self.waits.back().is_some_and(|waits| !waits.told);
         if now < self.next || waits || self.failure.is_some() {
             return;
         }
         self.next = now + self.every;
+        if self.waits.len() == WAITING {
+            self.waits.pop_front();
+        }
+        self.sent += 1;
         // Before what it does, so that its event is not older.
-        self.waits = Some(Waits { since: now, boot_ns: crate::enrich::boot_now(), told: false });
+        self.waits.push_back(Waits { number: self.sent, since: now, boot_ns: crate::enrich::boot_now(), told: false });
         match (self.beat)() {
-            Ok(child) => {
-                self.sent += 1;
-                self.children.extend(child);
-            }
+            Ok(child) => self.children.extend(child),
             Err(error) => {
                 note(&format!("no heartbeats from here on: {error:#}"));
-                (self.waits, self.failure) = (None, Some(error));
+                self.failure = Some(error);
             }
         }
     }
@@ -104,18 +109,21 @@ impl<'a> Heartbeat<'a> {
         if self.command.is_some_and(|(pid, since)| head.pid == pid && head.boot_ns < since) {
             return true;
         }
-        let own = head.pid == std::process::id()
+        let own = head.heartbeat
+            || head.pid == std::process::id()
             || self.children.iter().any(|child| child.id() == head.pid)
             || self.ended.iter().any(|(pid, until)| head.pid == *pid && head.boot_ns <= *until);
         if !own {
             return false;
         }
-        if let Some(waits) = self.waits.take_if(|waits| head.boot_ns >= waits.boot_ns) {
+        // It is of the last one before it; what is older does not come any more.
+        let older = self.waits.partition_point(|waits| waits.boot_ns <= head.boot_ns);
+        if let Some(waits) = self.waits.drain(..older).next_back() {
             let after = waits.since.elapsed();
             self.slowest = self.slowest.max(after);
             self.arrived += 1;
             if waits.told {
-                note(&format!("heartbeat {} came after {:.1} s", self.sent, after.as_secs_f64()));
+                note(&format!("heartbeat {} came after {:.1} s", waits.number, after.as_secs_f64()));
             }
         }
         true
@@ -124,7 +132,7 @@ impl<'a> Heartbeat<'a> {
     /// How many did not arrive. The last, if it was sent just now, may still be on its way: it does not count.
     #[must_use]
     pub fn unheard(&self) -> u64 {
-        let on_its_way = self.waits.as_ref().is_some_and(|waits| waits.since.elapsed() < LATE);
+        let on_its_way = self.failure.is_none() && self.waits.back().is_some_and(|waits| waits.since.elapsed() < LATE);
         self.sent - self.arrived - u64::from(on_its_way)
     }
 }
@@ -184,18 +192,23 @@ mod tests {
         heart.tick(begin);
         assert_eq!((heart.sent, heart.unheard()), (1, 0));
         assert!(!heart.takes(&event(own + 1, u64::MAX)), "another process");
-        assert!(heart.takes(&event(own, 0)) && heart.waits.is_some(), "from before");
-        assert!(heart.takes(&event(own, u64::MAX)) && heart.waits.is_none());
+        assert!(heart.takes(&event(own, 0)) && heart.waits.len() == 1, "from before");
+        assert!(heart.takes(&event(own, u64::MAX)) && heart.waits.is_empty());
+        assert!(heart.takes(&Head { heartbeat: true, ..event(own + 1, 0) }), "marked in the kernel");
         heart.tick(begin + Duration::from_secs(9));
         assert_eq!((heart.sent, heart.arrived, heart.unheard()), (1, 1, 0));
         // The second never arrives, which the third, just sent, shows.
         heart.tick(begin + Duration::from_secs(10));
         heart.tick(begin + Duration::from_secs(12));
-        assert!(heart.waits.as_ref().is_some_and(|waits| waits.told));
+        assert!(heart.waits.back().is_some_and(|waits| waits.told));
         heart.next = Instant::now();
         heart.tick(heart.next);
         assert_eq!((heart.sent, heart.arrived, heart.unheard()), (3, 1, 1));
         assert!(heart.to_string().starts_with("heartbeats: 3 sent, 1 arrived"));
+        // It was late, and comes.
+        let second = heart.waits[0].boot_ns;
+        assert!(heart.takes(&event(own, second)));
+        assert_eq!((heart.arrived, heart.unheard()), (2, 0));
     }
 
     #[test]
@@ -212,7 +225,7 @@ mod tests {
         let mut heart = Heartbeat::new(Duration::from_secs(1), Box::new(|| anyhow::bail!("no")));
         heart.tick(heart.next);
         heart.tick(heart.next + Duration::from_secs(5));
-        assert_eq!((heart.sent, heart.unheard()), (0, 0));
+        assert_eq!((heart.sent, heart.unheard()), (1, 1));
     }
 
     #[test]

@@ -52,7 +52,7 @@ struct event_head {
 	u32 unread; /* bits, by kind: fields that could not be read */
 	u8 comm[COMM_LEN];
 	struct slice label; /* in the whole record */
-	u32 reserved;
+	u32 heartbeat; /* it passed the filters as a heartbeat alone: nobody else's business */
 };
 
 /* What the map of labels says of a user or a cgroup; NUL-padded. */

@@ -201,32 +201,46 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 				   struct label *label, u32 kind, bool ending)
 {
 	u64 uid_gid;
-	bool beat;
+	bool beat, beat_alone = false;
 
 	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
 	if (settings.pidns && !head->pid)
 		return false;
 	beat = is_heartbeat(direct, task, head->pid);
 	/* In this order: see unfollow(). */
-	if (settings.filter_pids && !beat && !is_followed(head->pid) && !(ending && was_followed(direct, task)))
-		return false;
+	if (settings.filter_pids && !is_followed(head->pid) && !(ending && was_followed(direct, task))) {
+		if (!beat)
+			return false;
+		beat_alone = true;
+	}
 	uid_gid = bpf_get_current_uid_gid();
 	head->uid = uid_gid;
 	head->gid = uid_gid >> 32;
-	if (settings.uids_len && !beat && !uid_matches(head->uid))
-		return false;
+	if (settings.uids_len && !uid_matches(head->uid)) {
+		if (!beat)
+			return false;
+		beat_alone = true;
+	}
 	bpf_get_current_comm(head->comm, sizeof(head->comm));
-	if (settings.filter_comm && !beat && !comm_matches(head->comm))
-		return false;
-	if (settings.cgroups_len && !beat && !cgroup_matches())
-		return false;
+	if (settings.filter_comm && !comm_matches(head->comm)) {
+		if (!beat)
+			return false;
+		beat_alone = true;
+	}
+	if (settings.cgroups_len && !cgroup_matches()) {
+		if (!beat)
+			return false;
+		beat_alone = true;
+	}
 	head->cgroup_id = bpf_get_current_cgroup_id();
 	if (settings.labels) {
 		find_label(label, head->uid, head->cgroup_id);
-		if (settings.only_label && !beat && !same_label(label, &settings.only_labelled))
-			return false;
-		if (settings.ignore_label && !beat && same_label(label, &settings.ignore_labelled))
-			return false;
+		if ((settings.only_label && !same_label(label, &settings.only_labelled)) ||
+		    (settings.ignore_label && same_label(label, &settings.ignore_labelled))) {
+			if (!beat)
+				return false;
+			beat_alone = true;
+		}
 	} else {
 		/* Nobody reads it; but a register that it is in must have been written, for the verifier. */
 		*label = (struct label){};
@@ -237,6 +251,6 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 	head->ppid = process_id(direct, READ(direct, task, real_parent));
 	head->unread = 0;
 	head->label = (struct slice){};
-	head->reserved = 0;
+	head->heartbeat = beat_alone;
 	return true;
 }

@@ -227,7 +227,8 @@ static __always_inline bool append_argv(bool direct, struct scratch *s, struct m
 	*bytes = READ(direct, mm, arg_end) - start;
 	out->off = used - fixed;
 	out->len = 0;
-	if (used <= sizeof(s->record) - ARGV_BYTES)
+	/* Behind it there must be room for the label. */
+	if (used <= sizeof(s->record) - ARGV_BYTES - sizeof(struct label))
 		return append_memory(s, start, *bytes, ARGV_BYTES, out);
 	return append_memory(s, start, *bytes, ARGV_BYTES_LEAST, out);
 }

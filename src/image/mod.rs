@@ -112,7 +112,8 @@ fn stream(mut from: Stream<'_>, depth: u32) -> Result<Image, Fault> {
         return Ok(Image { btf, plain: false, about: About::default() });
     }
     if boot::is_image(&head) {
-        return boot::read(&whole(&mut from, boot::SIZE_MAX)?, depth);
+        // It stays in memory while what is in it is read: an image in an image, and no more.
+        return boot::read(&whole(&mut from, boot::SIZE_MAX)?, depth.min(4));
     }
     if let Some(format) = unpack::format(&head) {
         return stream(unpack::unpack(format, from).map_err(Fault::Packed)?, depth);

@@ -71,13 +71,31 @@ fn damaged(format: &'static str) -> io::Error {
 
 /// What comes out of it.
 pub(super) fn unpack<'a>(format: Format, from: Box<dyn Read + 'a>) -> Result<Box<dyn Read + 'a>, &'static str> {
-    Ok(match format {
+    let unpacked: Box<dyn Read + 'a> = match format {
         Format::Gzip => Box::new(Stepwise::new(from, Gzip(Gunzip::new()))),
         Format::Xz => Box::new(Stepwise::new(from, Xz(XzDecoder::with_alloc_dict_size(0, WINDOW_MAX)))),
         Format::Zstd => Box::new(Zstd { from: Ending::new(from), decoder: FrameDecoder::new(), begun: false }),
         Format::Lz4 => Box::new(Lz4 { from: Ending::new(from), begun: false, block: Vec::new(), at: 0 }),
         Format::Other(name) => return Err(name),
-    })
+    };
+    Ok(Box::new(Limited { from: unpacked, left: UNPACKED_MAX }))
+}
+
+/// More than any kernel package has in it. A small file may unpack to a thousand times its size, in each layer.
+const UNPACKED_MAX: u64 = 8 << 30;
+
+/// What ends with an error where it is too long.
+struct Limited<'a> {
+    from: Box<dyn Read + 'a>,
+    left: u64,
+}
+
+impl Read for Limited<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let got = self.from.read(to)?;
+        self.left = self.left.checked_sub(got as u64).ok_or(ErrorKind::FileTooLarge)?;
+        Ok(got)
+    }
 }
 
 /// A decoder that takes what it can of what it is given.

@@ -61,6 +61,7 @@ fn head(comm: &[u8]) -> Head {
         uid: 1000,
         gid: 100,
         comm: name,
+        heartbeat: false,
     }
 }
 

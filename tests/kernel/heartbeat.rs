@@ -65,6 +65,15 @@ fn a_heartbeat_that_does_not_arrive_is_told() {
         None::<&str>,
     )
     .unwrap();
+    /// Gives the probes back, whatever happens.
+    struct Probes(std::path::PathBuf);
+    impl Drop for Probes {
+        fn drop(&mut self) {
+            let _ = fs::write(self.0.join("kprobes/enabled"), "1");
+            let _ = nix::mount::umount(&self.0);
+        }
+    }
+    let probes = Probes(debugfs.path("."));
     let enabled = debugfs.path("kprobes/enabled");
     let mut peer = Peer::obedient();
     let mut line = watching(&["exec", "--attach", "kprobe", "--heartbeat", "0.2", "--strict", "-q"], &peer);
@@ -75,7 +84,7 @@ fn a_heartbeat_that_does_not_arrive_is_told() {
     fs::write(&enabled, "1").unwrap();
     peer.send("exit 0");
     let ended = trace.end();
-    nix::mount::umount(debugfs.path(".").as_path()).unwrap();
+    drop(probes);
     let (sent, arrived) = beats(&ended);
     assert!(sent > arrived, "{said} {:#?}", ended.stderr);
     assert_eq!(ended.status.code(), Some(3), "{:#?}", ended.stderr);

@@ -35,6 +35,10 @@ fn bpftool_shows_programs_maps_and_types_by_name() {
             assert!(shared || name.starts_with(command), "{command}: {shown}");
             own += usize::from(!shared);
             maps.extend(shown["map_ids"].as_array().unwrap().iter().map(Value::to_string));
+            // All programs of an object have its types.
+            if own > 1 {
+                continue;
+            }
             // The lines of C behind the instructions, from wherever they were built.
             let code = bpftool(&["prog", "dump", "xlated", "id", &id, "linum"]);
             assert!(code.contains("[file:./src/bpf/") && code.contains("line_num:"), "{command}, {name}: {code}");

@@ -23,7 +23,7 @@ pub(super) fn suits(image: &Image, host: &Host) -> Result<(), Fault> {
     let other = |of: &str| Fault::OtherKernel { of: of.to_owned(), here: printable(&host.release) };
     match &image.about.release {
         Some(of) if *of != host.release => Err(other(of)),
-        Some(of) if ids.is_some() => Err(other(of)),
+        of if ids.is_some() => Err(other(of.as_deref().unwrap_or("another build id"))),
         _ => Ok(()),
     }
 }
