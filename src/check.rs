@@ -10,10 +10,11 @@ use crate::cli::{Arch, Check, Kernel};
 use crate::image::Fault;
 use crate::kernel::btf::{self, BtfError, Found};
 use crate::kernel::check::{Row, Table, Verdict};
-use crate::kernel::{Host, printable};
+use crate::kernel::{Host, shown};
 use crate::output::Choice;
+use crate::relo::types::Types;
 use crate::relo::verdict::{self, Judged, judge};
-use crate::relo::{Object, Target, walk};
+use crate::relo::{Object, Target, Walk, walk};
 use crate::run::{describe, diagnosed, print};
 use crate::tracers::Tracer;
 use crate::{session, setup, tracers};
@@ -135,9 +136,10 @@ fn foretold(
         (None, Err(error)) => return Err(error.into()),
     };
     let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
-    let mut rows = offered(&objects, &target);
-    rows.extend(tracers.iter().zip(&objects).map(|(tracer, object)| {
-        let judged = judge(*tracer, object, &target, Some(host), options.hooking.attach.0);
+    let walks: Vec<_> = objects.iter().map(|object| walk(object, &target)).collect();
+    let mut rows = offered(&walks, &target.types);
+    rows.extend(tracers.iter().zip(objects.iter().zip(&walks)).map(|(tracer, walked)| {
+        let judged = judge(*tracer, walked, &target.types, Some(host), options.hooking.attach.0);
         verdict_row(tracer.name().to_owned(), &judged)
     }));
     rows.push(Row::new("not told", Verdict::Info, "without loading: the verifier's word; --load has it"));
@@ -158,13 +160,13 @@ const MAPS: [(&str, u32); 7] = [
 ];
 
 /// What of that the kernel has, and of the helpers that the programs call, as far as its types tell.
-fn offered(objects: &[Object], target: &Target) -> Vec<Row> {
-    let helpers: BTreeSet<u32> = objects.iter().flat_map(|object| walk(object, target).helpers()).collect();
+fn offered(walks: &[Walk], types: &Types) -> Vec<Row> {
+    let helpers: BTreeSet<u32> = walks.iter().flat_map(Walk::helpers).collect();
     let helpers: Vec<_> = helpers.iter().map(|helper| (format!("#{helper}"), *helper)).collect();
     let named = |list: &[(&str, u32)]| list.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
     let row = |name: &str, of: &str, list: Vec<(String, u32)>| {
-        target.types.has_value(of, 0)?;
-        let has = |number: u32| target.types.has_value(of, number) == Some(true);
+        types.has_value(of, 0)?;
+        let has = |number: u32| types.has_value(of, number) == Some(true);
         let (here, lacks): (Vec<_>, Vec<_>) = list.iter().partition(|(_, number)| has(*number));
         let names = |list: &[&(String, u32)]| list.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         Some(match lacks.as_slice() {
@@ -223,9 +225,12 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
             };
             bare |= target.as_ref().is_ok_and(|target| !target.types.has_functions());
             for (tracer, object) in tracers.iter().zip(&objects) {
-                let name = format!("{}: {}", printable(&file.to_string_lossy()), tracer.name());
+                let name = format!("{}: {}", shown(file), tracer.name());
                 table.push(match &target {
-                    Ok(target) => elsewhere(name, &judge(*tracer, object, target, None, options.hooking.attach.0)),
+                    Ok(target) => {
+                        let walked = (object, &walk(object, target));
+                        elsewhere(name, &judge(*tracer, walked, &target.types, None, options.hooking.attach.0))
+                    }
                     Err(error) => Row::new(&name, Verdict::No, error)
                         .mend("name a file of types (BTF) of a kernel of this architecture"),
                 });
@@ -242,7 +247,7 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
 
 /// The types of a file, if they are of this architecture.
 fn of_arch(read: Result<Target, Fault>, file: &Path, arch: Arch) -> Result<Target, String> {
-    let target = read.map_err(|fault| format!("BTF file {}: {fault}", printable(&file.to_string_lossy())))?;
+    let target = read.map_err(|fault| format!("BTF file {}: {fault}", shown(file)))?;
     match (verdict::arch(&target), target.about.machine) {
         (Some(other), _) if other != arch => Err("its kernel is of another architecture".to_owned()),
         (None, Some(name)) => Err(format!("its kernel is of another architecture: {name}")),

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::event::Head;
+use crate::run::note;
 
 /// An event is on the screen within 50 ms; one that takes this long comes late.
 const LATE: Duration = Duration::from_secs(1);
@@ -34,7 +34,8 @@ pub struct Heartbeat<'a> {
     sent: u64,
     arrived: u64,
     slowest: Duration,
-    failure: Option<anyhow::Error>,
+    /// It could not send one: no more are tried.
+    stopped: bool,
     /// CMD, and since when it is watched: before, its process was coretrace's own.
     pub command: Option<(u32, u64)>,
 }
@@ -61,7 +62,7 @@ impl<'a> Heartbeat<'a> {
             sent: 0,
             arrived: 0,
             slowest: Duration::ZERO,
-            failure: None,
+            stopped: false,
             command: None,
         }
     }
@@ -85,7 +86,7 @@ impl<'a> Heartbeat<'a> {
         }
         // Not before it is known whether the last one is late.
         let waits = self.waits.back().is_some_and(|waits| !waits.told);
-        if now < self.next || waits || self.failure.is_some() {
+        if now < self.next || waits || self.stopped {
             return;
         }
         self.next = now + self.every;
@@ -99,7 +100,7 @@ impl<'a> Heartbeat<'a> {
             Ok(child) => self.children.extend(child),
             Err(error) => {
                 note(&format!("no heartbeats from here on: {error:#}"));
-                self.failure = Some(error);
+                self.stopped = true;
             }
         }
     }
@@ -132,7 +133,7 @@ impl<'a> Heartbeat<'a> {
     /// How many did not arrive. The last, if it was sent just now, may still be on its way: it does not count.
     #[must_use]
     pub fn unheard(&self) -> u64 {
-        let on_its_way = self.failure.is_none() && self.waits.back().is_some_and(|waits| waits.since.elapsed() < LATE);
+        let on_its_way = !self.stopped && self.waits.back().is_some_and(|waits| waits.since.elapsed() < LATE);
         self.sent - self.arrived - u64::from(on_its_way)
     }
 }
@@ -149,11 +150,6 @@ impl fmt::Debug for Heartbeat<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Heartbeat({self})")
     }
-}
-
-/// A closed stderr is no reason to end.
-fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "coretrace: {text}");
 }
 
 /// A process that begins, runs a program and ends: coretrace itself, which prints its version for nobody.

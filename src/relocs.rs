@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::Relocs;
 use crate::kernel::btf::{self, Wanted};
 use crate::kernel::check::utf8;
-use crate::kernel::{Host, printable};
+use crate::kernel::{Host, printable, shown};
 use crate::output::Choice;
 use crate::relo::{Answer, Object, Outcome, Site, Target, Walk, walk};
 use crate::run::print;
@@ -36,7 +36,7 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         }
     };
     if let Some(path) = &options.object {
-        let name = printable(&path.to_string_lossy());
+        let name = shown(path);
         let object = std::fs::read(path).with_context(|| format!("reading {name}"))?;
         tell(&name, &object, &mut text).with_context(|| name.clone())?;
         return print(&text);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Declare, clean};
 use crate::cli::{BtfFormat, Usage};
-use crate::kernel::printable;
+use crate::kernel::shown;
 use crate::relo::Target;
 
 /// BPF programs that include this get relocations (CO-RE) for what they read; it guards itself as `bpftool btf dump`'s.
@@ -41,7 +41,7 @@ pub(super) fn dump(btf: Option<&Path>, format: BtfFormat, out: Option<&Path>) ->
     let target = super::own(btf)?;
     let written = match out {
         Some(path) => {
-            let name = printable(&path.to_string_lossy());
+            let name = shown(path);
             let file = File::create(path).with_context(|| format!("creating {name}"))?;
             write(&target, format, BufWriter::new(file)).with_context(|| format!("writing {name}"))
         }

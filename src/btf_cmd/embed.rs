@@ -12,17 +12,13 @@ use serde_json::json;
 use crate::kernel::archive::{Archive, Carrier, Entry};
 use crate::kernel::btf::KERNEL;
 use crate::kernel::side::ARCHES;
-use crate::kernel::{Host, printable};
+use crate::kernel::{Host, printable, shown};
 use crate::output::Choice;
 use crate::relo::{Target, minimize, verdict};
 use crate::run::{note, print};
 
 /// The program that runs.
 const SELF: &str = "/proc/self/exe";
-
-fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy())
-}
 
 /// This program, and the archive that it has.
 fn own() -> Result<(Carrier, Archive)> {

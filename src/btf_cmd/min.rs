@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernel::printable;
+use crate::kernel::shown;
 use crate::relo::{Target, minimize};
 use crate::run::print;
 
@@ -29,10 +29,6 @@ pub(super) fn min(out: &Path, files: &[PathBuf]) -> Result<u8> {
         writeln!(told, "{}: {} bytes, of {whole} in {}", shown(&out), bytes.len(), target.name())?;
     }
     print(&told)
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy())
 }
 
 /// Where each goes: into the directory, if there is one or several go there.

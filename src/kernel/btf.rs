@@ -18,7 +18,7 @@ use self::identity::suits;
 use super::archive::Carrier;
 use super::mounts::below;
 use super::side::{INSTALLED, places};
-use super::{Host, printable};
+use super::{Host, printable, shown};
 use crate::image::{self, Fault};
 
 /// Where the kernel itself shows it (since 5.4, `CONFIG_DEBUG_INFO_BTF`).
@@ -45,7 +45,7 @@ impl fmt::Display for BtfSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel => f.write_str("the kernel"),
-            Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
+            Self::File(path) => f.write_str(&shown(path)),
             Self::Memory { name, .. } => f.write_str(name),
         }
     }
@@ -169,7 +169,7 @@ pub fn find(wanted: Wanted<'_>, host: &Host) -> Result<Found, BtfError> {
             Ok(source) => Some(source),
             Err(Fault::Missing) => None,
             Err(fault) => {
-                passed_over.push(format!("{}: it {fault}", printable(&path.to_string_lossy())));
+                passed_over.push(format!("{}: it {fault}", shown(path)));
                 None
             }
         })
@@ -212,13 +212,13 @@ fn open(path: &Path, host: &Host) -> Result<BtfSource, Fault> {
     if image.plain {
         return Ok(BtfSource::File(path.to_owned()));
     }
-    Ok(BtfSource::Memory { name: printable(&path.to_string_lossy()), bytes: image.btf.into() })
+    Ok(BtfSource::Memory { name: shown(path), bytes: image.btf.into() })
 }
 
 /// What this program carries.
 fn embedded(host: &Host, passed_over: &mut Vec<String>) -> Option<BtfSource> {
     let carrier = Carrier::open(&host.root.join("proc/self/exe")).ok()?;
-    let name = format!("the archive in {}", printable(&host.exe.to_string_lossy()));
+    let name = format!("the archive in {}", shown(&host.exe));
     match carrier.archive {
         Ok(archive) => {
             let archive = archive?;
@@ -275,7 +275,7 @@ fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
     if host.has_btf {
         mend.push(format!("or leave it out: this kernel has its own in {KERNEL}"));
     }
-    BtfError { cause: format!("BTF file {}: {fault}", printable(&path.to_string_lossy())), mend, fault: Some(fault) }
+    BtfError { cause: format!("BTF file {}: {fault}", shown(path)), mend, fault: Some(fault) }
 }
 
 /// The smallest sound BTF, in this machine's byte order: one type (int), for tests.

@@ -235,6 +235,12 @@ pub(crate) fn printable(text: &str) -> String {
     line
 }
 
+/// A path in such a line.
+#[must_use]
+pub(crate) fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
 #[cfg(test)]
 mod tests {
     use super::fake::Tree;

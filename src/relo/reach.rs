@@ -143,7 +143,8 @@ pub(crate) fn reached(code: &[u8], constant: impl Fn(usize) -> bool) -> Reached 
                     continue;
                 }
                 0x80 => {
-                    if insn.src == 0 {
+                    // Poisoned instructions are calls, too: of what no kernel has.
+                    if insn.src == 0 && insn.imm >> 16 == 0 {
                         found.helpers.insert(insn.imm.cast_unsigned());
                     }
                     (0..=5).for_each(|n| set(n, None));

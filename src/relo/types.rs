@@ -8,7 +8,7 @@ use crate::bpf::relo::Btf;
 use crate::bytes::Bytes;
 use crate::image::{self, About, Fault, Image};
 use crate::kernel::btf::{self, BtfSource};
-use crate::kernel::printable;
+use crate::kernel::shown;
 
 /// `BTF_KIND_…` of include/uapi/linux/btf.h, as far as they are looked at.
 pub(crate) mod kind {
@@ -164,9 +164,8 @@ impl Types {
 
     /// What can stand in for a local type: the same name and kind (`bpf_core_add_cands` in libbpf.c).
     pub fn candidates(&self, local: &Type<'_>) -> Vec<u32> {
-        let is_enum = |kind| matches!(kind, kind::ENUM | kind::ENUM64);
-        let same = |other: u8| other == local.kind || is_enum(other) && is_enum(local.kind);
-        self.named(local.name).filter(|(_, found)| same(found.kind)).map(|(id, _)| id).collect()
+        let same = |other: &Type<'_>| other.kind == local.kind || other.is_enum() && local.is_enum();
+        self.named(local.name).filter(|(_, found)| same(found)).map(|(id, _)| id).collect()
     }
 
     /// A type of this kind and exactly this name.
@@ -176,8 +175,8 @@ impl Types {
 
     /// Whether a struct has a member of this name, at its first level.
     pub fn has_member(&self, name: &str, member: &str) -> bool {
-        let Some(found) = self.find(kind::STRUCT, name) else { return false };
-        found.rows().any(|row| row.u32(0).and_then(|at| self.string(at)) == Some(member.as_bytes()))
+        let found = self.find(kind::STRUCT, name);
+        found.is_some_and(|found| self.members(found).any(|other| other.name == member.as_bytes()))
     }
 
     /// Whether an enum has this value; none, if there is no such enum.
@@ -206,7 +205,7 @@ impl Target {
     /// # Errors
     /// When it holds none, with the file's name.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let named = |fault| anyhow::anyhow!("BTF file {}: {fault}", printable(&path.to_string_lossy()));
+        let named = |fault| anyhow::anyhow!("BTF file {}: {fault}", shown(path));
         Self::load(path).map_err(named)
     }
 
@@ -233,7 +232,7 @@ impl Target {
 
     /// Its name in a line of output.
     pub fn name(&self) -> String {
-        printable(&self.path.to_string_lossy())
+        shown(&self.path)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::types::{Types, kind};
-use super::{Object, Outcome, Target, Walk, walk};
+use super::{Object, Outcome, Target, Walk};
 use crate::cli::Arch;
 use crate::kernel::Host;
 use crate::session::{Hook, NO_KERNEL_BTF, Plan, Program, Target as Place, in_order};
@@ -47,23 +47,23 @@ pub(crate) fn arch(target: &Target) -> Option<Arch> {
 struct Judge<'a> {
     object: &'a Object,
     types: &'a Types,
-    walk: Walk,
+    walk: &'a Walk,
     /// The running kernel, if it is the one.
     host: Option<&'a Host>,
     /// Types that are no more than fields: of hooks they say nothing.
     bare: bool,
 }
 
-/// Every plan of a tracer that `--attach` allows, in the order in which they are tried.
+/// Every plan of a tracer that `--attach` allows, in the order in which they are tried; `walk` is that of its object
+/// against these types.
 pub(crate) fn judge(
     tracer: &dyn Tracer,
-    object: &Object,
-    target: &Target,
+    (object, walk): (&Object, &Walk),
+    types: &Types,
     host: Option<&Host>,
     hook: Option<Hook>,
 ) -> Vec<Judged> {
-    let types = &target.types;
-    let judge = Judge { object, types, walk: walk(object, target), host, bare: !types.has_functions() };
+    let judge = Judge { object, types, walk, host, bare: !types.has_functions() };
     let plans = in_order(tracer.plans().iter(), |plan| plan.hook, hook, host.is_some_and(Host::preempts_programs));
     let kinds = crate::filter::kinds_mask(&tracer.default_kinds(), tracer.kinds()).unwrap_or(u64::MAX);
     plans.into_iter().map(|plan| judge.plan(plan, kinds)).collect()
@@ -193,8 +193,7 @@ impl Judge<'_> {
         }
         let helpers = self.walk.reached.iter().enumerate().filter(|(n, _)| belongs(*n)).flat_map(|(_, r)| &r.helpers);
         for helper in helpers {
-            // Poisoned instructions are calls, too.
-            if *helper < 1 << 16 && !self.bare && self.types.has_value("bpf_func_id", *helper) == Some(false) {
+            if !self.bare && self.types.has_value("bpf_func_id", *helper) == Some(false) {
                 lacks.push(format!("the kernel has no helper {helper}"));
             }
         }

@@ -3,14 +3,14 @@
 
 use std::fs;
 
+use super::super::side::ARCHES;
 use super::{Host, printable};
 use crate::image::{Fault, Image, elf, find};
 
 /// Refuses what is another kernel's.
 pub(super) fn suits(image: &Image, host: &Host) -> Result<(), Fault> {
-    const OWN: &str = if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" };
     match image.about.machine {
-        Some(OWN) => {}
+        Some(machine) if ARCHES.contains(&machine) => {}
         Some(other) => return Err(Fault::ForeignMachine(other)),
         None => suits_machine(&image.btf)?,
     }

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::super::btf::{KERNEL, advice};
-use super::super::{Host, printable};
+use super::super::{Host, printable, shown};
 use super::log::{Helper, POISON, quoted};
 use super::{Diagnosis, Failure, found};
 
@@ -138,7 +138,7 @@ pub(super) fn tracepoint(failure: &Failure) -> Option<Diagnosis> {
         Some(tracefs) if !tracefs.readable || line.ends_with("-EACCES") || line.ends_with("-EPERM") => found(
             format!(
                 "{} may not be read by this process, so the tracepoint {name} cannot be found",
-                printable(&tracefs.path.to_string_lossy())
+                shown(&tracefs.path)
             ),
             ["sudo coretrace …", "or add cap_dac_read_search to the capabilities of the executable"],
         ),
