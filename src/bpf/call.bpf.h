@@ -65,8 +65,8 @@ static __noinline int count_call(u32 kind, u32 cause)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(kind);
-	struct event_head head;
-	struct label label;
+	struct event_head head = {};
+	struct label label = {};
 
 	if (!c || cause >= DROP_CAUSES)
 		return nothing();
@@ -86,7 +86,7 @@ static __noinline int count_call(u32 kind, u32 cause)
 static __always_inline enum begun begin_call(u32 kind, const struct call *call)
 {
 	u64 task = bpf_get_current_task();
-	struct event_head head;
+	struct event_head head = {};
 
 	if (settings.filter_pids) {
 		fill_ids(false, (void *)task, &head);

@@ -192,7 +192,7 @@ static __always_inline struct process_key process_key(bool direct, struct task_s
 static __always_inline bool ends_process(bool direct, struct task_struct *task)
 {
 	struct signal_struct *signal = READ(direct, task, signal);
-	struct process_key key;
+	struct process_key key = {};
 	u32 value = ENDED;
 
 	if (READ(direct, signal, live.counter))

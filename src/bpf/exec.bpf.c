@@ -56,7 +56,7 @@ const volatile u32 only_failed = 0;
 static __always_inline struct scratch *begin(struct counters *c, bool direct, struct task_struct *task,
 					     struct label *label, s64 ret)
 {
-	struct event_head head;
+	struct event_head head = {};
 	struct execve_event *e;
 	struct scratch *s;
 
@@ -97,7 +97,7 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 	const char *filename, *interp;
 	struct execve_event *e;
 	struct mm_struct *mm;
-	struct label label;
+	struct label label = {};
 	struct scratch *s;
 	u32 used;
 	long len;
@@ -199,7 +199,7 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 	struct counters *c = seen(KIND_EXECVE);
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct execve_event *e;
-	struct label label;
+	struct label label = {};
 	struct scratch *s;
 
 	if (!c)

@@ -146,7 +146,7 @@ static __always_inline bool is_followed(u32 pid)
  */
 static __always_inline void unfollow(bool direct, struct task_struct *task, u32 pid)
 {
-	struct process_key key;
+	struct process_key key = {};
 	u32 value = ENDED_FOLLOWED;
 
 	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(pid)) {
@@ -159,7 +159,7 @@ static __always_inline void unfollow(bool direct, struct task_struct *task, u32 
 /* Whether an ending thread's process was followed until it ended just before. */
 static __always_inline bool was_followed(bool direct, struct task_struct *task)
 {
-	struct process_key key;
+	struct process_key key = {};
 	u32 *value;
 
 	if (READ(direct, READ(direct, task, signal), live.counter))

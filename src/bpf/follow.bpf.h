@@ -15,7 +15,7 @@
 static __always_inline int track_fork(bool direct, struct task_struct *child, u32 child_pid, u64 flags)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct event_head head;
+	struct event_head head = {};
 	struct counters *c;
 	u64 since;
 
@@ -37,7 +37,7 @@ static __always_inline int track_fork(bool direct, struct task_struct *child, u3
 
 static __always_inline int track_exit(bool direct, struct task_struct *task, bool ends)
 {
-	struct event_head head;
+	struct event_head head = {};
 
 	if (!ends)
 		return 0;

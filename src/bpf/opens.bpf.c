@@ -114,9 +114,9 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(KIND_OPEN);
 	bool from_user = call->origin == OPEN_BY_CALL, absolute;
-	struct event_head head;
+	struct event_head head = {};
 	struct open_event *e;
-	struct label label;
+	struct label label = {};
 	struct scratch *s;
 
 	if (!c)

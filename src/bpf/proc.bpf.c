@@ -59,8 +59,8 @@ const volatile u32 want_cwd = 0;
 static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *task, u32 old_tid)
 {
 	struct counters *c = seen(KIND_EXEC);
-	struct event_head head;
-	struct label label;
+	struct event_head head = {};
+	struct label label = {};
 	struct exec_event *e;
 	struct scratch *s;
 	struct mm_struct *mm;
