@@ -181,6 +181,9 @@ macro_rules! paths {
             if has(flags, path_flag::PATH_UNREAD) {
                 return Ok(Value::Unreadable(Shape::Path));
             }
+            if has(flags, path_flag::PATH_AS_IT_IS) {
+                return Ok(Value::Path(Path { called: tail.bytes(names)?, as_it_is: true, ..Path::default() }));
+            }
             Ok(Value::Path(Path {
                 names: tail.bytes(names)?,
                 deleted: has(flags, path_flag::PATH_DELETED),
@@ -210,6 +213,7 @@ macro_rules! paths {
                 truncated: has(base.1, path_flag::PATH_CUT) || has(base.1, path_flag::PATH_UNREAD),
                 end_truncated: has(name.1, path_flag::PATH_END_CUT),
                 outside: has(base.1, path_flag::PATH_OUTSIDE),
+                as_it_is: has(name.1, path_flag::PATH_AS_IT_IS),
             }))
         }
     };

@@ -167,7 +167,8 @@ pub struct Filters {
     /// Only events whose arguments, joined by spaces, match this regular expression
     #[arg(long, value_name = "REGEX")]
     pub args: Option<String>,
-    /// Only events whose path (of an exec: exe) is this one or below it, or matches this glob (repeatable)
+    /// Only events whose path is this one or below it, or matches this glob (repeatable): the path as it was called
+    /// (made absolute and normalized) or that of the file it led to
     #[arg(long, value_name = "PATH|GLOB")]
     pub path: Vec<String>,
 }

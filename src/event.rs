@@ -67,13 +67,15 @@ pub struct Path<'a> {
     pub end_truncated: bool,
     /// The directory is outside of what the process has as its root.
     pub outside: bool,
+    /// `called` is the text itself, not a path from the root: `pipe:[1234]`, or an empty name.
+    pub as_it_is: bool,
 }
 
 impl<'a> Path<'a> {
     /// The parts of the path, a `/` before each that needs one: `/` alone for the root; one that is cut begins with a
     /// name, not with `/`.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
-        let rooted = !self.truncated;
+        let rooted = !self.truncated && !self.as_it_is;
         let called = Some(self.called).filter(|called| !called.is_empty());
         let root = (rooted && self.names.is_empty() && called.is_none()).then_some(&b""[..]);
         self.from_root().chain(called).chain(root).enumerate().map(move |(n, part)| {

@@ -1,9 +1,11 @@
 //! Filters: comm globs compiled for the kernel side, and what the kernel side cannot test.
 
+use std::borrow::Cow;
+
 use anyhow::{Context, Result, ensure};
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::event::{Event, Kind, Value};
+use crate::event::{Event, Kind, Shape, Value};
 
 /// Length of a thread's name without its NUL: `TASK_COMM_LEN` - 1 (include/linux/sched.h).
 pub const COMM_MAX: usize = 15;
@@ -133,7 +135,8 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
 pub struct Filter {
     /// Only events whose argument list, joined by spaces, matches.
     pub args: Option<Regex>,
-    /// Only events whose first path matches one of these.
+    /// Only events of which a path matches one of these: as it was called, made absolute and normalized, or of the file
+    /// that this led to. One that could not be read may be any.
     pub paths: Vec<Regex>,
     /// Only these processes.
     pub pids: Vec<u32>,
@@ -175,16 +178,47 @@ impl Filter {
         if self.paths.is_empty() {
             return true;
         }
-        // The first path is what the event is about; others (cwd) say more of who did it.
-        let first = event.fields.iter().find_map(|(_, value)| match value {
-            Value::Path(path) => Some(path),
-            _ => None,
-        });
-        let Some(path) = first else { return false };
-        self.scratch.clear();
-        path.append_to(&mut self.scratch);
-        self.paths.iter().any(|regex| regex.is_match(&self.scratch))
+        let Filter { paths, scratch, .. } = self;
+        // The working directory says who did it, not what was done.
+        let mut about = event.fields.iter().filter(|(name, _)| *name != "cwd");
+        about.any(|(_, value)| match value {
+            Value::Path(path) => {
+                scratch.clear();
+                path.append_to(scratch);
+                normalize(scratch);
+                paths.iter().any(|regex| regex.is_match(scratch))
+            }
+            Value::Unreadable(Shape::Path) => true,
+            _ => false,
+        })
     }
+}
+
+/// Takes `.`, `..` and needless slashes out of an absolute path, by its spelling alone; a slash at its end stays.
+fn normalize(path: &mut Vec<u8>) {
+    if !path.starts_with(b"/") {
+        return;
+    }
+    // Where what is kept ends: always behind a slash, which is the root's or a name's.
+    let (mut kept, mut next) = (1, 1);
+    while next < path.len() {
+        let rest = path.get(next..).unwrap_or_default();
+        let name = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        match rest.get(..name) {
+            Some(b"" | b".") => {}
+            Some(b"..") => {
+                let above = path.get(..kept - 1).and_then(|kept| kept.iter().rposition(|byte| *byte == b'/'));
+                kept = above.map_or(1, |slash| slash + 1);
+            }
+            _ => {
+                let end = (next + name + 1).min(path.len());
+                path.copy_within(next..end, kept);
+                kept += end - next;
+            }
+        }
+        next += name + 1;
+    }
+    path.truncate(kept);
 }
 
 /// A regular expression over bytes: arguments and paths need not be UTF-8. One that has characters outside ASCII is
@@ -210,7 +244,7 @@ pub fn path_glob(glob: &str) -> Result<Regex> {
             c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
         }
     }
-    pattern.push_str(match without_slash(glob) {
+    pattern.push_str(match &*without_slash(glob) {
         // Where a glob ends, the path does.
         _ if glob.contains(WILDCARDS) => "$",
         // The root has its slash already. (And nothing is below no path.)
@@ -224,21 +258,26 @@ pub fn path_glob(glob: &str) -> Result<Regex> {
 
 const WILDCARDS: [char; 2] = ['*', '?'];
 
-/// A path without the slashes at its end, but for the root's; a glob as it is.
-fn without_slash(glob: &str) -> &str {
-    match glob.trim_end_matches('/') {
-        "" if !glob.is_empty() => "/",
-        _ if glob.contains(WILDCARDS) => glob,
-        path => path,
+/// A path normalized, and without the slashes at its end, but for the root's; a glob as it is.
+fn without_slash(glob: &str) -> Cow<'_, str> {
+    if glob.contains(WILDCARDS) {
+        return glob.into();
+    }
+    let mut path = glob.as_bytes().to_vec();
+    normalize(&mut path);
+    match String::from_utf8_lossy(&path).trim_end_matches('/') {
+        "" if !glob.is_empty() => "/".into(),
+        path => path.to_owned().into(),
     }
 }
 
 /// What every path begins with that [`path_glob`] matches, for a test in the kernel; `None` where that is nothing. It
 /// lets through more than the glob (`/etcetera` for `/etc`), never less.
 #[must_use]
-pub fn literal_prefix(glob: &str) -> Option<&[u8]> {
-    let literal = without_slash(glob).split(WILDCARDS).next().unwrap_or_default();
-    Some(literal.as_bytes()).filter(|literal| !literal.is_empty())
+pub fn literal_prefix(glob: &str) -> Option<Vec<u8>> {
+    let glob = without_slash(glob);
+    let literal = glob.split(WILDCARDS).next().unwrap_or_default();
+    Some(literal.as_bytes().to_vec()).filter(|literal| !literal.is_empty())
 }
 
 /// The bit mask of kinds given by name.
@@ -336,6 +375,31 @@ mod tests {
     }
 
     #[test]
+    fn paths_are_normalized_by_their_spelling() {
+        let table: &[(&str, &str)] = &[
+            ("/tmp/../etc/hostname", "/etc/hostname"),
+            ("//etc///hostname", "/etc/hostname"),
+            ("/./etc/./hostname", "/etc/hostname"),
+            ("/a/b/../../c", "/c"),
+            ("/../../etc", "/etc"),
+            ("/a/..", "/"),
+            ("/a/b/..", "/a/"),
+            ("/", "/"),
+            ("//", "/"),
+            ("/a/", "/a/"),
+            ("/a/.", "/a/"),
+            ("/..a/.b/...", "/..a/.b/..."),
+            ("etc/../x", "etc/../x"),
+            ("", ""),
+        ];
+        for (path, want) in table {
+            let mut path = path.as_bytes().to_vec();
+            normalize(&mut path);
+            assert_eq!(String::from_utf8(path).unwrap(), *want);
+        }
+    }
+
+    #[test]
     fn every_match_begins_with_the_literal_prefix() {
         let table: &[(&str, Option<&str>)] = &[
             ("/etc", Some("/etc")),
@@ -344,12 +408,13 @@ mod tests {
             ("/home/?nna/x*", Some("/home/")),
             ("/\u{e9}t*", Some("/\u{e9}t")),
             ("/", Some("/")),
+            ("/usr/..//etc/./x", Some("/etc/x")),
             ("*", None),
             ("?x", None),
             ("", None),
         ];
         for (glob, want) in table {
-            assert_eq!(literal_prefix(glob), want.map(str::as_bytes), "{glob}");
+            assert_eq!(literal_prefix(glob).as_deref(), want.map(str::as_bytes), "{glob}");
         }
     }
 }

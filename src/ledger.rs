@@ -68,8 +68,10 @@ pub struct Account {
 pub struct Ledger {
     /// By kind, in the tracer's order.
     pub accounts: Vec<Account>,
-    /// Times that the kernel did not run a program because it was already running on that CPU.
+    /// Times that the kernel did not run a program because it was already running on that CPU, for any process.
     pub missed: u64,
+    /// Only some of the host's processes are watched: whether one of them was missed is unknown.
+    pub partial: bool,
     /// Calls whose beginning was seen and not their return, at the end: they were under way, or the kernel did not show
     /// their return.
     pub unreturned: u64,
@@ -88,7 +90,7 @@ impl Ledger {
                 next_seq: Vec::new(),
             })
             .collect();
-        Ledger { accounts, missed: 0, unreturned: 0 }
+        Ledger { accounts, missed: 0, partial: false, unreturned: 0 }
     }
 
     /// The account of a kind, by its number on the wire.
@@ -130,10 +132,11 @@ impl Ledger {
         })
     }
 
-    /// How many events were lost, for whatever cause.
+    /// How many events were lost, for whatever cause. What the kernel skipped counts where every process is watched.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.accounts.iter().map(|a| a.kernel.lost()).sum::<u64>() + self.missed
+        let missed = if self.partial { 0 } else { self.missed };
+        self.accounts.iter().map(|a| a.kernel.lost()).sum::<u64>() + missed
     }
 
     /// How many events were written to the output.
@@ -192,8 +195,9 @@ impl fmt::Display for Ledger {
         if self.missed > 0 {
             write!(
                 f,
-                "\n  missed: {} (the kernel did not run the program: it was already running there)",
-                self.missed
+                "\n  missed: {} (the kernel did not run the program: it was already running there{})",
+                self.missed,
+                if self.partial { "; for which process, watched or not, is unknown" } else { "" }
             )?;
         }
         if self.unreturned > 0 {
@@ -247,6 +251,12 @@ mod tests {
         ledger.account(3).unwrap().kernel.seen = 12;
         assert!(ledger.to_string().contains("+ 2 pending"));
         assert_eq!((ledger.lost(), ledger.delivered()), (3, 4));
+        ledger.missed = 7;
+        assert_eq!(ledger.lost(), 10);
+        // It may have been for a process that is not watched: no loss is invented.
+        ledger.partial = true;
+        assert_eq!(ledger.lost(), 3);
+        assert!(ledger.to_string().contains("missed: 7") && ledger.to_string().contains("unknown"));
         ledger.unreturned = 5;
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
     }

@@ -123,9 +123,10 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     }
 
     // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
-    let ledger = Ledger::new(tracer.kinds().iter());
+    let mut ledger = Ledger::new(tracer.kinds().iter());
+    ledger.partial = session.watches_some();
     let mut pipeline = setup::pipeline(tracer, ledger, filter, output, with_command, common.labels.labels.is_some())?;
-    if session.details {
+    if setup::details(common) {
         pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
     }
     if let Some(path) = &common.limits.record {
@@ -215,8 +216,12 @@ fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
         note(&format!("not proven that the types are this kernel's: {why}"));
     }
     attached.absent.iter().for_each(|what| note(&format!("not watched: {what}")));
+    let hook = attached.plan.hook;
     if !attached.plan.blind.is_empty() {
-        note(&format!("not seen by {}: {}", attached.plan.hook.name(), attached.plan.blind));
+        note(&format!("not seen by {}: {}", hook.name(), attached.plan.blind));
+    }
+    if hook.is_probe() && session.uncounted {
+        note(&format!("not counted by {}: what the kernel skips there (it counts that since 6.7)", hook.name()));
     }
     let transport = if session.settings.perf { "perf buffer" } else { "ring buffer" };
     let size = session.buffer >> 10;

@@ -62,10 +62,10 @@ impl Hook {
         matches!(self, Hook::Fentry | Hook::Btf)
     }
 
-    /// Whether the kernel may interrupt a program on this hook: see [`Session::preempted`].
+    /// Whether it is served by trace_call_bpf() (kernel/trace/bpf_trace.c): see [`Session::uncounted`].
     #[must_use]
-    pub fn preemptible(self) -> bool {
-        matches!(self, Hook::Fentry | Hook::Btf | Hook::Raw)
+    pub fn is_probe(self) -> bool {
+        matches!(self, Hook::Kprobe | Hook::Ksyscall | Hook::Tracepoint)
     }
 }
 
@@ -166,18 +166,16 @@ pub struct Plan {
 /// Why a hook that [`Hook::needs_kernel_btf`] is not tried.
 pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (one handed in does not do for this hook)";
 
-/// The plans to try, in the order in which they are tried: that of `--attach` where it names one, and where the kernel
-/// may interrupt programs ([`Session::preempted`]) first those that it does not.
+/// The plans to try, in the order in which they are tried: that of `--attach` where it names one, and first those on
+/// whose hooks the kernel does not interrupt programs.
 pub fn in_order<T>(
     plans: impl Iterator<Item = T>,
     hook_of: impl Fn(&T) -> Hook,
     only: Option<Hook>,
-    preempted: bool,
+    preempts: impl Fn(Hook) -> bool,
 ) -> Vec<T> {
     let mut plans: Vec<_> = plans.filter(|plan| only.is_none_or(|only| only == hook_of(plan))).collect();
-    if preempted {
-        plans.sort_by_key(|plan| hook_of(plan).preemptible());
-    }
+    plans.sort_by_key(|plan| preempts(hook_of(plan)));
     plans
 }
 
@@ -229,11 +227,12 @@ pub struct Session {
     pub kernel_btf: bool,
     /// The only way to hook in that is tried.
     pub hook: Option<Hook>,
-    /// The kernel may interrupt a program on its hook to run another process, for which it then skips that hook:
-    /// since 7.0, but not on classic tracepoints, which are therefore tried first (a46023d5616e: Guard
-    /// __DECLARE_TRACE() use of __DO_TRACE_CALL() with SRCU-fast; 16718274ee75: Have perf tracepoint callbacks
-    /// always disable preemption).
-    pub preempted: bool,
+    /// The hooks on which the kernel may interrupt a program to run another process, for which it then skips that hook;
+    /// the others are tried first. See [`crate::kernel::Host::preempts`].
+    pub preempted: Vec<Hook>,
+    /// The kernel does not count how often it skips programs on probes and classic tracepoints: before 6.7
+    /// (dd8657894c11: bpf: Count missed stats in trace_call_bpf).
+    pub uncounted: bool,
     /// Bytes of the buffer: of the ring, or of all CPUs' perf buffers together.
     pub buffer: u32,
     /// Processes to watch.
@@ -242,15 +241,24 @@ pub struct Session {
     pub followed_max: u32,
     /// Cgroup directories to watch.
     pub cgroups: Vec<File>,
-    /// Somebody is to see all that can be known of an event (-w, -o json, --record): also what is costlier to find.
+    /// Somebody is to see all that can be known of an event (-w, -o json, --record), or a filter asks for it: also what is
+    /// costlier to find.
     pub details: bool,
-    /// What every path that is wanted begins with one of; empty: any.
+    /// What every path that is wanted begins with one of, once it is normalized; empty: any.
     pub path_prefixes: Vec<Vec<u8>>,
     /// Have the verifier tell into libbpf's log how much it had to look at.
     pub verifier_stats: bool,
 }
 
 impl Session {
+    /// Whether only some of the host's processes are watched.
+    #[must_use]
+    pub fn watches_some(&self) -> bool {
+        let s = &self.settings;
+        let labels = s.labels.as_ref().is_some_and(|labels| labels.only.is_some() || labels.ignore.is_some());
+        s.filter_pids || !s.uids.is_empty() || s.comm.accept != 0 || s.cgroups > 0 || labels
+    }
+
     /// Pages of the perf buffer of each CPU: a power of two, as the kernel wants it.
     ///
     /// # Errors
@@ -312,9 +320,10 @@ impl Attached<'_> {
             .with_context(|| format!("following process {pid}"))
     }
 
-    /// Takes the programs off their hooks.
+    /// Takes the programs off their hooks, the last one first: the beginning of calls is no longer seen before their
+    /// return is not. Else the calls between the two would pass for losses.
     pub fn detach(&self) {
-        self.links.borrow_mut().clear();
+        self.links.borrow_mut().drain(..).rev().for_each(drop);
     }
 }
 
@@ -337,7 +346,7 @@ where
     // No plan would do better.
     session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
     let mut refused: Vec<(String, anyhow::Error)> = Vec::new();
-    for (slot, plan) in in_order(plans, |(_, plan)| plan.hook, session.hook, session.preempted) {
+    for (slot, plan) in in_order(plans, |(_, plan)| plan.hook, session.hook, |hook| session.preempted.contains(&hook)) {
         let name = plan.hook.name();
         if plan.hook.needs_kernel_btf() && !session.kernel_btf {
             refused.push((name.to_owned(), anyhow!(NO_KERNEL_BTF)));

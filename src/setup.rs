@@ -15,7 +15,7 @@ use crate::labels::{self, Labels};
 use crate::ledger::Ledger;
 use crate::output::{Choice, Look};
 use crate::pipeline::Pipeline;
-use crate::session::{Session, Settings, Transport, UIDS_MAX};
+use crate::session::{Hook, Session, Settings, Transport, UIDS_MAX};
 use crate::tracers::Tracer;
 use crate::users;
 
@@ -39,10 +39,11 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
     let mut session = base_session(tracer, &common.kernel, host)?;
     session.settings.labels = labels;
     session.settings.heartbeat = common.limits.heartbeat.map_or(0, |_| std::process::id());
-    session.details = details(common);
-    // A test in the kernel for as many as it takes; what is relative, and all globs, are user space's.
+    // --path asks for the file that a name led to, too.
+    session.details = details(common) || !filters.path.is_empty();
+    // A test in the kernel for as many as it takes of what cannot match; globs are user space's.
     let prefixes: Option<Vec<_>> = filters.path.iter().map(|glob| filter::literal_prefix(glob)).collect();
-    session.path_prefixes = prefixes.unwrap_or_default().into_iter().map(<[u8]>::to_vec).collect();
+    session.path_prefixes = prefixes.unwrap_or_default();
     session.verifier_stats = common.output.verbose > 1;
     if let Some(kinds) = kinds {
         session.settings.kinds = kinds;
@@ -70,7 +71,7 @@ fn labels(options: &Labelling) -> Result<Option<Labels>> {
 }
 
 /// Whether all that can be known of an event is shown, or kept to be shown.
-fn details(common: &Common) -> bool {
+pub(crate) fn details(common: &Common) -> bool {
     common.output.wide || matches!(common.output.format, Choice::Json) || common.limits.record.is_some()
 }
 
@@ -105,7 +106,8 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
         btf_passed_over: btf.passed_over,
         kernel_btf: host.has_btf,
         hook: kernel.hooking.attach.0,
-        preempted: host.preempts_programs(),
+        preempted: Hook::ALL.into_iter().filter(|hook| host.preempts(*hook)).collect(),
+        uncounted: !host.at_least((6, 7)),
         buffer,
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),

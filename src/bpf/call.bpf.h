@@ -60,6 +60,9 @@ enum begun {
 	BEGUN_NO_ROOM,
 };
 
+/* In call.bits: what the call was to do could not be read. */
+#define CALL_UNREAD 0x40000000
+
 /* Counts a call that cannot be told: it is not wanted, or lost. */
 static __noinline int count_call(u32 kind, u32 cause)
 {
@@ -153,27 +156,18 @@ static __always_inline struct file *file_of(struct task_struct *task, s32 fd)
 	return file;
 }
 
-/* A path as a process sees it, below its own root: see walk_to_root(). */
-__noinline u64 walk_to_top(u64 file_path, u64 top)
-{
-	return walk(file_path, top);
-}
-
 /* Appends the directory that a relative name starts from, as the process sees it. Returns enum path_flag. */
 static __always_inline u32 append_base(struct scratch *s, struct task_struct *task, s32 dir, struct slice *out,
 				       u32 fixed)
 {
-	struct fs_struct *fs = BPF_CORE_READ(task, fs);
-	const struct path *path = &fs->pwd;
 	struct file *file;
 
-	if (dir != AT_FDCWD) {
-		file = file_of(task, dir);
-		out->off = s->used - fixed;
-		out->len = 0;
-		if (!file)
-			return PATH_UNREAD;
-		path = &file->f_path;
-	}
-	return place(walk_to_top((u64)path, (u64)&fs->root), out, fixed);
+	if (dir == AT_FDCWD)
+		return append_cwd(task, out, fixed);
+	file = file_of(task, dir);
+	out->off = s->used - fixed;
+	out->len = 0;
+	if (!file)
+		return PATH_UNREAD;
+	return place(walk_to_top((u64)&file->f_path, (u64)&BPF_CORE_READ(task, fs)->root), out, fixed);
 }

@@ -21,6 +21,10 @@ EXPORT_TYPE(enum, exec_kind);
 #define ARGS_MAX 256
 #define ARG_BYTES 4096
 #define INTERP_BYTES 256 /* include/uapi/linux/binfmts.h: BINPRM_BUF_SIZE */
+/* include/uapi/linux/fcntl.h */
+#define AT_EMPTY_PATH 0x1000
+/* Since 6.14: asks whether a file may be run, and runs nothing. That is no attempt. */
+#define AT_EXECVE_CHECK 0x10000
 /* The length of what was not counted. */
 #define UNKNOWN_BYTES (~0ULL)
 
@@ -52,6 +56,9 @@ EXPORT_TYPE(struct, execve_event);
 const volatile u32 want_details = 0;
 const volatile u32 only_failed = 0;
 
+/* Attempts under way that `calls` had no room for. */
+s64 forgotten = 0;
+
 /* Begins an event in the scratch space; NULL: it is not wanted, or lost. */
 static __always_inline struct scratch *begin(struct counters *c, bool direct, struct task_struct *task,
 					     struct label *label, s64 ret)
@@ -78,7 +85,7 @@ static __always_inline struct scratch *begin(struct counters *c, bool direct, st
 	bpf_probe_read_kernel(e->parent_comm, sizeof(e->parent_comm),
 			      &READ(direct, READ(direct, task, real_parent), group_leader)->comm);
 	if (want_details)
-		e->cwd_flags = append_path(&BPF_CORE_READ(task, fs)->pwd, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_cwd(task, &e->cwd, sizeof(*e));
 	return s;
 }
 
@@ -218,7 +225,10 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 	} else {
 		if (want_details) {
 			e->name_flags = append_called(s, (void *)call->name, true, &e->name, sizeof(*e));
-			if (!(e->name_flags & PATH_UNREAD) && is_relative(s, &e->name))
+			/* An empty name means the descriptor's file, or (ENOENT) nothing. */
+			if (!(e->name_flags & PATH_UNREAD) && !e->name.len && !(call->flags & AT_EMPTY_PATH))
+				e->name_flags |= PATH_AS_IT_IS;
+			else if (!(e->name_flags & PATH_UNREAD) && is_relative(s, &e->name))
 				e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
 		}
 		append_args(s, e, call);
@@ -234,6 +244,40 @@ static __noinline int on_missed_success(void *ctx)
 	return nothing();
 }
 
+/* Whether the current task may be in an attempt that had no room in `calls`: then it is one less. */
+static __always_inline bool was_forgotten(void)
+{
+	if (*(volatile s64 *)&forgotten <= 0)
+		return false;
+	__sync_fetch_and_add(&forgotten, -1);
+	return true;
+}
+
+/* Whether begin_call() remembers calls of the current task. */
+static __always_inline bool is_remembered(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct event_head head = {};
+
+	if (!settings.filter_pids)
+		return true;
+	fill_ids(false, task, &head);
+	return is_followed(head.pid) || is_heartbeat(false, task, head.pid);
+}
+
+/* A failed attempt without an entry in `calls`. Where it began before the hooks were there, it is nothing to count. */
+static __always_inline int on_unknown_failure(void)
+{
+	struct counters *c;
+
+	if (is_remembered())
+		return was_forgotten() ? count_call(KIND_EXECVE, DROP_MAP_FULL) : 0;
+	c = seen(KIND_EXECVE);
+	if (c)
+		COUNT(c->filtered);
+	return 0;
+}
+
 /* An attempt that returns, where its entry was remembered. */
 static __always_inline int on_return(void *ctx, s64 ret)
 {
@@ -241,7 +285,7 @@ static __always_inline int on_return(void *ctx, s64 ret)
 	int done;
 
 	if (!call) /* A success was told already. */
-		return ret < 0 ? count_call(KIND_EXECVE, DROP_MAP_FULL) : 0;
+		return ret < 0 ? on_unknown_failure() : 0;
 	if (ret < 0)
 		done = on_failure(ctx, call, ret);
 	else /* The kernel did not run the program that tells of successes. */
@@ -250,11 +294,12 @@ static __always_inline int on_return(void *ctx, s64 ret)
 	return done;
 }
 
-static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 bits)
+static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 flags, u32 bits)
 {
-	struct call call = { .name = name, .list = list, .dir = dir, .bits = bits };
+	struct call call = { .name = name, .list = list, .dir = dir, .flags = flags, .bits = bits };
 
-	begin_call(KIND_EXECVE, &call);
+	if (!(flags & AT_EXECVE_CHECK) && begin_call(KIND_EXECVE, &call) == BEGUN_NO_ROOM)
+		COUNT(forgotten);
 	return 0;
 }
 
@@ -270,7 +315,10 @@ SEC("raw_tp/sched_process_exec")
 int exec_success_raw(u64 *ctx)
 {
 	/* The return has nothing more to tell. */
-	end_call();
+	if (current_call())
+		end_call();
+	else if (forgotten > 0 && is_remembered())
+		was_forgotten();
 	return on_success(ctx, false, (void *)ctx[0], (void *)ctx[2]);
 }
 
@@ -298,8 +346,11 @@ int BPF_PROG(execat_fexit, void *unused, long ret)
 		call.dir = NATIVE_ARG(regs, 1);
 		call.name = NATIVE_ARG(regs, 2);
 		call.list = NATIVE_ARG(regs, 3);
+		call.flags = (u32)NATIVE_ARG(regs, 5);
 		call.bits = 64;
 	}
+	if (call.flags & AT_EXECVE_CHECK)
+		return 0;
 	return on_failure(ctx, &call, ret);
 }
 
@@ -316,9 +367,10 @@ int BPF_PROG(execat32_fexit, struct pt_regs *regs, long ret)
 {
 	struct call call = {
 		.name = COMPAT_ARG(regs, 2), .list = COMPAT_ARG(regs, 3), .dir = COMPAT_ARG(regs, 1), .bits = 32,
+		.flags = COMPAT_ARG(regs, 5),
 	};
 
-	return ret < 0 ? on_failure(ctx, &call, ret) : 0;
+	return ret < 0 && !(call.flags & AT_EXECVE_CHECK) ? on_failure(ctx, &call, ret) : 0;
 }
 
 /* The same functions by kprobe: attached by these names, or to a function that user space names. */
@@ -328,7 +380,7 @@ int exec_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
-	return on_enter(NATIVE_ARG(regs, 1), NATIVE_ARG(regs, 2), AT_FDCWD, 64);
+	return on_enter(NATIVE_ARG(regs, 1), NATIVE_ARG(regs, 2), AT_FDCWD, 0, 64);
 }
 
 SEC("ksyscall/execveat")
@@ -336,7 +388,7 @@ int execat_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
-	return on_enter(NATIVE_ARG(regs, 2), NATIVE_ARG(regs, 3), NATIVE_ARG(regs, 1), 64);
+	return on_enter(NATIVE_ARG(regs, 2), NATIVE_ARG(regs, 3), NATIVE_ARG(regs, 1), NATIVE_ARG(regs, 5), 64);
 }
 
 SEC("kprobe")
@@ -344,7 +396,7 @@ int exec32_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
-	return on_enter(COMPAT_ARG(regs, 1), COMPAT_ARG(regs, 2), AT_FDCWD, 32);
+	return on_enter(COMPAT_ARG(regs, 1), COMPAT_ARG(regs, 2), AT_FDCWD, 0, 32);
 }
 
 SEC("kprobe")
@@ -352,7 +404,7 @@ int execat32_enter(struct pt_regs *ctx)
 {
 	struct pt_regs *regs = caller_regs(ctx);
 
-	return on_enter(COMPAT_ARG(regs, 2), COMPAT_ARG(regs, 3), COMPAT_ARG(regs, 1), 32);
+	return on_enter(COMPAT_ARG(regs, 2), COMPAT_ARG(regs, 3), COMPAT_ARG(regs, 1), COMPAT_ARG(regs, 5), 32);
 }
 
 SEC("kretprobe")
@@ -366,13 +418,13 @@ int exec_return(struct pt_regs *ctx)
 SEC("tp/syscalls/sys_enter_execve")
 int exec_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
-	return on_enter(ctx->args[0], ctx->args[1], AT_FDCWD, 64);
+	return on_enter(ctx->args[0], ctx->args[1], AT_FDCWD, 0, 64);
 }
 
 SEC("tp/syscalls/sys_enter_execveat")
 int execat_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
-	return on_enter(ctx->args[1], ctx->args[2], ctx->args[0], 64);
+	return on_enter(ctx->args[1], ctx->args[2], ctx->args[0], ctx->args[4], 64);
 }
 
 SEC("tp")

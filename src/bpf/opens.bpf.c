@@ -36,7 +36,7 @@ EXPORT_TYPE(enum, open_kind);
 #define MAX_ERRNO 4095
 /* include/uapi/asm-generic/errno-base.h */
 #define EAGAIN 11
-/* In call.bits, none of openat2's: io_uring tries, in the process itself, what must not block (see is_other_origin). */
+/* In call.bits, none of openat2's (nor is CALL_UNREAD): io_uring tries, in the process itself, what must not block (see is_other_origin). */
 #define IO_URING_TRIES 0x80000000
 
 /* Who opened it. */
@@ -46,6 +46,11 @@ enum open_origin {
 	OPEN_BY_IO_URING,
 };
 EXPORT_TYPE(enum, open_origin);
+
+enum open_unread {
+	UNREAD_FLAGS = 1, /* the mode, too */
+};
+EXPORT_TYPE(enum, open_unread);
 
 struct open_event {
 	struct event_head head;
@@ -73,19 +78,22 @@ const volatile u32 regs_known = 0; /* the kernel has BTF of its own */
 const volatile u32 only_failed = 0;
 const volatile u32 only_writes = 0;
 const volatile u64 only_flags = 0;
-/* Beginnings of paths, one of which an absolute name must have; whole-path tests are user space's. */
+/*
+ * Beginnings of paths, and the first name in each of them. One of them must be that of what was opened, or of the
+ * name by which it was called: here goes only what cannot be wanted, whole paths are user space's.
+ */
 const volatile u32 prefixes_len = 0;
 const volatile u32 prefix_lens[PREFIXES_MAX] = {};
+const volatile u32 top_lens[PREFIXES_MAX] = {};
 const volatile u8 prefixes[PREFIXES_MAX][PREFIX_BYTES] = {};
+const volatile u8 tops[PREFIXES_MAX][PREFIX_BYTES] = {};
 
-static __always_inline bool begins_with(const u8 *name, u32 which)
+static __always_inline bool begins_with(const u8 *name, const volatile u8 *beginning, u32 len)
 {
-	u32 len = prefix_lens[which];
-
 	for (u32 i = 0; i < PREFIX_BYTES; i++) {
 		if (i >= len)
 			break;
-		if (name[i] != prefixes[which][i])
+		if (name[i] != beginning[i])
 			return false;
 	}
 	return true;
@@ -96,8 +104,45 @@ static __always_inline bool prefix_matches(const u8 *name)
 	for (u32 i = 0; i < PREFIXES_MAX; i++) {
 		if (i >= prefixes_len)
 			break;
-		if (begins_with(name, i))
+		if (begins_with(name, prefixes[i], prefix_lens[i]))
 			return true;
+	}
+	return false;
+}
+
+/* Whether the path that was walked last may be wanted, by its topmost name. */
+static __always_inline bool top_matches(const struct scratch *s, const struct slice *path, u32 flags)
+{
+	u32 top = *(volatile u32 *)&s->top;
+
+	if (!path->len || flags & (PATH_CUT | PATH_UNREAD | PATH_AS_IT_IS) || top > sizeof(s->record) - PREFIX_BYTES)
+		return true;
+	for (u32 i = 0; i < PREFIXES_MAX; i++) {
+		if (i >= prefixes_len)
+			break;
+		if (begins_with(s->record + top, tops[i], top_lens[i]))
+			return true;
+	}
+	return false;
+}
+
+/* How much of a name is looked at: a longer one may mean anything. */
+#define LOOKED_AT 256
+
+/* Whether a name may mean a path that does not begin as it does itself: `/tmp/../etc`, `//etc`, `./etc`. */
+static __noinline bool is_roundabout(const u8 *name, u32 len)
+{
+	u8 before = '/', byte;
+
+	if (len > LOOKED_AT)
+		return true;
+	for (u32 i = 0; i < LOOKED_AT; i++) {
+		if (i >= len)
+			break;
+		byte = name[i];
+		if (before == '/' && (byte == '.' || (byte == '/' && i)))
+			return true;
+		before = byte;
 	}
 	return false;
 }
@@ -113,7 +158,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(KIND_OPEN);
-	bool from_user = call->origin == OPEN_BY_CALL, absolute;
+	bool from_user = call->origin == OPEN_BY_CALL, absolute, unread = call->bits & CALL_UNREAD, maybe = true;
 	struct event_head head = {};
 	struct open_event *e;
 	struct label label = {};
@@ -121,8 +166,9 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 
 	if (!c)
 		return nothing();
-	if ((only_failed && ret >= 0) || (only_writes && !(call->flags & O_ACCMODE)) ||
-	    (call->flags & only_flags) != only_flags)
+	/* Flags that could not be read may be any. */
+	if ((only_failed && ret >= 0) || (only_writes && !unread && !(call->flags & O_ACCMODE)) ||
+	    (!unread && (call->flags & only_flags) != only_flags))
 		goto filtered;
 	fill_ids(false, task, &head);
 	if (!wanted(false, task, &head, &label, KIND_OPEN, false))
@@ -131,14 +177,9 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	if (!s)
 		return nothing();
 	e = (void *)s->record;
-	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
-	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
-	if (prefixes_len && absolute && !prefix_matches(s->record + sizeof(*e))) {
-		scratch_release(s);
-		goto filtered;
-	}
 	e->head = head;
 	e->head.seq = next_seq(c);
+	e->head.unread = unread ? UNREAD_FLAGS : 0;
 	e->flags = told_flags(call->flags);
 	e->mode = call->flags & (O_CREAT | O_TMPFILE) ? call->mode & MODE_BITS : 0;
 	e->ret = ret;
@@ -146,17 +187,34 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->details = want_details;
 	e->base_flags = e->file_flags = e->cwd_flags = 0;
 	e->base = e->file = e->cwd = (struct slice){};
-	if (!absolute && !(e->name_flags & PATH_UNREAD))
-		e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
+	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
+	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
+	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !is_roundabout(s->record + sizeof(*e), e->name.len))
+		maybe = absolute && prefix_matches(s->record + sizeof(*e));
+	if (!absolute && !(e->name_flags & PATH_UNREAD)) {
+		/* An empty name means nothing (ENOENT), and no directory. */
+		if (e->name.len)
+			e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
+		else
+			e->name_flags |= PATH_AS_IT_IS;
+		if (prefixes_len && !maybe)
+			maybe = e->name.len && top_matches(s, &e->base, e->base_flags);
+	}
 	if (want_details) {
-		e->cwd_flags = append_base(s, task, AT_FDCWD, &e->cwd, sizeof(*e));
 		if (ret >= 0) {
 			if (!opened)
 				opened = file_of(task, ret);
 			e->file_flags = PATH_UNREAD;
 			if (opened)
 				e->file_flags = append_path(&opened->f_path, &e->file, sizeof(*e));
+			if (prefixes_len && !maybe)
+				maybe = top_matches(s, &e->file, e->file_flags);
 		}
+		if (!maybe) {
+			scratch_release(s);
+			goto filtered;
+		}
+		e->cwd_flags = append_cwd(task, &e->cwd, sizeof(*e));
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
@@ -188,10 +246,11 @@ static __always_inline struct call opened_with(s32 dir, const void *name, const 
 	struct call call = { .name = (u64)name, .dir = dir };
 	u64 resolve;
 
-	bpf_core_read(&call.flags, sizeof(call.flags), &how->flags);
-	call.mode = BPF_CORE_READ(how, mode);
 	resolve = BPF_CORE_READ(how, resolve);
-	call.bits = resolve;
+	call.bits = resolve & ~(u64)CALL_UNREAD;
+	if (bpf_core_read(&call.flags, sizeof(call.flags), &how->flags))
+		call.bits |= CALL_UNREAD;
+	call.mode = BPF_CORE_READ(how, mode);
 	return call;
 }
 
@@ -324,9 +383,10 @@ SEC("tp/syscalls/sys_enter_openat2")
 int open_openat2_enter_tp(struct trace_event_raw_sys_enter *ctx)
 {
 	struct open_how how = {};
+	bool unread = bpf_probe_read_user(&how, sizeof(how), (void *)ctx->args[2]);
 
-	bpf_probe_read_user(&how, sizeof(how), (void *)ctx->args[2]);
-	return on_enter(ctx->args[0], ctx->args[1], how.flags, how.mode, how.resolve);
+	return on_enter(ctx->args[0], ctx->args[1], how.flags, how.mode,
+			(how.resolve & ~(u64)CALL_UNREAD) | (unread ? CALL_UNREAD : 0));
 }
 
 SEC("tp")

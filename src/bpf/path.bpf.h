@@ -6,8 +6,8 @@
 #pragma once
 #include "compat.bpf.h"
 
-/* A per-CPU value may have 32 KiB (include/linux/percpu.h: PCPU_MIN_UNIT_SIZE), 8 of it the lock's. */
-#define SCRATCH_MAX (32768 - 8)
+/* A per-CPU value may have 32 KiB (include/linux/percpu.h: PCPU_MIN_UNIT_SIZE), 16 of it what is before the record. */
+#define SCRATCH_MAX (32768 - 16)
 #define NAME_BYTES 256   /* NAME_MAX and its NUL */
 #define PATH_BYTES 4096  /* PATH_MAX */
 #define ARGV_BYTES 24064 /* what is left for argv when two paths have what they may have … */
@@ -20,6 +20,7 @@ enum path_flag {
 	PATH_UNREAD = 4,
 	PATH_OUTSIDE = 8, /* not below the root of the process */
 	PATH_END_CUT = 16, /* of a name as it was called: its end is missing */
+	PATH_AS_IT_IS = 32, /* no path from the root, but the text itself: an empty name, or `pipe:[1234]` */
 };
 EXPORT_TYPE(enum, path_flag);
 
@@ -30,6 +31,8 @@ EXPORT_TYPE(enum, path_flag);
 struct scratch {
 	u32 busy;
 	u32 used;
+	u32 top; /* where in the record the topmost name of the last walk begins */
+	u32 reserved;
 	u8 record[SCRATCH_MAX];
 };
 
@@ -40,30 +43,34 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
+/* Gives it back: nothing is made of it. */
+static __always_inline void scratch_release(struct scratch *s)
+{
+	barrier();
+	__sync_fetch_and_add(&s->busy, -1);
+}
+
 /*
- * Takes the CPU's scratch space for a record that starts with `fixed` bytes. A program may be
- * preempted on the newest kernels, hence the lock.
+ * Takes the CPU's scratch space for a record that starts with `fixed` bytes. A program may be preempted by another one
+ * on the same CPU (5.11 and newer, real-time kernels before), hence the lock: an atomic addition, and then a look at
+ * whether it was the only one. (An addition that returns the value before is an instruction that 5.10 does not have.)
+ * Of two that come at once, both may be refused, but never both let in.
  */
 static __always_inline struct scratch *scratch_take(struct counters *c, u32 fixed)
 {
 	u32 zero = 0;
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
 
-	if (!s || s->busy) {
-		COUNT(c->dropped[DROP_SCRATCH_BUSY]);
-		return NULL;
+	if (s) {
+		__sync_fetch_and_add(&s->busy, 1);
+		if (*(volatile u32 *)&s->busy == 1) {
+			s->used = fixed;
+			return s;
+		}
+		scratch_release(s);
 	}
-	s->busy = 1;
-	barrier();
-	s->used = fixed;
-	return s;
-}
-
-/* Gives it back: nothing is made of it. */
-static __always_inline void scratch_release(struct scratch *s)
-{
-	barrier();
-	s->busy = 0;
+	COUNT(c->dropped[DROP_SCRATCH_BUSY]);
+	return NULL;
 }
 
 static __always_inline void scratch_emit(void *ctx, struct counters *c, struct scratch *s)
@@ -102,8 +109,104 @@ static __always_inline u32 append_name(struct scratch *s, const unsigned char *n
 	n = bpf_probe_read_kernel_str(s->record + used, NAME_BYTES, name);
 	if (n <= 0)
 		return 0;
+	s->top = used;
 	*(volatile u32 *)&s->used = used + n;
 	return n;
+}
+
+/* Appends text that is known here, without its NUL. */
+#define append_text(s, text)                                                             \
+	({                                                                               \
+		u32 __used = *(volatile u32 *)&(s)->used;                                \
+		if (__used <= sizeof((s)->record) - NAME_BYTES) {                        \
+			__builtin_memcpy((s)->record + __used, text, sizeof(text) - 1);  \
+			*(volatile u32 *)&(s)->used = __used + sizeof(text) - 1;         \
+		}                                                                        \
+	})
+
+/* Appends a string of the kernel, without its NUL. */
+static __always_inline void append_string(struct scratch *s, const void *string)
+{
+	u32 used = *(volatile u32 *)&s->used;
+	long n;
+
+	if (used > sizeof(s->record) - NAME_BYTES)
+		return;
+	n = bpf_probe_read_kernel_str(s->record + used, NAME_BYTES, string);
+	if (n > 1 && n <= NAME_BYTES)
+		*(volatile u32 *)&s->used = used + n - 1;
+}
+
+#define DIGITS 10
+
+/* Appends `:[NUMBER]`, of an inode: where this is called they have 32 bits (fs/inode.c: get_next_ino). */
+static __always_inline void append_number(struct scratch *s, u32 number)
+{
+	bool begun = false;
+	u8 digits[DIGITS];
+	u32 used;
+
+	for (int i = DIGITS - 1; i >= 0; i--) {
+		digits[i] = '0' + number % 10;
+		number /= 10;
+	}
+	append_text(s, ":[");
+	for (int i = 0; i < DIGITS; i++) {
+		begun |= digits[i] != '0' || i == DIGITS - 1;
+		used = *(volatile u32 *)&s->used;
+		if (!begun || used >= sizeof(s->record))
+			continue;
+		s->record[used] = digits[i];
+		*(volatile u32 *)&s->used = used + 1;
+	}
+	append_text(s, "]");
+}
+
+/* include/uapi/linux/magic.h */
+#define PIPEFS_MAGIC 0x50495045
+#define SOCKFS_MAGIC 0x534F434B
+#define NSFS_MAGIC 0x6e736673
+#define PID_FS_MAGIC 0x50494446
+#define ANON_INODE_FS_MAGIC 0x09041934
+
+/*
+ * Appends what the kernel calls a file that is in no directory, as the links in /proc/PID/fd have it (the d_dname of
+ * fs/pipe.c, net/socket.c, fs/nsfs.c, fs/pidfs.c, fs/anon_inodes.c; of all others fs/d_path.c: simple_dname). Returns
+ * enum path_flag.
+ */
+static __noinline u64 append_pseudo(struct dentry *dentry)
+{
+	u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	struct ns_common *ns;
+
+	if (!s)
+		return PATH_UNREAD;
+	switch (BPF_CORE_READ(dentry, d_sb, s_magic)) {
+	case PIPEFS_MAGIC:
+		append_text(s, "pipe");
+		break;
+	case SOCKFS_MAGIC:
+		append_text(s, "socket");
+		break;
+	case NSFS_MAGIC:
+		ns = BPF_CORE_READ(inode, i_private);
+		append_string(s, BPF_CORE_READ(ns, ops, name));
+		break;
+	case PID_FS_MAGIC:
+		append_text(s, "anon_inode:[pidfd]");
+		return PATH_AS_IT_IS;
+	case ANON_INODE_FS_MAGIC:
+		append_text(s, "anon_inode:");
+		append_string(s, BPF_CORE_READ(dentry, d_name.name));
+		return PATH_AS_IT_IS;
+	default:
+		/* A memfd and the like: `/NAME (deleted)`. */
+		return append_name(s, BPF_CORE_READ(dentry, d_name.name), ~0U) ? PATH_DELETED : PATH_UNREAD;
+	}
+	append_number(s, BPF_CORE_READ(inode, i_ino));
+	return PATH_AS_IT_IS;
 }
 
 /* Where a walk put its names, in an event with so many fixed bytes; returns enum path_flag. */
@@ -174,12 +277,17 @@ static __always_inline u64 walk(u64 file_path, u64 top)
 		if (i == PATH_STEPS) /* this turn was for the root alone */
 			break;
 		parent = BPF_CORE_READ(dentry, d_parent);
-		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
-			break;
-		if (dentry == parent) { /* a file that is in no directory: memfd and the like */
+		if (dentry == parent) {
 			flags &= ~PATH_CUT;
+			/* Not below a root that it could be walked to: of another mount namespace, or no longer mounted. */
+			if (i)
+				flags |= PATH_OUTSIDE;
+			else
+				flags |= append_pseudo(dentry);
 			break;
 		}
+		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
+			break;
 		dentry = parent;
 	}
 	return flags | (u64)start << 16 | (u64)(*(volatile u32 *)&s->used - start) << 32;
@@ -192,6 +300,20 @@ static __always_inline u64 walk(u64 file_path, u64 top)
 __noinline u64 walk_to_root(u64 file_path)
 {
 	return walk(file_path, 0);
+}
+
+/* The same as the process sees it, below its own root: `top` is a struct path. */
+__noinline u64 walk_to_top(u64 file_path, u64 top)
+{
+	return walk(file_path, top);
+}
+
+/* Adds the current task's working directory, as it sees it, to an event; returns enum path_flag. */
+static __always_inline u32 append_cwd(struct task_struct *task, struct slice *out, u32 fixed)
+{
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+	return place(walk_to_top((u64)&fs->pwd, (u64)&fs->root), out, fixed);
 }
 
 /* Adds the path of a file to an event with so many fixed bytes; returns enum path_flag. */

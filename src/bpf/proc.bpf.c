@@ -92,7 +92,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	e->cwd = (struct slice){};
 	e->cwd_flags = 0;
 	if (want_cwd)
-		e->cwd_flags = append_path(&BPF_CORE_READ(task, fs)->pwd, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_cwd(task, &e->cwd, sizeof(*e));
 
 	if (!append_argv(direct, s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;

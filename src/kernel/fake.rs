@@ -24,6 +24,8 @@ impl Tree {
     pub(crate) fn debian() -> Self {
         let tree = Self::new();
         tree.file("proc/sys/kernel/osrelease", "6.1.0-50-cloud-amd64\n");
+        tree.file("proc/sys/kernel/version", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-06-01)\n");
+        tree.file("sys/kernel/debug/sched/preempt", "none (voluntary) full\n");
         tree.status("0", "000001ffffffffff", "0");
         tree.file("sys/kernel/btf/vmlinux", super::btf::sample());
         tree.file("sys/kernel/security/lockdown", "[none] integrity confidentiality\n");

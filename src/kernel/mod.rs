@@ -11,6 +11,7 @@ pub mod diagnose;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod mounts;
+pub mod preempt;
 pub(crate) mod side;
 
 use std::fs;
@@ -20,6 +21,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use caps::Caps;
 use mounts::Tracefs;
+use preempt::Preemption;
 
 /// Inode of the initial PID namespace: `PROC_PID_INIT_INO` (0xEFFFFFFC) in include/linux/proc_ns.h.
 pub const INITIAL_PID_NAMESPACE: u64 = 4_026_531_836;
@@ -64,6 +66,8 @@ pub struct Host {
     pub release: String,
     /// Its first two numbers; `(0, 0)` when the release does not begin with them.
     pub version: (u32, u32),
+    /// Whether it may take the CPU from a task that is in the kernel: see [`Host::preempts`].
+    pub preemption: Preemption,
     /// The kernel carries its own type information (`/sys/kernel/btf/vmlinux`: `CONFIG_DEBUG_INFO_BTF`, since 5.4).
     pub has_btf: bool,
     /// Real user id.
@@ -118,6 +122,7 @@ impl Host {
         let release = text("proc/sys/kernel/osrelease").filter(|t| !t.is_empty()).unwrap_or_else(uname);
         Self {
             version: version(&release),
+            preemption: Preemption::read(root),
             release,
             has_btf: root.join("sys/kernel/btf/vmlinux").exists(),
             uid: id(0).unwrap_or_else(|| nix::unistd::getuid().as_raw()),
@@ -139,12 +144,6 @@ impl Host {
             exe: fs::read_link(root.join("proc/self/exe")).unwrap_or_else(|_| "coretrace".into()),
             root: root.to_owned(),
         }
-    }
-
-    /// Whether the kernel may interrupt programs on some hooks: see [`crate::session::Session::preempted`].
-    #[must_use]
-    pub fn preempts_programs(&self) -> bool {
-        self.at_least((7, 0))
     }
 
     /// Whether the kernel is at least this old; an unknown version counts as a new one.

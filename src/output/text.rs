@@ -294,9 +294,12 @@ fn path(line: &mut Line, path: &Path<'_>) {
     if path.truncated {
         line.ellipsis();
     }
+    if path.as_it_is && path.called.is_empty() {
+        line.ascii("\"\"");
+    }
     let whole = path.parts().try_for_each(|(slash, part)| {
         // Behind the mark, the first has one, too.
-        line.ascii(if part.starts_with(b"/") { slash } else { "/" });
+        line.ascii(if part.starts_with(b"/") || path.as_it_is { slash } else { "/" });
         if !part.is_empty() {
             line.escaped_word(part);
         }

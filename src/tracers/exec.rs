@@ -120,7 +120,7 @@ const fn on(name: &'static str, target: Target) -> Program {
     program(name).on(target)
 }
 
-/// The ways to hook in, the cheapest first (since 7.0 the first comes last: see [`Session::preempted`]). Where the
+/// The ways to hook in, the cheapest first (but see [`Session::preempted`]). Where the
 /// return of a call has no arguments, a map has kept them.
 static PLANS: [Plan; 4] = [
     Plan {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;
 
-use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
+use super::{TRACK_BTF, TRACK_TP};
 use crate::bpf::{paths, skeleton, start};
 use crate::cli::Usage;
 use crate::decode::{self, Decode};
@@ -11,7 +11,7 @@ use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, 
 use crate::heartbeat::Beat;
 use crate::session::{Attached, Hook, Needed, Plan, Program, Session, Target};
 use opens::OpensSkelBuilder;
-use opens::types::{open_event, open_kind, open_origin};
+use opens::types::{open_event, open_kind, open_origin, open_unread};
 
 skeleton!(opens: open_event);
 paths!(opens);
@@ -102,9 +102,15 @@ impl Decode for Open {
         if e.details == 0 {
             return Ok(event);
         }
+        let unread = e.head.unread & open_unread::UNREAD_FLAGS.0 != 0;
         let access = if e.flags & flag(OFlag::O_ACCMODE) == 0 { READ_ONLY } else { 0 };
-        event.push("flags", Value::Flags(Flags { bits: e.flags | access, names: &FLAGS }));
-        if e.flags & flag(OFlag::O_CREAT.union(OFlag::O_TMPFILE).difference(OFlag::O_DIRECTORY)) != 0 {
+        if unread {
+            event.push("flags", Value::Unreadable(Shape::Flags));
+            event.push("mode", Value::Unreadable(Shape::Mode));
+        } else {
+            event.push("flags", Value::Flags(Flags { bits: e.flags | access, names: &FLAGS }));
+        }
+        if !unread && e.flags & flag(OFlag::O_CREAT.union(OFlag::O_TMPFILE).difference(OFlag::O_DIRECTORY)) != 0 {
             event.push("mode", Value::Mode(e.mode));
         }
         if e.ret >= 0 {
@@ -130,7 +136,17 @@ const fn on(name: &'static str, target: Target) -> Program {
     program(name).on(target)
 }
 
-/// The ways to hook in, the cheapest first (since 7.0 the first comes last: see [`Session::preempted`]).
+/// Joins what a way does not see with what none of them does.
+macro_rules! unseen {
+    ($($of_this:literal),*) => {
+        concat!(
+            $($of_this, "; ",)*
+            "files opened by open_by_handle_at, or by the kernel for itself (acct, swapon, core files)"
+        )
+    };
+}
+
+/// The ways to hook in, the cheapest first (but see [`Session::preempted`]).
 static PLANS: [Plan; 3] = [
     Plan {
         hook: Hook::Fentry,
@@ -140,7 +156,11 @@ static PLANS: [Plan; 3] = [
             on("open_fexit", Target::Exit(FN_OPEN)),
             on("open_file_fexit", Target::Exit(FN_FILE)).optional(),
         ],
-        blind: EXIT_BLIND,
+        // The first is EXIT_BLIND. openat2 looks at what it is given before it calls the function (fs/open.c).
+        blind: unseen!(
+            "calls under way when another tracer joins or leaves the same function",
+            "openat2 refused for a bad `how`"
+        ),
     },
     Plan {
         hook: Hook::Kprobe,
@@ -152,7 +172,7 @@ static PLANS: [Plan; 3] = [
             on("open_enter", Target::Entry(FN_OPEN)),
             on("open_file_enter", Target::Entry(FN_FILE)).optional(),
         ],
-        blind: "",
+        blind: unseen!("openat2 refused for a bad `how`"),
     },
     Plan {
         hook: Hook::Tracepoint,
@@ -168,7 +188,7 @@ static PLANS: [Plan; 3] = [
             program("open_openat_enter_tp"),
             program("open_openat2_enter_tp"),
         ],
-        blind: "opens by 32-bit programs, by io_uring and by exec",
+        blind: unseen!("opens by 32-bit programs, by io_uring and by exec"),
     },
 ];
 
@@ -243,10 +263,14 @@ impl super::Tracer for Open {
             let most = rodata.prefixes.len();
             if session.path_prefixes.len() <= most {
                 rodata.prefixes_len = u32::try_from(session.path_prefixes.len())?;
-                let rows = rodata.prefixes.iter_mut().zip(&mut rodata.prefix_lens);
-                for ((row, len), prefix) in rows.zip(&session.path_prefixes) {
-                    *len = u32::try_from(prefix.len().min(row.len()))?;
-                    row.iter_mut().zip(prefix).for_each(|(to, from)| *to = *from);
+                let prefixes = rodata.prefixes.iter_mut().zip(&mut rodata.prefix_lens);
+                let tops = rodata.tops.iter_mut().zip(&mut rodata.top_lens);
+                for ((row, top_row), prefix) in prefixes.zip(tops).zip(&session.path_prefixes) {
+                    let top = prefix.split(|byte| *byte == b'/').nth(1).unwrap_or_default();
+                    for ((row, len), bytes) in [(row, prefix.as_slice()), (top_row, top)] {
+                        *len = u32::try_from(bytes.len().min(row.len()))?;
+                        row.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                    }
                 }
             }
         })

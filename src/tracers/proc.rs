@@ -202,8 +202,7 @@ const fn on_exit(name: &'static str) -> Program {
 }
 
 /// The ways to hook in, the cheapest first. `fentry` costs what `btf` costs and needs more of the kernel: it
-/// is there for one whose tracepoint for exits is missing. (Since 7.0 the last comes first: see
-/// [`Session::preempted`].)
+/// is there for one whose tracepoint for exits is missing. (But see [`Session::preempted`].)
 static PLANS: [Plan; 4] = [
     Plan {
         hook: Hook::Btf,

@@ -50,13 +50,14 @@ fn a_path_crosses_mounts() {
 }
 
 #[test]
-fn a_path_in_a_chroot_is_the_whole_one() {
+fn in_a_chroot_the_file_is_everybodys_and_the_working_directory_the_processs() {
     let dir = Dir::new();
     let copy = dir.join("copy");
     let ended = traced(&["--cwd"], words!["copied", &copy, targets(), "in-chroot", dir.path(), "/copy", "who"]);
     let exec = last_exec(&ended);
     assert_eq!(exec["argv"], json!(["/copy", "who"]));
-    assert_eq!((&exec["exe"], &exec["cwd"]), (&json!(copy), &json!(dir.path())));
+    // The file is everybody's, the working directory as the process has it.
+    assert_eq!((&exec["exe"], &exec["cwd"]), (&json!(copy), &json!("/")));
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn a_deleted_file_is_shown_as_such() {
 fn a_file_in_memory_is_shown_by_its_name() {
     let ended = traced(&[], ["memfd", "evil", "who"]);
     let exec = last_exec(&ended);
-    assert_eq!(exec["exe"], "/memfd:evil");
+    assert_eq!((&exec["exe"], &exec["exe_deleted"]), (&json!("/memfd:evil"), &json!(true)));
     assert_eq!(ended.told("who")["exe"], "/memfd:evil (deleted)");
     assert_eq!(exec["argv"], json!(["evil", "who"]));
     assert_eq!(exec["comm"], ended.told("who")["comm"]);

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::attempts::{Tried, Zoo, flavours, tried};
+use crate::attempts::{Tried, Zoo, flavours, start, tried};
+use crate::host::Peer;
 use crate::known::strings;
 
 /// More than `MAX_ARG_STRLEN` (include/uapi/linux/binfmts.h): 32 pages (here of 4 KiB).
@@ -61,6 +62,50 @@ fn a_relative_path_is_told_from_the_root_on() {
         assert_eq!(paths, expected, "{flavour}");
         assert!(tried.events.iter().all(|event| event["cwd"] == json!(cwd)), "{flavour}");
     });
+}
+
+#[test]
+fn an_empty_path_is_no_directory() {
+    let zoo = Zoo::new();
+    let attempts = [
+        json!({"path": "", "argv": ["x"]}),
+        json!({"path": "", "at": zoo.path("sub"), "argv": ["x"]}),
+        // Here it means the descriptor's file.
+        json!({"path": "", "at": zoo.path("text"), "flags": libc::AT_EMPTY_PATH, "argv": ["x"]}),
+    ];
+    in_every_flavour(&attempts, |flavour, tried| {
+        let paths: Vec<_> = tried.events.iter().map(|event| event["path"].clone()).collect();
+        assert_eq!(json!(paths), json!(["", "", zoo.path("text")]), "{flavour}");
+    });
+}
+
+#[test]
+fn a_check_of_whether_a_file_may_be_run_is_no_attempt() {
+    const AT_EXECVE_CHECK: i32 = 0x10000;
+    let zoo = Zoo::new();
+    let check = |name: &str| json!({"path": zoo.path(name), "at": "/", "flags": AT_EXECVE_CHECK, "argv": ["x"]});
+    let scratch = crate::host::Scratch::new("execve-check");
+    let list = scratch.file("list", json!([check("program"), check("text")]).to_string());
+    for flavour in flavours() {
+        let ended = crate::attempts::exec(&["--attach", flavour], crate::known::words!["attempts", &list]);
+        assert_eq!(ended.all_told("tried").len(), 2, "{flavour}");
+        // The target's own.
+        assert_eq!(ended.events.len(), 1, "{flavour}: {:#?}", ended.events);
+    }
+}
+
+#[test]
+fn attempts_that_began_before_the_hooks_are_no_loss() {
+    let peer = Peer::start(["fails"]);
+    for flavour in flavours() {
+        for _ in 0..3 {
+            let pid = peer.pid().to_string();
+            let args = ["--attach", flavour, "-p", &pid, "--count", "50", "--strict", "--buffer", "16M"];
+            let ended = start("exec", args).end();
+            let totals = ended.assert_clean();
+            assert!(totals.delivered >= 50, "{flavour}: {totals:?}");
+        }
+    }
 }
 
 #[test]

@@ -100,6 +100,13 @@ pub fn may_miss(flavour: &str) -> bool {
     }
 }
 
+/// Whether the kernel may take the CPU from a task that is in the kernel, as far as it says so.
+pub fn preemptible() -> bool {
+    let text = |path| fs::read_to_string(path).unwrap_or_default();
+    let modes = text("/sys/kernel/debug/sched/preempt");
+    text("/proc/sys/kernel/version").contains("PREEMPT") && !modes.contains("(none)") && !modes.contains("(voluntary)")
+}
+
 /// A number of an event.
 pub fn uint(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("not a number: {value}"))

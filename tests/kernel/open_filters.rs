@@ -1,6 +1,7 @@
 //! open: filters, of which those in the kernel count what they refuse.
 
 use std::fs::{self, create_dir};
+use std::os::unix::fs::symlink;
 
 use libc::{O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
 use serde_json::json;
@@ -82,6 +83,34 @@ fn a_path_filter_is_a_directory_and_all_below_it() {
     assert_eq!(names(&ended), ["a", "deep", "er", "deep"]);
     let glob = format!("{}/*/deep", dir.path().display());
     assert_eq!(names(&scripted(&["--path", &glob], &script)), ["deep", "deep"]);
+}
+
+#[test]
+fn a_path_filter_is_not_evaded_by_another_spelling() {
+    let dir = Dir::new();
+    let at = |name: &str| dir.join(name);
+    create_dir(at("secret")).unwrap();
+    create_dir(at("other")).unwrap();
+    fs::write(at("secret/file"), "").unwrap();
+    let elsewhere = Dir::new();
+    let link = elsewhere.join("link");
+    symlink(at("secret/file"), &link).unwrap();
+    let base = dir.path().to_str().unwrap();
+    let script = Script::default()
+        .open(format!("{base}/other/../secret/file"), O_RDONLY)
+        .open(format!("/{base}//secret/./file"), O_RDONLY)
+        .open(format!("/proc/self/root{base}/secret/file"), O_RDONLY)
+        .open(format!("/dev/../{base}/secret/missing"), O_RDONLY)
+        .open(&link, O_RDONLY)
+        .cd(at("other"))
+        .open("../secret/file", O_RDONLY)
+        .open("file", O_RDONLY)
+        .open(format!("{base}/secret/../other/missing"), O_RDONLY);
+    let secret = at("secret");
+    let ended = scripted(&["--path", secret.to_str().unwrap()], &script);
+    let spelled: Vec<_> = ended.events.iter().map(|event| event["path"].as_str().unwrap()).collect();
+    assert_eq!(spelled.len(), 6, "{spelled:#?}");
+    assert!(ended.events.iter().all(|e| e["file"] == json!(at("secret/file")) || e["errno"] == "ENOENT"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use libc::{AT_FDCWD, O_CREAT, O_RDONLY, O_RDWR};
 use serde_json::{Value, json};
 
 use crate::known::{Dir, words};
-use crate::opened::{Script, last_opened, opened};
+use crate::opened::{Script, last_opened, opened, scripted};
 
 /// The first descriptor that a script gets.
 const FIRST: i32 = 3;
@@ -148,6 +148,50 @@ fn a_path_of_four_thousand_bytes_is_whole() {
     assert!(whole.len() >= 3999);
     for event in opened(&[], &Script::default().cd(base).open(&name, O_RDONLY).open(&whole, O_RDONLY)) {
         assert_path(&event, &whole, dir.join("sub/file"));
+    }
+}
+
+#[test]
+fn a_file_without_a_path_has_the_kernels_name_for_it() {
+    let dir = Dir::new();
+    let gone = dir.join("gone");
+    fs::write(&gone, "").unwrap();
+    // Its ends are the descriptors 3 and 4; 5 is in memory, and 6 is deleted.
+    let script = Script::default().then(words!["pipe"]).then(words!["memfd", "evil"]).open(&gone, O_RDONLY);
+    let script = script.then(words!["unlink", &gone]).open("/proc/self/ns/net", O_RDONLY);
+    let script = [3, 5, 6].iter().fold(script, |s, fd| s.open(format!("/proc/self/fd/{fd}"), O_RDONLY));
+    let ended = scripted(&[], &script);
+    let told = ended.all_told("open");
+    let files: Vec<_> = told.iter().map(|told| told["file"].as_str().expect("a link")).collect();
+    for (name, file) in ["net:[", "pipe:[", "/memfd:evil (", "/tmp"].iter().zip(&files[1..]) {
+        assert!(file.starts_with(name) || name == &"/tmp", "{file}");
+    }
+    assert_eq!(ended.events.len(), 5);
+    for (event, file) in ended.events.iter().zip(files) {
+        let mark = if event.get("file_deleted") == Some(&json!(true)) { " (deleted)" } else { "" };
+        assert_eq!(format!("{}{mark}", event["file"].as_str().expect("a file")), file, "{event}");
+    }
+}
+
+#[test]
+fn an_empty_name_is_no_directory() {
+    let dir = with_file();
+    let script = Script::default().cd(dir.path()).open("", O_RDONLY).dir(dir.path()).openat(FIRST, "", O_RDONLY);
+    let events = opened(&[], &script);
+    for event in [&events[0], &events[2]] {
+        assert_eq!((&event["path"], &event["errno"]), (&json!(""), &json!("ENOENT")), "{event}");
+    }
+}
+
+#[test]
+fn flags_that_could_not_be_read_are_not_made_up() {
+    // Of all ways, this one alone sees the call: see the plans' `blind`.
+    for options in [&["--attach", "tracepoint"][..], &["--attach", "tracepoint", "--write"]] {
+        let script = Script::default().then(words!["openat2-nowhere", "/dev/null"]);
+        let events = opened(options, &script);
+        let [event] = &events[..] else { panic!("{events:#?}") };
+        assert_eq!((&event["flags"], &event["mode"], &event["errno"]), (&json!(null), &json!(null), &json!("EFAULT")));
+        assert_eq!(event["path"], "/dev/null", "{event}");
     }
 }
 

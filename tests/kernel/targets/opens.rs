@@ -2,11 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{create_dir, remove_dir, rename};
+use std::fs::{create_dir, remove_dir, remove_file, rename};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Uid, chroot, setresuid};
 use serde_json::json;
@@ -25,6 +26,10 @@ pub fn opens(args: &[OsString]) {
             "creat" => tell(creat(next(), number(next()))),
             "openat" => tell(openat(number(next()), &c_string(next()), number(next()), number(next()))),
             "openat2" => tell(openat2(number(next()), next(), number(next()), number(next()), number(next()))),
+            "openat2-nowhere" => tell(openat2_nowhere(next())),
+            "pipe" => std::mem::forget(std::io::pipe().expect("a pipe")),
+            "memfd" => std::mem::forget(memfd_create(next(), MFdFlags::empty()).expect("a file in memory")),
+            "unlink" => remove_file(next()).expect("a file"),
             "open-nowhere" => tell(sys::call(libc::SYS_openat, [libc::AT_FDCWD as i64, 8, 0, 0])),
             "bind" => bind(next(), next()),
             "cd" => std::env::set_current_dir(next()).expect("a directory"),
@@ -55,7 +60,9 @@ pub fn opens(args: &[OsString]) {
 }
 
 fn tell(ret: i64) {
-    say("open", &json!({"ret": ret, "pid": std::process::id()}));
+    // What the kernel calls the file that it is.
+    let file = std::fs::read_link(format!("/proc/self/fd/{ret}")).ok();
+    say("open", &json!({"ret": ret, "pid": std::process::id(), "file": file}));
 }
 
 pub fn c_string(path: &OsStr) -> CString {
@@ -95,6 +102,11 @@ fn openat2(dir: i32, path: &OsStr, flags: u64, mode: u64, resolve: u64) -> i64 {
     let how = [flags, mode, resolve];
     let how_at = how.as_ptr() as i64;
     sys::call(libc::SYS_openat2, [dir.into(), address(&c_string(path)), how_at, size_of_val(&how) as i64])
+}
+
+/// With a pointer to nowhere for how.
+fn openat2_nowhere(path: &OsStr) -> i64 {
+    sys::call(libc::SYS_openat2, [libc::AT_FDCWD.into(), address(&c_string(path)), 8, 24])
 }
 
 const NONE: Option<&str> = None;

@@ -77,6 +77,17 @@ fn run(attempt: &Value) -> io::Error {
     io::Error::last_os_error()
 }
 
+/// Tries to run what is not there, without a pause and until it is killed.
+pub fn fails() -> ! {
+    let path = c_string(&json!("/no/such/program"));
+    crate::kin::say("ready");
+    loop {
+        let argv = [address(&path), null()];
+        // SAFETY: it fails.
+        unsafe { libc::syscall(libc::SYS_execve, address(&path), argv.as_ptr(), null::<*const c_char>()) };
+    }
+}
+
 fn c_string(value: &Value) -> Option<CString> {
     value.as_str().map(|text| CString::new(text).expect("no NUL"))
 }

@@ -38,6 +38,7 @@ pub fn run(name: &str, args: &[OsString]) -> bool {
 
         "attempts" => attempts::attempts(args),
         "again" => attempts::again(args),
+        "fails" => attempts::fails(),
         "no-exec" => wrap::no_exec(args),
         "named" => odd::named(args),
         "each-cpu" => odd::each_cpu(args),
