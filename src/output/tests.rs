@@ -162,6 +162,13 @@ fn every_value_in_both_formats() {
             "(unreachable)/a/b",
             r#""exe":"/a/b","exe_unreachable":true"#,
         ),
+        ("exe", Value::Path(Path { as_it_is: true, ..Path::default() }), "''", r#""exe":"""#),
+        (
+            "exe",
+            Value::Path(Path { called: b"pipe:[17]", as_it_is: true, ..Path::default() }),
+            "pipe:[17]",
+            r#""exe":"pipe:[17]""#,
+        ),
         ("exe", Value::Path(path(b"\xff\0a\0")), r"/a/\xff", "\"exe\":\"/a/\u{fffd}\",\"exe_b64\":\"L2Ev/w==\""),
         ("argv", list(b""), "", r#""argv":[],"argv_bytes":0"#),
         ("argv", list(b"\0"), "''", r#""argv":[""],"argv_bytes":1"#),

@@ -295,7 +295,7 @@ fn path(line: &mut Line, path: &Path<'_>) {
         line.ellipsis();
     }
     if path.as_it_is && path.called.is_empty() {
-        line.ascii("\"\"");
+        line.ascii("''");
     }
     let whole = path.parts().try_for_each(|(slash, part)| {
         // Behind the mark, the first has one, too.

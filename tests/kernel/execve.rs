@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::attempts::{Zoo, exec, flavours, start, tried};
 use crate::host::Peer;
 use crate::known::{Dir, cgroup_root, words};
-use crate::support::targets;
+use crate::support::{Trace, coretrace, targets};
 
 #[test]
 fn a_success_tells_what_runs_now() {
@@ -33,6 +33,26 @@ fn a_success_tells_what_runs_now() {
             let program = program.to_str().unwrap();
             assert_eq!(paths, [program, program, "/dev/fd/3/program", "/dev/fd/3"], "{flavour}");
         }
+    }
+}
+
+#[test]
+fn a_path_filter_finds_what_text_does_not_show() {
+    let zoo = Zoo::new();
+    let program = zoo.path("program");
+    for flavour in flavours() {
+        let mut command = std::process::Command::new(targets());
+        command.args(["mounts", "+tracefs"]).arg(coretrace()).args(["exec", "-O", "-", "--attach", flavour, "--path"]);
+        command
+            .arg(&program)
+            .arg("--")
+            .arg(targets())
+            .args(["arg0", "by another name"])
+            .arg(&program)
+            .args(["exit", "0"]);
+        let ended = Trace::raw(&mut command).output();
+        let [_, line] = &ended.stdout[..] else { panic!("{flavour}: {:#?}", ended.stdout) };
+        assert!(line.ends_with("'by another name' exit 0"), "{line}");
     }
 }
 
