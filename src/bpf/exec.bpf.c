@@ -413,22 +413,29 @@ int exec_return(struct pt_regs *ctx)
 	return on_return(ctx, PT_REGS_RC(ctx));
 }
 
-/* Tracepoints of the system calls, which 32-bit callers do not reach (ARCH_TRACE_IGNORE_COMPAT_SYSCALLS). */
+/*
+ * Tracepoints of the system calls, which 32-bit callers do not reach (ARCH_TRACE_IGNORE_COMPAT_SYSCALLS). What programs
+ * get has arguments and result where struct syscall_trace_enter and syscall_trace_exit have them
+ * (kernel/trace/trace_syscalls.c: perf_call_bpf_enter), and these say how far they may read (perf_event_set_bpf_prog).
+ * trace_event_raw_sys_enter, the record of another tracepoint, has them elsewhere where trace_entry is longer, as in
+ * Debian's 5.10 with PREEMPT_RT (the patch "sched: Add support for lazy preemption"). Their `nr` is not for programs:
+ * there, before 6.7, it is half of what the kernel writes.
+ */
 
 SEC("tp/syscalls/sys_enter_execve")
-int exec_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int exec_enter_tp(struct syscall_trace_enter *ctx)
 {
 	return on_enter(ctx->args[0], ctx->args[1], AT_FDCWD, 0, 64);
 }
 
 SEC("tp/syscalls/sys_enter_execveat")
-int execat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int execat_enter_tp(struct syscall_trace_enter *ctx)
 {
 	return on_enter(ctx->args[1], ctx->args[2], ctx->args[0], ctx->args[4], 64);
 }
 
 SEC("tp")
-int exec_return_tp(struct trace_event_raw_sys_exit *ctx)
+int exec_return_tp(struct syscall_trace_exit *ctx)
 {
 	return on_return(ctx, ctx->ret);
 }

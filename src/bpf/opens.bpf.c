@@ -352,7 +352,7 @@ int open_file_return(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Tracepoints of the system calls: no 32-bit callers, no io_uring, no exec. */
+/* Tracepoints of the system calls (what they get: see exec.bpf.c): no 32-bit callers, no io_uring, no exec. */
 
 static __always_inline int on_enter(s32 dir, u64 name, u64 flags, u32 mode, u32 resolve)
 {
@@ -362,25 +362,25 @@ static __always_inline int on_enter(s32 dir, u64 name, u64 flags, u32 mode, u32 
 }
 
 SEC("tp/syscalls/sys_enter_open")
-int open_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_enter_tp(struct syscall_trace_enter *ctx)
 {
 	return on_enter(AT_FDCWD, ctx->args[0], (u32)ctx->args[1], ctx->args[2], 0);
 }
 
 SEC("tp/syscalls/sys_enter_creat")
-int open_creat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_creat_enter_tp(struct syscall_trace_enter *ctx)
 {
 	return on_enter(AT_FDCWD, ctx->args[0], O_CREAT | O_WRONLY | O_TRUNC, ctx->args[1], 0);
 }
 
 SEC("tp/syscalls/sys_enter_openat")
-int open_openat_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_openat_enter_tp(struct syscall_trace_enter *ctx)
 {
 	return on_enter(ctx->args[0], ctx->args[1], (u32)ctx->args[2], ctx->args[3], 0);
 }
 
 SEC("tp/syscalls/sys_enter_openat2")
-int open_openat2_enter_tp(struct trace_event_raw_sys_enter *ctx)
+int open_openat2_enter_tp(struct syscall_trace_enter *ctx)
 {
 	struct open_how how = {};
 	bool unread = bpf_probe_read_user(&how, sizeof(how), (void *)ctx->args[2]);
@@ -390,7 +390,7 @@ int open_openat2_enter_tp(struct trace_event_raw_sys_enter *ctx)
 }
 
 SEC("tp")
-int open_return_tp(struct trace_event_raw_sys_exit *ctx)
+int open_return_tp(struct syscall_trace_exit *ctx)
 {
 	return on_return(ctx, ctx->ret);
 }
