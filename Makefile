@@ -6,13 +6,15 @@ CARGO ?= cargo
 # The kernel of `make vm`, and what to run there (a shell when empty).
 KERNEL ?= 6.12
 CMD ?=
+# Those of `make vm-all`, as 6.16-rt,bookworm (all when empty).
+KERNELS ?=
 # .cargo/config.toml names the target (for a static binary), so cargo builds in that target's own directory.
 TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
 BINARY = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coretrace
 # Tracing needs root; sudo is not everywhere, and root does not need it.
 AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help run build test test-fast vm bench install clean
+.PHONY: help run build test test-fast vm vm-all bench install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,9 +27,10 @@ build: ## build the static binary, installing what the build needs
 	scripts/deps build
 	$(CARGO) build --release
 
-test: test-fast ## everything: test-fast, then the live tests on each kernel, in VMs
+test: test-fast ## everything: test-fast, then the live tests on each kernel, in VMs, and the smoke run on a few more
 	scripts/deps test
 	scripts/check-binary
+	$(CARGO) test --release --test vm -- --smoke --few
 	$(CARGO) test --release --test vm
 
 test-fast: ## the tests that need no VM
@@ -37,6 +40,10 @@ test-fast: ## the tests that need no VM
 vm: ## a shell in a VM, or a command: make vm KERNEL=6.12 CMD='coretrace --help'
 	scripts/deps test
 	$(CARGO) test --release --test vm -- --kernel $(KERNEL) $(if $(CMD),--cmd '$(subst ','\'',$(CMD))',--shell)
+
+vm-all: ## the smoke run on the oldest and newest build of every series and flavour that Debian's suites offer
+	scripts/deps test
+	$(CARGO) test --release --test vm -- --smoke $(if $(KERNELS),--kernel $(KERNELS))
 
 bench: ## what tracing costs
 	scripts/deps bench

@@ -45,5 +45,6 @@ mod proof;
 mod recording;
 mod relocs;
 mod rights;
+mod smoke;
 mod support;
 mod witness;

@@ -9,9 +9,9 @@ use std::{
 /// One kernel to boot.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Major and minor version, as `6.12`.
+    /// Major and minor version, as `6.12`; of the smoke run, where it comes from: `bookworm-6.1-rt-oldest`.
     pub name: String,
-    /// The whole release.
+    /// The whole release; of the smoke run, the version of its package.
     pub release: String,
     /// Its bootable image.
     pub image: PathBuf,
@@ -29,26 +29,37 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Which kernels are meant.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Choice {
+    /// The newest of the four suites that all live tests are run on.
+    Matrix,
+    /// Oldest and newest of each series and flavour.
+    Series,
+    /// A few of these.
+    FewSeries,
+}
+
 /// The kernels of these names (all when none is named), fetched when they are not in the cache.
-pub fn kernels(names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
-    let script = root().join("tests/vm/kernels");
+pub fn kernels(choice: Choice, names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
+    let name = if choice == Choice::Matrix { "tests/vm/kernels" } else { "tests/vm/smoke-kernels" };
+    let script = root().join(name);
     let output = Command::new(&script)
         .args(refresh.then_some("--refresh"))
+        .args((choice == Choice::FewSeries).then_some("--few"))
         .args(names)
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("running {}", script.display()))?;
     if !output.status.success() {
-        bail!("no kernels to boot: tests/vm/kernels failed (see above)");
+        bail!("no kernels to boot: {name} failed (see above)");
     }
-    let text = String::from_utf8(output.stdout).context("reading what tests/vm/kernels printed")?;
+    let text = String::from_utf8(output.stdout).with_context(|| format!("reading what {name} printed"))?;
     let kernel = |line: &str| {
         let mut words = line.splitn(3, ' ');
         Some(Kernel { name: words.next()?.to_owned(), release: words.next()?.to_owned(), image: words.next()?.into() })
     };
-    text.lines()
-        .map(|line| kernel(line).with_context(|| format!("tests/vm/kernels printed an unknown line: {line}")))
-        .collect()
+    text.lines().map(|line| kernel(line).with_context(|| format!("{name} printed an unknown line: {line}"))).collect()
 }
 
 /// Builds what the guest runs, except what the environment names: CORETRACE (another build of the binary),

@@ -7,9 +7,10 @@ mod qemu;
 mod report;
 mod skips;
 mod suite;
+mod table;
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::Kernel;
+use artifacts::{Choice, Kernel};
 use clap::Parser;
 use initramfs::Initramfs;
 use qemu::{End, Logs, Machine};
@@ -23,9 +24,16 @@ use std::{
 #[derive(Parser)]
 #[command(name = "vm")]
 struct Args {
-    /// Only these kernels: 5.10, 6.1, 6.12, newest (or its number)
+    /// Only these kernels: 5.10, 6.1, 6.12, newest (or its number); with --smoke, words: 6.16-rt, bookworm, oldest
     #[arg(long, value_delimiter = ',')]
     kernel: Vec<String>,
+    /// Every command in every way it hooks in, in short, on the oldest and newest build of each series and flavour
+    /// that Debian's suites offer (tests/vm/smoke-kernels --list)
+    #[arg(long)]
+    smoke: bool,
+    /// With --smoke: three kernels of each flavour
+    #[arg(long, requires = "smoke")]
+    few: bool,
     /// Only tests whose name contains this; may be repeated
     #[arg(long)]
     filter: Vec<String>,
@@ -69,7 +77,12 @@ fn run(args: &Args) -> Result<u8> {
     if args.shell && wanted.is_empty() {
         wanted.push("6.12".to_owned());
     }
-    let kernels = artifacts::kernels(&wanted, args.refresh)?;
+    let choice = match (args.smoke, args.few) {
+        (false, _) => Choice::Matrix,
+        (true, false) => Choice::Series,
+        (true, true) => Choice::FewSeries,
+    };
+    let kernels = artifacts::kernels(choice, &wanted, args.refresh)?;
     let programs = artifacts::programs()?;
     if args.list {
         for kernel in &kernels {
@@ -95,12 +108,16 @@ fn run(args: &Args) -> Result<u8> {
     }
 }
 
-/// One kernel's logs, and the path for its initramfs beside them: target/vm/KERNEL.
-fn work_dir(kernel: &Kernel) -> Result<(PathBuf, Logs)> {
+/// Where logs and results are: target/vm.
+fn results_dir() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // Not CARGO_TARGET_TMPDIR: that is below the target's own directory, and nobody finds logs there.
-    let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let dir = target.join("vm").join(&kernel.name);
+    env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from).join("vm")
+}
+
+/// One kernel's logs, and the path for its initramfs beside them: target/vm/KERNEL.
+fn work_dir(kernel: &Kernel) -> Result<(PathBuf, Logs)> {
+    let dir = results_dir().join(&kernel.name);
     let logs = Logs::new(&dir)?;
     Ok((dir.join("initramfs.cpio"), logs))
 }

@@ -1,5 +1,5 @@
 //! Results of all kernels: said as they come, then a table and the count.
-use crate::{protocol::Outcome, skips::Skips};
+use crate::{artifacts::Kernel, protocol::Outcome, skips::Skips, table};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -8,28 +8,31 @@ use std::{
 /// The row for what is wrong with a whole kernel and belongs to no test.
 pub const KERNEL_ROW: &str = "(kernel)";
 
+/// How each test ended, by test, then by kernel.
+pub type Outcomes = BTreeMap<String, BTreeMap<String, Outcome>>;
+
 /// What is known so far; the kernels' threads share it.
 pub struct Report {
     kernels: Vec<String>,
     skips: Skips,
-    /// With CI set, a skip that nobody has agreed to fails the run.
+    /// With CI set, a skip that nobody has agreed to fails the run, if skips are listed.
     strict: bool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// By test, then by kernel.
-    outcomes: BTreeMap<String, BTreeMap<String, Outcome>>,
+    outcomes: Outcomes,
     times: BTreeMap<String, String>,
     /// Kernels on which every test that was asked for has a result.
     complete: BTreeSet<String>,
 }
 
 impl Report {
-    pub fn new(kernels: Vec<String>, skips: Skips) -> Self {
+    pub fn new(kernels: Vec<String>, skips: Skips, listed: bool) -> Self {
         let ci = std::env::var("CI").unwrap_or_default();
-        Self { kernels, skips, strict: !ci.is_empty() && ci != "false" && ci != "0", state: Mutex::default() }
+        let strict = listed && !ci.is_empty() && ci != "false" && ci != "0";
+        Self { kernels, skips, strict, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -92,7 +95,24 @@ impl Report {
         (failed.count(), of_kernel().count())
     }
 
-    /// Says the table, what there is to say about skips, and the count; whether all is well.
+    /// The table of a smoke run.
+    pub fn smoke(&self, kernels: &[Kernel]) -> String {
+        let state = self.state();
+        table::by_kernel(kernels, &state.outcomes, &state.times)
+    }
+
+    /// Says the count; whether all is well.
+    pub fn conclude(&self) -> bool {
+        let state = self.state();
+        let count =
+            |is: fn(&Outcome) -> bool| state.outcomes.values().flat_map(BTreeMap::values).filter(|o| is(o)).count();
+        let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+        let (passed, skipped) = (count(|o| *o == Outcome::Passed), count(|o| matches!(o, Outcome::Skipped(_))));
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        failed == 0
+    }
+
+    /// Says the table and what there is to say about skips, then concludes.
     /// `whole`: every test was asked for, so a listed skip of a test that did not run is out of date too.
     pub fn finish(&self, whole: bool) -> bool {
         let state = self.state();
@@ -103,18 +123,15 @@ impl Report {
         };
         println!();
         row("", self.kernels.iter().map(String::as_str).collect());
-        let (mut passed, mut failed, mut skipped) = (0, 0, 0);
         for (test, outcomes) in &state.outcomes {
             let mut cells = Vec::new();
             for kernel in &self.kernels {
-                let (cell, count) = match outcomes.get(kernel) {
-                    Some(Outcome::Passed) => ("ok", &mut passed),
-                    Some(Outcome::Failed(_)) => ("FAILED", &mut failed),
-                    Some(Outcome::Skipped(_)) => ("skip", &mut skipped),
-                    None => ("-", &mut 0),
-                };
-                cells.push(cell);
-                *count += 1;
+                cells.push(match outcomes.get(kernel) {
+                    Some(Outcome::Passed) => "ok",
+                    Some(Outcome::Failed(_)) => "FAILED",
+                    Some(Outcome::Skipped(_)) => "skip",
+                    None => "-",
+                });
             }
             row(test, cells);
         }
@@ -131,7 +148,7 @@ impl Report {
         }) {
             println!("tests/vm/skips lists {test} on {kernel}, but it did not skip: remove the line");
         }
-        println!("{passed} passed, {failed} failed, {skipped} skipped");
-        failed == 0
+        drop(state);
+        self.conclude()
     }
 }

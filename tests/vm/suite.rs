@@ -6,6 +6,7 @@ use crate::{
     protocol::{News, Outcome, Protocol},
     qemu::{End, Run},
     report::{KERNEL_ROW, Report},
+    results_dir,
     skips::Skips,
     work_dir,
 };
@@ -37,7 +38,8 @@ pub fn list(tests: &Path) -> Result<u8> {
 /// Runs the tests everywhere; the exit code.
 pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
     let names = kernels.iter().map(|kernel| kernel.name.clone()).collect();
-    let report = Report::new(names, Skips::read()?);
+    // In a smoke run, a skip is a way to hook in that the kernel has not got: the tests know which may be missing.
+    let report = Report::new(names, Skips::read()?, !args.smoke);
     let next = AtomicUsize::new(0);
     let worker = || {
         while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -51,18 +53,36 @@ pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
             scope.spawn(worker);
         }
     });
-    Ok(u8::from(!report.finish(args.filter.is_empty())))
+    let well = if args.smoke {
+        let table = report.smoke(kernels);
+        let path = results_dir().join("smoke.txt");
+        fs::write(&path, &table).with_context(|| format!("writing {}", path.display()))?;
+        println!("\n{table}");
+        report.conclude()
+    } else {
+        report.finish(args.filter.is_empty())
+    };
+    Ok(u8::from(!well))
+}
+
+/// Which tests to run, as libtest's options: in a smoke run those of tests/kernel/smoke.rs, else all others.
+fn selection(args: &Args) -> String {
+    match (&args.filter[..], args.smoke) {
+        ([], true) => " smoke::".to_owned(),
+        ([], false) => " --skip smoke::".to_owned(),
+        (filters, _) => filters.iter().map(|filter| format!(" '{filter}'")).collect(),
+    }
 }
 
 /// One kernel, from boot to verdict.
 fn one(args: &Args, kernel: &Kernel, mut guest: Initramfs, report: &Report) -> Result<()> {
     let (initramfs, logs) = work_dir(kernel)?;
-    let filters: String = args.filter.iter().map(|filter| format!(" '{filter}'")).collect();
     guest.text(
         "job",
         &format!(
-            "/bin/kernel-tests --test-threads={}{filters} </dev/null >/dev/ttyS1 2>&1\ncode=$?\n",
-            args.test_threads
+            "/bin/kernel-tests --test-threads={}{} </dev/null >/dev/ttyS1 2>&1\ncode=$?\n",
+            args.test_threads,
+            selection(args)
         ),
     );
     guest.write(&initramfs)?;

@@ -1,0 +1,187 @@
+//! In short, for kernels of all kinds: each command in each way it hooks in, by both transports, loads, shows one thing
+//! that is known, and ends by itself. The VM runner's `--smoke` runs these alone, on far more kernels than the others.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{Ended, Trace, coretrace, in_vm, parse, skip, targets};
+
+/// A file that nobody has.
+const NONE: &str = "/no/such/smoke";
+
+/// Runs coretrace where there is a tracefs, to its end.
+fn coretrace_with(args: &[&str], cmd: &[&str]) -> Ended {
+    let mut command = Command::new(targets());
+    command.args(["mounts", "+tracefs"]).arg(coretrace()).args(args);
+    if !cmd.is_empty() {
+        command.arg("--").arg(targets()).args(cmd);
+    }
+    Trace::raw(&mut command).output()
+}
+
+/// What a command traces, filters that let it through, and what must be seen of it: fields of events, in their order.
+fn known(command: &str) -> (&'static [&'static str], &'static [&'static str], Vec<Value>) {
+    let me = json!(targets());
+    match command {
+        "proc" => (
+            &["opens", "fork", "open", NONE, "0", "0"],
+            &["-u", "0", "--events", "exec,fork,exit", "--cwd", "--threads"],
+            vec![
+                json!({"kind": "exec", "exe": me, "argv": [me, "opens", "fork", "open", NONE, "0", "0"]}),
+                json!({"kind": "fork", "comm": "opening"}),
+                json!({"kind": "exit", "comm": "opening", "code": 0}),
+                json!({"kind": "exit", "comm": "opening", "code": 0}),
+            ],
+        ),
+        "exec" => (
+            &["no-exec", NONE],
+            &["-u", "0", "--args", "smoke"],
+            vec![
+                json!({"kind": "execve", "ret": 0, "exe": me, "argv": [me, "no-exec", NONE]}),
+                json!({"kind": "execve", "errno": "ENOENT", "path": NONE, "argv": [NONE]}),
+            ],
+        ),
+        _ => (
+            &["opens", "open", "/dev/null", "2", "0", "open", NONE, "2", "0"],
+            &["-u", "0", "-n", "opening", "--flags", "O_RDWR"],
+            vec![
+                json!({"kind": "open", "comm": "opening", "path": "/dev/null", "file": "/dev/null", "ret": 3}),
+                json!({"kind": "open", "comm": "opening", "path": NONE, "errno": "ENOENT"}),
+            ],
+        ),
+    }
+}
+
+/// What must be seen is there, in its order, and the run ended well.
+fn assert_seen(ended: &Ended, expected: &[Value]) {
+    assert!(ended.status.success(), "{:?} {:#?}", ended.status, ended.stderr);
+    assert_eq!(ended.balance().dropped, 0, "{:#?}", ended.stderr);
+    let mut events: Vec<Value> = ended.stdout.iter().map(|line| parse(line)).collect();
+    // Those of a perf buffer for each CPU may come out of order.
+    events.sort_by_key(|event| event["boot_ns"].as_u64());
+    let mut left = events.iter();
+    for event in expected {
+        let is_it = |seen: &Value| event.as_object().unwrap().iter().all(|(name, value)| seen[name] == *value);
+        assert!(left.any(is_it), "not seen: {event} in {events:#?}; {:#?}", ended.stderr);
+    }
+}
+
+/// Why this kernel cannot be hooked in that way, if it says so itself, and what coretrace then names.
+fn lacks(way: &str) -> Option<(&'static str, &'static str)> {
+    let is_there = |path: &str| Path::new(path).exists();
+    match way {
+        "kprobe" | "ksyscall" if !is_there("/sys/bus/event_source/devices/kprobe") => {
+            Some(("it has no kprobes", "kretprobe"))
+        }
+        _ => None,
+    }
+}
+
+/// Why a run that failed was right to refuse that way. Elsewhere than in a VM, a policy may be the reason.
+fn refused(way: &str, ended: &Ended) -> Option<String> {
+    let why = match lacks(way) {
+        Some((why, name)) if ended.stderr.iter().any(|line| line.contains(name)) => why,
+        None if !in_vm() && way != "auto" => ended.stderr.first()?,
+        _ => return None,
+    };
+    (ended.status.code() == Some(1) && ended.stdout.is_empty()).then(|| format!("refused: {why}"))
+}
+
+/// One command, hooked in in one way; by both transports, with filters and without.
+fn smoke(test: &str, command: &str, way: &str) {
+    let (cmd, filters, expected) = known(command);
+    let transports: &[&[&str]] =
+        if way == "auto" { &[&[]] } else { &[&["--transport", "ring"], &["--transport", "perf"]] };
+    for transport in transports {
+        let options = [command, "-o", "json", "-O", "-", "-v", "--attach", way];
+        let filters = if transport.contains(&"perf") { filters } else { &[] };
+        let ended = coretrace_with(&[&options, *transport, filters].concat(), cmd);
+        if !ended.status.success()
+            && let Some(why) = refused(way, &ended)
+        {
+            return skip(test, &why);
+        }
+        assert_seen(&ended, &expected);
+        let said = ended.stderr.iter().find(|line| line.contains("attached to")).expect("how it hooks in");
+        assert!(transport.last().is_none_or(|name| said.contains(&format!("{name} buffer"))), "{said}");
+    }
+}
+
+/// What `check` says of the commands that have this way to hook in is so, with loading and without.
+fn check(test: &str, way: &str) {
+    if !in_vm() {
+        return skip(test, "a host may have policies that types do not tell");
+    }
+    let commands = HERE.iter().filter(|(_, its)| *its == way).map(|(command, _)| *command);
+    let args = [&["check", "-o", "json", "--attach", way][..], &commands.collect::<Vec<_>>()].concat();
+    let lacks = lacks(way);
+    for load in [&["--load"][..], &[]] {
+        let ended = coretrace_with(&[&args, load].concat(), &[]);
+        assert_eq!(ended.status.success(), lacks.is_none(), "{ended:#?}");
+        for row in ended.stdout.iter().map(|line| parse(line)).filter(|row| row["command"] == true) {
+            assert_eq!(row["verdict"] != "fails", lacks.is_none(), "{row}");
+        }
+    }
+    if let Some((why, _)) = lacks {
+        skip(test, &format!("refused: {why}"));
+    }
+}
+
+/// A test for each: the name says the command and how it hooks in.
+macro_rules! smokes {
+    (check: $($name:ident: $way:literal)+) => {
+        $(#[test]
+        fn $name() {
+            check(concat!("smoke::", stringify!($name)), $way);
+        })+
+    };
+    ($($name:ident: $command:literal $way:literal)+) => {
+        $(#[test]
+        fn $name() {
+            smoke(concat!("smoke::", stringify!($name)), $command, $way);
+        })+
+
+        /// What is tested here: the commands, and in which ways they hook in.
+        const HERE: &[(&str, &str)] = &[$(($command, $way)),+];
+    };
+}
+
+smokes! {
+    proc_by_auto: "proc" "auto"
+    proc_by_btf: "proc" "btf"
+    proc_by_fentry: "proc" "fentry"
+    proc_by_raw: "proc" "raw"
+    proc_by_tracepoint: "proc" "tracepoint"
+    exec_by_auto: "exec" "auto"
+    exec_by_fentry: "exec" "fentry"
+    exec_by_kprobe: "exec" "kprobe"
+    exec_by_ksyscall: "exec" "ksyscall"
+    exec_by_tracepoint: "exec" "tracepoint"
+    open_by_auto: "open" "auto"
+    open_by_fentry: "open" "fentry"
+    open_by_kprobe: "open" "kprobe"
+    open_by_tracepoint: "open" "tracepoint"
+}
+
+smokes! {
+    check:
+    check_by_auto: "auto"
+    check_by_btf: "btf"
+    check_by_fentry: "fentry"
+    check_by_raw: "raw"
+    check_by_kprobe: "kprobe"
+    check_by_ksyscall: "ksyscall"
+    check_by_tracepoint: "tracepoint"
+}
+
+#[test]
+fn every_way_of_every_command_is_here() {
+    for tracer in coretrace::tracers::all() {
+        let ways = tracer.plans().iter().map(|plan| plan.hook.name());
+        for way in ways.chain(["auto"]) {
+            assert!(HERE.contains(&(tracer.name(), way)), "no test of {} by {way}", tracer.name());
+        }
+    }
+}
