@@ -37,6 +37,8 @@ macro_rules! skeleton {
             assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
             assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));
             assert!(drop_cause::DROP_RETURN_MISSED.0 == 3 && same(CAUSES[3], "return_missed"));
+            assert!(drop_cause::DROP_CHILD_UNKNOWN.0 == 4 && same(CAUSES[4], "child_unknown"));
+            assert!(drop_cause::DROP_CPU_OFFLINE.0 == 5 && same(CAUSES[5], "cpu_offline"));
             assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
         };
 

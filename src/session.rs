@@ -16,6 +16,7 @@ use libbpf_rs::{
 
 use crate::bpf::MappedCounters;
 use crate::filter::CommGlobs;
+use crate::followed;
 use crate::kernel::btf::BtfSource;
 use crate::kernel::possible_cpus;
 use crate::labels::{self, Labels};
@@ -315,9 +316,7 @@ impl Attached<'_> {
     /// When the map of followed processes is full.
     pub fn follow(&self, pid: u32) -> Result<()> {
         let followed = self.map("followed")?;
-        followed
-            .update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
-            .with_context(|| format!("following process {pid}"))
+        followed::add(&followed, pid)
     }
 
     /// Takes the programs off their hooks, the last one first: the beginning of calls is no longer seen before their
@@ -509,8 +508,7 @@ fn fill(session: &Session, object: &Object) -> Result<()> {
     for map in object.maps() {
         if map.name() == "followed" {
             for pid in &session.pids {
-                map.update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
-                    .with_context(|| format!("following process {pid}"))?;
+                followed::add(&map, *pid)?;
             }
         } else if map.name() == "cgroups" {
             for (n, dir) in (0_u32..).zip(&session.cgroups) {
