@@ -2,6 +2,7 @@
 //! the modules below, nowhere else.
 
 pub(crate) mod dump;
+pub(crate) mod perf;
 pub(crate) mod relo;
 pub(crate) mod zlib;
 
@@ -285,6 +286,19 @@ impl MappedCounters {
                 })
             })
         })
+    }
+}
+
+impl MappedCounters {
+    /// How many events of all kinds were lost on a CPU for one cause: of [`crate::event::CAUSES`].
+    #[allow(unsafe_code)]
+    pub(crate) fn lost_on(&self, cpu: usize, cause: usize) -> u64 {
+        let rows = crate::session::KINDS_MAX as usize;
+        let at = |kind: usize| ((cpu * rows) + kind) * COUNTER_WORDS + 3 + cause;
+        let words = self.words.filter(|_| cause < crate::event::CAUSES.len());
+        let kinds = (0..rows).filter(|kind| at(*kind) < self.len / 8);
+        // SAFETY: within the mapping, and as in `of`.
+        words.map_or(0, |words| kinds.map(|kind| unsafe { words.add(at(kind)).read_volatile() }).sum())
     }
 }
 

@@ -105,7 +105,7 @@ pub fn run(
     let watched = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
     let mut followed = watched.as_ref().map(|map| Followed::new(map, &attached.counters));
     let reader = match &attached.perf {
-        Some(perf) => Reader::Perf(perf),
+        Some(perf) => Reader::Perf(perf, &events, &attached.counters),
         None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
     let drain = |last| reader.drain(last, &mut |sample| pipeline.borrow_mut().sample(sample));

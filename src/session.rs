@@ -473,7 +473,7 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
         let name = map.name().to_string_lossy().into_owned();
         let sized = match name.as_str() {
             "events" if settings.perf => {
-                let cpus = u32::try_from(libbpf_rs::num_possible_cpus()?)?;
+                let cpus = possible_cpus()?;
                 map.set_type(MapType::PerfEventArray)
                     .and_then(|()| map.set_key_size(4))
                     .and_then(|()| map.set_value_size(4))
