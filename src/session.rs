@@ -493,6 +493,7 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
             },
             "followed" if settings.follow => map.set_max_entries(session.followed_max),
             "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?),
+            "ended" => map.set_max_entries(ended_entries(map.max_entries(), possible_cpus()?)),
             "cgroups" if settings.cgroups == 0 => map.set_autocreate(false),
             "cgroups" if settings.cgroups > map.max_entries() => {
                 bail!("-c: at most {} cgroups can be given", map.max_entries())
@@ -502,6 +503,14 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
         sized.with_context(|| format!("configuring the map {name}"))?;
     }
     Ok(())
+}
+
+/// Entries of an LRU map in which the newest `least` stay, whatever CPU they come from. Each CPU takes 128 free entries at
+/// once and keeps them for itself (kernel/bpf/bpf_lru_list.c: LOCAL_FREE_TARGET): with 32 CPUs, 4096 entries are all taken,
+/// and for the next 128 what was added just before is thrown out.
+fn ended_entries(least: u32, cpus: u32) -> u32 {
+    const LOCAL_FREE_TARGET: u32 = 128;
+    least.saturating_add(cpus.saturating_mul(LOCAL_FREE_TARGET))
 }
 
 fn fill(session: &Session, object: &Object) -> Result<()> {

@@ -43,8 +43,11 @@ struct {
 	__type(value, struct label);
 } labels_v1 SEC(".maps");
 
-/* Cgroups above the task's own that are asked for a label. */
-#define LABEL_LEVELS 8
+/*
+ * Cgroups above the task's own that are asked for a label: all of them, but where somebody nests more than this. (README
+ * says so.)
+ */
+#define LABEL_LEVELS 32
 
 /* The label of the current task: its cgroup's, or of the nearest one above that has one; else its user's. */
 static __noinline void find_label(struct label *label, u32 uid, u64 cgroup_id)
