@@ -37,3 +37,4 @@ mod setup;
 pub mod tracers;
 pub mod transport;
 pub mod users;
+mod watched;

@@ -16,6 +16,7 @@ use crate::launch::Launched;
 use crate::pipeline::Pipeline;
 use crate::session::{Attached, Session};
 use crate::transport::Reader;
+use crate::watched::Watched;
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
@@ -102,8 +103,10 @@ pub fn run(
 ) -> Result<()> {
     let pipeline = RefCell::new(pipeline);
     let events = attached.map("events")?;
-    let watched = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
-    let mut followed = watched.as_ref().map(|map| Followed::new(map, &attached.counters));
+    let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
+    let mut followed = followed.as_ref().map(|map| Followed::new(map, &attached.counters));
+    let cgroups = (!session.cgroups.is_empty()).then(|| attached.map("cgroups")).transpose()?;
+    let mut watched = cgroups.as_ref().map(|map| Watched::new(map, &session.cgroups));
     let reader = match &attached.perf {
         Some(perf) => Reader::Perf(perf, &events, &attached.counters),
         None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
@@ -189,6 +192,9 @@ pub fn run(
         } else if command_ended && let Some(followed) = &mut followed {
             // Nothing can come any more once all watched processes are gone.
             stop |= followed.all_gone(tick);
+        }
+        if tick && let Some(watched) = &mut watched {
+            watched.look();
         }
         if tick && let Some(followed) = &mut followed {
             followed.prune();

@@ -5,13 +5,13 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{
-    ErrorKind, Link, Map, MapCore, MapFlags, MapType, Object, OpenObject, PrintLevel, ProgramMut, TracepointCategory,
+    ErrorKind, Link, Map, MapCore, MapType, Object, OpenObject, PrintLevel, ProgramMut, TracepointCategory,
 };
 
 use crate::bpf::MappedCounters;
@@ -22,6 +22,7 @@ use crate::kernel::possible_cpus;
 use crate::labels::{self, Labels};
 use crate::proof::{self, Misfit};
 use crate::transport::Perf;
+use crate::watched;
 
 /// A way to hook into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,8 +241,8 @@ pub struct Session {
     pub pids: Vec<u32>,
     /// Most processes that can be followed at once.
     pub followed_max: u32,
-    /// Cgroup directories to watch.
-    pub cgroups: Vec<File>,
+    /// Cgroup directories to watch, by their full paths.
+    pub cgroups: Vec<(PathBuf, File)>,
     /// Somebody is to see all that can be known of an event (-w, -o json, --record), or a filter asks for it: also what is
     /// costlier to find.
     pub details: bool,
@@ -521,8 +522,7 @@ fn fill(session: &Session, object: &Object) -> Result<()> {
             }
         } else if map.name() == "cgroups" {
             for (n, dir) in (0_u32..).zip(&session.cgroups) {
-                map.update(&n.to_ne_bytes(), &dir.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
-                    .context("watching the cgroup (is it a directory of cgroup v2?)")?;
+                watched::put(&map, n, &dir.1)?;
             }
         }
     }

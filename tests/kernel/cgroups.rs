@@ -86,3 +86,28 @@ fn a_cgroup_has_its_path_at_once() {
     trace.stop().assert_clean();
     peer.end();
 }
+
+#[test]
+fn a_cgroup_that_is_made_again_is_watched_again() {
+    if !in_vm() {
+        return skip("cgroups::a_cgroup_that_is_made_again_is_watched_again", "changes the cgroups of the host");
+    }
+    let path = cgroup_root().join("tb-service");
+    fs::create_dir(&path).unwrap();
+    let mut trace = Trace::proc(["-c", "/tb-service", "--events", "exec"]);
+    let run = format!("run {} exit 0", text(&targets()));
+    for _ in 0..2 {
+        let mut peer = Peer::obedient();
+        fs::write(path.join("cgroup.procs"), peer.pid().to_string()).unwrap();
+        let child = peer.tell(&run);
+        trace.wait_for("what it runs", |e| e["pid"].to_string() == child);
+        peer.end();
+        crate::host::until("the cgroup is empty", || fs::remove_dir(&path).is_ok());
+        trace.stderr.clear();
+        trace.note("that it is gone", |line| line.contains("tb-service is gone"));
+        fs::create_dir(&path).unwrap();
+        trace.note("that it is there again", |line| line.contains("tb-service is another cgroup now"));
+    }
+    trace.stop().assert_clean();
+    fs::remove_dir(&path).unwrap();
+}

@@ -242,6 +242,9 @@ fn bad_patterns_are_refused() {
     for (code, args, words) in [
         (2, ["-n", "[a"], "not closed"),
         (2, ["--args", "("], "unclosed group"),
+        (2, ["--path", "etc"], "paths are absolute"),
+        (2, ["--path", "."], "paths are absolute"),
+        (2, ["--path", ""], "matches nothing"),
         (1, ["-c", "/no/such/cgroup"], "there is no cgroup at"),
         (2, ["-u", "no-such-user"], "no-such-user"),
     ] {
