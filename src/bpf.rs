@@ -2,6 +2,8 @@
 //! the modules below, nowhere else.
 
 pub(crate) mod dump;
+pub(crate) mod handle;
+pub(crate) mod perf;
 pub(crate) mod relo;
 pub(crate) mod zlib;
 
@@ -37,6 +39,8 @@ macro_rules! skeleton {
             assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
             assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));
             assert!(drop_cause::DROP_RETURN_MISSED.0 == 3 && same(CAUSES[3], "return_missed"));
+            assert!(drop_cause::DROP_CHILD_UNKNOWN.0 == 4 && same(CAUSES[4], "child_unknown"));
+            assert!(drop_cause::DROP_CPU_OFFLINE.0 == 5 && same(CAUSES[5], "cpu_offline"));
             assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
         };
 
@@ -283,6 +287,19 @@ impl MappedCounters {
                 })
             })
         })
+    }
+}
+
+impl MappedCounters {
+    /// How many events of all kinds were lost on a CPU for one cause: of [`crate::event::CAUSES`].
+    #[allow(unsafe_code)]
+    pub(crate) fn lost_on(&self, cpu: usize, cause: usize) -> u64 {
+        let rows = crate::session::KINDS_MAX as usize;
+        let at = |kind: usize| ((cpu * rows) + kind) * COUNTER_WORDS + 3 + cause;
+        let words = self.words.filter(|_| cause < crate::event::CAUSES.len());
+        let kinds = (0..rows).filter(|kind| at(*kind) < self.len / 8);
+        // SAFETY: within the mapping, and as in `of`.
+        words.map_or(0, |words| kinds.map(|kind| unsafe { words.add(at(kind)).read_volatile() }).sum())
     }
 }
 

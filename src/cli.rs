@@ -155,7 +155,7 @@ pub struct Filters {
     /// Only this user, by name or number (repeatable)
     #[arg(short, long, value_name = "USER", value_delimiter = ',')]
     pub uid: Vec<String>,
-    /// Only threads of this name, exact or as a glob (repeatable)
+    /// Only threads of this name, exact or as a glob (*, ?, [a-z], [!a-z]; \* is the character) (repeatable)
     #[arg(short = 'n', long = "name", value_name = "COMM")]
     pub comm: Vec<String>,
     /// Only this cgroup (a v2 directory) and all below it (repeatable)

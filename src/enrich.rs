@@ -1,5 +1,6 @@
 //! What user space adds to an event: its wall-clock time, and names for its numbers.
 
+mod cgroups;
 mod names;
 
 pub use names::Names;

@@ -1,8 +1,6 @@
 //! Filters: comm globs compiled for the kernel side, and what the kernel side cannot test.
 
-use std::borrow::Cow;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::event::{Event, Kind, Shape, Value};
@@ -94,27 +92,9 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
             }
             b'?' => set = [true; 256],
             b'[' => {
-                let mut class: Vec<u8> = Vec::new();
-                loop {
-                    let next = rest.next().context("a [ is not closed by ]")?;
-                    // A ] that comes first is meant as it is.
-                    if next == b']' && !matches!(class.as_slice(), [] | [b'!']) {
-                        break;
-                    }
-                    class.push(next);
-                }
-                let (negated, class) = match class.as_slice() {
-                    [b'!', class @ ..] => (true, class),
-                    class => (false, class),
-                };
-                let mut class = class;
-                while let [first, tail @ ..] = class {
-                    let (last, tail) = match tail {
-                        [b'-', last, tail @ ..] => (last, tail),
-                        _ => (first, tail),
-                    };
-                    set.iter_mut().zip(0..=255).for_each(|(s, b)| *s |= (*first..=*last).contains(&b));
-                    class = tail;
+                let (negated, ranges) = class(&mut rest)?;
+                for (first, last) in ranges {
+                    set.iter_mut().zip(0..=255).for_each(|(s, b)| *s |= (first..=last).contains(&b));
                 }
                 if negated {
                     set.iter_mut().for_each(|s| *s = !*s);
@@ -128,6 +108,32 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
         steps.push(Step::Bytes(Box::new(set)));
     }
     Ok(steps)
+}
+
+/// What stands in a `[…]` of a glob, behind the `[`: whether it is negated, and its ranges.
+fn class<T: Copy + Eq + From<u8>>(rest: &mut impl Iterator<Item = T>) -> Result<(bool, Vec<(T, T)>)> {
+    let [close, not, to] = [b']', b'!', b'-'].map(T::from);
+    let mut class = Vec::new();
+    loop {
+        let next = rest.next().context("a [ is not closed by ] (\\[ is the character)")?;
+        // A ] that comes first is meant as it is.
+        if next == close && !class.is_empty() && class != [not] {
+            break;
+        }
+        class.push(next);
+    }
+    let negated = class.first() == Some(&not);
+    let mut class = class.get(usize::from(negated)..).unwrap_or_default();
+    let mut ranges = Vec::new();
+    while let [first, tail @ ..] = class {
+        let (last, tail) = match tail {
+            [dash, last, tail @ ..] if *dash == to => (last, tail),
+            _ => (first, tail),
+        };
+        ranges.push((*first, *last));
+        class = tail;
+    }
+    Ok((negated, ranges))
 }
 
 /// Filters in user space: on arguments and paths always; on the rest when a recording is replayed.
@@ -227,47 +233,112 @@ fn normalize(path: &mut Vec<u8>) {
 /// # Errors
 /// When it is not valid.
 pub fn regex(pattern: &str) -> Result<Regex> {
-    RegexBuilder::new(pattern).unicode(!pattern.is_ascii()).build().with_context(|| format!("the pattern {pattern:?}"))
+    // `.` is any character: arguments may have several lines.
+    let mut builder = RegexBuilder::new(pattern);
+    builder.dot_matches_new_line(true).unicode(!pattern.is_ascii());
+    builder.build().with_context(|| format!("the pattern {pattern:?}"))
 }
 
 /// What `--path` takes: a path, which stands for itself and all below it; or a glob over whole paths, where `*` and `?`
-/// match any characters, `/` too.
+/// match any characters, `/` too, and `[…]` and `\` are those of [`CommGlobs::compile`].
 ///
 /// # Errors
-/// When it cannot be compiled.
+/// When it cannot be compiled, or matches nothing.
 pub fn path_glob(glob: &str) -> Result<Regex> {
+    let context = || format!("--path {glob:?}");
+    let parts = parts(glob).with_context(context)?;
+    can_match(&parts).with_context(context)?;
     let mut pattern = String::from("^");
-    for c in without_slash(glob).chars() {
-        match c {
-            '*' => pattern.push_str("(?s-u:.)*"),
-            '?' => pattern.push_str("(?s-u:.)"),
-            c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+    for part in &parts {
+        match part {
+            Part::Any => pattern.push_str("(?s-u:.)*"),
+            Part::One => pattern.push_str("(?s-u:.)"),
+            Part::Class(class) => pattern.push_str(class),
+            Part::Literal(text) => pattern.push_str(&regex::escape(text)),
         }
     }
-    pattern.push_str(match &*without_slash(glob) {
+    pattern.push_str(match parts.as_slice() {
+        // The root has its slash already.
+        [Part::Literal(root)] if root == "/" => "",
+        [Part::Literal(_)] => "(?:/|$)",
         // Where a glob ends, the path does.
-        _ if glob.contains(WILDCARDS) => "$",
-        // The root has its slash already. (And nothing is below no path.)
-        "/" => "",
-        "" => "$",
-        _ => "(?:/|$)",
+        _ => "$",
     });
     // Literal UTF-8 in the glob is its bytes.
-    RegexBuilder::new(&pattern).unicode(!glob.is_ascii()).build().with_context(|| format!("--path {glob:?}"))
+    RegexBuilder::new(&pattern).unicode(!glob.is_ascii()).build().with_context(context)
 }
 
-const WILDCARDS: [char; 2] = ['*', '?'];
+/// A part of a glob over paths; one that is a path has a literal alone.
+enum Part {
+    Any,
+    One,
+    /// As a regular expression.
+    Class(String),
+    Literal(String),
+}
 
-/// A path normalized, and without the slashes at its end, but for the root's; a glob as it is.
-fn without_slash(glob: &str) -> Cow<'_, str> {
-    if glob.contains(WILDCARDS) {
-        return glob.into();
+/// The parts of a glob. A path is normalized, and without the slashes at its end, but for the root's; a glob as it is.
+fn parts(glob: &str) -> Result<Vec<Part>> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut rest = glob.chars().map(u32::from);
+    let char_of = |c| char::from_u32(c).unwrap_or_default();
+    while let Some(c) = rest.next().map(char_of) {
+        let part = match c {
+            '*' => Part::Any,
+            '?' => Part::One,
+            '[' => {
+                let (negated, ranges) = class(&mut rest)?;
+                let ascii = ranges.iter().all(|(first, last)| *first.max(last) < 0x80);
+                let range = |(first, last): (u32, u32)| format!("\\x{{{first:x}}}-\\x{{{last:x}}}");
+                // The other way round it has nothing in it.
+                let ranges: String = ranges.into_iter().filter(|(first, last)| first <= last).map(range).collect();
+                let class = match (ranges.as_str(), negated) {
+                    ("", false) => "[a&&b]".to_owned(),
+                    ("", true) => "(?s-u:.)".to_owned(),
+                    (ranges, negated) => format!("[{}{ranges}]", if negated { "^" } else { "" }),
+                };
+                // Of bytes, where it says nothing of others.
+                Part::Class(if ascii { format!("(?-u:{class})") } else { class })
+            }
+            c => {
+                let c = if c == '\\' { rest.next().map_or(c, char_of) } else { c };
+                if let Some(Part::Literal(text)) = parts.last_mut() {
+                    text.push(c);
+                    continue;
+                }
+                Part::Literal(c.to_string())
+            }
+        };
+        parts.push(part);
     }
-    let mut path = glob.as_bytes().to_vec();
-    normalize(&mut path);
-    match String::from_utf8_lossy(&path).trim_end_matches('/') {
-        "" if !glob.is_empty() => "/".into(),
-        path => path.to_owned().into(),
+    if let [Part::Literal(text)] = parts.as_mut_slice() {
+        let mut path = std::mem::take(text).into_bytes();
+        normalize(&mut path);
+        let path = String::from_utf8_lossy(&path);
+        *text = match path.trim_end_matches('/') {
+            "" => "/".to_owned(),
+            path => path.to_owned(),
+        };
+    }
+    Ok(parts)
+}
+
+/// Refuses what no path matches: they are absolute, but for the names of what has none (`pipe:[12]`).
+fn can_match(parts: &[Part]) -> Result<()> {
+    match parts.first() {
+        None => bail!("an empty path matches nothing"),
+        Some(Part::Literal(text)) if !text.starts_with('/') => {
+            let kind = text.split_once(':').map(|(kind, _)| kind);
+            let nameless = kind.is_some_and(|kind| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+            let mut full = here.join(text).into_os_string().into_encoded_bytes();
+            normalize(&mut full);
+            let full = String::from_utf8_lossy(&full).into_owned();
+            let full = full.strip_suffix('/').filter(|full| !full.is_empty()).unwrap_or(&full);
+            ensure!(nameless, "paths are absolute: it is {full:?}, or as a glob \"*/{text}\"");
+            Ok(())
+        }
+        Some(_) => Ok(()),
     }
 }
 
@@ -275,9 +346,10 @@ fn without_slash(glob: &str) -> Cow<'_, str> {
 /// lets through more than the glob (`/etcetera` for `/etc`), never less.
 #[must_use]
 pub fn literal_prefix(glob: &str) -> Option<Vec<u8>> {
-    let glob = without_slash(glob);
-    let literal = glob.split(WILDCARDS).next().unwrap_or_default();
-    Some(literal.as_bytes().to_vec()).filter(|literal| !literal.is_empty())
+    match parts(glob).ok()?.into_iter().next() {
+        Some(Part::Literal(text)) => Some(text.into_bytes()),
+        _ => None,
+    }
 }
 
 /// The bit mask of kinds given by name.
@@ -349,7 +421,7 @@ mod tests {
     #[test]
     fn path_globs_are_anchored_and_literal() {
         let matches = path_matches;
-        assert!(matches("/usr/*", b"/usr/bin/ls") && !matches("/usr/?", b"/usr/xy") && !matches("usr/*", b"/usr/x"));
+        assert!(matches("/usr/*", b"/usr/bin/ls") && !matches("/usr/?", b"/usr/xy"));
         assert!(!matches("*/ls", b"/bin/ls/x") && matches("*/", b"/bin/") && !matches("*/", b"/bin"));
         assert!(matches("/a.b", b"/a.b") && !matches("/a.b", b"/axb"));
         assert!(
@@ -371,7 +443,55 @@ mod tests {
         }
         assert!(path_matches("/\u{e9}", "/\u{e9}/x".as_bytes()) && !path_matches("/\u{e9}", b"/\xc3\xa9\xff"));
         assert!(path_matches("/", b"/") && path_matches("//", b"/etc") && !path_matches("/", b"etc"));
-        assert!(!path_matches("", b"/etc") && !path_matches("", b"/"));
+    }
+
+    #[test]
+    fn a_path_that_nothing_matches_is_refused() {
+        let here = std::env::current_dir().unwrap();
+        for (glob, words) in [
+            ("", "empty"),
+            ("etc", &format!("{:?}, or as a glob \"*/etc\"", here.join("etc"))[..]),
+            (".", &format!("{here:?}")[..]),
+            ("../x/*", "paths are absolute"),
+            ("a/b:c", "paths are absolute"),
+            ("\\*", "paths are absolute"),
+            ("/[a", "not closed"),
+        ] {
+            let said = format!("{:#}", path_glob(glob).unwrap_err());
+            assert!(said.contains(words) && said.contains("--path"), "{glob}: {said}");
+        }
+        for glob in ["/", "*", "?x", "[/]etc", "*/etc", "memfd:*", "anon_inode:\\[eventfd]"] {
+            assert!(path_glob(glob).is_ok(), "{glob}");
+        }
+        assert!(path_matches("anon_inode:\\[eventfd]", b"anon_inode:[eventfd]"));
+    }
+
+    #[test]
+    fn brackets_mean_the_same_in_every_glob() {
+        let one = |glob: &str, text: &str| {
+            let path = path_matches(&format!("/{glob}"), format!("/{text}").as_bytes());
+            assert_eq!(path, matches(&[glob], text), "{glob} {text}");
+            path
+        };
+        assert!(one("[a-c]x", "bx") && !one("[a-c]x", "dx") && !one("[a-c]x", "x") && !one("[a-c]x", "/x"));
+        assert!(one("[!a-c]x", "dx") && !one("[!a-c]x", "bx") && one("[!a-c]", "\n"));
+        assert!(one("[]]", "]") && one("[!]]", "x") && !one("[!]]", "]") && one("[a-]", "-") && one("[-a]", "-"));
+        assert!(one("[^a]", "^") && one("[\\]", "\\") && one("[.]", ".") && !one("[.]", "x") && one("x[&&]", "x&"));
+        assert!(!one("[z-a]", "b") && one("[!z-a]", "b") && one("[a-cx-z]*", "y-and-more"));
+        assert!(one("\\[a]", "[a]") && !one("\\[a]", "a") && one("a\\*", "a*") && !one("a\\*", "ab"));
+        // Of a path, characters; names are bytes to the kernel.
+        assert!(path_matches("/[\u{e0}-\u{ef}]", "/\u{e9}".as_bytes()));
+        assert!(!path_matches("/[!\u{e9}]", "/\u{e9}".as_bytes()));
+        assert!(path_matches("/\\[", b"/[/below") && path_matches("/usr/bin/\\[", b"/usr/bin/["));
+        assert_eq!(literal_prefix("/a/[bc]d").as_deref(), Some(&b"/a/"[..]));
+        assert_eq!(literal_prefix("/a\\*b").as_deref(), Some(&b"/a*b"[..]));
+    }
+
+    #[test]
+    fn a_point_matches_the_end_of_a_line_in_arguments() {
+        assert!(regex("one.two").unwrap().is_match(b"one\ntwo"));
+        assert!(regex("^a.*z$").unwrap().is_match(b"a\n\n\xff\nz"));
+        assert!(regex("\u{e9}.b").unwrap().is_match("\u{e9}\nb".as_bytes()));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -12,10 +11,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::followed::Followed;
 use crate::launch::Launched;
 use crate::pipeline::Pipeline;
 use crate::session::{Attached, Session};
 use crate::transport::Reader;
+use crate::watched::Watched;
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
@@ -103,8 +104,11 @@ pub fn run(
     let pipeline = RefCell::new(pipeline);
     let events = attached.map("events")?;
     let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
+    let mut followed = followed.as_ref().map(|map| Followed::new(map, &attached.counters));
+    let cgroups = (!session.cgroups.is_empty()).then(|| attached.map("cgroups")).transpose()?;
+    let mut watched = cgroups.as_ref().map(|map| Watched::new(map, &session.cgroups));
     let reader = match &attached.perf {
-        Some(perf) => Reader::Perf(perf),
+        Some(perf) => Reader::Perf(perf, &events, &attached.counters),
         None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
     let drain = |last| reader.drain(last, &mut |sample| pipeline.borrow_mut().sample(sample));
@@ -132,8 +136,6 @@ pub fn run(
     let mut next_stats = limits.stats.map(|every| begin + every);
     let mut next_tick = begin + TICK;
     let mut drained = true;
-    let mut doubtful = Vec::new();
-    let mut dead = HashSet::new();
     loop {
         let mut wait = if drained { FLUSH } else { Duration::ZERO };
         if let Some(duration) = limits.duration {
@@ -187,12 +189,15 @@ pub fn run(
         };
         if command_ended && command.is_some() && limits.detach {
             stop = true;
-        } else if command_ended && let Some(followed) = &followed {
+        } else if command_ended && let Some(followed) = &mut followed {
             // Nothing can come any more once all watched processes are gone.
-            stop |= followed.keys().next().is_none();
-            if tick {
-                prune(followed, &mut doubtful, &mut dead);
-            }
+            stop |= followed.all_gone(tick);
+        }
+        if tick && let Some(watched) = &mut watched {
+            watched.look();
+        }
+        if tick && let Some(followed) = &mut followed {
+            followed.prune();
         }
         if stop {
             break;
@@ -261,29 +266,6 @@ pub fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()>
         }
         found.iter().try_for_each(|pid| attached.follow(*pid))?;
         known.extend(found);
-    }
-}
-
-/// Forgets processes that are gone although their end was not seen (it was lost, or they ended while
-/// the hooks were put in place): a run would wait for them for ever.
-///
-/// `doubtful` are those that are still to be looked at, a few at a time: there may be tens of thousands.
-///
-/// `dead` are those that were not there the last time. One look is not enough: while a thread that execs takes the
-/// place of its process's first (fs/exec.c: de_thread), /proc may show the dead one.
-fn prune(followed: &dyn MapCore, doubtful: &mut Vec<Vec<u8>>, dead: &mut HashSet<u32>) {
-    const AT_ONCE: usize = 64;
-    if doubtful.is_empty() {
-        doubtful.extend(followed.keys());
-    }
-    for key in doubtful.drain(doubtful.len().saturating_sub(AT_ONCE)..) {
-        let pid = key.first_chunk().map_or(0, |pid| u32::from_ne_bytes(*pid));
-        if crate::procfs::is_alive(pid) {
-            dead.remove(&pid);
-        } else if !dead.insert(pid) {
-            dead.remove(&pid);
-            let _ = followed.delete(&key);
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 /// Processes whose ancestors are among `roots`, without those themselves.
 ///
@@ -36,15 +36,44 @@ pub fn descendants(roots: &[u32]) -> Result<Vec<u32>> {
     Ok(found)
 }
 
+/// What can be known of whether a process still has a thread that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It has none.
+    Gone,
+    /// It has, and began then or up to a [`tick`] later, in nanoseconds since boot as the kernel's programs take them.
+    Since(u64),
+    /// It has, and /proc does not show it.
+    Hidden,
+}
+
 /// Whether a process still has a thread that runs.
 #[must_use]
-pub fn is_alive(pid: u32) -> bool {
+pub fn life(pid: u32) -> Life {
     match stat(pid) {
         // The first thread may have ended before the others (then the process shows as a zombie).
-        Some(stat) => !matches!(stat.state, b'Z' | b'X') || stat.threads > 1,
-        // /proc may hide it (hidepid), or not be mounted.
-        None => i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)),
+        Some(stat) if matches!(stat.state, b'Z' | b'X') && stat.threads <= 1 => Life::Gone,
+        Some(stat) => Life::Since(stat.began),
+        // It may hide it (hidepid), or not be mounted.
+        None if i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)) => Life::Hidden,
+        None => Life::Gone,
     }
+}
+
+/// The time, in nanoseconds since boot as the kernel's programs take them, by which a process had begun that runs now.
+#[must_use]
+pub fn began_by(pid: u32) -> u64 {
+    match life(pid) {
+        Life::Since(began) => began.saturating_add(tick()),
+        Life::Hidden | Life::Gone => crate::enrich::boot_now(),
+    }
+}
+
+/// Nanoseconds in a tick of the clock by which /proc tells times.
+#[must_use]
+pub fn tick() -> u64 {
+    let second = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|n| u64::try_from(n).ok());
+    1_000_000_000 / second.filter(|n| *n > 0).unwrap_or(100)
 }
 
 /// Refuses a number that is no process.
@@ -77,6 +106,8 @@ struct Stat {
     state: u8,
     ppid: u32,
     threads: u32,
+    /// In nanoseconds since boot, rounded down to a tick.
+    began: u64,
 }
 
 /// Documentation/filesystems/proc.rst, table 1-4. The name in parentheses may hold anything.
@@ -88,7 +119,10 @@ fn stat(pid: u32) -> Option<Stat> {
     let state = *fields.next()?.as_bytes().first()?;
     let ppid = fields.next()?.parse().ok()?;
     let threads = fields.nth(15)?.parse().ok()?;
-    Some(Stat { state, ppid, threads })
+    let ticks: i128 = fields.nth(1)?.parse().ok()?;
+    // With what a time namespace adds (fs/proc/array.c: do_task_stat).
+    let began = ticks * i128::from(tick()) - i128::from(crate::enrich::boot_offset());
+    Some(Stat { state, ppid, threads, began: u64::try_from(began).unwrap_or(0) })
 }
 
 #[cfg(test)]
@@ -101,12 +135,26 @@ mod tests {
         let parent = stat(me).unwrap().ppid;
         assert!(descendants(&[parent]).unwrap().contains(&me));
         assert!(!descendants(&[me]).unwrap().contains(&me));
-        assert!(is_alive(me) && check(me).is_ok());
+        assert!(matches!(life(me), Life::Since(_)) && check(me).is_ok());
+    }
+
+    #[test]
+    fn a_process_began_between_what_is_said_of_it() {
+        let before = crate::enrich::boot_now();
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let after = crate::enrich::boot_now();
+        let Life::Since(began) = life(child.id()) else { panic!("it runs") };
+        let by = began_by(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(life(child.id()), Life::Gone);
+        assert!(began <= after && by >= before, "{before} {began} {by} {after}");
+        assert_eq!(by - began, tick());
     }
 
     #[test]
     fn a_number_that_is_no_process_is_refused() {
-        assert!(!is_alive(u32::MAX));
+        assert_eq!(life(u32::MAX), Life::Gone);
         assert!(check(u32::MAX).unwrap_err().to_string().contains("no such process"));
     }
 }

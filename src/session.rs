@@ -5,22 +5,24 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{
-    ErrorKind, Link, Map, MapCore, MapFlags, MapType, Object, OpenObject, PrintLevel, ProgramMut, TracepointCategory,
+    ErrorKind, Link, Map, MapCore, MapType, Object, OpenObject, PrintLevel, ProgramMut, TracepointCategory,
 };
 
 use crate::bpf::MappedCounters;
 use crate::filter::CommGlobs;
+use crate::followed;
 use crate::kernel::btf::BtfSource;
 use crate::kernel::possible_cpus;
 use crate::labels::{self, Labels};
 use crate::proof::{self, Misfit};
 use crate::transport::Perf;
+use crate::watched;
 
 /// A way to hook into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,8 +241,8 @@ pub struct Session {
     pub pids: Vec<u32>,
     /// Most processes that can be followed at once.
     pub followed_max: u32,
-    /// Cgroup directories to watch.
-    pub cgroups: Vec<File>,
+    /// Cgroup directories to watch, by their full paths.
+    pub cgroups: Vec<(PathBuf, File)>,
     /// Somebody is to see all that can be known of an event (-w, -o json, --record), or a filter asks for it: also what is
     /// costlier to find.
     pub details: bool,
@@ -315,9 +317,7 @@ impl Attached<'_> {
     /// When the map of followed processes is full.
     pub fn follow(&self, pid: u32) -> Result<()> {
         let followed = self.map("followed")?;
-        followed
-            .update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
-            .with_context(|| format!("following process {pid}"))
+        followed::add(&followed, pid)
     }
 
     /// Takes the programs off their hooks, the last one first: the beginning of calls is no longer seen before their
@@ -474,7 +474,7 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
         let name = map.name().to_string_lossy().into_owned();
         let sized = match name.as_str() {
             "events" if settings.perf => {
-                let cpus = u32::try_from(libbpf_rs::num_possible_cpus()?)?;
+                let cpus = possible_cpus()?;
                 map.set_type(MapType::PerfEventArray)
                     .and_then(|()| map.set_key_size(4))
                     .and_then(|()| map.set_value_size(4))
@@ -494,6 +494,7 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
             },
             "followed" if settings.follow => map.set_max_entries(session.followed_max),
             "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?),
+            "ended" => map.set_max_entries(ended_entries(map.max_entries(), possible_cpus()?)),
             "cgroups" if settings.cgroups == 0 => map.set_autocreate(false),
             "cgroups" if settings.cgroups > map.max_entries() => {
                 bail!("-c: at most {} cgroups can be given", map.max_entries())
@@ -505,17 +506,23 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
     Ok(())
 }
 
+/// Entries of an LRU map in which the newest `least` stay, whatever CPU they come from. Each CPU takes 128 free entries at
+/// once and keeps them for itself (kernel/bpf/bpf_lru_list.c: LOCAL_FREE_TARGET): with 32 CPUs, 4096 entries are all taken,
+/// and for the next 128 what was added just before is thrown out.
+fn ended_entries(least: u32, cpus: u32) -> u32 {
+    const LOCAL_FREE_TARGET: u32 = 128;
+    least.saturating_add(cpus.saturating_mul(LOCAL_FREE_TARGET))
+}
+
 fn fill(session: &Session, object: &Object) -> Result<()> {
     for map in object.maps() {
         if map.name() == "followed" {
             for pid in &session.pids {
-                map.update(&pid.to_ne_bytes(), &0_u64.to_ne_bytes(), MapFlags::ANY)
-                    .with_context(|| format!("following process {pid}"))?;
+                followed::add(&map, *pid)?;
             }
         } else if map.name() == "cgroups" {
             for (n, dir) in (0_u32..).zip(&session.cgroups) {
-                map.update(&n.to_ne_bytes(), &dir.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
-                    .context("watching the cgroup (is it a directory of cgroup v2?)")?;
+                watched::put(&map, n, &dir.1)?;
             }
         }
     }

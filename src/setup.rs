@@ -136,9 +136,10 @@ pub(crate) fn cgroup_path(path: &Path, host: &Host) -> Result<PathBuf> {
     Ok(full)
 }
 
-fn open_cgroup(path: &Path, host: &Host) -> Result<File> {
+fn open_cgroup(path: &Path, host: &Host) -> Result<(PathBuf, File)> {
     let full = cgroup_path(path, host).context("-c")?;
-    File::open(&full).with_context(|| format!("-c: opening {}", full.display()))
+    let dir = File::open(&full).with_context(|| format!("-c: opening {}", full.display()))?;
+    Ok((full, dir))
 }
 
 /// Whether events go to stdout.

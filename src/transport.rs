@@ -3,12 +3,16 @@
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Map, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{Map, RingBuffer, RingBufferBuilder};
 
+use crate::bpf::MappedCounters;
+use crate::bpf::perf::CpuBuffer;
 use crate::enrich::boot_now;
+use crate::event::CAUSES;
+use crate::kernel::{online_cpus, possible_cpus};
 
 /// Samples of one drain of a perf buffer, to be sorted by time: each CPU has a buffer of its own, and
 /// without that a child would be seen before its fork.
@@ -17,6 +21,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// When, and where in `bytes`.
     samples: Vec<(u64, std::ops::Range<usize>)>,
+    /// Where what is held back is moved to.
+    kept: Vec<u8>,
 }
 
 impl Batch {
@@ -35,18 +41,46 @@ impl Batch {
         for (_, range) in self.samples.drain(..ripe) {
             each(self.bytes.get(range).unwrap_or_default());
         }
-        if self.samples.is_empty() {
-            self.bytes.clear();
+        // What is held back alone stays: under load there is always some.
+        self.kept.clear();
+        for (_, range) in &mut self.samples {
+            let start = self.kept.len();
+            self.kept.extend_from_slice(self.bytes.get(range.clone()).unwrap_or_default());
+            *range = start..self.kept.len();
         }
+        std::mem::swap(&mut self.bytes, &mut self.kept);
     }
 }
 
 /// The perf buffers of all CPUs. They are to be there before the first event is: until then the kernel has nowhere to
 /// put one.
 pub struct Perf {
-    buffer: PerfBuffer<'static>,
+    pages: usize,
+    cpus: RefCell<Vec<Cpu>>,
     batch: Rc<RefCell<Batch>>,
+    looked: RefCell<Instant>,
 }
+
+/// The buffer of a CPU.
+#[derive(Default)]
+struct Cpu {
+    /// None while the CPU is off.
+    buffer: Option<CpuBuffer>,
+    /// The CPU went off: the kernel has taken the buffer from it, and does not give it back when it is on again
+    /// (kernel/events/core.c: perf_event_exit_cpu_context).
+    was_off: bool,
+    /// How many events had no buffer when it was opened.
+    lost: u64,
+}
+
+/// `DROP_CPU_OFFLINE` in event.bpf.h.
+const CPU_OFFLINE: usize = {
+    let mut at = 0;
+    while !crate::bpf::same(CAUSES[at], "cpu_offline") {
+        at += 1;
+    }
+    at
+};
 
 impl Perf {
     /// Makes those of the map `events`, with this many pages (a power of two) for each CPU.
@@ -54,16 +88,62 @@ impl Perf {
     /// # Errors
     /// When they cannot be opened or mapped.
     pub fn open(events: &Map<'_>, pages: usize) -> Result<Self> {
-        let batch = Rc::new(RefCell::new(Batch::default()));
-        let into = Rc::clone(&batch);
-        let buffer = PerfBufferBuilder::new(events)
-            .pages(pages)
-            .sample_cb(move |_, sample: &[u8]| into.borrow_mut().add(sample))
-            // Counted in the kernel, as every loss is.
-            .lost_cb(|_, _| {})
-            .build()
-            .context("making the perf buffers (memory for them is limited: see ulimit -l)")?;
-        Ok(Perf { buffer, batch })
+        let cpus = std::iter::repeat_with(Cpu::default).take(possible_cpus()? as usize).collect();
+        let (cpus, looked) = (RefCell::new(cpus), RefCell::new(Instant::now()));
+        let perf = Perf { pages, cpus, batch: Rc::default(), looked };
+        for cpu in online_cpus() {
+            let buffer = perf.buffer(events, cpu);
+            // One that goes off in this moment has none, like all that are off.
+            if buffer.is_ok() || online_cpus().contains(&cpu) {
+                let buffer = buffer.context("making the perf buffers (memory for them is limited: see ulimit -l)")?;
+                if let Some(cpu) = perf.cpus.borrow_mut().get_mut(cpu as usize) {
+                    cpu.buffer = Some(buffer);
+                }
+            }
+        }
+        Ok(perf)
+    }
+
+    fn buffer(&self, events: &Map<'_>, cpu: u32) -> std::io::Result<CpuBuffer> {
+        let into = Rc::clone(&self.batch);
+        CpuBuffer::open(events, cpu, self.pages, Box::new(move |sample| into.borrow_mut().add(sample)))
+    }
+
+    /// Opens the buffers of CPUs that have come on, or are on again.
+    fn revive(&self, events: &Map<'_>, counters: &MappedCounters) -> Result<()> {
+        /// One may go off and come back between two looks: what has no buffer then is counted, and tells.
+        const LOOK: Duration = Duration::from_secs(1);
+        let mut cpus = self.cpus.borrow_mut();
+        let look = self.looked.borrow().elapsed() >= LOOK;
+        let lost = |at: usize| counters.lost_on(at, CPU_OFFLINE);
+        if !look && cpus.iter().enumerate().all(|(at, cpu)| lost(at) == cpu.lost) {
+            return Ok(());
+        }
+        *self.looked.borrow_mut() = Instant::now();
+        let online = online_cpus();
+        for (at, cpu) in (0_u32..).zip(cpus.iter_mut()) {
+            let on = online.contains(&at);
+            let anew = on && (cpu.buffer.is_none() || cpu.was_off || lost(at as usize) != cpu.lost);
+            cpu.was_off |= !on;
+            if !anew {
+                continue;
+            }
+            // What it was sent before. When it is gone, nothing is sent to it: that is counted.
+            cpu.buffer.as_ref().map_or(Ok(()), CpuBuffer::consume).context("reading the perf buffers")?;
+            cpu.buffer = None;
+            match self.buffer(events, at) {
+                Ok(buffer) => *cpu = Cpu { buffer: Some(buffer), was_off: false, lost: lost(at as usize) },
+                // It is off again, or there is no memory: the next look tries again, and what is lost is told.
+                Err(_) => cpu.lost = lost(at as usize),
+            }
+        }
+        Ok(())
+    }
+
+    fn consume(&self) -> Result<()> {
+        let cpus = self.cpus.borrow();
+        let mut buffers = cpus.iter().filter_map(|cpu| cpu.buffer.as_ref());
+        buffers.try_for_each(CpuBuffer::consume).context("reading the perf buffers")
     }
 }
 
@@ -72,7 +152,7 @@ pub enum Reader<'a> {
     /// One buffer, in order.
     Ring(RingBuffer<'a>, &'a Map<'a>),
     /// One buffer for each CPU.
-    Perf(&'a Perf),
+    Perf(&'a Perf, &'a Map<'a>, &'a MappedCounters),
 }
 
 impl<'a> Reader<'a> {
@@ -115,19 +195,17 @@ impl<'a> Reader<'a> {
                 error if error < 0 => Err(std::io::Error::from_raw_os_error(-error)).context("reading the ring buffer"),
                 read => Ok(read < AT_ONCE),
             },
-            Reader::Perf(Perf { buffer, batch }) => {
+            Reader::Perf(perf, events, counters) => {
                 let until = if last { u64::MAX } else { boot_now() };
-                buffer.poll(Duration::ZERO).or_else(ignore_interrupts).context("reading the perf buffers")?;
-                buffer.consume().context("reading the perf buffers")?;
-                batch.borrow_mut().drain(until, each);
+                if !last {
+                    perf.revive(events, counters)?;
+                }
+                perf.consume()?;
+                perf.batch.borrow_mut().drain(until, each);
                 Ok(true)
             }
         }
     }
-}
-
-fn ignore_interrupts(error: libbpf_rs::Error) -> libbpf_rs::Result<()> {
-    if error.kind() == libbpf_rs::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }
 
 impl std::fmt::Debug for Perf {
@@ -162,5 +240,23 @@ mod tests {
         batch.drain(u64::MAX, &mut |sample| told.push(sample.to_vec()));
         assert_eq!(told, [10_u64, 30, 45, 50].map(|time| time.to_ne_bytes().to_vec()));
         assert!(batch.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_is_held_back_is_all_that_is_kept() {
+        let (mut batch, mut told) = (Batch::default(), 0_u64);
+        let sample = |time: u64| [time.to_ne_bytes().as_slice(), &[7; 92]].concat();
+        for time in 0..10_000 {
+            // Under load there is always one that is newer than the reading.
+            batch.add(&sample(2 * time));
+            batch.add(&sample(2 * time + 1));
+            batch.drain(2 * time + 1, &mut |handed| {
+                assert_eq!(handed, sample(told));
+                told += 1;
+            });
+            assert_eq!(batch.samples.len(), 1);
+            assert_eq!(batch.bytes, sample(2 * time + 1));
+        }
+        assert!(batch.bytes.capacity().max(batch.kept.capacity()) < 1000, "memory that grows without end");
     }
 }

@@ -169,7 +169,7 @@ enum ended {
 /* Processes of several threads whose end was seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 4096); /* and more for each CPU: session.rs */
 	__type(key, struct process_key);
 	__type(value, u32);
 } ended SEC(".maps");

@@ -15,6 +15,13 @@
 #define KINDS_MAX 32
 #define LABEL_LEN 32
 
+/*
+ * What bpf_perf_event_output says where this CPU has no buffer: it was off when they were made, or its buffer was taken
+ * from it as it went off (kernel/trace/bpf_trace.c: __bpf_perf_event_output). One that is full is ENOSPC.
+ */
+#define ENOENT 2       /* include/uapi/asm-generic/errno-base.h */
+#define EOPNOTSUPP 95  /* include/uapi/asm-generic/errno.h */
+
 /* Keeps a type that only user space reads in this object's BTF, so that the skeleton has it. */
 #define EXPORT_TYPE(kind, type) const kind type *__export_##type __attribute__((unused))
 
@@ -66,6 +73,8 @@ enum drop_cause {
 	DROP_SCRATCH_BUSY, /* the CPU's scratch space was in use by an event that was interrupted */
 	DROP_MAP_FULL,     /* a new process could not be added to those followed */
 	DROP_RETURN_MISSED, /* a call began whose return the kernel did not show */
+	DROP_CHILD_UNKNOWN, /* a new process, to be followed, of which coretrace's PID namespace's number was not found */
+	DROP_CPU_OFFLINE, /* a perf buffer: the CPU had none, as it was off when they were made, or meanwhile */
 	DROP_CAUSES,
 };
 EXPORT_TYPE(enum, drop_cause);
@@ -176,10 +185,12 @@ static __always_inline void emit(void *ctx, struct counters *c, void *event, u64
 											    BPF_RB_NO_WAKEUP;
 		err = bpf_ringbuf_output(&events, event, len, flags);
 	}
-	if (err)
-		COUNT(c->dropped[DROP_BUFFER_FULL]);
-	else
+	if (!err)
 		COUNT(c->emitted);
+	else if (settings.perf && ((int)err == -ENOENT || (int)err == -EOPNOTSUPP))
+		COUNT(c->dropped[DROP_CPU_OFFLINE]);
+	else
+		COUNT(c->dropped[DROP_BUFFER_FULL]);
 }
 
 /* Sends an event without a tail, behind which there is room for its label (struct { …_event e; struct label label; }). */

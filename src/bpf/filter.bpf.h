@@ -12,7 +12,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1); /* sized by user space before load */
 	__type(key, u32);       /* process id */
-	__type(value, u64);     /* since when, in ns since boot */
+	__type(value, u64);     /* it began no later than then, in ns since boot */
 } followed SEC(".maps");
 
 /* Cgroups (v2) that are watched, all below them included. */
@@ -43,8 +43,11 @@ struct {
 	__type(value, struct label);
 } labels_v1 SEC(".maps");
 
-/* Cgroups above the task's own that are asked for a label. */
-#define LABEL_LEVELS 8
+/*
+ * Cgroups above the task's own that are asked for a label: all of them, but where somebody nests more than this. (README
+ * says so.)
+ */
+#define LABEL_LEVELS 32
 
 /* The label of the current task: its cgroup's, or of the nearest one above that has one; else its user's. */
 static __noinline void find_label(struct label *label, u32 uid, u64 cgroup_id)
@@ -135,9 +138,37 @@ static __noinline bool cgroup_matches(void)
 	return false;
 }
 
-static __always_inline bool is_followed(u32 pid)
+/* A row of the ledger that is no event's: how many joined `followed` (seen), and how many left it (emitted). */
+#define FOLLOWED_ROW (KINDS_MAX - 1)
+
+/*
+ * By so much a process may seem to have begun after it was followed: the clock that programs read may be behind the one
+ * that the kernel takes its start from (kernel/time/timekeeping.c: ktime_get_mono_fast_ns).
+ */
+#define SINCE_DOUBT_NS 1000000
+
+/* Whether a process is followed: not one that has the number of another, whose end was not seen. */
+static __always_inline bool is_followed(bool direct, struct task_struct *task, u32 pid)
 {
-	return bpf_map_lookup_elem(&followed, &pid);
+	u64 *since = bpf_map_lookup_elem(&followed, &pid);
+
+	return since && READ(direct, READ(direct, task, group_leader), start_boottime) <= *since + SINCE_DOUBT_NS;
+}
+
+/*
+ * Adds a new process. Returns why that was not possible, or DROP_CAUSES. It is counted once it is there: who finds the
+ * map empty, and this count unchanged meanwhile, knows that it is (src/followed.rs).
+ */
+static __always_inline u32 follow(u32 child_pid)
+{
+	u64 since = bpf_ktime_get_boot_ns();
+
+	if (!child_pid)
+		return DROP_CHILD_UNKNOWN;
+	if (bpf_map_update_elem(&followed, &child_pid, &since, BPF_ANY))
+		return DROP_MAP_FULL;
+	open_account(FOLLOWED_ROW);
+	return DROP_CAUSES;
 }
 
 /*
@@ -147,13 +178,19 @@ static __always_inline bool is_followed(u32 pid)
 static __always_inline void unfollow(bool direct, struct task_struct *task, u32 pid)
 {
 	struct process_key key = {};
+	u32 row = bpf_get_smp_processor_id() * KINDS_MAX + FOLLOWED_ROW;
 	u32 value = ENDED_FOLLOWED;
+	struct counters *c;
 
-	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(pid)) {
+	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(direct, task, pid)) {
 		key = process_key(direct, task);
 		bpf_map_update_elem(&ended, &key, &value, BPF_ANY);
 	}
-	bpf_map_delete_elem(&followed, &pid);
+	if (bpf_map_delete_elem(&followed, &pid))
+		return;
+	c = bpf_map_lookup_elem(&ledger, &row);
+	if (c)
+		COUNT(c->emitted);
 }
 
 /* Whether an ending thread's process was followed until it ended just before. */
@@ -189,7 +226,7 @@ static __always_inline bool is_heartbeat(bool direct, struct task_struct *task, 
 	if (pid == settings.heartbeat)
 		return true;
 	return process_id(direct, READ(direct, task, real_parent)) == settings.heartbeat &&
-	       !(settings.filter_pids && is_followed(pid));
+	       !(settings.filter_pids && is_followed(direct, task, pid));
 }
 
 /*
@@ -208,7 +245,7 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 		return false;
 	beat = is_heartbeat(direct, task, head->pid);
 	/* In this order: see unfollow(). */
-	if (settings.filter_pids && !is_followed(head->pid) && !(ending && was_followed(direct, task))) {
+	if (settings.filter_pids && !is_followed(direct, task, head->pid) && !(ending && was_followed(direct, task))) {
 		if (!beat)
 			return false;
 		beat_alone = true;

@@ -17,20 +17,20 @@ static __always_inline int track_fork(bool direct, struct task_struct *child, u3
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct event_head head = {};
 	struct counters *c;
-	u64 since;
+	u32 lost;
 
 	if (flags & CLONE_THREAD)
 		return 0;
 	fill_ids(false, task, &head);
-	if (!is_followed(head.pid))
+	if (!is_followed(false, task, head.pid))
 		return 0;
 	if (child)
 		child_pid = process_id(direct, child);
-	since = bpf_ktime_get_boot_ns();
-	if (bpf_map_update_elem(&followed, &child_pid, &since, BPF_ANY)) {
+	lost = follow(child_pid);
+	if (lost < DROP_CAUSES) {
 		c = open_account(FOLLOW_KIND);
 		if (c)
-			COUNT(c->dropped[DROP_MAP_FULL]);
+			COUNT(c->dropped[lost]);
 	}
 	return 0;
 }

@@ -150,7 +150,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 		struct fork_event e;
 		struct label label;
 	} r = {};
-	bool unfollowed = false;
+	u32 lost = DROP_CAUSES;
 
 	if (!c && !settings.follow)
 		return 0;
@@ -158,14 +158,14 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	r.e.child_pid = child ? process_id(direct, child) :
 			      (kind == KIND_CLONE ? r.e.head.pid : child_tid);
 	r.e.child_tid = child ? thread_id(direct, child) : child_tid;
-	if (settings.follow && kind == KIND_FORK && is_followed(r.e.head.pid))
-		unfollowed = bpf_map_update_elem(&followed, &r.e.child_pid, &r.e.head.boot_ns, BPF_ANY);
-	if (unfollowed) {
+	if (settings.follow && kind == KIND_FORK && is_followed(false, task, r.e.head.pid))
+		lost = follow(r.e.child_pid);
+	if (lost < DROP_CAUSES) {
 		/* All that the child does is missed, whatever else is wanted. */
 		if (!c)
 			c = open_account(kind);
 		if (c)
-			COUNT(c->dropped[DROP_MAP_FULL]);
+			COUNT(c->dropped[lost]);
 		return 0;
 	}
 	if (!c)

@@ -1,13 +1,11 @@
 //! Names of users and cgroups. Caches only: what an event needs is looked up when it is first met.
 
 use std::collections::HashMap;
-use std::fs;
 use std::hash::Hash;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::cgroups::Cgroups;
 use crate::event::{Event, Shape, Value};
 use crate::users;
 
@@ -16,21 +14,15 @@ use crate::users;
 #[derive(Debug)]
 pub struct Names {
     root: PathBuf,
-    cgroup2: Option<PathBuf>,
     users: Cache<u32>,
-    cgroups: Cache<u64>,
+    cgroups: Cgroups,
 }
 
 impl Names {
     /// Users of `etc/passwd` below `root`; cgroups below the mount point of cgroup v2.
     #[must_use]
     pub fn new(root: &Path, cgroup2: Option<&Path>) -> Self {
-        Names {
-            root: root.to_owned(),
-            cgroup2: cgroup2.map(Path::to_owned),
-            users: Cache::default(),
-            cgroups: Cache::default(),
-        }
+        Names { root: root.to_owned(), users: Cache::default(), cgroups: Cgroups::new(cgroup2) }
     }
 
     /// Adds what the kind declares. The event lives no longer than what it borrows from here.
@@ -42,16 +34,16 @@ impl Names {
             event.push("user", name.map_or(Value::Unreadable(Shape::Str), Value::Str));
         }
         if cgroup {
-            let path = self.cgroups.get(event.head.cgroup_id, || self.cgroup2.as_deref().map(walk).unwrap_or_default());
+            let path = self.cgroups.path(event.head.cgroup_id);
             event.push("cgroup", path.map_or(Value::Unreadable(Shape::Str), Value::Str));
         }
     }
 }
 
 /// The shortest time between two looks at the host: an event whose number has no name must not cost one each.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// Above this many entries, what is no longer there is forgotten.
-const MOST: usize = 16384;
+pub(super) const MOST: usize = 16384;
 
 /// Names by number; `None` for a number that had none when it was looked for.
 #[derive(Debug)]
@@ -69,8 +61,8 @@ impl<K> Default for Cache<K> {
 impl<K: Copy + Eq + Hash> Cache<K> {
     /// The name of a number; `all` looks for all of them.
     ///
-    /// What is not found is remembered as that, if it was looked for: numbers are not used again (of cgroups), or as good
-    /// as never (of users).
+    /// What is not found is remembered as that, if it was looked for: a number is as good as never used
+    /// again.
     fn get(&mut self, key: K, all: impl FnOnce() -> Vec<(K, Box<[u8]>)>) -> Option<&[u8]> {
         if !self.known.contains_key(&key) && self.looked.is_none_or(|looked| looked.elapsed() >= AGAIN) {
             if self.known.len() >= MOST {
@@ -90,30 +82,11 @@ fn users(root: &Path) -> Vec<(u32, Box<[u8]>)> {
     users::names(root).into_iter().map(|(uid, name)| (uid, name.into_bytes().into())).collect()
 }
 
-/// All cgroups by their ids, which are their directories' inode numbers (fs/kernfs/dir.c, `kernfs_ino()`), as paths from
-/// the mount point. What cannot be read is left out.
-fn walk(mount: &Path) -> Vec<(u64, Box<[u8]>)> {
-    let root = fs::metadata(mount).map(|root| (root.ino(), Box::from(*b"/")));
-    let mut found: Vec<(u64, Box<[u8]>)> = root.into_iter().collect();
-    let mut rest = vec![mount.to_owned()];
-    while let Some(dir) = rest.pop() {
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            // Of the directory entry itself: one that is a link is none.
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            let path = entry.path();
-            if let Ok(below) = path.strip_prefix(mount) {
-                found.push((entry.ino(), [b"/", below.as_os_str().as_bytes()].concat().into()));
-            }
-            rest.push(path);
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
     use crate::event::{Field, Head, Kind};
     use crate::kernel::fake::Tree;
@@ -157,7 +130,7 @@ mod tests {
 
     /// As if a second had passed.
     fn later(names: &mut Names) {
-        (names.users.looked, names.cgroups.looked) = (None, None);
+        (names.users.looked, names.cgroups.next) = (None, None);
     }
 
     #[test]
@@ -177,7 +150,7 @@ mod tests {
         names.add(&mut event);
         assert!(event.fields.is_empty());
         drop(event);
-        assert!(names.users.looked.is_none() && names.cgroups.looked.is_none(), "nor is anything looked for");
+        assert!(names.users.looked.is_none() && names.cgroups.next.is_none(), "nor is anything looked for");
     }
 
     #[test]
@@ -212,7 +185,7 @@ mod tests {
         assert_eq!(said(&mut names, 4711, u64::MAX), ["?", "?"]);
         later(&mut names);
         assert_eq!(said(&mut names, 4711, u64::MAX), ["?", "?"]);
-        assert!(names.users.looked.is_none() && names.cgroups.looked.is_none(), "the host was asked again");
+        assert!(names.users.looked.is_none() && names.cgroups.next.is_none(), "the host was asked again");
     }
 
     #[test]

@@ -43,6 +43,21 @@ pub fn possible_cpus() -> anyhow::Result<u32> {
     last.and_then(|n| n.checked_add(1)).with_context(|| format!("{path} has {:?}", text.trim()))
 }
 
+/// The CPUs that are on, by number; none where the kernel does not tell.
+#[must_use]
+pub fn online_cpus() -> Vec<u32> {
+    cpu_list(&fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default())
+}
+
+/// Ranges and numbers: `0-3,8`.
+fn cpu_list(text: &str) -> Vec<u32> {
+    let ranges = text.trim().split(',').filter_map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse::<u32>().ok()?..=last.parse().ok()?)
+    });
+    ranges.flatten().collect()
+}
+
 /// How far the kernel is closed to its own administrator (kernel_lockdown(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lockdown {
@@ -244,6 +259,14 @@ pub(crate) fn shown(path: &Path) -> String {
 mod tests {
     use super::fake::Tree;
     use super::*;
+
+    #[test]
+    fn lists_of_cpus_are_read() {
+        assert_eq!(cpu_list("0-3,8\n"), [0, 1, 2, 3, 8]);
+        assert_eq!(cpu_list("0\n"), [0]);
+        assert!(cpu_list("").is_empty() && cpu_list("x-y,3-").is_empty());
+        assert!(online_cpus().len() <= possible_cpus().unwrap() as usize);
+    }
 
     #[test]
     fn everything_is_read_from_the_tree() {

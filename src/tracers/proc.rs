@@ -180,11 +180,16 @@ fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     Ok(event)
 }
 
+/// 0: its number was not found (compat.bpf.h: new_task).
+fn pid(number: u32) -> Value<'static> {
+    if number == 0 { Value::Unreadable(Shape::Pid) } else { Value::Pid(number) }
+}
+
 fn fork<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     let (e, _) = decode::split::<fork_event>(sample)?;
     let mut event = e.head.event(kind, sample)?;
-    event.push("child_pid", Value::Pid(e.child_pid));
-    event.push("child_tid", Value::Pid(e.child_tid));
+    event.push("child_pid", pid(e.child_pid));
+    event.push("child_tid", pid(e.child_tid));
     event.push("flags", Value::Flags(Flags { bits: e.flags, names: &CLONE_FLAGS }));
     Ok(event)
 }

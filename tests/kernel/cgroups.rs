@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::host::{Peer, text};
-use crate::support::{Trace, in_vm, skip};
+use crate::known::{Dir, cgroup_root};
+use crate::support::{Trace, in_vm, skip, targets};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -63,4 +64,50 @@ fn a_cgroup_and_those_below() {
         }
     }
     drop(peers);
+}
+
+#[test]
+fn a_cgroup_has_its_path_at_once() {
+    let mut peer = Peer::obedient();
+    let pid = peer.pid().to_string();
+    let mut trace = crate::attempts::start("exec", ["-p", &pid, "--follow"].map(String::from).to_vec());
+    trace.ready();
+    let run = format!("run {} exit 0", text(&targets()));
+    let cgroups: Vec<Dir> = (0..5).map(|_| Dir::cgroup()).collect();
+    // One after the other within a second: all are looked through no more than once in one.
+    let begin = std::time::Instant::now();
+    for cgroup in &cgroups {
+        fs::write(cgroup.join("cgroup.procs"), &pid).unwrap();
+        let child = peer.tell(&run);
+        let exec = trace.wait_for("it ran", |e| e["pid"].to_string() == child);
+        let path = Path::new("/").join(cgroup.path().strip_prefix(cgroup_root()).unwrap());
+        assert_eq!(exec["cgroup"], text(&path), "after {:?}", begin.elapsed());
+    }
+    trace.stop().assert_clean();
+    peer.end();
+}
+
+#[test]
+fn a_cgroup_that_is_made_again_is_watched_again() {
+    if !in_vm() {
+        return skip("cgroups::a_cgroup_that_is_made_again_is_watched_again", "changes the cgroups of the host");
+    }
+    let path = cgroup_root().join("tb-service");
+    fs::create_dir(&path).unwrap();
+    let mut trace = Trace::proc(["-c", "/tb-service", "--events", "exec"]);
+    let run = format!("run {} exit 0", text(&targets()));
+    for _ in 0..2 {
+        let mut peer = Peer::obedient();
+        fs::write(path.join("cgroup.procs"), peer.pid().to_string()).unwrap();
+        let child = peer.tell(&run);
+        trace.wait_for("what it runs", |e| e["pid"].to_string() == child);
+        peer.end();
+        crate::host::until("the cgroup is empty", || fs::remove_dir(&path).is_ok());
+        trace.stderr.clear();
+        trace.note("that it is gone", |line| line.contains("tb-service is gone"));
+        fs::create_dir(&path).unwrap();
+        trace.note("that it is there again", |line| line.contains("tb-service is another cgroup now"));
+    }
+    trace.stop().assert_clean();
+    fs::remove_dir(&path).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use libbpf_rs::MapCore;
 use serde_json::{Value, json};
 
 use crate::exit::exits;
@@ -87,4 +88,15 @@ fn threads_that_are_killed_are_one_exit() {
             assert_eq!(event["signal"], "SIGKILL");
         }
     });
+}
+
+#[test]
+fn those_that_have_ended_are_remembered_however_many_cpus_there_are() {
+    let peer = crate::host::Peer::obedient();
+    let trace = crate::support::Trace::proc(["-p", &peer.pid().to_string()]);
+    let ended = crate::attempts::map_of(trace.child.id(), "ended").expect("its map");
+    // Each CPU may keep 128 free entries for itself (kernel/bpf/bpf_lru_list.c).
+    let cpus = libbpf_rs::num_possible_cpus().unwrap() as u32;
+    assert!(ended.max_entries() >= 4096 + 128 * cpus, "{}", ended.max_entries());
+    drop(trace);
 }

@@ -1,11 +1,14 @@
 //! Filters: who is shown, and that the rest is counted.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
+use libbpf_rs::{MapCore, MapFlags};
 use serde_json::Value;
 
+use crate::attempts::map_of;
 use crate::host::{Peer, Scratch, text};
-use crate::support::{Ended, Trace, in_vm, run, skip, targets};
+use crate::support::{Ended, Trace, coretrace, in_vm, run, skip, targets};
 
 /// What coretrace says when it ends with an error: 2 is wrong usage, 1 another.
 fn refused(code: i32, args: &[&str]) -> String {
@@ -102,6 +105,66 @@ fn a_process_without_its_children_ends_the_run_though_they_go_on() {
 }
 
 #[test]
+fn a_run_goes_on_while_processes_that_come_and_go_remain() {
+    const PROCESSES: u32 = 2000;
+    for tracer in ["proc", "open"] {
+        let mut watched = Peer::start(["relay", &PROCESSES.to_string()]);
+        let mut command = Command::new(coretrace());
+        command.args([tracer, "-o", "json", "-O", "-", "-v", "--buffer", "16M", "-p", &watched.ready, "--follow"]);
+        let mut trace = Trace::raw(&mut command);
+        trace.ready();
+        watched.close();
+        let ended = trace.end();
+        let totals = ended.assert_clean();
+        if tracer == "proc" {
+            assert_eq!(ended.kind("fork").len(), PROCESSES as usize, "{totals:?}");
+            assert_eq!(ended.kind("exit").len(), PROCESSES as usize + 1, "{totals:?}");
+        }
+        assert!(watched.end().success());
+    }
+}
+
+#[test]
+fn another_process_with_the_number_of_one_that_was_followed_is_not_shown() {
+    for tracer in ["proc", "exec", "open"] {
+        let (mut watched, mut stranger) = (Peer::obedient(), Peer::obedient());
+        let mut command = Command::new(coretrace());
+        command.args([tracer, "-o", "json", "-O", "-", "-v", "-p", &watched.pid().to_string(), "--follow"]);
+        let mut trace = Trace::raw(&mut command);
+        trace.ready();
+        // As if the stranger had the number of a process that was followed since the machine began, and whose end was
+        // not seen.
+        let followed = map_of(trace.child.id(), "followed").expect("its map");
+        followed.update(&stranger.pid().to_ne_bytes(), &1_u64.to_ne_bytes(), MapFlags::NO_EXIST).unwrap();
+        let program = format!("run {} exit 3", text(&targets()));
+        let not_shown = [stranger.pid(), stranger.tell(&program).parse().unwrap()];
+        let shown = [watched.pid(), watched.tell(&program).parse().unwrap()];
+        watched.send("exit 0");
+        // Nor does it keep the run from ending.
+        let ended = trace.end();
+        ended.assert_clean();
+        let pids = pids(&ended);
+        assert!(not_shown.iter().all(|pid| !pids.contains(pid)), "{tracer}: {:#?}", ended.events);
+        assert!(shown.iter().any(|pid| pids.contains(pid)), "{tracer}: {:#?}", ended.events);
+    }
+}
+
+#[test]
+fn what_is_gone_unseen_does_not_keep_a_run_from_ending() {
+    let (watched, gone) = (Peer::obedient(), Peer::obedient());
+    let trace = Trace::proc(["-p", &watched.pid().to_string(), "--follow"]);
+    let followed = map_of(trace.child.id(), "followed").expect("its map");
+    let pid = gone.pid();
+    gone.end();
+    followed.update(&pid.to_ne_bytes(), &u64::MAX.to_ne_bytes(), MapFlags::NO_EXIST).unwrap();
+    // Forgotten while the other is still followed.
+    crate::host::until("it is forgotten", || followed.lookup(&pid.to_ne_bytes(), MapFlags::ANY).unwrap().is_none());
+    assert!(followed.lookup(&watched.pid().to_ne_bytes(), MapFlags::ANY).unwrap().is_some());
+    watched.end();
+    trace.end().assert_clean();
+}
+
+#[test]
 fn names() {
     let mut peers: Vec<Peer> =
         ["tb-exact", "tb-exact2", "tb-glob-a", "tb-glob-b", "tb-much-longer-than-it-fits", "tb-other"]
@@ -179,6 +242,9 @@ fn bad_patterns_are_refused() {
     for (code, args, words) in [
         (2, ["-n", "[a"], "not closed"),
         (2, ["--args", "("], "unclosed group"),
+        (2, ["--path", "etc"], "paths are absolute"),
+        (2, ["--path", "."], "paths are absolute"),
+        (2, ["--path", ""], "matches nothing"),
         (1, ["-c", "/no/such/cgroup"], "there is no cgroup at"),
         (2, ["-u", "no-such-user"], "no-such-user"),
     ] {

@@ -122,6 +122,22 @@ fn a_cgroup_has_its_label_before_its_users_and_hands_it_down() {
 }
 
 #[test]
+fn a_label_is_handed_down_to_cgroups_far_below() {
+    let Some(labels) = Labels::new("a_label_is_handed_down_to_cgroups_far_below") else { return };
+    let (outer, mut peer) = (Dir::cgroup(), Peer::obedient());
+    let nested: Vec<PathBuf> = (1..=30).map(|depth| outer.path().join(vec!["n"; depth].join("/"))).collect();
+    nested.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+    let mut trace = labels.watch("exec", &peer, &[]);
+    labels.ok("set", &["uid", "0", "admin"]);
+    labels.ok("set", &["cgroup", outer.path().to_str().unwrap(), "web"]);
+    fs::write(nested[29].join("cgroup.procs"), peer.pid().to_string()).unwrap();
+    assert_eq!(label_now(&mut trace, &mut peer), "web");
+    trace.stop().assert_clean();
+    peer.end();
+    nested.iter().rev().for_each(|dir| fs::remove_dir(dir).unwrap());
+}
+
+#[test]
 fn labels_filter_in_the_kernel_and_the_account_is_exact() {
     let Some(labels) = Labels::new("labels_filter_in_the_kernel_and_the_account_is_exact") else { return };
     let mut peer = Peer::obedient();

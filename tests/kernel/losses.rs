@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::host::{Peer, Scratch, text, until};
 use crate::support::{Ended, Trace, coretrace, in_vm, run, skip, targets};
@@ -140,6 +143,69 @@ fn in_text_losses_are_lines_on_standard_error_even_if_quiet() {
         let lost: usize = losses.iter().map(|line| number(line)).sum();
         // A header, 2000 forks and exits, the last exit.
         assert_eq!(ended.stdout.len() + lost, 1 + 4000 + 1, "{transport}");
+    }
+}
+
+#[test]
+fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
+    if !in_vm() {
+        return skip("losses::a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told", "turns a CPU off");
+    }
+    const ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
+    if !Path::new(ONLINE).exists() {
+        return skip("losses::a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told", "no CPU can be turned off");
+    }
+    let turn = |on: &str| fs::write(ONLINE, on).unwrap();
+    let pin = |peer: &Peer| {
+        let mut second = CpuSet::new();
+        second.set(1).unwrap();
+        sched_setaffinity(Pid::from_raw(peer.pid() as i32), &second).unwrap();
+    };
+    // Off while it runs, or already when it starts.
+    for off_before in [false, true] {
+        let mut peer = Peer::obedient();
+        let run = format!("run {} exit 0", text(&targets()));
+        pin(&peer);
+        if off_before {
+            turn("0");
+        }
+        let mut trace = Trace::proc(["--transport", "perf", "-p", &peer.pid().to_string(), "--follow"]);
+        for round in 0..2 {
+            if round > 0 || !off_before {
+                let before = peer.tell(&run);
+                trace.wait_for("it ran", |e| e["pid"].to_string() == before && e["kind"] == "exit" && e["cpu"] == 1);
+                turn("0");
+            }
+            let elsewhere = peer.tell(&run);
+            trace.wait_for("it ran", |e| e["pid"].to_string() == elsewhere && e["kind"] == "exit" && e["cpu"] == 0);
+            turn("1");
+            pin(&peer);
+            // Before it is noticed that the CPU is on.
+            peer.tell("forks 20");
+            let mut told = round;
+            loop {
+                let child = peer.tell(&run);
+                // It arrives, or the next loss is told.
+                let (mut losses, want) = (0, told + 1);
+                let event = trace.wait_for("a word of it", |e| {
+                    losses = if e["kind"] == "lost" { losses + 1 } else { losses };
+                    losses >= want || (e["pid"].to_string() == child && e["kind"] == "exit")
+                });
+                if event["kind"] != "lost" {
+                    assert_eq!(event["cpu"], 1, "{event}");
+                    break;
+                }
+                told += 1;
+            }
+        }
+        peer.send("exit 0");
+        let ended = trace.end();
+        let totals = ended.totals();
+        let losses = ended.kind("lost");
+        assert!(losses.iter().all(|e| e["cause"] == "cpu_offline" && e["cpu"] == 1), "{losses:#?}");
+        assert_eq!(losses.iter().map(|e| e["count"].as_u64().unwrap()).sum::<u64>(), totals.dropped);
+        // The buffers of the CPU that was off are made anew when the first loss shows, or within a second.
+        assert!(totals.delivered > 10, "{totals:?}");
     }
 }
 

@@ -159,7 +159,7 @@ impl Trace {
     }
 
     /// Waits for an event for which `found` is true, and returns it.
-    pub fn wait_for(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_for(&mut self, what: &str, mut found: impl FnMut(&Value) -> bool) -> Value {
         let until = Instant::now() + DEADLINE;
         let mut next = 0;
         loop {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::sys::{kill_self, set_name, spawn, wait};
+use crate::sys::{kill_self, set_name, spawn, spawn_in_place, wait};
 
 /// `n` children that end at once, one after the other.
 pub fn forks(n: u32) {
@@ -21,6 +21,27 @@ pub fn burst(n: u32) {
     for child in children {
         wait(child);
     }
+}
+
+/// A process that waits for the end of standard input, then forks and ends, as does its child, `n` times. Says the id of
+/// the first when it is there.
+pub fn relay(n: u32) {
+    nix::sys::prctl::set_child_subreaper(true).expect("prctl");
+    spawn(|| {
+        say(&format!("ready {}", std::process::id()));
+        end_of_input();
+        let mut left = n;
+        while left > 0 {
+            let mut child = false;
+            spawn_in_place(&mut child);
+            if !child {
+                break;
+            }
+            left -= 1;
+        }
+        0
+    });
+    while nix::sys::wait::wait().is_ok() {}
 }
 
 /// Forks, as fast as it can, until standard input ends. Says `ready` before.

@@ -38,6 +38,7 @@ fn main() {
         ["obey"] => obey::obey(),
         ["self"] => report::about_self(),
         ["signals", n] => report::signals(number(n)),
+        ["relay", n] => kin::relay(number(n)),
         ["storm"] => kin::storm(),
         // For the benchmarks.
         ["storm-exec", n] => storm::storm(storm::Turn::Execs, number(n)),

@@ -18,6 +18,12 @@ pub fn spawn(child: impl FnOnce() -> i32) -> Pid {
     }
 }
 
+/// Forks; both go on, the child with `child` true.
+pub fn spawn_in_place(child: &mut bool) {
+    // SAFETY: there is one thread, so the child may do whatever this program may.
+    *child = matches!(unsafe { fork() }.expect("fork"), ForkResult::Child);
+}
+
 /// Waits for a child's end.
 pub fn wait(child: Pid) -> WaitStatus {
     waitpid(child, None).expect("waitpid")
