@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
-use crate::cli::{Arch, Check, Kernel};
+use crate::cli::{Arch, Check, Kernel, variable};
 use crate::image::Fault;
 use crate::kernel::btf::{self, BtfError, Found};
 use crate::kernel::check::{Row, Table, Verdict};
@@ -67,7 +67,7 @@ pub fn check(options: &Check) -> Result<u8> {
             }
         }
     }
-    print(&String::from_utf8_lossy(&text))?;
+    print(options.format, &String::from_utf8_lossy(&text))?;
     Ok(u8::from(!works))
 }
 
@@ -75,7 +75,7 @@ pub fn check(options: &Check) -> Result<u8> {
 fn here(options: &Check, tracers: &[&dyn Tracer], files: Vec<PathBuf>) -> Result<Table> {
     ensure!(files.len() < 2, "--load: one file of types at most can be loaded with");
     let host = Host::read(Path::new("/"));
-    let btf = files.into_iter().next().or_else(|| std::env::var_os("CORETRACE_BTF").map(PathBuf::from));
+    let btf = files.into_iter().next().or_else(|| variable("CORETRACE_BTF").map(PathBuf::from));
     let kernel = Kernel { btf, side: options.side.clone(), hooking: options.hooking.clone() };
     let source = btf::find(kernel.wanted(), &host);
     let mut table = Table::host(&host, source.as_ref());
@@ -101,10 +101,10 @@ fn loaded(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Row {
             Ok(())
         })
     });
-    let (log, last) = session::take_log();
+    let (log, failed) = session::take_log();
     if let Err(error) = started {
         row.verdict = Verdict::No;
-        let told = describe(&diagnosed(error, log.get(last..).unwrap_or_default(), host));
+        let told = describe(&diagnosed(error, log.get(failed).unwrap_or_default(), host));
         let (cause, mend) = told.split_once('\n').unwrap_or((&told, ""));
         row.value = format!("does not work: {cause}");
         row.mend = Some(mend.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
@@ -142,7 +142,11 @@ fn foretold(
         let judged = judge(*tracer, walked, &target.types, Some(host), options.hooking.attach.0);
         verdict_row(tracer.name().to_owned(), &judged)
     }));
-    rows.push(Row::new("not told", Verdict::Info, "without loading: the verifier's word; --load has it"));
+    rows.push(Row::new(
+        "not told",
+        Verdict::Info,
+        "without loading (?): whether the verifier and the kernel's policies let them in; --load tells",
+    ));
     Ok(rows)
 }
 
@@ -191,7 +195,7 @@ fn verdict_row(name: String, judged: &[Judged]) -> Row {
     let refused: Vec<_> = judged.iter().take_while(|plan| !plan.refused.is_empty()).collect();
     let mend = (!refused.is_empty()).then(|| refused.iter().map(|plan| told(plan)).collect::<Vec<_>>().join("\n"));
     let (verdict, value) = match judged.get(refused.len()) {
-        Some(plan) if refused.is_empty() => (Verdict::Yes, plan.hooks.join(", ")),
+        Some(plan) if refused.is_empty() => (Verdict::Untested, plan.hooks.join(", ")),
         Some(plan) => (Verdict::Fallback, plan.hooks.join(", ")),
         None if judged.is_empty() => (Verdict::No, "does not work: it has no such way to attach (--attach)".to_owned()),
         None => (Verdict::No, "does not work: no way to hook in does".to_owned()),
@@ -212,7 +216,10 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
     for path in named {
         let mut files = Vec::new();
         if path.is_dir() {
-            verdict::files(path, &mut files).with_context(|| format!("reading {}", path.display()))?;
+            for (closed, error) in verdict::files(path, &mut files)? {
+                let value = format!("cannot be read, and what is in it was passed over: {error}");
+                table.push(Row::new(&shown(&closed), Verdict::Fallback, value));
+            }
         } else {
             files.push(path.clone());
         }
@@ -236,7 +243,7 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
                 });
             }
         }
-        ensure!(table.0.len() > before, "{}: there are no types of kernels", path.display());
+        ensure!(table.0.len() > before, "{}: there are no types of kernels", shown(path));
     }
     table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD));
     if bare {

@@ -1,6 +1,7 @@
 //! The command line: what all tracers share. One letter means one thing in every subcommand.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::kernel::btf::Wanted;
 use crate::labels::Subject;
 use crate::output::Choice;
+use crate::output::escape::{clean, is_visible};
 use crate::session::{Hook, Transport};
 use crate::tracers::Tracers;
 
@@ -51,13 +53,33 @@ impl Cli {
         })
     }
 
+    /// The same where a variable that is empty counts as one that is not set.
+    fn grammar_here() -> clap::Command {
+        fn without_empty(command: clap::Command) -> clap::Command {
+            let heed = |arg: clap::Arg| match arg.get_env().map(variable) {
+                Some(None) => arg.env(None::<&str>),
+                _ => arg,
+            };
+            command.mut_args(heed).mut_subcommands(without_empty)
+        }
+        without_empty(Self::grammar())
+    }
+
     /// Reads the command line; ends the program where it is wrong, or help was asked for.
     #[must_use]
     pub fn read(args: Vec<OsString>) -> Self {
-        let mut grammar = Self::grammar();
+        let mut grammar = Self::grammar_here();
         // As where a variable that holds it is empty: that must not watch the whole host.
         let ends_with_dashes = args.last().is_some_and(|last| last == "--");
-        let matches = grammar.clone().get_matches_from(args);
+        let harmless = args.iter().all(|arg| arg.to_str().is_some_and(|arg| arg.chars().all(is_visible)));
+        let matches = grammar.clone().try_get_matches_from(args).unwrap_or_else(|error| {
+            if harmless || !error.use_stderr() {
+                error.exit();
+            }
+            // What was typed is quoted in it, and may come from anywhere.
+            let _ = io::stderr().write_all(clean(&error.render().to_string()).as_bytes());
+            std::process::exit(error.exit_code())
+        });
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let Command::Trace(tracer) = &cli.command
             && tracer.parts().1.command.is_empty()
@@ -67,6 +89,12 @@ impl Cli {
         }
         cli
     }
+}
+
+/// An environment variable, if it is set to something.
+#[must_use]
+pub fn variable(name: impl AsRef<OsStr>) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The subcommands.
@@ -96,6 +124,18 @@ pub enum Command {
         /// The directory
         dir: PathBuf,
     },
+}
+
+impl Command {
+    /// Whether it asks the kernel for more than any user may.
+    #[must_use]
+    pub fn needs_rights(&self) -> bool {
+        match self {
+            Command::Trace(_) | Command::Label(_) => true,
+            Command::Check(options) => options.load || options.btf.is_empty() && options.kernel.is_empty(),
+            Command::Replay(_) | Command::Relocs(_) | Command::Btf(_) | Command::Schema | Command::Man { .. } => false,
+        }
+    }
 }
 
 /// Marks an error as wrong usage, for the exit code.

@@ -5,10 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::cli::{Label, Usage};
-use crate::kernel::Host;
+use crate::kernel::{Host, shown};
 use crate::labels::{self, Entry, Pinned, Subject};
 use crate::output::Choice;
 use crate::output::escape::escaped;
@@ -40,17 +42,19 @@ pub fn label(options: &Label) -> Result<u8> {
         }
         Label::Ls { name: None, format } => {
             let names = labels::names()?;
-            run::print(&match format {
+            let text = match format {
                 Choice::Json => names.iter().map(|name| format!("{}\n", json!({ "name": name }))).collect(),
                 Choice::Text => names.iter().map(|name| format!("{name}\n")).collect::<String>(),
-            })
+            };
+            run::print(*format, &text)
         }
         Label::Ls { name: Some(name), format } => {
             let entries = Pinned::open(name)?.entries()?;
-            run::print(&match format {
+            let text = match format {
                 Choice::Json => as_json(&entries),
                 Choice::Text => as_text(&entries),
-            })
+            };
+            run::print(*format, &text)
         }
     }
 }
@@ -61,7 +65,7 @@ fn id_of(subject: Subject, id: &str) -> Result<u64> {
         Subject::Uid => users::uid_of(Path::new("/"), id).map(u64::from).context("uid"),
         Subject::Cgroup => {
             let directory = setup::cgroup_path(Path::new(id), &Host::read(Path::new("/")))?;
-            let inode = directory.metadata().with_context(|| format!("looking at {}", directory.display()));
+            let inode = directory.metadata().with_context(|| format!("looking at {}", shown(&directory)));
             inode.map(|found| found.ino())
         }
     }
@@ -69,8 +73,17 @@ fn id_of(subject: Subject, id: &str) -> Result<u64> {
 
 fn as_json(entries: &[Entry]) -> String {
     let line = |entry: &Entry| {
-        let subject = entry.subject.map(Subject::name);
-        json!({ "kind": subject, "id": entry.id, "label": String::from_utf8_lossy(&entry.label) })
+        let label = &entry.label;
+        let mut line = json!({
+            "kind": entry.subject.map(Subject::name),
+            "id": entry.id,
+            "label": String::from_utf8_lossy(label),
+        });
+        if str::from_utf8(label).is_err() {
+            // As in events: no byte is lost.
+            line["label_b64"] = STANDARD.encode(label).into();
+        }
+        line
     };
     entries.iter().map(|entry| format!("{}\n", line(entry))).collect()
 }
@@ -82,4 +95,22 @@ fn as_text(entries: &[Entry]) -> String {
         let _ = writeln!(text, "{subject:<6} {:>20} {}", entry.id, escaped(&entry.label));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_of_any_bytes_loses_none_in_json() {
+        let entry = |label: &[u8]| Entry { subject: Some(Subject::Uid), id: 1, label: label.to_vec() };
+        let lines = as_json(&[entry(b"web"), entry(b"\xff\x1b[31m")]);
+        let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["label"], lines[0].get("label_b64")), (&json!("web"), None));
+        assert_eq!(STANDARD.decode(lines[1]["label_b64"].as_str().unwrap()).unwrap(), b"\xff\x1b[31m");
+        assert_eq!(
+            as_text(&[entry(b"\xff\x1b[31m")]).lines().nth(1).unwrap().trim_end(),
+            "uid                       1 \\xff\\x1b[31m"
+        );
+    }
 }

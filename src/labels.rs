@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -11,6 +12,8 @@ use nix::sys::statfs::statfs;
 
 use crate::cli::Usage;
 use crate::event::until_nul;
+use crate::kernel::elevated::is_roots;
+use crate::kernel::shown;
 
 /// The map's name in the objects. Its number is the version: another layout gets another one.
 pub const MAP: &str = "labels_v1";
@@ -85,7 +88,7 @@ impl Labels {
             return Ok(());
         }
         let pinned = open(&self.pin)?;
-        let shown = self.pin.display();
+        let shown = shown(&self.pin);
         map.reuse_fd(pinned.as_fd()).with_context(|| format!("sharing the labels at {shown}"))
     }
 
@@ -97,9 +100,12 @@ impl Labels {
         if exists(&self.pin)? {
             return Ok(());
         }
-        let shown = self.pin.display();
-        let made = self.pin.parent().map(fs::create_dir_all).unwrap_or(Ok(()));
+        let shown = shown(&self.pin);
+        // Whatever the umask is: root's own.
+        let made =
+            self.pin.parent().map_or(Ok(()), |dir| fs::DirBuilder::new().recursive(true).mode(0o755).create(dir));
         made.with_context(|| format!("making the directory of {shown} (--labels must be able to write there)"))?;
+        directory()?;
         match map.pin(&self.pin) {
             Err(e) if e.kind() == libbpf_rs::ErrorKind::AlreadyExists => {
                 bail!("another coretrace has made the labels at {shown} just now: start again to share them")
@@ -126,20 +132,48 @@ fn directory() -> Result<PathBuf> {
     if !found.is_ok_and(|magic| magic & 0xffff_ffff == BPF_FS_MAGIC) {
         bail!("labels need the BPF file system, and it is not mounted; as root: mount -t bpf bpf {BPF_FS}");
     }
-    Ok(root.join("coretrace"))
+    roots_own(root, true)?;
+    let directory = root.join("coretrace");
+    roots_own(&directory, false)?;
+    Ok(directory)
 }
+
+/// Anybody may make directories in a BPF file system, and the owner of one may remove or replace what root pins in it.
+fn roots_own(directory: &Path, sticky: bool) -> Result<()> {
+    let shown = shown(directory);
+    let about = match fs::symlink_metadata(directory) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.with_context(|| format!("looking at {shown}"))?,
+    };
+    let kept = sticky && about.mode() & S_ISVTX != 0 && about.uid() == 0;
+    ensure!(
+        kept || about.is_dir() && is_roots(&about),
+        "{shown} is not root's own directory (its owner is {}, its mode {:o}), and others could remove or replace the labels \
+         in it; as root: {}",
+        about.uid(),
+        about.mode() & 0o7777,
+        match sticky {
+            true => format!("chown root {shown} && chmod 1777 {shown}"),
+            false => format!("rm -r {shown}   (its labels are made anew)"),
+        }
+    );
+    Ok(())
+}
+
+/// include/uapi/linux/stat.h: of what is in such a directory, one may only remove one's own.
+const S_ISVTX: u32 = 0o1000;
 
 fn exists(pin: &Path) -> Result<bool> {
     match fs::symlink_metadata(pin) {
         Ok(_) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e).with_context(|| format!("looking for labels at {}", pin.display())),
+        Err(e) => Err(e).with_context(|| format!("looking for labels at {}", shown(pin))),
     }
 }
 
 /// Opens a pinned map, which must be one of labels, and of this version.
 fn open(pin: &Path) -> Result<MapHandle> {
-    let shown = pin.display();
+    let shown = shown(pin);
     let map = match MapHandle::from_pinned_path(pin) {
         Ok(map) => map,
         Err(e) if e.kind() == libbpf_rs::ErrorKind::PermissionDenied => {
@@ -222,7 +256,7 @@ impl Pinned {
         ensure!(
             exists(&pin)?,
             "there are no labels {name} (at {}): a tracer makes them: coretrace exec --labels {name}",
-            pin.display()
+            shown(&pin)
         );
         Ok(Pinned { map: open(&pin)?, pin })
     }
@@ -236,7 +270,7 @@ impl Pinned {
             Err(e) if e.to_string().contains("Argument list too long") => {
                 bail!("the labels are full: {} are the most", self.map.max_entries())
             }
-            other => other.with_context(|| format!("setting a label in {}", self.pin.display())),
+            other => other.with_context(|| format!("setting a label in {}", shown(&self.pin))),
         }
     }
 
@@ -247,7 +281,7 @@ impl Pinned {
     pub fn remove(&self, subject: Subject, id: u64) -> Result<bool> {
         match self.map.delete(&subject.key(id)) {
             Err(e) if e.kind() == libbpf_rs::ErrorKind::NotFound => Ok(false),
-            other => other.map(|()| true).with_context(|| format!("removing a label from {}", self.pin.display())),
+            other => other.map(|()| true).with_context(|| format!("removing a label from {}", shown(&self.pin))),
         }
     }
 
@@ -256,7 +290,7 @@ impl Pinned {
     /// # Errors
     /// When the file may not be removed.
     pub fn unpin(self) -> Result<()> {
-        fs::remove_file(&self.pin).with_context(|| format!("removing {}", self.pin.display()))
+        fs::remove_file(&self.pin).with_context(|| format!("removing {}", shown(&self.pin)))
     }
 
     /// All labels, by what they are for, then by id.
@@ -288,7 +322,7 @@ pub fn names() -> Result<Vec<String>> {
     let directory = directory()?;
     let read = match fs::read_dir(&directory) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.with_context(|| format!("reading {}", directory.display()))?,
+        other => other.with_context(|| format!("reading {}", shown(&directory)))?,
     };
     let mut names: Vec<_> = read.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.sort();

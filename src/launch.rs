@@ -181,7 +181,7 @@ pub fn child(args: &[OsString]) -> u8 {
     match become_command(args) {
         Ok(never) => match never {},
         Err(e) => {
-            let _ = writeln!(io::stderr(), "coretrace: {e:#}");
+            crate::run::note(&format!("{e:#}"));
             e.downcast_ref::<NotRun>().map_or(1, |e| e.code)
         }
     }

@@ -1,23 +1,25 @@
 //! The command line program: parse → run → exit code.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use coretrace::{cli::Cli, launch, run};
+use coretrace::{cli::Cli, kernel::elevated, launch, run};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
-    if let [_, first, rest @ ..] = args.as_slice()
-        && first == launch::CHILD
-    {
-        return ExitCode::from(launch::child(rest));
-    }
-    match run::run(&Cli::read(args)) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            // Not eprintln: a closed stderr is no reason to panic.
-            let _ = writeln!(io::stderr(), "coretrace: {}", run::describe(&error));
-            ExitCode::from(run::failure_code(&error))
+    let done = match args.as_slice() {
+        // CMD is to have the rights that its user has.
+        [_, first, rest @ ..] if first == launch::CHILD && !elevated::is_set_id() => {
+            elevated::give_up().map(|()| launch::child(rest))
         }
-    }
+        _ => {
+            // First, for --help and --version, which do no harm.
+            let cli = Cli::read(args);
+            elevated::refuse_set_id().and_then(|()| run::run(&cli))
+        }
+    };
+    let code = done.unwrap_or_else(|error| {
+        run::note(&run::describe(&error));
+        run::failure_code(&error)
+    });
+    ExitCode::from(code)
 }

@@ -26,6 +26,8 @@ pub struct Pipeline<'a> {
     limit: u64,
     /// What coretrace does to see whether it arrives.
     pub heartbeat: Option<Heartbeat<'a>>,
+    /// How wide the terminal is on which events are shown, if it is one: it may be resized meanwhile.
+    pub width: Option<fn() -> Option<usize>>,
     /// Losses are told on stderr, as the format is for people; else they are records in the stream.
     losses_aside: bool,
     /// What became of the events.
@@ -59,6 +61,7 @@ impl<'a> Pipeline<'a> {
             names: None,
             limit: u64::MAX,
             heartbeat: None,
+            width: None,
             losses_aside,
             ledger,
             gap: false,
@@ -175,6 +178,9 @@ impl<'a> Pipeline<'a> {
 
     /// Hands a batch over to the reader.
     pub fn flush(&mut self) {
+        if let Some(width) = self.width {
+            self.format.resize(width());
+        }
         let written = self.sink.flush();
         self.written(written);
         if let Some(recorder) = &mut self.recorder {

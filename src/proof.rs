@@ -199,7 +199,7 @@ mod tests {
         told(Read { ppid: 2, ..read() }, "ppid is 2 instead of 1");
         told(Read { comm: vec![0; 16], ..read() }, "comm is \"\" instead of \"coretrace\"");
         told(Read { exe: b"z\0".to_vec(), ..read() }, "exe is \"z\"");
-        told(Read { argv: vec![0x1b; 128], ..read() }, "argv is \"\\u{1b}");
+        told(Read { argv: vec![0x1b; 128], ..read() }, "argv is \"\\x1b");
         told(Read { argv_bytes: 16, ..read() }, "argv has 16 bytes instead of 15");
         told(Read { argv_bytes: u64::MAX, ..read() }, "argv has 18446744073709551615 bytes");
         told(Read { start_ns: 12_370_000_000, ..read() }, "start time is 1237 instead of 1234");

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::cli::Relocs;
+use crate::cli::{Relocs, variable};
 use crate::kernel::btf::{self, Wanted};
 use crate::kernel::check::utf8;
 use crate::kernel::{Host, printable, shown};
@@ -39,19 +39,19 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         let name = shown(path);
         let object = std::fs::read(path).with_context(|| format!("reading {name}"))?;
         tell(&name, &object, &mut text).with_context(|| name.clone())?;
-        return print(&text);
+        return print(options.format, &text);
     }
     for tracer in tracers::all() {
         if options.command.as_ref().is_none_or(|name| name == tracer.name()) {
             tell(tracer.name(), tracer.object(), &mut text)?;
         }
     }
-    print(&text)
+    print(options.format, &text)
 }
 
 /// The types that are named, of whatever kernel, or those that a run here would take.
 pub(crate) fn own(file: Option<&Path>) -> Result<Target> {
-    own_or_aside(file, std::env::var_os("CORETRACE_BTF_DIR").as_deref().map(Path::new))
+    own_or_aside(file, variable("CORETRACE_BTF_DIR").as_deref().map(Path::new))
 }
 
 fn own_or_aside(file: Option<&Path>, dir: Option<&Path>) -> Result<Target> {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crate::cli::{Replay, Usage};
 use crate::event::{CAUSES, Lost};
 use crate::filter::{self, CommGlobs, Filter};
+use crate::kernel::shown;
 use crate::ledger::Ledger;
 use crate::record::{Entry, Reader};
 use crate::{setup, tracers};
@@ -18,7 +19,7 @@ use crate::{setup, tracers};
 /// When the file is no recording, is cut or damaged (after all that could be read was printed), or the output
 /// cannot be written.
 pub fn replay(options: &Replay) -> Result<u8> {
-    let shown = options.file.display();
+    let shown = shown(&options.file);
     let file = File::open(&options.file).with_context(|| format!("opening the recording {shown}"))?;
     let mut reader = Reader::new(BufReader::new(file)).with_context(|| format!("reading {shown}"))?;
     let header = &reader.header;

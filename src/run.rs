@@ -11,15 +11,16 @@ use crate::cli::{Cli, Command, Common, Usage};
 use crate::enrich::Names;
 use crate::event::Kind;
 use crate::heartbeat::Heartbeat;
-use crate::kernel::{Host, diagnose};
+use crate::kernel::{Host, diagnose, elevated, shown};
 use crate::launch::{self, Inherited, Launched, NotRun};
 use crate::ledger::Ledger;
 use crate::live::{self, Signals};
+use crate::output::{self, Choice, escape};
 use crate::pipeline::Pipeline;
 use crate::record::{Header, Recorder};
 use crate::session::{self, Session};
 use crate::tracers::{self, Tracer};
-use crate::{output, setup, users};
+use crate::{setup, users};
 
 /// Exit code of `--strict` when events were lost.
 const EVENTS_LOST: u8 = 3;
@@ -29,6 +30,10 @@ const EVENTS_LOST: u8 = 3;
 /// # Errors
 /// When it cannot be done; see [`describe`].
 pub fn run(cli: &Cli) -> Result<u8> {
+    if !cli.command.needs_rights() {
+        // Else file capabilities would open files of others (cap_dac_read_search).
+        elevated::give_up()?;
+    }
     match &cli.command {
         Command::Trace(tracer) => {
             let (tracer, common) = tracer.parts();
@@ -42,12 +47,12 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Schema => {
             let kinds: Vec<&'static Kind> = tracers::all().iter().flat_map(|t| t.kinds()).collect();
             let text = serde_json::to_string_pretty(&output::schema::schema(&kinds))?;
-            print(&format!("{text}\n"))
+            print(Choice::Json, &format!("{text}\n"))
         }
         Command::Man { dir } => {
-            fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+            fs::create_dir_all(dir).with_context(|| format!("creating {}", shown(dir)))?;
             let written = clap_mangen::generate_to(Cli::grammar(), dir);
-            written.with_context(|| format!("writing manual pages to {}", dir.display())).map(|()| 0)
+            written.with_context(|| format!("writing manual pages to {}", shown(dir))).map(|()| 0)
         }
     }
 }
@@ -84,7 +89,12 @@ impl std::fmt::Display for Diagnosed {
     }
 }
 
-pub(crate) fn print(text: &str) -> Result<u8> {
+/// Prints to stdout; whatever is in it, it is harmless then.
+pub(crate) fn print(format: Choice, text: &str) -> Result<u8> {
+    let text = match format {
+        Choice::Text => escape::clean(text),
+        Choice::Json => escape::clean_json(text),
+    };
     match io::stdout().write_all(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("writing to stdout"),
         _ => Ok(0),
@@ -92,8 +102,8 @@ pub(crate) fn print(text: &str) -> Result<u8> {
 }
 
 /// A note to the user. A closed stderr is no reason to end.
-pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "coretrace: {text}");
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "coretrace: {}", escape::clean(text));
 }
 
 fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
@@ -170,12 +180,12 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         }
         live::run(&session, attached, &mut pipeline, &limits, &signals, &mut command)
     });
-    let (log, last) = session::take_log();
+    let (log, failed) = session::take_log();
     if output.verbose > 1 {
-        let _ = log.iter().try_for_each(|line| write!(io::stderr(), "{line}"));
+        let _ = log.iter().try_for_each(|line| io::stderr().write_all(escape::clean(line).as_bytes()));
     }
     if let Err(error) = started {
-        return Err(if ran { error } else { diagnosed(error, log.get(last..).unwrap_or_default(), &host) });
+        return Err(if ran { error } else { diagnosed(error, log.get(failed).unwrap_or_default(), &host) });
     }
     finish(pipeline, common, command)
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{
     ErrorKind, Link, Map, MapCore, MapType, Object, OpenObject, PrintLevel, ProgramMut, TracepointCategory,
@@ -187,6 +187,9 @@ pub const KINDS_MAX: u32 = 32;
 /// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
 pub const UIDS_MAX: usize = 16;
 
+/// Most cgroups that can be filtered by: `CGROUPS_MAX` in event.bpf.h (the map `cgroups` says so when it is made).
+pub const CGROUPS_MAX: usize = 8;
+
 /// What the kernel side is told before load: `struct settings` in event.bpf.h.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -345,14 +348,14 @@ where
 {
     // No plan would do better.
     session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
-    let mut refused: Vec<(String, anyhow::Error)> = Vec::new();
+    let mut refused: Vec<Refused> = Vec::new();
     for (slot, plan) in in_order(plans, |(_, plan)| plan.hook, session.hook, |hook| session.preempted.contains(&hook)) {
-        let name = plan.hook.name();
+        let hook = plan.hook;
         if plan.hook.needs_kernel_btf() && !session.kernel_btf {
-            refused.push((name.to_owned(), anyhow!(NO_KERNEL_BTF)));
+            refused.push(Refused { hook, tried: None, why: anyhow!(NO_KERNEL_BTF) });
             continue;
         }
-        mark_log();
+        let said = mark_log();
         match load(session, plan, builder(), slot, proof, &mut configure) {
             Ok((mut skel, loaded)) => {
                 if let Some(labels) = &session.settings.labels {
@@ -360,7 +363,7 @@ where
                     let mut map = maps.find(|map| map.name() == labels::MAP).context("the object has no labels")?;
                     labels.keep(&mut map)?;
                 }
-                let refused = refused.iter().map(|(name, why)| format!("{name}: {why:#}")).collect();
+                let refused = refused.iter().map(ToString::to_string).collect();
                 let Hooked { perf, links, hooks, absent, counters, unproven, .. } = loaded;
                 let object = skel.object();
                 let links = links.into();
@@ -368,18 +371,41 @@ where
             }
             // It is the types that are wrong, not the way to hook in.
             Err(error) if error.is::<Misfit>() => return Err(error),
-            Err(error) => refused.push((name.to_owned(), error)),
+            Err(why) => refused.push(Refused { hook, tried: Some(said..said_so_far()), why }),
         }
     }
-    match refused.as_slice() {
-        [] => Err(anyhow!("this tracer has no such way to attach (--attach)").context(crate::cli::Usage)),
-        [_] => Err(refused.remove(0).1),
-        all => {
-            let tried: Vec<_> = all.iter().map(|(name, why)| format!("\n  {name}: {why:#}")).collect();
-            let last = refused.pop().map(|(_, why)| why).unwrap_or_else(|| anyhow!("nothing was tried"));
-            Err(last.context(format!("no way to hook in works here:{}", tried.concat())))
-        }
+    Err(none_works(refused))
+}
+
+/// A plan that does not work.
+struct Refused {
+    hook: Hook,
+    /// What libbpf said of it; none: it was not tried.
+    tried: Option<Range<usize>>,
+    why: anyhow::Error,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {:#}", self.hook.name(), self.why)
     }
+}
+
+/// The failure of the best way to hook in that was tried: what is to be put right first. (The best of all, where none was.)
+fn none_works(mut refused: Vec<Refused>) -> anyhow::Error {
+    if refused.is_empty() {
+        return anyhow!("this tracer has no such way to attach (--attach)").context(crate::cli::Usage);
+    }
+    let best = refused.remove(refused.iter().position(|plan| plan.tried.is_some()).unwrap_or(0));
+    if let Some(said) = best.tried {
+        blame(said);
+    }
+    if refused.is_empty() {
+        return best.why;
+    }
+    // It comes last, as what it says follows.
+    let others: String = refused.iter().map(|plan| format!("\n  {plan}")).collect();
+    best.why.context(format!("no way to hook in works here:{others}\n  {}", best.hook.name()))
 }
 
 /// What there is once a plan's programs are on their hooks.
@@ -496,8 +522,9 @@ fn prepare(session: &Session, plan: &Plan, object: &mut OpenObject, hooked: &mut
             "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?),
             "ended" => map.set_max_entries(ended_entries(map.max_entries(), possible_cpus()?)),
             "cgroups" if settings.cgroups == 0 => map.set_autocreate(false),
-            "cgroups" if settings.cgroups > map.max_entries() => {
-                bail!("-c: at most {} cgroups can be given", map.max_entries())
+            "cgroups" => {
+                ensure!(map.max_entries() as usize == CGROUPS_MAX, "the map of cgroups has another size");
+                Ok(())
             }
             _ => Ok(()),
         };
@@ -576,8 +603,8 @@ fn attach_program(wanted: &Program, program: &ProgramMut<'_>, hooked: &mut Hooke
     if hooked.links.len() > before { Ok(()) } else { hooked.lacks(&tried.join(" or "), wanted.optional) }
 }
 
-/// libbpf's messages, and how many of them belong to what was tried before.
-static LOG: Mutex<(Vec<String>, usize)> = Mutex::new((Vec::new(), 0));
+/// libbpf's messages, and which of them belong to what failed.
+static LOG: Mutex<(Vec<String>, Range<usize>)> = Mutex::new((Vec::new(), 0..usize::MAX));
 
 /// Collects what libbpf says, instead of printing it: see [`take_log`].
 pub fn capture_log(debug: bool) {
@@ -590,15 +617,51 @@ pub fn capture_log(debug: bool) {
     libbpf_rs::set_print(Some((level, keep)));
 }
 
-/// Something new is tried: what was said so far does not belong to it.
-fn mark_log() {
+/// How much it has said.
+fn said_so_far() -> usize {
+    LOG.lock().map_or(0, |log| log.0.len())
+}
+
+/// Something new is tried: what was said so far, which is so much, does not belong to it.
+fn mark_log() -> usize {
+    let said = said_so_far();
+    blame(said..usize::MAX);
+    said
+}
+
+/// These messages tell why it failed.
+fn blame(said: Range<usize>) {
     if let Ok(mut log) = LOG.lock() {
-        log.1 = log.0.len();
+        log.1 = said;
     }
 }
 
-/// What libbpf said since the last call, and from where on it belongs to what was tried last.
+/// What libbpf said since the last call, and those of the messages that belong to what failed.
 #[must_use]
-pub fn take_log() -> (Vec<String>, usize) {
-    LOG.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
+pub fn take_log() -> (Vec<String>, Range<usize>) {
+    let (said, which) =
+        LOG.lock().map(|mut log| std::mem::replace(&mut *log, (Vec::new(), 0..usize::MAX))).unwrap_or_default();
+    let end = which.end.min(said.len());
+    (said, which.start.min(end)..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_way_says_why_it_failed_not_the_last() {
+        let refused = |hook, tried, why: &str| Refused { hook, tried, why: anyhow!("{why}") };
+        let all = vec![
+            refused(Hook::Btf, None, NO_KERNEL_BTF),
+            refused(Hook::Fentry, Some(1..2), "not permitted"),
+            refused(Hook::Tracepoint, Some(2..3), "no tracefs"),
+        ];
+        let error = format!("{:#}", none_works(all));
+        assert!(error.ends_with("\n  fentry: not permitted"), "{error}");
+        assert_eq!(error.matches("no tracefs").count(), 1, "{error}");
+        assert!(error.starts_with("no way to hook in works here:\n  btf: "), "{error}");
+        let only = none_works(vec![refused(Hook::Btf, None, NO_KERNEL_BTF)]);
+        assert_eq!(format!("{only:#}"), NO_KERNEL_BTF);
+    }
 }

@@ -1,5 +1,6 @@
 //! From the options and the host to what a run is made of: the session, the filter, the pipeline.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -10,12 +11,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cli::{Common, Filters, Kernel, Labelling, Output, Usage};
 use crate::filter::{self, CommGlobs, Filter};
-use crate::kernel::{Host, btf};
+use crate::kernel::{Host, btf, shown};
 use crate::labels::{self, Labels};
 use crate::ledger::Ledger;
 use crate::output::{Choice, Look};
 use crate::pipeline::Pipeline;
-use crate::session::{Hook, Session, Settings, Transport, UIDS_MAX};
+use crate::session::{CGROUPS_MAX, Hook, Session, Settings, Transport, UIDS_MAX};
 use crate::tracers::Tracer;
 use crate::users;
 
@@ -30,6 +31,9 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
     let uids = uids(filters)?;
     if uids.len() > UIDS_MAX {
         return Err(anyhow!("-u: at most {UIDS_MAX} users can be given").context(Usage));
+    }
+    if filters.cgroup.len() > CGROUPS_MAX {
+        return Err(anyhow!("-c: at most {CGROUPS_MAX} cgroups can be given").context(Usage));
     }
     let comm = CommGlobs::compile(&filters.comm).context(Usage)?;
     for pid in &filters.pid {
@@ -132,13 +136,13 @@ pub(crate) fn cgroup_path(path: &Path, host: &Host) -> Result<PathBuf> {
     let mount = host.cgroup2.as_deref().context("this needs cgroup v2, and it is not mounted")?;
     let below = path.strip_prefix("/").unwrap_or(path);
     let full = if path.starts_with(mount) { path.to_owned() } else { mount.join(below) };
-    ensure!(full.join("cgroup.procs").exists(), "{}: there is no cgroup at {}", path.display(), full.display());
+    ensure!(full.join("cgroup.procs").exists(), "{}: there is no cgroup at {}", shown(path), shown(&full));
     Ok(full)
 }
 
 fn open_cgroup(path: &Path, host: &Host) -> Result<(PathBuf, File)> {
     let full = cgroup_path(path, host).context("-c")?;
-    let dir = File::open(&full).with_context(|| format!("-c: opening {}", full.display()))?;
+    let dir = File::open(&full).with_context(|| format!("-c: opening {}", shown(&full)))?;
     Ok((full, dir))
 }
 
@@ -173,7 +177,7 @@ pub(crate) fn pipeline<'a>(
         Sink::Stderr => io::stderr().is_terminal(),
         Sink::File(_) => false,
     };
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = terminal && colours(|name| std::env::var_os(name));
     let width = if terminal { terminal_width() } else { None };
     let look = Look { width, colour, wide: output.wide, utc: output.utc, labels };
     let sink: Box<dyn Write> = match sink {
@@ -182,7 +186,16 @@ pub(crate) fn pipeline<'a>(
         Sink::File(path) => Box::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?),
     };
     let losses_aside = matches!(output.format, Choice::Text);
-    Ok(Pipeline::new(tracer, ledger, filter, output.format.build(look, tracer.table(look.room())), sink, losses_aside))
+    let format = output.format.build(look, tracer.table(look.room()));
+    let mut pipeline = Pipeline::new(tracer, ledger, filter, format, sink, losses_aside);
+    pipeline.width = terminal.then_some(terminal_width);
+    Ok(pipeline)
+}
+
+/// Whether a terminal is to be painted: no-color.org, and terminfo's name of those that cannot be.
+fn colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
 /// Columns of the terminal that any of the three standard streams is.
@@ -228,5 +241,20 @@ impl<W: AsFd> Patient<W> {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(e) => Err(e.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_painted_is_not() {
+        let colours = |env: &[(&str, &str)]| {
+            super::colours(|name| env.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value)))
+        };
+        assert!(colours(&[("TERM", "xterm-256color")]) && colours(&[("TERM", "linux"), ("NO_COLOR", "")]));
+        assert!(!colours(&[("TERM", "dumb")]) && !colours(&[]) && !colours(&[("TERM", "")]));
+        assert!(!colours(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
     }
 }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::kernel::shown;
+
 /// A line of `/etc/passwd`, with the user's groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -35,6 +37,9 @@ pub struct User {
 pub fn uid_of(root: &Path, user: &str) -> Result<u32> {
     let number = number(user);
     match find(root, user) {
+        Ok(None) if number.is_none() && is_digits(user) => {
+            Err(anyhow!("{user} is no user id: {} is the highest (the one after it means \"no user\")", u32::MAX - 1))
+        }
         Ok(Some(user)) => Ok(user.uid),
         Ok(None) => number.ok_or_else(|| unknown(root, user)),
         // Not even a file is needed for a number.
@@ -51,7 +56,7 @@ pub fn user(root: &Path, user: &str) -> Result<User> {
         if let Some(uid) = number(user) {
             bail!(
                 "user id {uid} has no entry in {}: a command cannot be run as a user without a group and a home",
-                passwd(root).display()
+                shown(&passwd(root))
             );
         }
         return Err(unknown(root, user));
@@ -82,14 +87,17 @@ fn passwd(root: &Path) -> PathBuf {
 fn unknown(root: &Path, user: &str) -> anyhow::Error {
     anyhow!(
         "there is no user {user:?} in {}; for a user of LDAP or another directory give the number (`id -u NAME`)",
-        passwd(root).display()
+        shown(&passwd(root))
     )
 }
 
 /// A user id in digits. The highest number means "no user" (`(uid_t)-1`).
 fn number(text: &str) -> Option<u32> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|uid| digits && *uid != u32::MAX)
+    text.parse().ok().filter(|uid| is_digits(text) && *uid != u32::MAX)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// By name first, then by number. The groups are not filled in but for the first.
@@ -102,7 +110,7 @@ fn find(root: &Path, wanted: &str) -> Result<Option<User>> {
 
 fn entries(root: &Path) -> Result<Vec<User>> {
     let path = passwd(root);
-    let bytes = fs::read(&path).with_context(|| format!("cannot read the users in {}", path.display()))?;
+    let bytes = fs::read(&path).with_context(|| format!("cannot read the users in {}", shown(&path)))?;
     Ok(bytes.split(|b| *b == b'\n').filter_map(entry).collect())
 }
 
@@ -125,7 +133,7 @@ fn groups(root: &Path, member: &[u8]) -> Result<Vec<u32>> {
     let path = root.join("etc/group");
     let bytes = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        read => read.with_context(|| format!("cannot read the groups in {}", path.display()))?,
+        read => read.with_context(|| format!("cannot read the groups in {}", shown(&path)))?,
     };
     let listed = |line: &[u8]| {
         let mut fields = line.split(|b| *b == b':').skip(2);
@@ -188,10 +196,20 @@ mod tests {
     #[test]
     fn what_is_no_user_is_refused_by_name_and_file() {
         let tree = tree();
-        for wrong in ["", "+12", "-1", "4294967295", "99999999999", "nobody", "# note", "broken", "short", "a\nb"] {
+        for wrong in ["", "+12", "-1", "nobody", "# note", "broken", "short", "a\nb"] {
             let error = uid_of(tree.root(), wrong).unwrap_err().to_string();
             assert!(error.contains(&format!("{wrong:?}")) && error.contains("etc/passwd"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_number_that_nobody_can_have_is_no_user_id() {
+        let tree = tree();
+        for wrong in ["4294967295", "99999999999"] {
+            let error = uid_of(tree.root(), wrong).unwrap_err().to_string();
+            assert!(error.contains(wrong) && error.contains("4294967294 is the highest"), "{error}");
+        }
+        assert_eq!(uid_of(tree.root(), "4294967294").unwrap(), u32::MAX - 1);
     }
 
     #[test]

@@ -116,6 +116,11 @@ fn wrong_usage_is_2_and_names_what_is_wrong() {
         (&["-n", ""], "empty"),
         (&["--args", "("], "unclosed group"),
         (&["-u", "no-such-user"], "there is no user \"no-such-user\""),
+        (&["-u", "4294967295"], "4294967295 is no user id"),
+        (
+            &["-c", "1", "-c", "2", "-c", "3", "-c", "4", "-c", "5", "-c", "6", "-c", "7", "-c", "8", "-c", "9"],
+            "at most 8",
+        ),
     ] {
         let (code, said) = refused(args);
         assert_eq!(code, Some(2), "{args:?}: {said}");
@@ -466,5 +471,103 @@ fn the_childs_part_is_not_for_use_by_hand() {
         let output = coretrace(args);
         assert!(!output.status.success() && output.stdout.is_empty(), "{args:?}");
         assert!(!text(&output.stderr).contains("panicked"), "{args:?}");
+    }
+}
+
+/// What was typed may come from anywhere, and is quoted in what is said of it.
+#[test]
+fn what_is_said_of_hostile_words_is_harmless() {
+    const HOSTILE: &str = "x\x1b[31m\u{9b}1m\u{202e}\u{3164}\u{200b}\rcoretrace: all is well";
+    let scratch = Scratch::new("hostile-words");
+    let file = scratch.file(HOSTILE, b"#!/bin/sh\n");
+    let option = format!("--{HOSTILE}");
+    let class = format!("[{HOSTILE}");
+    for args in [
+        &[HOSTILE][..],
+        &[&option],
+        &["proc", &option],
+        &["proc", "-o", HOSTILE],
+        &["proc", "-p", HOSTILE],
+        &["proc", "--args", &class],
+        &["proc", "-n", &class],
+        &["proc", "-u", HOSTILE],
+        &["proc", "--events", HOSTILE],
+        &["proc", "--btf", &file],
+        &["proc", "--labels", HOSTILE],
+        &["proc", "--", &file],
+        &["proc", "-c", HOSTILE],
+        &["open", "--flags", HOSTILE],
+        &["replay", &file],
+        &["check", "--btf", &file],
+        &["check", "--btf", &file, "-o", "json"],
+        &["relocs", "--object", &file],
+        &["relocs", "--btf", &file, "-o", "json"],
+        &["btf", "show", "--btf", &file, HOSTILE],
+        &["btf", "diff", &file, &file],
+        &["btf", "embed", &file, &file],
+        &["label", "set", HOSTILE, "uid", "0", HOSTILE],
+        &["label", "ls", HOSTILE],
+    ] {
+        let output = coretrace(args);
+        assert!(!output.status.success(), "{args:?}");
+        for said in [text(&output.stdout), text(&output.stderr)] {
+            let harmful = |c: char| {
+                (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{202e}' | '\u{3164}' | '\u{200b}')
+            };
+            assert!(!said.contains(harmful), "{args:?}: {said:?}");
+        }
+    }
+    let forged = format!("{}/x\ncoretrace: all is well", scratch.0.display());
+    let said = text(&coretrace(&["replay", &forged]).stderr);
+    assert!(said.lines().count() == 1 && said.contains("x\\ncoretrace: all is well"), "{said}");
+}
+
+/// As in a script in which what it is set to is empty.
+#[test]
+fn a_variable_that_is_empty_is_not_set() {
+    for (name, args) in [
+        ("CORETRACE_BTF", &["check"][..]),
+        ("CORETRACE_BTF", &["relocs", "proc"]),
+        ("CORETRACE_BTF", &["btf", "show", "u64"]),
+        ("CORETRACE_BTF", &["btf", "min", "/no/such/directory/x"]),
+        ("CORETRACE_BTF_DIR", &["check"]),
+        ("CORETRACE_BTF_DIR", &["relocs", "proc"]),
+        ("CORETRACE_BTF_DIR", &["btf", "show", "u64"]),
+    ] {
+        let run = |set: bool| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
+            command.args(args).env_remove("CORETRACE_BTF").env_remove("CORETRACE_BTF_DIR").stdin(Stdio::null());
+            if set {
+                command.env(name, "");
+            }
+            let output = command.output().unwrap();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        assert_eq!(run(true), run(false), "{name} {args:?}");
+    }
+    // What is typed is meant.
+    let (code, said) = refused(&["--btf", ""]);
+    assert!(code == Some(2) && said.contains("--btf"), "{said}");
+}
+
+#[test]
+fn a_file_whose_name_is_not_utf8_is_read_and_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = Scratch::new("not-utf8");
+    let file = scratch.0.join(std::ffi::OsStr::from_bytes(b"\xff.btf"));
+    fs::write(&file, types()).unwrap();
+    let run = |args: &[&str], option: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
+        let output = command.args(args).arg(option).arg(&file).stdin(Stdio::null()).output().unwrap();
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let said = run(&["btf", "show", "int"], "--btf");
+    assert!(said.starts_with("int;"), "{said}");
+    fs::write(&file, "none").unwrap();
+    for (args, option) in
+        [(&["check"][..], "--btf"), (&["btf", "show", "int"], "--btf"), (&["proc", "-d", "1"], "--btf")]
+    {
+        let said = run(args, option);
+        assert!(said.contains("/\\xff.btf"), "{args:?}: {said}");
     }
 }

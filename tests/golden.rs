@@ -34,7 +34,7 @@ fn shown(recording: &Path, options: &[&str], columns: u16) -> Vec<u8> {
     let pty = openpty(&size, None).unwrap();
     let terminal: OwnedFd = pty.slave;
     let mut command = replay(recording, options);
-    command.stdin(Stdio::null()).stdout(terminal).stderr(Stdio::null());
+    command.env("TERM", "xterm").env_remove("NO_COLOR").stdin(Stdio::null()).stdout(terminal).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     drop(command);
     let mut bytes = Vec::new();

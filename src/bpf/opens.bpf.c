@@ -210,7 +210,8 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 			if (prefixes_len && !maybe)
 				maybe = top_matches(s, &e->file, e->file_flags);
 		}
-		if (!maybe) {
+		/* Coretrace's heartbeat opens no name, which no prefix matches. */
+		if (!maybe && !(settings.heartbeat && head.pid == settings.heartbeat)) {
 			scratch_release(s);
 			goto filtered;
 		}

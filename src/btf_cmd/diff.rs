@@ -48,7 +48,7 @@ pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Resul
             changes.iter().for_each(|change| change.text(arrow, &mut text));
         }
     }
-    print(&text)
+    print(format, &text)
 }
 
 /// The types that the tracers' objects look into.

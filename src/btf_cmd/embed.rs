@@ -39,7 +39,9 @@ pub(super) fn embed(out: &Path, paths: &[PathBuf]) -> Result<u8> {
     for path in if paths.is_empty() { &own_kernel } else { paths } {
         if path.is_dir() {
             let mut files = Vec::new();
-            verdict::files(path, &mut files).with_context(|| format!("reading {}", shown(path)))?;
+            for (closed, error) in verdict::files(path, &mut files)? {
+                note(&format!("left out: {}: {error}", shown(&closed)));
+            }
             for file in files {
                 match add(&mut archive, &file, Some(path)) {
                     Ok(()) | Err(Left::Other) => {}
@@ -59,7 +61,8 @@ pub(super) fn embed(out: &Path, paths: &[PathBuf]) -> Result<u8> {
     let bytes = archive.bytes().context("that is more than fits: 64 MB")?;
     write(&mut carrier, &bytes, out).with_context(|| format!("writing {}", shown(out)))?;
     let (different, size) = (archive.blobs(), bytes.len());
-    print(&format!("{}: types of {kernels} kernels ({different} different), {size} bytes of archive\n", shown(out)))
+    let told = format!("{}: types of {kernels} kernels ({different} different), {size} bytes of archive\n", shown(out));
+    print(Choice::Text, &told)
 }
 
 /// Why a file is left out.
@@ -154,5 +157,5 @@ pub(super) fn list(format: Choice) -> Result<u8> {
             }
         }
     }
-    print(&text)
+    print(format, &text)
 }

@@ -8,7 +8,7 @@ use libbpf_rs::query::BtfInfoIter;
 use serde_json::json;
 
 use crate::kernel::btf::{self, Wanted};
-use crate::kernel::{Host, printable};
+use crate::kernel::{Host, printable, shown};
 use crate::output::Choice;
 use crate::run::print;
 
@@ -42,15 +42,15 @@ pub(super) fn ls(format: Choice) -> Result<u8> {
             }
         }
     }
-    print(&text)
+    print(format, &text)
 }
 
 /// Names and sizes, the kernel's own first.
 fn rows(dir: &Path) -> Result<Vec<(String, u64)>> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
+    let entries = std::fs::read_dir(dir).with_context(|| format!("reading {}", shown(dir)))?;
     let mut rows = Vec::new();
     for entry in entries {
-        let entry = entry.with_context(|| format!("reading {}", dir.display()))?;
+        let entry = entry.with_context(|| format!("reading {}", shown(dir)))?;
         // A module may go at any time.
         let Ok(about) = entry.metadata() else { continue };
         rows.push((entry.file_name().to_string_lossy().into_owned(), about.len()));

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cli::variable;
 use crate::kernel::shown;
+use crate::output::Choice;
 use crate::relo::{Target, minimize};
 use crate::run::print;
 
@@ -16,7 +18,7 @@ use crate::run::print;
 /// When there are no types, when they do not serve, or when a file cannot be written.
 pub(super) fn min(out: &Path, files: &[PathBuf]) -> Result<u8> {
     let mut own = match files {
-        [] => Some(super::own(std::env::var_os("CORETRACE_BTF").map(PathBuf::from).as_deref())?),
+        [] => Some(super::own(variable("CORETRACE_BTF").map(PathBuf::from).as_deref())?),
         _ => None,
     };
     let files = own.as_ref().map_or_else(|| files.to_vec(), |own| vec![own.path.clone()]);
@@ -24,11 +26,11 @@ pub(super) fn min(out: &Path, files: &[PathBuf]) -> Result<u8> {
     for (file, out) in files.iter().zip(places(out, &files)?) {
         let target = own.take().map_or_else(|| Target::read(file), Ok)?;
         let bytes = minimize(&target)?;
-        fs::write(&out, &bytes).with_context(|| format!("writing {}", out.display()))?;
+        fs::write(&out, &bytes).with_context(|| format!("writing {}", shown(&out)))?;
         let whole = target.types.btf.bytes().len();
         writeln!(told, "{}: {} bytes, of {whole} in {}", shown(&out), bytes.len(), target.name())?;
     }
-    print(&told)
+    print(Choice::Text, &told)
 }
 
 /// Where each goes: into the directory, if there is one or several go there.

@@ -34,7 +34,7 @@ pub(super) fn show(btf: Option<&Path>, names: &[String], format: Choice) -> Resu
             Choice::Text => text.push_str(&shown.text()),
         }
     }
-    print(&text)
+    print(format, &text)
 }
 
 /// What is to be told of a thing.

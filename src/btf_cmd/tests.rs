@@ -103,7 +103,7 @@ fn what_is_not_there_is_told_with_what_is_like_it() {
         ("u64.x", "there is no struct or union for u64.x"),
         ("", "there is no "),
         (".", "there is no struct or union for ."),
-        ("\u{1b}[31m", "there is no \\u{1b}[31m"),
+        ("\u{1b}[31m", "there is no \\x1b[31m"),
     ] {
         let error = find(&target.types, name).unwrap_err().to_string();
         assert!(error.starts_with(told), "{name}: {error}");

@@ -16,6 +16,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use self::identity::suits;
 use super::archive::Carrier;
+use super::elevated::{elevated, of_root};
 use super::mounts::below;
 use super::side::{INSTALLED, places};
 use super::{Host, printable, shown};
@@ -156,7 +157,9 @@ fn booted(release: &str) -> [String; 3] {
 /// # Errors
 /// When the named file cannot serve, or when there is none at all.
 pub fn find(wanted: Wanted<'_>, host: &Host) -> Result<Found, BtfError> {
+    let allowed = |path: &Path| if elevated() { of_root(path) } else { Ok(path.to_owned()) };
     if let Some(path) = wanted.file {
+        let path = &allowed(path).map_err(|cause| not_allowed(path, &cause, host))?;
         let source = open(path, host).map_err(|fault| named(path, fault, host))?;
         return Ok(Found { source, passed_over: Vec::new() });
     }
@@ -165,13 +168,14 @@ pub fn find(wanted: Wanted<'_>, host: &Host) -> Result<Found, BtfError> {
     }
     let mut passed_over = Vec::new();
     let first = |paths: Vec<PathBuf>, passed_over: &mut Vec<String>| {
-        paths.iter().find_map(|path| match open(path, host) {
-            Ok(source) => Some(source),
-            Err(Fault::Missing) => None,
-            Err(fault) => {
-                passed_over.push(format!("{}: it {fault}", shown(path)));
-                None
-            }
+        paths.iter().find_map(|path| {
+            let opened = match allowed(path) {
+                Ok(path) => {
+                    open(&path, host).map_err(|fault| (!matches!(fault, Fault::Missing)).then(|| fault.to_string()))
+                }
+                Err(cause) => Err(Some(format!("may not be used: {cause}"))),
+            };
+            opened.map_err(|why| passed_over.extend(why.map(|why| format!("{}: it {why}", shown(path))))).ok()
         })
     };
     let installed = below(&host.root, Path::new(INSTALLED));
@@ -250,6 +254,15 @@ pub(super) fn advice(host: &Host) -> Vec<String> {
              `coretrace btf embed OUT DIR`"
         ),
     ]
+}
+
+/// For who has no rights but those of this program.
+fn not_allowed(path: &Path, cause: &str, host: &Host) -> BtfError {
+    let mut mend = vec!["start it with sudo, or have root keep the file where nobody else may write".to_owned()];
+    if host.has_btf {
+        mend.push(format!("or leave it out: this kernel has its own in {KERNEL}"));
+    }
+    BtfError { cause: format!("BTF file {} may not be used: {cause}", shown(path)), mend, fault: None }
 }
 
 fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {

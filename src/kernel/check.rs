@@ -8,13 +8,15 @@ use libbpf_rs::MapType;
 use super::btf::{BtfError, BtfSource, Found};
 use super::caps::{self, DAC_READ_SEARCH};
 use super::diagnose::rights;
-use super::{Host, Lockdown, printable};
+use super::{Host, Lockdown, printable, shown};
 
 /// How a row ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It works.
     Yes,
+    /// Nothing speaks against it; only trying it tells.
+    Untested,
     /// It works in another way, or in part.
     Fallback,
     /// It does not work.
@@ -29,6 +31,7 @@ impl Verdict {
     pub fn name(self) -> &'static str {
         match self {
             Self::Yes => "works",
+            Self::Untested => "untested",
             Self::Fallback => "fallback",
             Self::No => "fails",
             Self::Info => "info",
@@ -101,6 +104,7 @@ impl Table {
         for row in &self.0 {
             let (unicode, ascii) = match row.verdict {
                 Verdict::Yes => ('✓', '+'),
+                Verdict::Untested => ('?', '?'),
                 Verdict::Fallback => ('~', '~'),
                 Verdict::No => ('✗', 'x'),
                 Verdict::Info => ('-', '-'),
@@ -172,7 +176,7 @@ fn rows(host: &Host, btf: Result<&Found, &BtfError>, ring: Option<bool>) -> Vec<
         ),
         pid_namespace(host),
         match &host.cgroup2 {
-            Some(path) => Row::new("cgroup v2", Verdict::Yes, path.to_string_lossy()),
+            Some(path) => Row::new("cgroup v2", Verdict::Yes, shown(path)),
             None => Row::new("cgroup v2", Verdict::Fallback, "not mounted: cgroups have no names, and -c finds none")
                 .mend("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
         },
@@ -278,9 +282,13 @@ fn lockdown(host: &Host) -> Row {
 fn tracefs(host: &Host) -> Row {
     const NAME: &str = "tracefs";
     match &host.tracefs {
-        Some(tracefs) if tracefs.readable => Row::new(NAME, Verdict::Yes, tracefs.path.to_string_lossy()),
+        Some(tracefs) if tracefs.elsewhere => {
+            let value = format!("mounted at {}, where nobody looks: no classic tracepoints", shown(&tracefs.path));
+            Row::new(NAME, Verdict::Fallback, value).mend("sudo mount -t tracefs tracefs /sys/kernel/tracing")
+        }
+        Some(tracefs) if tracefs.readable => Row::new(NAME, Verdict::Yes, shown(&tracefs.path)),
         Some(tracefs) => {
-            let value = format!("{} may not be read: no classic tracepoints", tracefs.path.display());
+            let value = format!("{} may not be read: no classic tracepoints", shown(&tracefs.path));
             Row::new(NAME, Verdict::Fallback, value)
                 .mend("sudo coretrace …, or add cap_dac_read_search to its capabilities")
         }

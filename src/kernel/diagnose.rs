@@ -56,10 +56,11 @@ impl Failure<'_> {
 type Rule = fn(&Failure) -> Option<Diagnosis>;
 
 /// In the order of certainty. Missing rights come before all else that fails to load: without them everything does.
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     program::misfit,
     permission::capabilities,
     permission::lockdown,
+    program::exhausted,
     program::no_btf,
     program::bad_btf,
     program::relocation,
@@ -74,7 +75,7 @@ const RULES: [Rule; 18] = [
     permission::perf_events,
     program::verifier,
     permission::refused,
-    program::old_or_small,
+    program::old,
 ];
 
 fn found<S: Into<String>>(cause: impl Into<String>, mend: impl IntoIterator<Item = S>) -> Option<Diagnosis> {
@@ -91,6 +92,13 @@ pub fn explain(error: &anyhow::Error, log: &[String], host: &Host) -> Option<Dia
 
 /// The system's error number, out of the texts: libbpf-rs hides the `io::Error` inside of its own.
 fn errno(error: &anyhow::Error) -> Option<i32> {
+    let direct = error.chain().find_map(|cause| {
+        let of_nix = cause.downcast_ref::<Errno>().map(|errno| *errno as i32);
+        of_nix.or_else(|| cause.downcast_ref::<std::io::Error>()?.raw_os_error())
+    });
+    if direct.is_some() {
+        return direct;
+    }
     let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
     texts.iter().rev().find_map(|text| text.rsplit_once("(os error ")?.1.strip_suffix(')')?.parse().ok())
 }

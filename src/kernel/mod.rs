@@ -8,6 +8,7 @@ pub mod btf;
 pub mod caps;
 pub mod check;
 pub mod diagnose;
+pub mod elevated;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod mounts;
@@ -15,6 +16,7 @@ pub mod preempt;
 pub(crate) mod side;
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -22,6 +24,8 @@ use nix::sys::resource::{Resource, getrlimit};
 use caps::Caps;
 use mounts::Tracefs;
 use preempt::Preemption;
+
+use crate::output::escape;
 
 /// Inode of the initial PID namespace: `PROC_PID_INIT_INO` (0xEFFFFFFC) in include/linux/proc_ns.h.
 pub const INITIAL_PID_NAMESPACE: u64 = 4_026_531_836;
@@ -242,17 +246,13 @@ fn container(root: &Path) -> Option<String> {
 /// Quotes and backslashes stay, so that doing it twice changes nothing.
 #[must_use]
 pub(crate) fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.trim().chars() {
-        if matches!(c, '\'' | '"' | '\\') { line.push(c) } else { line.extend(c.escape_debug()) }
-    }
-    line
+    escape::line(text.trim().as_bytes())
 }
 
-/// A path in such a line.
+/// A path in such a line; bytes that are not UTF-8 as `\xNN`.
 #[must_use]
 pub(crate) fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy())
+    escape::line(path.as_os_str().as_bytes())
 }
 
 #[cfg(test)]
@@ -279,7 +279,10 @@ mod tests {
         assert_eq!((host.unprivileged_bpf_disabled, host.perf_event_paranoid), (Some(2), Some(3)));
         assert_eq!(host.pid_namespace, Some(INITIAL_PID_NAMESPACE));
         assert!(!host.in_pid_namespace() && !host.in_user_namespace() && !host.needs_memlock());
-        assert_eq!(host.tracefs, Some(Tracefs { path: "/sys/kernel/tracing".into(), readable: true }));
+        assert_eq!(
+            host.tracefs,
+            Some(Tracefs { path: "/sys/kernel/tracing".into(), readable: true, elsewhere: false })
+        );
         assert_eq!((host.cgroup2, host.container), (Some("/sys/fs/cgroup".into()), None));
         assert_eq!(host.exe, Path::new("/usr/local/bin/coretrace"));
         assert!(host.possible_cpus.is_none_or(|n| n > 0));
@@ -341,6 +344,7 @@ mod tests {
 
     #[test]
     fn host_text_cannot_steer_a_terminal() {
-        assert_eq!(printable("a\x1b[31m 'b'\u{202e}ü\n"), "a\\u{1b}[31m 'b'\\u{202e}ü");
+        assert_eq!(printable("a\x1b[31m 'b'\u{202e}ü\n"), "a\\x1b[31m 'b'\\u{202e}ü");
+        assert_eq!(printable("\u{3164}a\u{200b}"), "\\u{3164}a\\u{200b}", "letters that nobody sees");
     }
 }

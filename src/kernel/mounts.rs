@@ -12,10 +12,14 @@ pub struct Tracefs {
     pub path: PathBuf,
     /// Whether its `events` directory can be listed by this process.
     pub readable: bool,
+    /// It is not where libbpf looks, so that no classic tracepoint is found.
+    pub elsewhere: bool,
 }
 
-/// Where tracefs belongs (Documentation/trace/ftrace.rst), then where it was before 4.1 and still shows up.
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// Where tracefs belongs (Documentation/trace/ftrace.rst) …
+pub(crate) const TRACEFS: &str = "/sys/kernel/tracing";
+/// … and where it was before 4.1 and still shows up.
+const DEBUGFS: &str = "/sys/kernel/debug/tracing";
 /// Where cgroup v2 is by itself, and beside v1 (systemd's hybrid layout).
 const CGROUP2: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
@@ -56,18 +60,16 @@ pub(super) fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Finds tracefs. `/sys/kernel/debug/tracing` is mounted by the first access (fs/tracefs/inode.c), so it is tried
-/// even if it is not in the list.
+/// Finds tracefs, where libbpf does (tracefs_path() in its libbpf.c): below debugfs if there is such a directory, which is
+/// mounted by the first access (fs/tracefs/inode.c), so that it need not be in the list; else where it belongs.
 pub(super) fn tracefs(root: &Path, mountinfo: &[u8]) -> Option<Tracefs> {
-    let readable = |path: &Path| fs::read_dir(below(root, &path.join("events"))).is_ok();
-    let mounted = preferred(points(mountinfo, b"tracefs"), &TRACEFS);
-    if let Some(path) = mounted.iter().find(|path| readable(path)) {
-        return Some(Tracefs { path: path.clone(), readable: true });
+    let path = PathBuf::from(if below(root, Path::new(DEBUGFS)).exists() { DEBUGFS } else { TRACEFS });
+    let mounted = preferred(points(mountinfo, b"tracefs"), &[TRACEFS, DEBUGFS]);
+    let readable = fs::read_dir(below(root, &path.join("events"))).is_ok();
+    if readable || mounted.contains(&path) {
+        return Some(Tracefs { path, readable, elsewhere: false });
     }
-    if let Some(path) = TRACEFS.iter().map(Path::new).find(|path| readable(path)) {
-        return Some(Tracefs { path: path.to_owned(), readable: true });
-    }
-    mounted.into_iter().next().map(|path| Tracefs { path, readable: false })
+    mounted.into_iter().next().map(|path| Tracefs { path, readable, elsewhere: true })
 }
 
 /// Finds the cgroup v2 hierarchy.
@@ -100,15 +102,24 @@ mod tests {
     }
 
     #[test]
-    fn tracefs_prefers_what_can_be_read() {
+    fn tracefs_is_where_libbpf_looks_for_it_or_elsewhere() {
         let lines = b"1 1 0:1 / /sys/kernel/tracing rw - tracefs tracefs rw\n2 1 0:1 / /other rw - tracefs t rw\n";
         let tree = Tree::new();
-        let path = PathBuf::from("/sys/kernel/tracing");
-        assert_eq!(tracefs(tree.root(), lines), Some(Tracefs { path: path.clone(), readable: false }));
+        let found = |path: &str, readable, elsewhere| Some(Tracefs { path: path.into(), readable, elsewhere });
+        assert_eq!(tracefs(tree.root(), lines), found("/sys/kernel/tracing", false, false));
         tree.dir("other/events");
-        assert_eq!(tracefs(tree.root(), lines), Some(Tracefs { path: "/other".into(), readable: true }));
+        assert_eq!(
+            tracefs(tree.root(), lines),
+            found("/sys/kernel/tracing", false, false),
+            "a better one is of no use"
+        );
+        let other = lines.splitn(2, |b| *b == b'\n').nth(1).unwrap();
+        assert_eq!(tracefs(tree.root(), other), found("/other", false, true));
         tree.dir("sys/kernel/tracing/events");
-        assert_eq!(tracefs(tree.root(), lines), Some(Tracefs { path, readable: true }));
+        assert_eq!(tracefs(tree.root(), lines), found("/sys/kernel/tracing", true, false));
+        // An empty directory there is enough to be taken.
+        tree.dir("sys/kernel/debug/tracing");
+        assert_eq!(tracefs(tree.root(), lines), found("/sys/kernel/tracing", false, true));
     }
 
     #[test]
@@ -116,7 +127,7 @@ mod tests {
         let tree = Tree::new();
         assert_eq!(tracefs(tree.root(), b""), None);
         tree.dir("sys/kernel/debug/tracing/events");
-        let found = Tracefs { path: "/sys/kernel/debug/tracing".into(), readable: true };
+        let found = Tracefs { path: "/sys/kernel/debug/tracing".into(), readable: true, elsewhere: false };
         assert_eq!(tracefs(tree.root(), b""), Some(found));
     }
 }

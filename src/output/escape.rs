@@ -64,6 +64,46 @@ pub fn escaped(bytes: &[u8]) -> String {
     text
 }
 
+/// Text with nothing in it that a terminal obeys, hides or reorders: all that is printed beside events ends here. Lines stay
+/// lines and tabs tabs; what comes from elsewhere is one line before it gets this far ([`crate::kernel::printable`]). Quotes
+/// and backslashes stay, so that doing it twice changes nothing.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    spelled_out(text, |c| matches!(c, '\n' | '\t') || is_visible(c), |c, to| to.push_str(&spell(c)))
+}
+
+/// The same of lines of JSON: in those, such characters are within strings.
+#[must_use]
+pub fn clean_json(text: &str) -> String {
+    let as_units = |c: char, to: &mut String| {
+        c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| _ = write!(to, "\\u{unit:04x}"));
+    };
+    spelled_out(text, |c| c == '\n' || is_visible(c), as_units)
+}
+
+fn spelled_out(text: &str, stays: impl Fn(char) -> bool, spell: impl Fn(char, &mut String)) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        if stays(c) { cleaned.push(c) } else { spell(c, &mut cleaned) }
+    }
+    cleaned
+}
+
+/// Text of whatever bytes as one harmless line, in which quotes and backslashes stay.
+#[must_use]
+pub fn line(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for piece in pieces(bytes) {
+        match piece {
+            Piece::Ascii(ascii) => text.push_str(&String::from_utf8_lossy(ascii)),
+            Piece::Char(c) | Piece::Hidden(c @ '\\') => text.push(c),
+            Piece::Hidden(c) => text.push_str(&spell(c)),
+            Piece::Byte(b) => text.push_str(&spell_byte(b)),
+        }
+    }
+    text
+}
+
 /// Whether a character shows itself, in its place: not a control, not invisible, not a space other than the ASCII one.
 /// (A backslash is visible.)
 #[must_use]
@@ -184,6 +224,19 @@ mod tests {
         assert_eq!(escaped(b"\xff\xfea\xc3"), r"\xff\xfea\xc3");
         assert_eq!(escaped(b"\xf0\x9f\x8e\x89\xf0\x9f\x8e"), r"🎉\xf0\x9f\x8e", "cut inside a character");
         assert_eq!(escaped(b"\xed\xa0\x80\xc0\xaf"), r"\xed\xa0\x80\xc0\xaf", "surrogates and overlong forms");
+    }
+
+    #[test]
+    fn what_is_printed_beside_events_is_clean() {
+        let hostile = "a\x1b[31m\u{9b}1m\u{202e}\u{3164}\u{200b}\u{e0041}\r\\ \"é\"\n\tb\n";
+        let cleaned = clean(hostile);
+        assert_eq!(cleaned, "a\\x1b[31m\\u{9b}1m\\u{202e}\\u{3164}\\u{200b}\\u{e0041}\\r\\ \"é\"\n\tb\n");
+        assert_eq!(clean(&cleaned), cleaned);
+        let json = clean_json("\"a\u{9b}\u{202e}\u{3164}\u{e0041}é\\\\\"\n");
+        assert_eq!(json, "\"a\\u009b\\u202e\\u3164\\udb40\\udc41é\\\\\"\n");
+        let read: String = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, "a\u{9b}\u{202e}\u{3164}\u{e0041}é\\");
+        assert_eq!(line(b"/a\n\xff\\'\xe3\x85\xa4 "), "/a\\n\\xff\\'\\u{3164} ");
     }
 
     #[test]

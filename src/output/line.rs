@@ -61,6 +61,11 @@ impl Line {
         Line { bytes: Vec::with_capacity(512), column: 0, limit, keep: 0, full: false, colour }
     }
 
+    /// Lines have at most this many columns from here on.
+    pub fn limit(&mut self, limit: Option<usize>) {
+        self.limit = limit.unwrap_or(usize::MAX);
+    }
+
     /// Starts anew.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -39,6 +39,9 @@ pub trait Format {
     /// # Errors
     /// Those of `out`.
     fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()>;
+
+    /// The terminal has this many columns now: it may have been resized. (Which values have a column stays.)
+    fn resize(&mut self, _width: Option<usize>) {}
 }
 
 /// The formats one can choose from.

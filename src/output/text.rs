@@ -22,6 +22,8 @@ pub struct Text {
     last: Option<Column>,
     /// Where that rest begins.
     rest: usize,
+    /// How it looks, and how wide the terminal is now.
+    look: Look,
     /// Labels have a column.
     labelled: bool,
     /// The fields that have one.
@@ -128,6 +130,7 @@ impl Text {
             cells,
             last,
             rest: end + 1,
+            look,
             labelled,
             shown: table.columns.iter().filter_map(named).collect(),
             details: table.details,
@@ -136,6 +139,14 @@ impl Text {
 }
 
 impl Format for Text {
+    fn resize(&mut self, width: Option<usize>) {
+        // Where lines were never cut, they are not now.
+        if self.look.columns().is_some() && width.is_some_and(|width| width > 0) {
+            self.look.width = width;
+            self.line.limit(self.look.columns());
+        }
+    }
+
     fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let Text { line, .. } = self;
         line.clear();

@@ -1,16 +1,19 @@
 //! Whether a tracer works on a kernel, as far as its types tell: relocations, hooks, helpers.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 
 use super::types::{Types, kind};
 use super::{Object, Outcome, Target, Walk};
 use crate::cli::Arch;
-use crate::kernel::Host;
+use crate::kernel::{Host, mounts, shown};
 use crate::session::{Hook, NO_KERNEL_BTF, Plan, Program, Target as Place, in_order};
 use crate::tracers::Tracer;
 
 /// What types do not tell.
-pub(crate) const UNTOLD: &str = "from types alone: not told are rights, lockdown, tracefs, what probes are refused, the \
+pub(crate) const UNTOLD: &str = "from types alone (?): not told are rights, lockdown, tracefs, what probes are refused, the \
 verifier's limits; since 7.0 classic tracepoints are tried first";
 
 /// What types alone do not tell where there are few of them.
@@ -107,7 +110,12 @@ impl Judge<'_> {
     fn tracefs(&self) -> Result<(), String> {
         match self.host.map(|host| &host.tracefs) {
             Some(None) => Err("tracefs is not mounted".to_owned()),
-            Some(Some(tracefs)) if !tracefs.readable => Err(format!("{} may not be read", tracefs.path.display())),
+            Some(Some(tracefs)) if tracefs.elsewhere => Err(format!(
+                "tracefs is mounted at {} alone, and looked for at {}",
+                shown(&tracefs.path),
+                mounts::TRACEFS
+            )),
+            Some(Some(tracefs)) if !tracefs.readable => Err(format!("{} may not be read", shown(&tracefs.path))),
             _ => Ok(()),
         }
     }
@@ -202,15 +210,26 @@ impl Judge<'_> {
     }
 }
 
-/// All files below a directory, in order.
-pub(crate) fn files(path: &Path, found: &mut Vec<std::path::PathBuf>) -> std::io::Result<()> {
-    let mut inside = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+/// All files below a directory, in order; the directories in it that cannot be read are returned.
+///
+/// # Errors
+/// When it cannot be read itself.
+pub(crate) fn files(path: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<Vec<(PathBuf, io::Error)>> {
+    let mut closed = Vec::new();
+    below(path, found, &mut closed).with_context(|| format!("reading {}", shown(path)))?;
+    Ok(closed)
+}
+
+fn below(path: &Path, found: &mut Vec<PathBuf>, closed: &mut Vec<(PathBuf, io::Error)>) -> io::Result<()> {
+    let mut inside = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     inside.sort();
     for path in inside {
         if !path.is_dir() {
             found.push(path);
-        } else if !path.is_symlink() {
-            files(&path, found)?;
+        } else if !path.is_symlink()
+            && let Err(error) = below(&path, found, closed)
+        {
+            closed.push((path, error));
         }
     }
     Ok(())

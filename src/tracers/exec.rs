@@ -217,9 +217,10 @@ impl super::Tracer for Exec {
     }
 
     /// An attempt to run a directory.
+    /// An attempt to run no name at all: nothing is looked up for it (see the heartbeat of `open`).
     fn beat<'a>(&'a self, _: &'a Session) -> Beat<'a> {
         Box::new(|| {
-            let Err(_) = nix::unistd::execve(c"/", &[c"coretrace-heartbeat"], &[c""]);
+            let Err(_) = nix::unistd::execve(c"", &[c"coretrace-heartbeat"], &[c""]);
             Ok(None)
         })
     }

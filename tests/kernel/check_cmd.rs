@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::host::{Scratch, copy_of_coretrace};
+use crate::host::{Scratch, copy_of_coretrace, text};
 use crate::support::{Ended, Trace, in_vm, kernel, parse, run, skip, targets};
 
 /// `coretrace check` by way of `targets WRAP…`, in a locale of UTF-8 or not.
@@ -81,9 +81,58 @@ fn what_is_missing_is_told() {
         assert!(line.starts_with('~') && advice[0].contains("mount -t tracefs"), "{line} {advice:#?}");
         // Without tracefs alone it works in the usual way; since 7.0 the usual way is by tracefs.
         let ended = check(&["mounts", "-tracefs"], "C", args);
-        let mark = if kernel() >= (7, 0) { '~' } else { '+' };
+        let mark = match args {
+            _ if kernel() >= (7, 0) => '~',
+            [] => '?',
+            _ => '+',
+        };
         assert_eq!((ended.status.code(), row(&ended, "proc").0.starts_with(mark)), (Some(0), true), "{ended:#?}");
     }
+}
+
+/// A kernel may refuse what its types allow: `check` once said ✓ where a policy lets no fentry in.
+#[test]
+fn without_loading_nothing_is_said_to_work() {
+    let ended = check(&["mounts", "+tracefs"], "C.UTF-8", &["proc", "exec", "open"]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    for command in ["proc", "exec", "open"] {
+        let (line, _) = row(&ended, command);
+        assert!(line.starts_with(['?', '~']), "{line}");
+    }
+    assert!(row(&ended, "not told").0.contains("--load"));
+}
+
+#[test]
+fn tracefs_that_is_mounted_elsewhere_is_of_no_use() {
+    let scratch = Scratch::new("check-tracefs");
+    let wrap = format!("+tracefs,bind=/sys/kernel/tracing={},-tracefs", text(&scratch.path("elsewhere")));
+    let place = scratch.path("elsewhere");
+    for args in [&["--attach", "tracepoint"][..], &["--attach", "tracepoint", "--load"]] {
+        let ended = check(&["mounts", &wrap], "C", args);
+        assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        let (line, advice) = row(&ended, "tracefs");
+        assert!(line.starts_with('~') && line.contains(text(&place)), "{line}");
+        assert!(advice[0].contains("mount -t tracefs tracefs /sys/kernel/tracing"), "{advice:#?}");
+        let (line, advice) = row(&ended, "proc");
+        assert!(line.starts_with('x') && format!("{line}{advice:?}").contains(text(&place)), "{line} {advice:#?}");
+    }
+}
+
+/// One that cannot be looked into once ended it, and the one above it was blamed.
+#[test]
+fn a_directory_that_may_not_be_read_is_named_and_the_rest_is_looked_at() {
+    let scratch = Scratch::new("check-closed");
+    let (open, closed) = (scratch.path("kernels/b"), scratch.path("kernels/a"));
+    for dir in [&open, &closed] {
+        std::fs::create_dir_all(dir).unwrap();
+        std::fs::copy("/sys/kernel/btf/vmlinux", dir.join("x.btf")).unwrap();
+    }
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let ended = check(&["as", "uid=54321"], "C", &["--btf", text(&scratch.path("kernels"))]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    let (line, _) = row(&ended, text(&closed));
+    assert!(line.starts_with('~') && line.contains("Permission denied"), "{line}");
+    assert!(row(&ended, &format!("{}: proc", text(&open.join("x.btf")))).0.starts_with('?'));
 }
 
 #[test]
@@ -125,9 +174,12 @@ fn what_is_foretold_is_what_loading_does() {
             assert_eq!(ended.status.code(), Some(i32::from(fails)), "{ended:#?}");
             verdicts
         };
-        let loaded = said(&["--load"]);
+        let mut loaded = said(&["--load"]);
         assert!(attach != "auto" || loaded.iter().all(|(verdict, _)| verdict != "fails"), "{loaded:?}");
-        // Said without loading, and of the kernel's types alone.
+        // Said without loading, and of the kernel's types alone: that it works, neither claims.
+        for (verdict, _) in loaded.iter_mut().filter(|(verdict, _)| verdict == "works") {
+            "untested".clone_into(verdict);
+        }
         assert_eq!(said(&[]), loaded, "{attach}");
         let offline = said(&["--btf", BTF]);
         // Which way is tried first is not among the types.

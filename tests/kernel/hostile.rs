@@ -119,6 +119,21 @@ fn hostile_arguments_stay_on_their_line_in_text() {
     assert_eq!(lines(&all).len(), 3);
 }
 
+/// libbpf's log (-vv) has the names of files in it, and whatever the kernel's types say.
+#[test]
+fn what_libbpf_says_stays_harmless() {
+    let dir = Dir::new();
+    let types = dir.join(os("\x1b[31m\u{9b}1m\u{202e}\u{3164}\n.btf".as_bytes()));
+    std::fs::copy("/sys/kernel/btf/vmlinux", &types).unwrap();
+    let output = run(words!["proc", "-vv", "--btf", &types, "-O", "/dev/null", "--", targets(), "exit", "0"]);
+    let said = String::from_utf8(output.stderr).expect("text is UTF-8");
+    assert!(output.status.success() && said.lines().count() > 100, "{said}");
+    for line in said.lines() {
+        assert!(!line.chars().any(|c| is_harmful(c) && c != '\t'), "{line:?}");
+    }
+    assert!(said.contains("\\x1b[31m\\u{9b}1m\\u{202e}\\u{3164}\\n.btf"), "it is named");
+}
+
 #[test]
 fn a_program_may_be_called_by_no_name() {
     let ended = traced(&[], words!["arg0", "", targets(), "who"]);

@@ -117,6 +117,32 @@ fn without_the_bpf_file_system_the_message_says_how_to_mount_it() {
     }
 }
 
+/// Whoever owns the directory may remove root's labels, or put others in their place.
+#[test]
+fn a_directory_of_somebody_else_is_not_used() {
+    const NAME: &str = "a_directory_of_somebody_else_is_not_used";
+    let Some(labels) = Labels::new(NAME) else { return };
+    if !in_vm() {
+        return skip(&format!("labels_refused::{NAME}"), "gives the directory of all labels away");
+    }
+    fs::create_dir_all(PINS).unwrap();
+    let shared = |owner, mode| {
+        std::os::unix::fs::chown(PINS, Some(owner), None).unwrap();
+        fs::set_permissions(PINS, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let words = ["is not root's own directory", PINS, "rm -r /sys/fs/bpf/coretrace"];
+    for (owner, mode) in [(54321, 0o755), (0, 0o777), (0, 0o775)] {
+        shared(owner, mode);
+        let refused = std::panic::catch_unwind(|| assert_refused(&labels, &words));
+        let listed = crate::support::run(["label", "ls"]);
+        shared(0, 0o755);
+        refused.unwrap();
+        assert!(listed.status.code() == Some(1) && said(&listed).contains(words[0]), "{}", said(&listed));
+    }
+    assert!(!labels.pin().exists());
+    assert_eq!(exec(&labels, &["mounts", "+tracefs"], &coretrace()).status.code(), Some(0));
+}
+
 #[test]
 fn without_the_right_to_pin_or_open_the_message_says_so() {
     const NAME: &str = "without_the_right_to_pin_or_open_the_message_says_so";

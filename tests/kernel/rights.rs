@@ -1,11 +1,14 @@
 //! Rights: without them a message that helps, with just enough of them it works.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
 
 use crate::host::{Peer, Scratch, copy_of_coretrace, text};
-use crate::support::{Ended, Trace, coretrace, kernel, targets};
+use crate::support::{Ended, Trace, coretrace, in_vm, kernel, skip, targets};
 
 /// include/uapi/linux/capability.h
 const DAC_READ_SEARCH: u32 = 2;
@@ -162,4 +165,110 @@ fn without_proc_what_needs_it_says_so() {
     assert_says(&run(&["-p", &peer.pid().to_string()]), &["needs /proc", "not mounted"]);
     let ended = run(&["-n", "coretrace-none", "-d", "0.1"]);
     assert_eq!(ended.assert_clean().delivered, 0);
+}
+
+/// A copy with these file capabilities, or with other bits; none where file systems do not heed them.
+fn elevated(scratch: &Scratch, caps: &[u32], mode: u32) -> Option<std::path::PathBuf> {
+    use nix::sys::statvfs::{FsFlags, statvfs};
+    if statvfs(&scratch.path(".")).unwrap().flags().contains(FsFlags::ST_NOSUID) {
+        skip("rights", "temporary files are mounted nosuid");
+        return None;
+    }
+    let copy = copy_of_coretrace(scratch);
+    fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).unwrap();
+    if !caps.is_empty() {
+        let caps: Vec<String> = caps.iter().map(u32::to_string).collect();
+        let set = Command::new(targets()).args(["setcap", &caps.join("+")]).arg(&copy).status().unwrap();
+        assert!(set.success());
+    }
+    Some(copy)
+}
+
+/// A user who has no rights runs that copy.
+fn as_user(copy: &Path, wrap: &[&str]) -> Command {
+    let memory = if counts_memory() { ",memlock=1073741824" } else { "" };
+    let mut command = Command::new(targets());
+    command.args(wrap).args(["as", &format!("{USER}{memory}")]).arg(copy);
+    command
+}
+
+/// Types that a user makes up have the programs read the kernel's memory anywhere.
+#[test]
+fn file_capabilities_take_types_of_the_kernel_and_of_root_alone() {
+    const KERNEL: &str = "/sys/kernel/btf/vmlinux";
+    let scratch = Scratch::new("file-caps");
+    let Some(copy) = elevated(&scratch, &[BPF, PERFMON], 0o755) else { return };
+    let trace = |wrap: &[&str], args: &[&str], variable: Option<(&str, &Path)>| {
+        let mut command = as_user(&copy, wrap);
+        command.args(["proc", "-o", "json", "-O", "-", "-v"]).args(args).args(["--", text(&targets()), "exit", "3"]);
+        command.envs(variable);
+        Trace::raw(&mut command).end()
+    };
+    assert_works(&trace(&[], &[], None));
+    assert_works(&trace(&[], &["--btf", KERNEL], None));
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let theirs = scratch.path(&format!("{}.btf", release.trim()));
+    fs::copy(KERNEL, &theirs).unwrap();
+    let refused = ["may not be used", text(&theirs), "not root's alone", "sudo"];
+    assert_says(&trace(&[], &["--btf", text(&theirs)], None), &refused);
+    assert_says(&trace(&[], &[], Some(("CORETRACE_BTF", &theirs))), &refused);
+    let targets = targets();
+    let hidden = ["mounts", "-btf", text(&targets)];
+    let dir = text(theirs.parent().unwrap());
+    assert_says(&trace(&hidden, &["--btf-dir", dir], None), &["may not be used", "not root's alone"]);
+    // Of root's there are some in the VMs.
+    if in_vm() {
+        assert_works(&trace(&[], &["--btf", "/btf/full.btf"], None));
+        fs::set_permissions("/btf/full.btf", fs::Permissions::from_mode(0o664)).unwrap();
+        let ended = trace(&[], &["--btf", "/btf/full.btf"], None);
+        fs::set_permissions("/btf/full.btf", fs::Permissions::from_mode(0o644)).unwrap();
+        assert_says(&ended, &["may not be used", "/btf/full.btf"]);
+    }
+}
+
+#[test]
+fn file_capabilities_do_not_open_the_files_of_others() {
+    let scratch = Scratch::new("file-caps-others");
+    let Some(copy) = elevated(&scratch, &[BPF, PERFMON, DAC_READ_SEARCH], 0o755) else { return };
+    let secret = scratch.file("secret", "of root");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    for args in [
+        &["replay", text(&secret)][..],
+        &["relocs", "--object", text(&secret)],
+        &["relocs", "--btf", text(&secret)],
+        &["btf", "dump", "--btf", text(&secret)],
+        &["check", "--btf", text(&secret)],
+    ] {
+        let output = as_user(&copy, &[]).args(args).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!output.status.success() && said.contains("ermission denied"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_set_user_id_copy_does_nothing() {
+    let scratch = Scratch::new("set-id");
+    for mode in [0o4755, 0o2755, 0o6755] {
+        let Some(copy) = elevated(&scratch, &[], mode) else { return };
+        for args in [&["check"][..], &["proc", "-d", "0.1", "-n", "nobody-has-this"], &["schema"], &["btf", "ls"]] {
+            let output = as_user(&copy, &[]).args(args).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}: {said}");
+            assert!(said.contains("set-user-ID") && said.contains("chmod ug-s"), "{said}");
+        }
+        let output = as_user(&copy, &[]).args(["__child", "1,2", "0:0:0", "", "0,0", "id"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(as_user(&copy, &[]).arg("--version").output().unwrap().status.success());
+        fs::remove_file(copy).unwrap();
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_not_taken_for_missing_types() {
+    let line = format!("ulimit -n 12; exec {} proc -v -- {} exit 3", text(&coretrace()), text(&targets()));
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("too many files are open") && said.contains("ulimit -n"), "{said}");
 }

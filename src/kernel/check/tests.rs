@@ -102,9 +102,10 @@ fn the_table_is_aligned_and_escaped() {
     table.push(Row::new("längst", Verdict::No, "bad\x1b[0m 'x'").mend("do …\nor that"));
     table.push(Row::new("b", Verdict::Info, "i"));
     table.push(Row::new("c", Verdict::Fallback, "f"));
-    let expected = "✓ a       fine\n✗ längst  bad\\u{1b}[0m 'x'\n          → do …\n          → or that\n- b       i\n~ c       f\n";
+    table.push(Row::new("d", Verdict::Untested, "u"));
+    let expected = "✓ a       fine\n✗ längst  bad\\x1b[0m 'x'\n          → do …\n          → or that\n- b       i\n~ c       f\n? d       u\n";
     assert_eq!(text(&table, true), expected);
-    let expected = "+ a       fine\nx l?ngst  bad\\u{1b}[0m 'x'\n          > do ...\n          > or that\n- b       i\n~ c       f\n";
+    let expected = "+ a       fine\nx l?ngst  bad\\x1b[0m 'x'\n          > do ...\n          > or that\n- b       i\n~ c       f\n? d       u\n";
     assert_eq!(text(&table, false), expected);
     assert!(!table.works());
 }

@@ -1,6 +1,7 @@
 //! Causes that lie between program and kernel: type information, helpers, hooks, the verifier.
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::super::btf::{KERNEL, advice};
 use super::super::{Host, printable, shown};
@@ -51,6 +52,32 @@ pub(super) fn misfit(failure: &Failure) -> Option<Diagnosis> {
     };
     failure.misfit.then_some(())?;
     found(format!("the type information (BTF) is not that of the running kernel {release}"), mend)
+}
+
+/// Out of memory, or of descriptors: then the rest of the log tells what came of it.
+pub(super) fn exhausted(failure: &Failure) -> Option<Diagnosis> {
+    let said = |errno: Errno| failure.is(&[errno]) || failure.log.line(&["BTF", &format!(": -{errno:?}")]).is_some();
+    if said(Errno::EMFILE) {
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or_else(|_| String::new(), |(soft, _)| format!(" ({soft})"));
+        return found(
+            format!("too many files are open for the limit of this process{limit}"),
+            ["ulimit -n 1024   (LimitNOFILE= in a systemd unit)"],
+        );
+    }
+    if said(Errno::ENFILE) {
+        return found("too many files are open on this host", ["raise the limit: sudo sysctl fs.file-max=N"]);
+    }
+    // Before 5.11 that is mostly the limit of locked memory, of which another rule knows.
+    if !said(Errno::ENOMEM) || failure.host.memlock_is_short() {
+        return None;
+    }
+    found(
+        "there is no memory for it: the kernel's, or that which a limit leaves to this process or its cgroup",
+        [
+            "use a smaller event buffer (--buffer)",
+            "or raise the limit: of the container or service (MemoryMax=), or of the process (ulimit -v)",
+        ],
+    )
 }
 
 /// No type information at all.
@@ -134,6 +161,10 @@ pub(super) fn tracepoint(failure: &Failure) -> Option<Diagnosis> {
                 "sudo mount -t tracefs tracefs /sys/kernel/tracing",
                 "in a container: bind the host's /sys/kernel/tracing to the same place",
             ],
+        ),
+        Some(tracefs) if tracefs.elsewhere => found(
+            format!("tracefs is mounted at {} alone, so the tracepoint {name} cannot be found", shown(&tracefs.path)),
+            ["sudo mount -t tracefs tracefs /sys/kernel/tracing"],
         ),
         Some(tracefs) if !tracefs.readable || line.ends_with("-EACCES") || line.ends_with("-EPERM") => found(
             format!(
@@ -241,15 +272,9 @@ pub(super) fn verifier(failure: &Failure) -> Option<Diagnosis> {
     )
 }
 
-/// The last guess: too little memory, or an old kernel.
-pub(super) fn old_or_small(failure: &Failure) -> Option<Diagnosis> {
+/// The last guess: an old kernel.
+pub(super) fn old(failure: &Failure) -> Option<Diagnosis> {
     let host = failure.host;
-    if failure.is(&[Errno::ENOMEM]) {
-        return found(
-            "the kernel has no memory for it, or the memory limit of this cgroup is reached",
-            ["use a smaller event buffer", "or raise the memory limit of the container or service"],
-        );
-    }
     if host.at_least((5, 10)) || !failure.is(&[Errno::EINVAL, Errno::ENOENT, Errno::E2BIG]) {
         return None;
     }

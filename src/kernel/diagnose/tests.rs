@@ -225,7 +225,7 @@ fn memlock_is_named_only_where_it_counts() {
     assert!(
         !said(EPERM, &["permission error while running as root; try raising 'ulimit -l'?"], &host).contains("ulimit")
     );
-    assert_says(&said(ENOMEM, &[], &host), &["memory limit of this cgroup"]);
+    assert_says(&said(ENOMEM, &[], &host), &["no memory for it", "--buffer", "ulimit -v"]);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn an_old_kernel_is_the_last_guess() {
 #[test]
 fn a_hostile_log_is_escaped() {
     let text = said(EACCES, &[&rejected("bad \x1b[2J thing")], &host());
-    assert_says(&text, &["bad \\u{1b}[2J thing"]);
+    assert_says(&text, &["bad \\x1b[2J thing"]);
 }
 
 #[test]
@@ -283,4 +283,20 @@ fn types_of_another_kernel_are_told_with_the_way_out() {
     let tree = Tree::debian();
     tree.remove("sys/kernel/btf/vmlinux");
     assert_says(&told(&tree.host()), &["not that of the running kernel 6.1.0", "exactly 6.1.0-50", "--btf FILE"]);
+}
+
+/// Where the kernel's types could not be read, libbpf looks elsewhere, and in the end finds none.
+#[test]
+fn what_is_used_up_is_not_taken_for_missing_types() {
+    let log = |errno: &str| {
+        let read = format!("failed to read kernel BTF from '/sys/kernel/btf/vmlinux': -{errno}");
+        said(ESRCH, &[&read, NO_BTF[1], NO_BTF[2]], &host())
+    };
+    assert_says(&log("ENOMEM"), &["no memory for it", "ulimit -v"]);
+    assert_says(&log("EMFILE"), &["too many files are open for the limit of this process", "ulimit -n"]);
+    assert_says(&log("ENFILE"), &["too many files are open on this host", "fs.file-max"]);
+    assert_says(&log("EIO"), &["there is no type information (BTF)"]);
+    assert_says(&said(Errno::EMFILE as i32, &[], &host()), &["too many files are open", "ulimit -n"]);
+    let ours = anyhow::Error::new(Errno::EMFILE).context("keeping the types in memory");
+    assert_says(&explain(&ours, &[], &host()).unwrap().to_string(), &["too many files are open"]);
 }

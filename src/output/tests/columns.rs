@@ -169,3 +169,20 @@ fn room_is_what_the_terminal_has_or_what_was_asked_for() {
         (Room::Narrow, Room::Wide, Room::Wide)
     );
 }
+
+#[test]
+fn a_terminal_that_was_resized_has_another_width() {
+    let event = sample(&[("ret", Value::Ret(4)), ("exe", Value::Path(path(b"passwd\0etc\0")))]);
+    let line = |look: Look, width| {
+        let mut out = Vec::new();
+        let mut text = Choice::Text.build(look, NARROW);
+        text.resize(width);
+        text.event(&mut out, &event).unwrap();
+        String::from_utf8(out).unwrap().trim_end().chars().count()
+    };
+    let narrow = Look { width: Some(60), ..UTC };
+    let whole = line(UTC, None);
+    assert_eq!((line(narrow, None), line(narrow, Some(50)), line(narrow, Some(200))), (60, 50, whole - 3));
+    assert_eq!((line(narrow, Some(0)), line(UTC, Some(50))), (60, whole), "what is no terminal has no width");
+    assert_eq!(line(Look { wide: true, ..narrow }, Some(50)), whole);
+}

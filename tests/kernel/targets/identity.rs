@@ -31,6 +31,11 @@ pub fn run_as(about: &str, command: &[&str]) {
     become_program(command);
 }
 
+/// `setcap N+N FILE`: gives a program these capabilities.
+pub fn setcap(caps: &str, file: &str) {
+    sys::file_capabilities(file, caps.split('+').fold(0, |mask, n| mask | 1 << number(n)));
+}
+
 /// `mounts -btf,-bpf,-tracefs,-proc,tmpfs-on-bpf,+tracefs,bind=DIR=DIR CMD…`: in a mount namespace of its own, without
 /// what has a minus.
 pub fn with_mounts(about: &str, command: &[&str]) {

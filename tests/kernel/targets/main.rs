@@ -37,6 +37,7 @@ fn main() {
         ["nest"] => kin::nest(),
         ["obey"] => obey::obey(),
         ["self"] => report::about_self(),
+        ["setcap", caps, file] => identity::setcap(caps, file),
         ["signals", n] => report::signals(number(n)),
         ["relay", n] => kin::relay(number(n)),
         ["storm"] => kin::storm(),

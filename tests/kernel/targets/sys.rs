@@ -95,6 +95,21 @@ pub fn only_capabilities(mask: u64) {
     }
 }
 
+/// Gives a file these capabilities, as `setcap …=ep` does.
+pub fn file_capabilities(file: &str, mask: u64) {
+    /// include/uapi/linux/capability.h: VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE
+    const VERSION: u32 = 0x0200_0001;
+    // permitted and inheritable; first the lower halves
+    let value = [VERSION, mask as u32, 0, (mask >> 32) as u32, 0].map(u32::to_le);
+    let file = std::ffi::CString::new(file).expect("a name without NUL");
+    // SAFETY: both names end with NUL, and the value is as long as is said.
+    let done = unsafe {
+        let name = c"security.capability";
+        libc::setxattr(file.as_ptr(), name.as_ptr(), value.as_ptr().cast(), size_of_val(&value), 0)
+    };
+    assert_eq!(done, 0, "setxattr: {}", std::io::Error::last_os_error());
+}
+
 /// Makes standard input the terminal of this process, which must lead a session.
 pub fn take_terminal() {
     // SAFETY: an ioctl without an argument to write to.
