@@ -1,9 +1,9 @@
 //! The command line program: parse → run → exit code.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
-use coretrace::{cli::Cli, launch, run};
+use coretrace::{cli::Cli, launch, run, sentinel, sink::Notes};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -12,11 +12,14 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(launch::child(rest));
     }
+    if args.get(1).is_some_and(|first| first == sentinel::SENTINEL) {
+        return ExitCode::from(sentinel::stand());
+    }
     match run::run(&Cli::read(args)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Not eprintln: a closed stderr is no reason to panic.
-            let _ = writeln!(io::stderr(), "coretrace: {}", run::describe(&error));
+            let _ = Notes.write_all(format!("coretrace: {}\n", run::describe(&error)).as_bytes());
             ExitCode::from(run::failure_code(&error))
         }
     }
