@@ -71,20 +71,22 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
     // What bpftool shows of the sources is the same wherever this was built.
     let root = source.ancestors().nth(3).and_then(Path::to_str).context("the path of src/bpf is not UTF-8")?;
     let map = format!("-ffile-prefix-map={root}/=");
-    builder.source(source).obj(out.join(format!("{name}.bpf.o"))).clang_args(zeroed_variables()?.iter().copied().chain([
-        "-g",
-        "-O2",
-        &map,
-        "-fdebug-compilation-dir=.",
-        // A system header: its own holes and warnings are not ours.
-        "-isystem",
-        vmlinux,
-        "-Wall",
-        "-Wextra",
-        "-Wno-unused-parameter",
-        "-Wpadded",
-        "-Werror",
-    ]));
+    builder.source(source).obj(out.join(format!("{name}.bpf.o"))).clang_args(
+        zeroed_variables()?.iter().copied().chain([
+            "-g",
+            "-O2",
+            &map,
+            "-fdebug-compilation-dir=.",
+            // A system header: its own holes and warnings are not ours.
+            "-isystem",
+            vmlinux,
+            "-Wall",
+            "-Wextra",
+            "-Wno-unused-parameter",
+            "-Wpadded",
+            "-Werror",
+        ]),
+    );
     builder.build_and_generate(&skel)?;
     let text = fs::read_to_string(&skel)?;
     // The object's bytes, which `relocs` and `check` look into.

@@ -64,7 +64,8 @@ pub(crate) fn judge(
     hook: Option<Hook>,
 ) -> Vec<Judged> {
     let judge = Judge { object, types, walk, host, bare: !types.has_functions() };
-    let plans = in_order(tracer.plans().iter(), |plan| plan.hook, hook, |hook| host.is_some_and(|host| host.preempts(hook)));
+    let plans =
+        in_order(tracer.plans().iter(), |plan| plan.hook, hook, |hook| host.is_some_and(|host| host.preempts(hook)));
     let kinds = crate::filter::kinds_mask(&tracer.default_kinds(), tracer.kinds()).unwrap_or(u64::MAX);
     plans.into_iter().map(|plan| judge.plan(plan, kinds)).collect()
 }
