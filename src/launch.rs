@@ -1,8 +1,8 @@
 //! `-- CMD`: starts the command so that not one event of it is missed.
 //!
-//! coretrace starts itself again as the child; the child waits for the parent to attach its programs,
-//! then takes on the user's identity and runs CMD in its own place. Its process id is known before
-//! CMD's first instruction.
+//! coretrace starts itself again as the child, which puts back what coretrace changed, and forks; the fork, which is
+//! coretrace's child as well, waits for it to attach its programs, then takes on the user's identity and runs CMD in
+//! its own place. Its process id is known before CMD's first instruction.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -76,7 +76,7 @@ impl Inherited {
 /// The command's process, which waits to be released or runs.
 #[derive(Debug)]
 pub struct Launched {
-    child: Child,
+    pid: u32,
     release: Option<PipeWriter>,
     status: Option<ExitStatus>,
 }
@@ -106,17 +106,20 @@ impl Launched {
             }
         }
         child.arg(inherited.to_arg()).args(command);
-        let child = child.spawn().context("starting the command's process (is /proc mounted?)")?;
+        let mut child = child.spawn().context("starting the command's process (is /proc mounted?)")?;
         drop((wait, tell));
-        // The kernel lets this process go on before it tells of the child's own exec, which is not CMD's.
-        read_byte(&mut waits).context("the command's process ended before it could run")?;
-        Ok(Launched { child, release: Some(release), status: None })
+        let mut pid = [0; 4];
+        let told = waits.read_exact(&mut pid);
+        // It has nothing more to do.
+        let _ = child.wait();
+        told.context("the command's process ended before it could run")?;
+        Ok(Launched { pid: u32::from_ne_bytes(pid), release: Some(release), status: None })
     }
 
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Lets the command run.
@@ -136,7 +139,7 @@ impl Launched {
     /// When the kernel does not know it.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.status.is_none() {
-            self.status = self.child.try_wait().context("waiting for the command")?;
+            self.status = signals::wait(self.pid, false).context("waiting for the command")?;
         }
         Ok(self.status)
     }
@@ -144,7 +147,7 @@ impl Launched {
     /// Hands a signal on to it.
     pub fn signal(&self, number: i32, value: Option<usize>) {
         if self.status.is_none() {
-            let _ = signals::send(self.child.id(), number, value);
+            let _ = signals::send(self.pid, number, value);
         }
     }
 
@@ -169,7 +172,7 @@ impl Drop for Launched {
     /// A child that was never released sees the pipe end, and ends; here it is waited for.
     fn drop(&mut self) {
         if self.release.take().is_some() {
-            let _ = self.child.wait();
+            let _ = signals::wait(self.pid, true);
         }
     }
 }
@@ -243,11 +246,18 @@ fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
     let (wait, tell) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
     // Both are open before the parent goes on: afterwards, what this process opens counts as CMD's.
     let mut released = File::open(format!("/proc/self/fd/{wait}")).context("opening a pipe")?;
-    File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?.write_all(b"!")?;
+    let mut told = File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?;
     // CMD is not to inherit them.
     for fd in [wait, tell] {
         nix::unistd::close(fd.parse::<i32>().context("a pipe's number")?).context("closing a pipe")?;
     }
+    // The most memory that a process ever had counts what it was before exec (fs/exec.c: exec_mmap), and this one has
+    // all of coretrace. A fork of it has little: pages of files are not copied.
+    if let Some(pid) = signals::fork_beside().context("starting the command's process")? {
+        told.write_all(&pid.to_ne_bytes()).context("telling the command's process id")?;
+        std::process::exit(0);
+    }
+    drop(told);
     // Where the parent ended without a word, it said why.
     if read_byte(&mut released).is_err() {
         std::process::exit(1);

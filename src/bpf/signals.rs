@@ -130,6 +130,24 @@ pub(crate) fn take_pending(number: i32) -> bool {
     taken == libc::c_long::from(number)
 }
 
+/// Forks; the new process is a child of this one's parent. Returns its id, and none in itself. There is to be one
+/// thread.
+pub(crate) fn fork_beside() -> nix::Result<Option<u32>> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: with one thread the new process may do whatever this one may; it has a copy of the memory and the stack.
+    let pid = Errno::result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid > 0))
+}
+
+/// How a child ended, if it did; waits for it, if that is wished.
+pub(crate) fn wait(pid: u32, patiently: bool) -> nix::Result<Option<ExitStatus>> {
+    let mut status = 0;
+    let flags = if patiently { 0 } else { libc::WNOHANG };
+    // SAFETY: the kernel writes a number.
+    let found = Errno::result(unsafe { libc::waitpid(pid.cast_signed(), &raw mut status, flags) })?;
+    Ok((found > 0).then(|| ExitStatus::from_raw(status)))
+}
+
 /// Takes the end of one child, if one has ended: which it was, and how.
 pub(crate) fn reap() -> Option<(u32, ExitStatus)> {
     let mut status = 0;

@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::host::{Scratch, text};
+use crate::host::{Scratch, is_running, text, until};
 use crate::support::{Trace, coretrace, in_vm, parse, run, skip, target, targets};
 
 /// Runs CMD with its events in a file: what it printed, as JSON, and the events.
@@ -158,9 +158,13 @@ fn a_command_whose_coretrace_was_killed_before_it_was_released_never_runs() {
     command.args(["__child", &fds, "-", &format!("0:0:0:{soft}:{hard}"), "touch", text(&marker)]);
     let mut child = command.spawn().unwrap();
     drop((released, say));
-    said.read_exact(&mut [0]).expect("it waits");
+    let mut pid = [0; 4];
+    said.read_exact(&mut pid).expect("it waits");
+    child.wait().unwrap();
+    let pid = u32::from_ne_bytes(pid);
+    assert!(is_running(pid));
     drop(release);
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    until("the command's process is gone", || !is_running(pid));
     assert!(!marker.exists());
 }
 
@@ -201,6 +205,19 @@ fn signals_that_would_end_coretrace_go_to_the_command() {
     }
     let ended = trace.output();
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(7), 1 + signals.len()), "{:#?}", ended.stdout);
+}
+
+#[test]
+fn the_memory_of_the_command_is_its_own() {
+    let memory = |events: &[Value], code| {
+        let exit = events.iter().find(|e| e["kind"] == "exit" && e["code"] == code);
+        exit.unwrap_or_else(|| panic!("{events:#?}"))["max_rss_bytes"].as_u64().unwrap()
+    };
+    let program = format!("{} exit 3; :", text(&targets()));
+    let by_a_shell = Trace::proc(["--", "/bin/sh", "-c", &program]).end();
+    let alone = Trace::proc(["--", text(&targets()), "exit", "3"]).end();
+    let (by_a_shell, alone) = (memory(&by_a_shell.events, 3), memory(&alone.events, 3));
+    assert!(alone <= by_a_shell + (1 << 20), "{alone}, and {by_a_shell} where coretrace did not start it");
 }
 
 #[test]
