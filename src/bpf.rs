@@ -5,6 +5,7 @@ pub(crate) mod dump;
 pub(crate) mod handle;
 pub(crate) mod perf;
 pub(crate) mod relo;
+pub(crate) mod signals;
 pub(crate) mod zlib;
 
 /// Declares a skeleton module, what every tracer shares with it, and the C structs that it sends.
@@ -232,15 +233,6 @@ pub(crate) const fn same(a: &str, b: &str) -> bool {
         at += 1;
     }
     at == a.len() && at == b.len()
-}
-
-/// Undoes what a parent may have left: where SIGCHLD is ignored, the kernel keeps no status of children.
-#[allow(unsafe_code)]
-pub(crate) fn heed_children() -> anyhow::Result<()> {
-    use anyhow::Context as _;
-    use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: the default action is no handler, so that nothing of ours runs in a signal's context.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop).context("heeding the end of children")
 }
 
 /// The kernel side's counters, mapped into this process's memory: the map `ledger` of event.bpf.h.

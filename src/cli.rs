@@ -220,7 +220,7 @@ pub struct Output {
     /// Format
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Choice,
-    /// Write events to FILE (- is stdout)
+    /// Write events to FILE (- is stdout), which is for its owner alone; without CMD, SIGHUP opens it again
     #[arg(short = 'O', long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
     /// All columns, lines of any length

@@ -46,6 +46,8 @@ pub struct Tally {
     pub delivered: u64,
     /// Refused by a filter in user space, past `--count`, or after the reader of the output has gone.
     pub filtered: u64,
+    /// Lost here: the output failed, or did not take it by the end of the run.
+    pub unwritten: u64,
 }
 
 /// One kind's account.
@@ -128,7 +130,8 @@ impl Ledger {
     pub fn balances(&self) -> bool {
         self.accounts.iter().all(|a| {
             let k = &a.kernel;
-            k.seen == k.filtered + k.emitted + k.lost() && k.emitted == a.tally.delivered + a.tally.filtered
+            k.seen == k.filtered + k.emitted + k.lost()
+                && k.emitted == a.tally.delivered + a.tally.filtered + a.tally.unwritten
         })
     }
 
@@ -136,7 +139,13 @@ impl Ledger {
     #[must_use]
     pub fn lost(&self) -> u64 {
         let missed = if self.partial { 0 } else { self.missed };
-        self.accounts.iter().map(|a| a.kernel.lost()).sum::<u64>() + missed
+        self.accounts.iter().map(Account::lost).sum::<u64>() + missed
+    }
+
+    /// How many of them the output did not take.
+    #[must_use]
+    pub fn unwritten(&self) -> u64 {
+        self.accounts.iter().map(|a| a.tally.unwritten).sum()
     }
 
     /// How many events were written to the output.
@@ -147,6 +156,12 @@ impl Ledger {
 }
 
 impl Account {
+    /// Lost for any cause, in the kernel or here.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.kernel.lost() + self.tally.unwritten
+    }
+
     /// Notes the sequence number of an event that arrived; tells whether others are missing before it.
     pub fn arrived(&mut self, cpu: u32, seq: u64) -> bool {
         let cpu = cpu as usize;
@@ -172,7 +187,7 @@ impl fmt::Display for Ledger {
         let sum = |of: fn(&Account) -> u64| self.accounts.iter().map(of).sum::<u64>();
         let seen = sum(|a| a.kernel.seen);
         let filtered = sum(|a| a.kernel.filtered + a.tally.filtered);
-        let (delivered, dropped) = (sum(|a| a.tally.delivered), sum(|a| a.kernel.lost()));
+        let (delivered, dropped) = (sum(|a| a.tally.delivered), sum(Account::lost));
         // Read while events go on: those that are still in the buffer.
         let pending = seen.saturating_sub(filtered + delivered + dropped);
         write!(f, "{seen} seen = {filtered} filtered + {delivered} delivered + {dropped} dropped")?;
@@ -190,6 +205,9 @@ impl fmt::Display for Ledger {
         for account in &self.accounts {
             for (cause, n) in CAUSES.iter().zip(account.kernel.dropped).filter(|(_, n)| *n > 0) {
                 write!(f, "\n  dropped: {n} {} ({cause})", account.kind.name)?;
+            }
+            if account.tally.unwritten > 0 {
+                write!(f, "\n  dropped: {} {} (unwritten)", account.tally.unwritten, account.kind.name)?;
             }
         }
         if self.missed > 0 {
@@ -222,7 +240,7 @@ mod tests {
         let mut ledger = Ledger::new(KINDS.iter());
         let a = ledger.account(3).unwrap();
         a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0, 0, 0] };
-        a.tally = Tally { delivered: 4, filtered: 1 };
+        a.tally = Tally { delivered: 4, filtered: 1, unwritten: 0 };
         ledger
     }
 
@@ -257,6 +275,10 @@ mod tests {
         ledger.partial = true;
         assert_eq!(ledger.lost(), 3);
         assert!(ledger.to_string().contains("missed: 7") && ledger.to_string().contains("unknown"));
+        let tally = &mut ledger.account(3).unwrap().tally;
+        (tally.delivered, tally.unwritten) = (2, 2);
+        assert_eq!((ledger.lost(), ledger.delivered()), (5, 2));
+        assert!(ledger.to_string().contains("5 dropped") && ledger.to_string().contains("dropped: 2 a (unwritten)"));
         ledger.unreturned = 5;
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
     }

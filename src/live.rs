@@ -1,20 +1,23 @@
 //! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use libbpf_rs::MapCore;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::followed::Followed;
-use crate::launch::Launched;
+use crate::launch::{self, Launched};
 use crate::pipeline::Pipeline;
+use crate::run::note;
 use crate::session::{Attached, Session};
+use crate::setup;
+use crate::signals::{Signals, Wish};
+use crate::sink::Gauge;
 use crate::transport::Reader;
 use crate::watched::Watched;
 
@@ -25,6 +28,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long the counters may need to agree after the hooks are gone: programs that were running then
 /// end within microseconds, but not on a stopped CPU of a virtual machine.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How long the output may take when the run is to end.
+const GRACE: Duration = Duration::from_millis(800);
 
 /// When to end, and what to tell meanwhile.
 #[derive(Debug, Default)]
@@ -37,56 +42,8 @@ pub struct Limits {
     pub detach: bool,
     /// Events go to stdout: the run ends when its reader has gone.
     pub to_stdout: bool,
-}
-
-/// Signals that end a run, or are handed on to the command.
-pub struct Signals {
-    fd: SignalFd,
-    /// What was blocked before: CMD is to start with that.
-    pub before: SigSet,
-    /// A shell started this in the background: Ctrl-C is for others.
-    background: bool,
-}
-
-impl Signals {
-    /// From here on these signals wait to be read. A process that is started inherits that, and has to
-    /// undo it.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn block(with_command: bool) -> Result<Self> {
-        let mut set = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            set.add(signal);
-        }
-        // One that is ignored leaves no status behind.
-        if with_command {
-            crate::bpf::heed_children()?;
-        }
-        // Under nohup it stays ignored.
-        if !crate::procfs::ignores(Signal::SIGHUP as u32) {
-            set.add(Signal::SIGHUP);
-        }
-        if with_command {
-            for signal in [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCHLD] {
-                set.add(signal);
-            }
-        }
-        let before = SigSet::thread_get_mask().context("reading which signals are blocked")?;
-        set.thread_block().context("blocking signals")?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let fd = SignalFd::with_flags(&set, flags).context("making a descriptor for signals")?;
-        Ok(Signals { fd, before, background: crate::procfs::ignores(Signal::SIGINT as u32) })
-    }
-
-    /// The next one, and whether the terminal sent it: then the command has it already.
-    fn next(&self) -> Result<Option<(Signal, bool)>> {
-        /// include/uapi/asm-generic/siginfo.h
-        const SI_KERNEL: i32 = 0x80;
-        let Some(info) = self.fd.read_signal().context("reading signals")? else { return Ok(None) };
-        let signal = Signal::try_from(info.ssi_signo.cast_signed()).context("reading signals")?;
-        Ok(Some((signal, info.ssi_code == SI_KERNEL)))
-    }
+    /// The file that is opened again on SIGHUP.
+    pub reopen: Option<PathBuf>,
 }
 
 /// Runs until the end: `pipeline` gets every event that the kernel sent.
@@ -98,7 +55,7 @@ pub fn run(
     attached: Attached<'_>,
     pipeline: &mut Pipeline<'_>,
     limits: &Limits,
-    signals: &Signals,
+    signals: &mut Signals,
     command: &mut Option<Launched>,
 ) -> Result<()> {
     let pipeline = RefCell::new(pipeline);
@@ -136,14 +93,20 @@ pub fn run(
     let mut next_stats = limits.stats.map(|every| begin + every);
     let mut next_tick = begin + TICK;
     let mut drained = true;
+    signals.reopens = limits.reopen.is_some();
     loop {
-        let mut wait = if drained { FLUSH } else { Duration::ZERO };
+        let room = pipeline.borrow().has_room();
+        let mut wait = if drained || !room { FLUSH } else { Duration::ZERO };
         if let Some(duration) = limits.duration {
             wait = wait.min(duration.saturating_sub(begin.elapsed()));
         }
+        wait = wait.min(signals.patience());
         let timeout = PollTimeout::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::ZERO);
-        let mut polled = vec![PollFd::new(signals.fd.as_fd(), PollFlags::POLLIN)];
-        polled.extend(reader.wakes().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let gauges: Vec<Gauge> = pipeline.borrow().gauges().filter(|_| !room).cloned().collect();
+        let mut polled = vec![signals.wakes()];
+        // What cannot be written yet is not read.
+        polled.extend(reader.wakes().filter(|_| room).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        polled.extend(gauges.iter().map(|gauge| PollFd::new(gauge.progress(), PollFlags::POLLIN)));
         let stdout = io::stdout();
         if limits.to_stdout {
             // Asks for nothing: that the reader is gone is told all the same, of a pipe and of a socket.
@@ -157,8 +120,11 @@ pub fn run(
         let closed =
             limits.to_stdout && polled.last().and_then(PollFd::revents).is_some_and(|told| told.intersects(gone));
 
-        drained = drain(false)?;
-        let mut stop = closed;
+        drop(polled);
+        gauges.iter().for_each(Gauge::seen);
+
+        drained = fill(&pipeline, &|| drain(false))?;
+        let mut stop = false;
         let now = Instant::now();
         if let Some(heart) = &mut pipeline.borrow_mut().heartbeat {
             heart.tick(now);
@@ -170,22 +136,33 @@ pub fn run(
         {
             let mut pipeline = pipeline.borrow_mut();
             // Behind what was lost last there may be no event that shows the gap.
-            if pipeline.gap || tick {
+            if (pipeline.gap || tick) && pipeline.has_room() {
                 read_ledger(&mut pipeline);
             }
             pipeline.flush();
             let clock = pipeline.measured_clock();
             pipeline.clock(clock);
-            stop |= pipeline.done();
+            pipeline.closed |= closed;
+            if let Some(failure) = pipeline.failure() {
+                note(&format!("{failure:#}"));
+            }
+            stop |= pipeline.full();
         }
         stop |= limits.duration.is_some_and(|duration| now - begin >= duration);
-        while let Some((signal, from_terminal)) = signals.next()? {
-            let for_others = from_terminal && signal == Signal::SIGINT && signals.background;
-            stop |= !for_others && heed(signal, from_terminal, command)?;
+        match signals.heed(command)? {
+            Some(Wish::End) => stop = true,
+            Some(Wish::Reopen) => reopen(limits.reopen.as_deref(), &mut pipeline.borrow_mut()),
+            None => {}
         }
+        launch::reap(command);
         let command_ended = match command {
             Some(command) => command.ended()?.is_some(),
             None => true,
+        };
+        // CMD is waited for though nobody gets its events any more, as strace does.
+        stop |= match command {
+            Some(_) => pipeline.borrow().is_over() && (command_ended || limits.detach),
+            None => pipeline.borrow().done(),
         };
         if command_ended && command.is_some() && limits.detach {
             stop = true;
@@ -208,47 +185,97 @@ pub fn run(
             let mut pipeline = pipeline.borrow_mut();
             read_ledger(&mut pipeline);
             pipeline.ledger.missed = attached.missed();
-            // Not eprintln: a closed stderr is no reason to panic.
-            let _ = writeln!(io::stderr(), "coretrace: {:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger);
+            note(&format!("{:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger));
         }
     }
 
     let missed = attached.missed();
+    signals.end();
     attached.detach();
     // call.bpf.h: of tracers that join the beginning of a call and its return.
     let unreturned = attached.map("calls").map_or(0, |calls| calls.keys().count());
     pipeline.borrow_mut().ledger.unreturned = unreturned as u64;
+    let mut patience = Patience { signals, ends: limits.duration.map(|duration| begin + duration + GRACE) };
     // A program that was running when its hook went away is still to be heard.
-    let deadline = Instant::now() + SETTLE;
+    let mut deadline = Instant::now() + SETTLE;
     loop {
-        while !drain(true)? {}
+        while !fill(&pipeline, &|| drain(true))? || !pipeline.borrow().has_room() {
+            patience.wait(&mut pipeline.borrow_mut(), |pipeline| pipeline.has_room());
+            deadline = Instant::now() + SETTLE;
+        }
         let mut pipeline = pipeline.borrow_mut();
         read_ledger(&mut pipeline);
         pipeline.ledger.missed = missed;
         let undecodable = pipeline.undecodable.is_some();
         if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
-            pipeline.flush();
             break;
         }
         drop(pipeline);
         std::thread::sleep(Duration::from_millis(1));
     }
+    let mut pipeline = pipeline.borrow_mut();
+    pipeline.end();
+    patience.wait(&mut pipeline, |pipeline| pipeline.is_written());
+    pipeline.settle();
+    if let Some(failure) = pipeline.failure() {
+        note(&format!("{failure:#}"));
+    }
     Ok(())
 }
 
-/// Heeds a signal; tells whether it ends the run.
-fn heed(signal: Signal, from_terminal: bool, command: &mut Option<Launched>) -> Result<bool> {
-    match command {
-        // Its end is found by asking.
-        _ if signal == Signal::SIGCHLD => Ok(false),
-        Some(command) => {
-            let runs = command.ended()?.is_none();
-            if runs && !from_terminal {
-                command.signal(signal);
-            }
-            Ok(!runs && matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP))
+/// Reads what is there, as long as there is room for it; tells whether that was all.
+fn fill(pipeline: &RefCell<&mut Pipeline<'_>>, drain: &dyn Fn() -> Result<bool>) -> Result<bool> {
+    /// Signals and the clock are looked at in between.
+    const AT_ONCE: u32 = 8;
+    for _ in 0..AT_ONCE {
+        if !pipeline.borrow().has_room() {
+            return Ok(false);
         }
-        None => Ok(matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP)),
+        if drain()? {
+            return Ok(true);
+        }
+        pipeline.borrow_mut().flush();
+    }
+    Ok(false)
+}
+
+/// How long the end of a run waits for its output: for ever, until somebody asks for the end, or its time is over.
+struct Patience<'a> {
+    signals: &'a Signals,
+    ends: Option<Instant>,
+}
+
+impl Patience<'_> {
+    /// Waits until that is so, or gives up what is not written.
+    fn wait(&mut self, pipeline: &mut Pipeline<'_>, is_so: fn(&Pipeline<'_>) -> bool) {
+        pipeline.flush();
+        while !is_so(pipeline) {
+            let now = Instant::now();
+            if self.signals.hurry() {
+                self.ends = Some(self.ends.unwrap_or(now + GRACE).min(now + GRACE));
+            }
+            if self.ends.is_some_and(|ends| now >= ends) {
+                return pipeline.settle();
+            }
+            let gauges: Vec<Gauge> = pipeline.gauges().cloned().collect();
+            let mut polled: Vec<_> =
+                gauges.iter().map(|gauge| PollFd::new(gauge.progress(), PollFlags::POLLIN)).collect();
+            let _ = poll(&mut polled, PollTimeout::from(FLUSH.as_millis() as u16));
+            gauges.iter().for_each(Gauge::seen);
+        }
+    }
+}
+
+/// Goes on in a file of that name: the one before was moved away.
+fn reopen(path: Option<&Path>, pipeline: &mut Pipeline<'_>) {
+    let Some(path) = path else { return };
+    let opened = setup::open(path, Some(Duration::ZERO)).and_then(|file| {
+        let is_new = file.metadata()?.len() == 0;
+        Ok((file, is_new))
+    });
+    match opened {
+        Ok((file, is_new)) => pipeline.redirect(Box::new(file), is_new),
+        Err(error) => note(&format!("not opened again, the output goes on as before: {}: {error:#}", path.display())),
     }
 }
 
@@ -266,11 +293,5 @@ pub fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()>
         }
         found.iter().try_for_each(|pid| attached.follow(*pid))?;
         known.extend(found);
-    }
-}
-
-impl std::fmt::Debug for Signals {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Signals")
     }
 }

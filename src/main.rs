@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use coretrace::{cli::Cli, kernel::elevated, launch, run};
+use coretrace::{cli::Cli, kernel::elevated, launch, run, sentinel};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -10,6 +10,9 @@ fn main() -> ExitCode {
         // CMD is to have the rights that its user has.
         [_, first, rest @ ..] if first == launch::CHILD && !elevated::is_set_id() => {
             elevated::give_up().map(|()| launch::child(rest))
+        }
+        [_, first, ..] if first == sentinel::SENTINEL && !elevated::is_set_id() => {
+            elevated::give_up().map(|()| sentinel::stand())
         }
         _ => {
             // First, for --help and --version, which do no harm.

@@ -1,9 +1,9 @@
 //! sample → decode → wall clock and names → filter → format → sink: one direction, one event at a time.
 
-use std::fs::File;
+use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::decode::Decode;
 use crate::enrich::{Names, WallClock};
@@ -13,6 +13,7 @@ use crate::heartbeat::Heartbeat;
 use crate::ledger::Ledger;
 use crate::output::Format;
 use crate::record::Recorder;
+use crate::sink::{Gauge, Notes, Sink, Target};
 
 /// Where a run's samples go.
 pub struct Pipeline<'a> {
@@ -20,7 +21,12 @@ pub struct Pipeline<'a> {
     format: Box<dyn Format>,
     sink: BufWriter<Box<dyn Write>>,
     filter: Filter,
-    recorder: Option<Recorder<BufWriter<File>>>,
+    recorder: Option<Recorder<BufWriter<Sink>>>,
+    /// How far the writing of the output is, and that of the recording, where that is done beside.
+    gauge: Option<Gauge>,
+    recording: Option<Gauge>,
+    /// Events that may not be written yet: the byte at which each of them ends, and its kind.
+    unwritten: VecDeque<(u64, u32)>,
     clock: WallClock,
     names: Option<Names>,
     limit: u64,
@@ -36,6 +42,16 @@ pub struct Pipeline<'a> {
     pub gap: bool,
     /// The output was closed by its reader: a normal end.
     pub closed: bool,
+    /// That it is closed is a failure all the same: nobody closes standard error to say "enough".
+    pub closing_fails: bool,
+    /// Events go to standard error, as losses do.
+    pub to_stderr: bool,
+    /// The output is a file that may be opened again by its name.
+    pub renewable: bool,
+    /// The output takes no more.
+    broken: bool,
+    /// The output or the recording could not be written.
+    pub failed: bool,
     /// Samples that could not be decoded, and why the first of them could not.
     pub undecodable: Option<(u64, anyhow::Error)>,
     failure: Option<anyhow::Error>,
@@ -57,6 +73,9 @@ impl<'a> Pipeline<'a> {
             sink: BufWriter::with_capacity(1 << 16, sink),
             filter,
             recorder: None,
+            gauge: None,
+            recording: None,
+            unwritten: VecDeque::new(),
             clock: WallClock::default(),
             names: None,
             limit: u64::MAX,
@@ -66,14 +85,25 @@ impl<'a> Pipeline<'a> {
             ledger,
             gap: false,
             closed: false,
+            closing_fails: false,
+            to_stderr: false,
+            renewable: false,
+            broken: false,
+            failed: false,
             undecodable: None,
             failure: None,
         }
     }
 
     /// Keeps the raw samples, too.
-    pub fn record(&mut self, recorder: Recorder<BufWriter<File>>) {
+    pub fn record(&mut self, recorder: Recorder<BufWriter<Sink>>, gauge: Gauge) {
         self.recorder = Some(recorder);
+        self.recording = Some(gauge);
+    }
+
+    /// The sink writes beside: what it has not written by the end is lost.
+    pub fn watch(&mut self, gauge: Gauge) {
+        self.gauge = Some(gauge);
     }
 
     /// Gives names to the numbers in events whose kinds ask for that: of this host, so not where they come from another.
@@ -89,7 +119,41 @@ impl<'a> Pipeline<'a> {
     /// Whether there is a reason to stop: the limit is reached, the output is closed or failed.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.closed || self.failure.is_some() || self.ledger.delivered() >= self.limit
+        self.closed || self.failed || self.full()
+    }
+
+    /// Whether the limit is reached.
+    #[must_use]
+    pub fn full(&self) -> bool {
+        self.ledger.delivered() >= self.limit
+    }
+
+    /// Whether nobody gets the events any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        (self.closed || self.broken) && self.recorder.is_none()
+    }
+
+    /// Whether more events may be read: else they wait in the kernel's buffer.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.gauges().all(Gauge::has_room)
+    }
+
+    /// Whether all is written.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.gauges().all(|gauge| gauge.backlog() == 0)
+    }
+
+    /// Of what is written beside.
+    pub fn gauges(&self) -> impl Iterator<Item = &Gauge> {
+        self.gauge.iter().chain(&self.recording)
+    }
+
+    /// What could not be written, once.
+    pub fn failure(&mut self) -> Option<anyhow::Error> {
+        self.failure.take()
     }
 
     /// Sets how far the wall clock is from the kernel's.
@@ -97,8 +161,8 @@ impl<'a> Pipeline<'a> {
         if clock != self.clock {
             self.clock = clock;
             if let Some(recorder) = &mut self.recorder {
-                let written = recorder.clock(clock).context("writing the recording");
-                self.note(written);
+                let written = recorder.clock(clock);
+                self.recorded(written);
             }
         }
     }
@@ -123,8 +187,8 @@ impl<'a> Pipeline<'a> {
             _ => false,
         };
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
-            let written = recorder.sample(sample).context("writing the recording");
-            self.note(written);
+            let written = recorder.sample(sample);
+            self.recorded(written);
         }
         let mut event = match decoded {
             Ok(event) => event,
@@ -138,7 +202,7 @@ impl<'a> Pipeline<'a> {
         };
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
         // What nobody reads any more is not delivered (of the last batch before that, nobody knows).
-        let full = self.closed || self.ledger.delivered() >= self.limit;
+        let full = self.closed || self.full();
         let Some(account) = self.ledger.account(event.kind.id) else { return };
         self.gap |= account.arrived(event.head.cpu, event.head.seq);
         if full || own {
@@ -152,10 +216,18 @@ impl<'a> Pipeline<'a> {
             account.tally.filtered += 1;
             return;
         }
+        if self.broken {
+            account.tally.unwritten += 1;
+            return;
+        }
         account.tally.delivered += 1;
+        let kind = event.kind.id;
         let written = self.format.event(&mut self.sink, &event);
         // It borrows the names.
         drop(event);
+        if let Some(gauge) = &self.gauge {
+            self.unwritten.push_back((gauge.accepted() + self.sink.buffer().len() as u64, kind));
+        }
         self.written(written);
     }
 
@@ -164,13 +236,14 @@ impl<'a> Pipeline<'a> {
         if let Some(recorder) = &mut self.recorder {
             let kind = self.ledger.accounts.iter().find(|a| a.kind.name == lost.class).map_or(u32::MAX, |a| a.kind.id);
             let cause = CAUSES.iter().zip(0..).find(|(name, _)| **name == lost.cause).map_or(u32::MAX, |(_, n)| n);
-            let written = recorder.lost(kind, cause, &lost).context("writing the recording");
-            self.note(written);
+            let written = recorder.lost(kind, cause, &lost);
+            self.recorded(written);
         }
-        if self.losses_aside {
+        if self.losses_aside && (!self.to_stderr || self.broken) {
+            let mut line = Vec::new();
             // A closed stderr is no reason to end.
-            let _ = self.format.lost(&mut io::stderr().lock(), &lost);
-        } else {
+            let _ = self.format.lost(&mut line, &lost).and_then(|()| Notes.write_all(&line));
+        } else if !self.broken && !self.closed {
             let written = self.format.lost(&mut self.sink, &lost);
             self.written(written);
         }
@@ -181,11 +254,61 @@ impl<'a> Pipeline<'a> {
         if let Some(width) = self.width {
             self.format.resize(width());
         }
-        let written = self.sink.flush();
-        self.written(written);
+        if !self.broken && !self.closed {
+            let written = self.sink.flush();
+            self.written(written);
+        }
+        if let Some(gauge) = &self.gauge {
+            let written = gauge.written();
+            while self.unwritten.front().is_some_and(|(end, _)| *end <= written) {
+                self.unwritten.pop_front();
+            }
+        }
         if let Some(recorder) = &mut self.recorder {
-            let written = recorder.flush().context("writing the recording");
-            self.note(written);
+            let written = recorder.flush();
+            self.recorded(written);
+        }
+    }
+
+    /// What comes from here on goes to another file, which begins as every one does.
+    pub fn redirect(&mut self, target: Target, is_new: bool) {
+        self.flush();
+        if let Some(gauge) = &self.gauge {
+            gauge.redirect(target);
+        }
+        if is_new {
+            self.header();
+        }
+        self.flush();
+    }
+
+    /// Hands over the rest, and ends the recording.
+    pub fn end(&mut self) {
+        self.flush();
+        if let Some(recorder) = self.recorder.take() {
+            let written = recorder.end();
+            self.recorded(written);
+        }
+    }
+
+    /// Says what could not be written, and waits no longer for what is not.
+    pub fn settle(&mut self) {
+        if let Some(gauge) = self.gauge.clone() {
+            if let Some(failure) = gauge.failure() {
+                self.written(Err(failure));
+            }
+            if gauge.backlog() > 0 {
+                self.gauge = None;
+                self.broken = true;
+                self.lose(gauge.written());
+            }
+        }
+        if let Some(gauge) = self.recording.clone() {
+            let late = (gauge.backlog() > 0).then(|| io::ErrorKind::TimedOut.into());
+            if let Some(failure) = gauge.failure().or(late) {
+                self.recording = None;
+                self.recorded(Err(failure));
+            }
         }
     }
 
@@ -193,32 +316,56 @@ impl<'a> Pipeline<'a> {
     ///
     /// # Errors
     /// When the output or the recording could not be written, or samples could not be decoded.
-    pub fn finish(mut self) -> Result<Ledger> {
-        self.flush();
-        if let Some(recorder) = self.recorder.take() {
-            let written = recorder.end().context("writing the recording");
-            self.note(written);
-        }
-        if let Some(failure) = self.failure {
-            return Err(failure);
-        }
-        if let Some((count, first)) = self.undecodable {
-            return Err(first.context(format!("{count} events could not be decoded, the first because of")));
-        }
-        Ok(self.ledger)
+    pub fn finish(mut self) -> (Ledger, Result<()>) {
+        self.end();
+        let ended = match (self.failure, self.undecodable) {
+            (Some(failure), _) => Err(failure),
+            (None, Some((count, first))) => {
+                Err(first.context(format!("{count} events could not be decoded, the first because of")))
+            }
+            (None, None) => Ok(()),
+        };
+        (self.ledger, ended)
     }
 
     fn written(&mut self, result: io::Result<()>) {
         match result {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            other => self.note(other.context("writing the output")),
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe && !self.closing_fails => {
+                self.closed = true;
+                self.unwritten.clear();
+            }
+            Err(e) => {
+                self.note(anyhow::Error::new(e).context("writing the output"));
+                self.broken = true;
+                let written = self.gauge.as_ref().map_or(u64::MAX, Gauge::written);
+                self.lose(written);
+            }
         }
     }
 
-    fn note(&mut self, result: Result<()>) {
-        if let Err(error) = result {
-            self.failure.get_or_insert(error);
+    /// Events that end behind that byte of the output are lost.
+    fn lose(&mut self, written: u64) {
+        for (_, kind) in self.unwritten.drain(..).filter(|(end, _)| *end > written) {
+            if let Some(account) = self.ledger.account(kind) {
+                account.tally.delivered -= 1;
+                account.tally.unwritten += 1;
+            }
         }
+    }
+
+    fn recorded(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.note(anyhow::Error::new(error).context("writing the recording"));
+            self.recorder = None;
+        }
+    }
+
+    fn note(&mut self, error: anyhow::Error) {
+        if !self.failed {
+            self.failure = Some(error);
+        }
+        self.failed = true;
     }
 }
 

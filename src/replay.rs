@@ -21,7 +21,7 @@ use crate::{setup, tracers};
 pub fn replay(options: &Replay) -> Result<u8> {
     let shown = shown(&options.file);
     let file = File::open(&options.file).with_context(|| format!("opening the recording {shown}"))?;
-    let mut reader = Reader::new(BufReader::new(file)).with_context(|| format!("reading {shown}"))?;
+    let mut reader = Reader::new(BufReader::new(&file)).with_context(|| format!("reading {shown}"))?;
     let header = &reader.header;
     let all = tracers::all();
     let tracer = all.iter().find(|t| t.name() == header.tracer).with_context(|| {
@@ -48,7 +48,12 @@ pub fn replay(options: &Replay) -> Result<u8> {
     };
     let kinds = tracer.kinds();
     let ledger = Ledger::new(kinds.iter());
-    let mut pipeline = setup::pipeline(tracer.as_ref(), ledger, filter, &options.output, false, false)?;
+    let outlet = setup::outlet(&options.output, false, None)?;
+    if outlet.is_same(&file) {
+        return Err(anyhow!("-O is the recording itself, {shown}").context(Usage));
+    }
+    let (look, sink) = (outlet.look(&options.output, false), outlet.target()?);
+    let mut pipeline = setup::pipeline(tracer.as_ref(), ledger, filter, &options.output, look, sink);
     pipeline.header();
     let ended = loop {
         match reader.entry() {
@@ -66,6 +71,6 @@ pub fn replay(options: &Replay) -> Result<u8> {
             break Ok(());
         }
     };
-    pipeline.finish()?;
+    pipeline.finish().1?;
     ended.with_context(|| format!("reading {shown}")).map(|()| 0)
 }

@@ -1,24 +1,26 @@
 //! What each subcommand does, from its options to its exit code.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use nix::sys::resource::{Resource, getrlimit};
+use anyhow::{Context, Result, anyhow};
 
 use crate::cli::{Cli, Command, Common, Usage};
 use crate::enrich::Names;
 use crate::event::Kind;
+use crate::filter::Filter;
 use crate::heartbeat::Heartbeat;
 use crate::kernel::{Host, diagnose, elevated, shown};
 use crate::launch::{self, Inherited, Launched, NotRun};
 use crate::ledger::Ledger;
-use crate::live::{self, Signals};
+use crate::live;
 use crate::output::{self, Choice, escape};
 use crate::pipeline::Pipeline;
 use crate::record::{Header, Recorder};
 use crate::session::{self, Session};
+use crate::signals::Signals;
+use crate::sink::{self, Notes};
 use crate::tracers::{self, Tracer};
 use crate::{setup, users};
 
@@ -34,6 +36,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
         // Else file capabilities would open files of others (cap_dac_read_search).
         elevated::give_up()?;
     }
+    crate::bpf::signals::prepare();
     match &cli.command {
         Command::Trace(tracer) => {
             let (tracer, common) = tracer.parts();
@@ -103,7 +106,7 @@ pub(crate) fn print(format: Choice, text: &str) -> Result<u8> {
 
 /// A note to the user. A closed stderr is no reason to end.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "coretrace: {}", escape::clean(text));
+    let _ = Notes.write_all(format!("coretrace: {}\n", escape::clean(text)).as_bytes());
 }
 
 fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
@@ -112,13 +115,11 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let with_command = !common.command.is_empty();
     session::capture_log(output.verbose > 1);
     let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
-    let signals = Signals::block(with_command)?;
-    // libbpf raises it for itself, where BPF memory counts against it.
-    let memlock = getrlimit(Resource::RLIMIT_MEMLOCK).context("reading the limit of locked memory")?;
-    let inherited = Inherited { blocked: signals.before, memlock };
+    let mut signals = Signals::new(with_command)?;
+    let inherited = Inherited::read()?;
     let filter = setup::filter(&common.filters)?;
     if let Some(program) = common.command.first() {
-        launch::find(program)?;
+        launch::check(program)?;
     }
     let mut session = setup::session(tracer, common, &host)?;
     if with_command {
@@ -135,19 +136,9 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
     let mut ledger = Ledger::new(tracer.kinds().iter());
     ledger.partial = session.watches_some();
-    let mut pipeline = setup::pipeline(tracer, ledger, filter, output, with_command, common.labels.labels.is_some())?;
+    let mut pipeline = pipeline(tracer, common, ledger, filter, &host)?;
     if setup::details(common) {
         pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
-    }
-    if let Some(path) = &common.limits.record {
-        let file = File::create(path).with_context(|| format!("creating the recording {}", path.display()))?;
-        let header = Header {
-            tracer: tracer.name().to_owned(),
-            layout: tracer.layout(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            kernel: host.release.clone(),
-        };
-        pipeline.record(Recorder::new(BufWriter::new(file), &header).context("writing the recording")?);
     }
     if let Some(count) = common.limits.count {
         pipeline.limit(count);
@@ -158,11 +149,14 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         stats: common.limits.stats,
         detach: common.limits.detach,
         to_stdout: setup::to_stdout(output, with_command),
+        reopen: output.output_file.clone().filter(|_| pipeline.renewable),
     };
     pipeline.heartbeat = common.limits.heartbeat.map(|every| Heartbeat::new(every, tracer.beat(&session)));
     let (mut ran, mut command) = (false, None);
     let started = tracer.start(&session, &mut |attached| {
         ran = true;
+        // Until here they ended it at once.
+        signals.block(with_command)?;
         if common.filters.follow {
             live::follow_existing(&session, &attached)?;
         }
@@ -178,11 +172,11 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
             }
             command = Some(launched);
         }
-        live::run(&session, attached, &mut pipeline, &limits, &signals, &mut command)
+        live::run(&session, attached, &mut pipeline, &limits, &mut signals, &mut command)
     });
     let (log, failed) = session::take_log();
     if output.verbose > 1 {
-        let _ = log.iter().try_for_each(|line| io::stderr().write_all(escape::clean(line).as_bytes()));
+        let _ = log.iter().try_for_each(|line| Notes.write_all(escape::clean(line).as_bytes()));
     }
     if let Err(error) = started {
         return Err(if ran { error } else { diagnosed(error, log.get(failed).unwrap_or_default(), &host) });
@@ -190,34 +184,84 @@ fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     finish(pipeline, common, command)
 }
 
+/// From the options to what a run does with its events: the output, and the recording.
+fn pipeline<'a>(
+    tracer: &'a dyn Tracer,
+    common: &Common,
+    ledger: Ledger,
+    filter: Filter,
+    host: &Host,
+) -> Result<Pipeline<'a>> {
+    let (output, with_command, patience) = (&common.output, !common.command.is_empty(), common.limits.duration);
+    let outlet = setup::outlet(output, with_command, patience)?;
+    let record = common.limits.record.as_ref();
+    let record = record.map(|path| {
+        let file = setup::open(path, patience).with_context(|| format!("creating the recording {}", path.display()))?;
+        // CMD's output and the notes, too, would be in the middle of it.
+        if outlet.is_same(&file) || setup::is_same(&file, io::stdout()) || setup::is_same(&file, io::stderr()) {
+            let path = path.display();
+            return Err(anyhow!("--record {path}: this file is the output, too, or CMD's").context(Usage));
+        }
+        Ok(file)
+    });
+    let record = record.transpose()?;
+    let (look, to_stderr) = (outlet.look(output, common.labels.labels.is_some()), outlet.is_stderr());
+    let renewable = !with_command && outlet.is_renewable();
+    let (sink, gauge) = sink::start(outlet.target()?)?;
+    let mut pipeline = setup::pipeline(tracer, ledger, filter, output, look, Box::new(sink));
+    pipeline.watch(gauge);
+    (pipeline.to_stderr, pipeline.closing_fails, pipeline.renewable) = (to_stderr, to_stderr, renewable);
+    if let Some(file) = record {
+        setup::empty(&file).context("emptying the file for the recording")?;
+        let header = Header {
+            tracer: tracer.name().to_owned(),
+            layout: tracer.layout(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: host.release.clone(),
+        };
+        let (sink, gauge) = sink::start(Box::new(file))?;
+        let recorder = Recorder::new(BufWriter::with_capacity(1 << 16, sink), &header);
+        pipeline.record(recorder.context("writing the recording")?, gauge);
+    }
+    Ok(pipeline)
+}
+
 fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) -> Result<u8> {
     let quiet = common.output.quiet;
     let heartbeats = pipeline.heartbeat.as_ref().map(|heart| (heart.to_string(), heart.unheard()));
-    let ledger = pipeline.finish()?;
+    let mut failed = pipeline.failed;
+    let (ledger, ended) = pipeline.finish();
+    if let Err(error) = ended {
+        note(&format!("{error:#}"));
+        failed = true;
+    }
     let unheard = heartbeats.as_ref().map_or(0, |(_, unheard)| *unheard);
     if let Some((heartbeats, _)) = heartbeats.filter(|_| !quiet || unheard > 0) {
         note(&heartbeats);
     }
-    if !quiet {
+    // What was not written is told like every loss.
+    if !quiet || ledger.unwritten() > 0 {
         note(&ledger.to_string());
     }
     if !ledger.balances() {
         note("the counters do not balance: this is a fault in coretrace, please report it");
     }
-    let lost = common.limits.strict && ledger.lost() + unheard > 0;
-    match command {
-        _ if lost => Ok(EVENTS_LOST),
+    if common.limits.strict && ledger.lost() + unheard > 0 {
+        return Ok(EVENTS_LOST);
+    }
+    let code = match command {
         Some(mut command) => match command.ended()? {
-            Some(status) => Ok(launch::exit_code(status)),
+            Some(status) => launch::exit_code(status),
             None => {
                 if !quiet {
                     note(&format!("the command still runs, as process {}", command.pid()));
                 }
-                Ok(0)
+                0
             }
         },
-        None => Ok(0),
-    }
+        None => 0,
+    };
+    Ok(if failed { code.max(1) } else { code })
 }
 
 fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {

@@ -1,14 +1,19 @@
 //! From the options and the host to what a run is made of: the session, the filter, the pipeline.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
 
+use crate::bpf::signals;
 use crate::cli::{Common, Filters, Kernel, Labelling, Output, Usage};
 use crate::filter::{self, CommGlobs, Filter};
 use crate::kernel::{Host, btf, shown};
@@ -17,6 +22,7 @@ use crate::ledger::Ledger;
 use crate::output::{Choice, Look};
 use crate::pipeline::Pipeline;
 use crate::session::{CGROUPS_MAX, Hook, Session, Settings, Transport, UIDS_MAX};
+use crate::sink::Target;
 use crate::tracers::Tracer;
 use crate::users;
 
@@ -154,42 +160,132 @@ pub(crate) fn to_stdout(output: &Output, with_command: bool) -> bool {
     }
 }
 
+/// Where events are written to, as the options say.
+pub(crate) struct Outlet {
+    stream: Stream,
+    /// None: it was closed when coretrace was started.
+    file: Option<File>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Stdout,
+    Stderr,
+    File,
+}
+
+/// Opens what events are written to; a file is not emptied yet.
+pub(crate) fn outlet(output: &Output, with_command: bool, patience: Option<Duration>) -> Result<Outlet> {
+    let closed = |fd: u8| signals::inherited().closed & 1 << fd != 0;
+    // A descriptor of the same stream, without the buffer that the library has for it.
+    let same = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from).context("opening the output once more");
+    let (stream, file) = match &output.output_file {
+        _ if to_stdout(output, with_command) => {
+            (Stream::Stdout, (!closed(1)).then(|| same(io::stdout().as_fd())).transpose()?)
+        }
+        Some(path) => {
+            (Stream::File, Some(open(path, patience).with_context(|| format!("creating {}", path.display()))?))
+        }
+        None => (Stream::Stderr, (!closed(2)).then(|| same(io::stderr().as_fd())).transpose()?),
+    };
+    Ok(Outlet { stream, file })
+}
+
+impl Outlet {
+    /// Whether that is the same file. All are in a terminal, or /dev/null.
+    pub(crate) fn is_same(&self, file: &File) -> bool {
+        self.file.as_ref().is_some_and(|own| is_same(own, file))
+    }
+
+    /// Whether it is a file that may be opened again, for its name may mean another one by now.
+    pub(crate) fn is_renewable(&self) -> bool {
+        let is_file = |file: &File| file.metadata().is_ok_and(|about| about.is_file());
+        self.stream == Stream::File && self.file.as_ref().is_some_and(is_file)
+    }
+
+    pub(crate) fn is_stderr(&self) -> bool {
+        self.stream == Stream::Stderr
+    }
+
+    pub(crate) fn look(&self, output: &Output, labels: bool) -> Look {
+        let terminal = self.stream != Stream::File && self.file.as_ref().is_some_and(IsTerminal::is_terminal);
+        let colour = terminal && colours(|name| std::env::var_os(name));
+        let width = if terminal { terminal_width() } else { None };
+        Look { width, colour, wide: output.wide, utc: output.utc, labels }
+    }
+
+    /// To be written to; a file is empty from here on.
+    pub(crate) fn target(self) -> Result<Target> {
+        Ok(match self.file {
+            Some(file) => {
+                if self.stream == Stream::File {
+                    empty(&file).context("emptying the file for the output")?;
+                }
+                Box::new(Patient(file))
+            }
+            None => Box::new(Closed),
+        })
+    }
+}
+
+/// Whether both are the same file, by whatever names. Terminals, /dev/null and their like take from everybody.
+pub(crate) fn is_same(one: impl AsFd, other: impl AsFd) -> bool {
+    let about = |file: &dyn AsFd| fstat(file.as_fd()).ok().map(|about| (about.st_dev, about.st_ino, about.st_mode));
+    let (one, other) = (about(&one), about(&other));
+    let takes_all = |mode: u32| SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) == SFlag::S_IFCHR;
+    one == other && one.is_some_and(|(_, _, mode)| !takes_all(mode))
+}
+
+/// Opens a file for events: for its owner alone where it is made here. Each write goes to the end, wherever that is by
+/// then (logrotate's copytruncate moves it). For a FIFO, waits until somebody reads it, as long as the run may be.
+pub(crate) fn open(path: &Path, patience: Option<Duration>) -> Result<File> {
+    const LOOK: Duration = Duration::from_millis(20);
+    let begin = Instant::now();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits());
+    loop {
+        match options.open(path) {
+            // fifo(7): there is no reader.
+            Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) && is_fifo(path) => {
+                if patience.is_some_and(|patience| begin.elapsed() >= patience) {
+                    return Err(e).context("nobody has opened the FIFO for reading in the time of the run (-d)");
+                }
+                std::thread::sleep(LOOK);
+            }
+            Err(e) => return Err(e.into()),
+            Ok(file) => {
+                let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+                fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+                return Ok(file);
+            }
+        }
+    }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    path.metadata().is_ok_and(|about| about.file_type().is_fifo())
+}
+
+/// Empties a file that was opened; others have nothing to empty.
+pub(crate) fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+}
+
 pub(crate) fn pipeline<'a>(
     tracer: &'a dyn Tracer,
     ledger: Ledger,
     filter: Filter,
     output: &Output,
-    with_command: bool,
-    labels: bool,
-) -> Result<Pipeline<'a>> {
-    enum Sink {
-        Stdout,
-        Stderr,
-        File(PathBuf),
-    }
-    let sink = match &output.output_file {
-        _ if to_stdout(output, with_command) => Sink::Stdout,
-        Some(path) => Sink::File(path.clone()),
-        None => Sink::Stderr,
-    };
-    let terminal = match &sink {
-        Sink::Stdout => io::stdout().is_terminal(),
-        Sink::Stderr => io::stderr().is_terminal(),
-        Sink::File(_) => false,
-    };
-    let colour = terminal && colours(|name| std::env::var_os(name));
-    let width = if terminal { terminal_width() } else { None };
-    let look = Look { width, colour, wide: output.wide, utc: output.utc, labels };
-    let sink: Box<dyn Write> = match sink {
-        Sink::Stdout => Box::new(Patient(io::stdout())),
-        Sink::Stderr => Box::new(Patient(io::stderr())),
-        Sink::File(path) => Box::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?),
-    };
+    look: Look,
+    sink: Box<dyn Write>,
+) -> Pipeline<'a> {
     let losses_aside = matches!(output.format, Choice::Text);
+    // Of a terminal, which may be resized.
+    let width = look.width.map(|_| terminal_width as fn() -> Option<usize>);
     let format = output.format.build(look, tracer.table(look.room()));
     let mut pipeline = Pipeline::new(tracer, ledger, filter, format, sink, losses_aside);
-    pipeline.width = terminal.then_some(terminal_width);
-    Ok(pipeline)
+    pipeline.width = width;
+    pipeline
 }
 
 /// Whether a terminal is to be painted: no-color.org, and terminfo's name of those that cannot be.
@@ -232,6 +328,19 @@ impl<W: Write + AsFd> Write for Patient<W> {
                 other => return other,
             }
         }
+    }
+}
+
+/// A stream that was closed when coretrace was started: the runtime put /dev/null there, but nothing is written.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(nix::errno::Errno::EBADF.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

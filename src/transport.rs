@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
     /// When the buffer is damaged.
     pub fn drain(&self, last: bool, each: &mut dyn FnMut(&[u8])) -> Result<bool> {
         /// Without an end, one that fills as fast as it is read would keep the run from everything else.
-        const AT_ONCE: i32 = 4096;
+        const AT_ONCE: i32 = 512;
         match self {
             Reader::Ring(ring, _) => match ring.consume_raw_n(AT_ONCE as usize) {
                 error if error < 0 => Err(std::io::Error::from_raw_os_error(-error)).context("reading the ring buffer"),

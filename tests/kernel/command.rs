@@ -1,6 +1,8 @@
 //! `-- CMD`: what is shown of a command, when the run ends, and with which exit code.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
@@ -117,12 +119,19 @@ fn what_is_no_command_is_told_before_anything_is_loaded() {
     let scratch = Scratch::new("no-command");
     let data = scratch.file("data", "no program");
     let missing = scratch.path("missing");
+    let script = scratch.file("script", "#! /no/interpreter -x\necho no\n");
+    let of_data = scratch.file("of-data", format!("#!{}\n", text(&data)));
+    for script in [&script, &of_data] {
+        fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let binary = copy_of_coretrace(&scratch);
     let targets = targets();
     for (command, code, words) in [
         (text(&missing), 127, "no such file or directory"),
         ("coretrace-has-no-such-command", 127, "command not found"),
         (text(&data), 126, "permission denied"),
+        (text(&script), 127, "bad interpreter: /no/interpreter: no such file"),
+        (text(&of_data), 126, "data: permission denied"),
         ("/", 126, "permission denied"),
     ] {
         // This user may not load anything: any attempt to would fail, with 1.

@@ -1,13 +1,16 @@
 //! `-- CMD`: what CMD gets from coretrace: streams, open files, signals, the user's identity.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::host::{Scratch, children_of, is_running, text, until};
+use crate::host::{Scratch, is_running, text, until};
 use crate::support::{Trace, coretrace, in_vm, parse, run, skip, target, targets};
 
 /// Runs CMD with its events in a file: what it printed, as JSON, and the events.
@@ -143,18 +146,108 @@ fn an_unknown_user_is_refused_before_the_command_runs() {
 fn a_command_whose_coretrace_was_killed_before_it_was_released_never_runs() {
     let scratch = Scratch::new("killed");
     let marker = scratch.path("marker");
-    // The header goes to a pipe that is full: CMD's process is there, and not released.
-    let (_reader, mut full) = std::io::pipe().unwrap();
-    fcntl(&full, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-    while full.write(&[b'x'; 4096]).is_ok() {}
-    fcntl(&full, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    // As coretrace starts it: the ends of two pipes, no other user, nothing blocked, ignored or closed.
+    let (released, release) = std::io::pipe().unwrap();
+    let (mut said, say) = std::io::pipe().unwrap();
+    for end in [released.as_fd(), say.as_fd()] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    }
+    let fds = format!("{},{}", released.as_raw_fd(), say.as_raw_fd());
     let mut command = Command::new(coretrace());
-    command.args(["proc", "-O", "-", "--", "touch", text(&marker)]).stdout(full);
-    let mut coretrace = command.spawn().unwrap();
-    until("the command's process is there", || !children_of(coretrace.id()).is_empty());
-    let child = children_of(coretrace.id())[0];
-    coretrace.kill().unwrap();
-    coretrace.wait().unwrap();
-    until("the command's process is gone", || !is_running(child));
+    let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+    command.args(["__child", &fds, "-", &format!("0:0:0:{soft}:{hard}"), "touch", text(&marker)]);
+    let mut child = command.spawn().unwrap();
+    drop((released, say));
+    let mut pid = [0; 4];
+    said.read_exact(&mut pid).expect("it waits");
+    child.wait().unwrap();
+    let pid = u32::from_ne_bytes(pid);
+    assert!(is_running(pid));
+    drop(release);
+    until("the command's process is gone", || !is_running(pid));
     assert!(!marker.exists());
+}
+
+#[test]
+fn the_command_finds_signals_and_streams_as_without_coretrace() {
+    let report = "grep -E '^Sig(Blk|Ign):' /proc/self/status; for fd in 0 1 2; do \
+                  [ -e /proc/self/fd/$fd ] && echo $fd is open; done";
+    let traced = format!("{} proc -q -O /dev/null -- ", text(&coretrace()));
+    for (before, after) in [
+        ("", ""),
+        ("trap '' PIPE CHLD;", ""),
+        ("trap '' HUP INT QUIT ALRM USR1 TSTP XFSZ;", "<&- 2>&-"),
+        ("trap '' PIPE;", "<&-"),
+    ] {
+        let run = |prefix: &str| {
+            let script = format!("{before} {prefix}/bin/sh -c \"{}\" {after}", report.replace('$', "\\$"));
+            let output = Command::new("/bin/sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (alone, with) = (run(""), run(&traced));
+        assert!(alone.contains("SigIgn") && alone.contains("1 is open"), "{alone}");
+        assert_eq!(with, alone, "{before} {after}");
+    }
+}
+
+#[test]
+fn signals_that_would_end_coretrace_go_to_the_command() {
+    // The last two: real-time signals, which no name is known for.
+    let signals = [libc::SIGALRM, libc::SIGIO, libc::SIGPWR, libc::SIGVTALRM, libc::SIGPROF, libc::SIGABRT, 40, 64];
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-q", "-O", "/dev/null", "--"]).arg(targets()).args(["signals", "8"]);
+    let mut trace = Trace::raw(&mut command);
+    trace.line("the command", |line| line.starts_with("ready"));
+    for number in signals {
+        let name = Signal::try_from(number).map_or_else(|_| number.to_string(), |signal| signal.as_str().to_owned());
+        send(trace.child.id() as i32, number);
+        trace.line(&name, |line| line == name);
+    }
+    let ended = trace.output();
+    assert_eq!((ended.status.code(), ended.stdout.len()), (Some(7), 1 + signals.len()), "{:#?}", ended.stdout);
+}
+
+#[test]
+fn the_memory_of_the_command_is_its_own() {
+    let memory = |events: &[Value], code| {
+        let exit = events.iter().find(|e| e["kind"] == "exit" && e["code"] == code);
+        exit.unwrap_or_else(|| panic!("{events:#?}"))["max_rss_bytes"].as_u64().unwrap()
+    };
+    let program = format!("{} exit 3; :", text(&targets()));
+    let by_a_shell = Trace::proc(["--", "/bin/sh", "-c", &program]).end();
+    let alone = Trace::proc(["--", text(&targets()), "exit", "3"]).end();
+    let (by_a_shell, alone) = (memory(&by_a_shell.events, 3), memory(&alone.events, 3));
+    assert!(alone <= by_a_shell + (1 << 20), "{alone}, and {by_a_shell} where coretrace did not start it");
+}
+
+#[test]
+fn a_signal_to_the_whole_group_reaches_the_command_once() {
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-q", "-O", "/dev/null", "--"]).arg(targets()).args(["signals", "4"]).process_group(0);
+    let mut trace = Trace::raw(&mut command);
+    trace.line("the command", |line| line.starts_with("ready"));
+    let coretrace = trace.child.id() as i32;
+    // Were the first handed on, too, it would be before what comes behind it; and it is forgotten: the third is handed on.
+    for (to, number, said) in [
+        (-coretrace, libc::SIGTERM, "SIGTERM"),
+        (coretrace, libc::SIGUSR1, "SIGUSR1"),
+        (-coretrace, 40, "40"),
+        (coretrace, libc::SIGTERM, "SIGTERM"),
+    ] {
+        let before = trace.stdout.len();
+        send(to, number);
+        while trace.stdout.len() == before {
+            trace.one_more(said);
+        }
+        assert_eq!(trace.stdout.last().unwrap(), said, "{:#?}", trace.stdout);
+    }
+    let ended = trace.output();
+    assert_eq!((ended.status.code(), ended.stdout.len()), (Some(7), 5), "{:#?}", ended.stdout);
+}
+
+/// Sends a signal by its number, to a process or a group.
+#[allow(unsafe_code)]
+fn send(to: i32, number: i32) {
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::kill(to, number) }, 0, "kill {to} {number}");
 }

@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
+use crate::host::{children_of, is_running, until};
 use crate::known::{Dir, flavours, may_miss, strings, traced, uint, words};
 use crate::support::{Ended, Trace, coretrace, targets};
 
@@ -59,6 +60,20 @@ fn a_command_in_a_namespace_has_its_number_there() {
         assert!(ended.events.iter().all(|event| event["pid"] == who["pid"]), "{flavour}: {:#?}", ended.events);
         assert_eq!(ended.one("exit", &who["pid"])["code"], 0);
     }
+}
+
+#[test]
+fn the_first_process_of_a_namespace_leaves_no_zombies() {
+    let mut command = Command::new(targets());
+    command.arg("pidns").arg(coretrace()).args(["proc", "-o", "json", "-O", "-", "-v", "--"]);
+    // The shell in the middle ends first: its child is then of the first process.
+    command.args(["/bin/sh", "-c", "(/bin/sh -c 'exit 3' &); read line"]).stdin(std::process::Stdio::piped());
+    let mut trace = Trace::with_stdin(&mut command);
+    trace.wait_for("the orphan's end", |event| event["kind"] == "exit" && event["code"] == 3);
+    let first = children_of(trace.child.id())[0];
+    until("no zombie is left", || children_of(first).into_iter().all(is_running));
+    drop(trace.child.stdin.take());
+    assert_eq!(trace.end().totals().dropped, 0);
 }
 
 #[test]

@@ -136,6 +136,11 @@ impl Trace {
         }
     }
 
+    /// Waits for any one more line.
+    pub fn one_more(&mut self, what: &str) {
+        assert!(self.step(Instant::now() + DEADLINE), "coretrace ended without {what}: {:#?}", self.stderr);
+    }
+
     /// Waits for a line on standard output, where that is CMD's.
     pub fn line(&mut self, what: &str, found: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + DEADLINE;

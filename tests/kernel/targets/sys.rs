@@ -124,3 +124,15 @@ pub fn call(number: libc::c_long, args: [i64; 4]) -> i64 {
         ret => ret,
     }
 }
+
+/// The number of the next signal that is blocked and comes.
+pub fn next_signal() -> i32 {
+    let (mut all, mut number) = (std::mem::MaybeUninit::uninit(), 0);
+    // SAFETY: the C library writes a set, then reads it, and writes a number.
+    let error = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigwait(all.as_ptr(), &raw mut number)
+    };
+    assert_eq!(error, 0, "sigwait");
+    number
+}
