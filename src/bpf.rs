@@ -2,6 +2,7 @@
 //! the modules below, nowhere else.
 
 pub(crate) mod dump;
+pub(crate) mod log;
 pub(crate) mod relo;
 pub(crate) mod zlib;
 
