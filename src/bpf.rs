@@ -3,6 +3,7 @@
 
 pub(crate) mod dump;
 pub(crate) mod handle;
+pub(crate) mod log;
 pub(crate) mod perf;
 pub(crate) mod relo;
 pub(crate) mod signals;

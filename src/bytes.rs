@@ -22,10 +22,4 @@ impl<'a> Bytes<'a> {
         let at = usize::try_from(at).ok()?;
         Some(Bytes(self.0.get(at..at.checked_add(usize::try_from(len).ok()?)?)?))
     }
-
-    /// A string that ends in NUL.
-    pub fn string(self, at: u32) -> Option<&'a [u8]> {
-        let from = self.0.get(usize::try_from(at).ok()?..)?;
-        from.split(|byte| *byte == 0).next()
-    }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
 use crate::cli::{Arch, Check, Kernel, variable};
-use crate::image::Fault;
+use crate::image::{self, Fault};
 use crate::kernel::btf::{self, BtfError, Found};
 use crate::kernel::check::{Row, Table, Verdict};
 use crate::kernel::{Host, shown};
@@ -224,10 +224,10 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
             files.push(path.clone());
         }
         let before = table.0.len();
-        for file in &files {
+        for file in files.iter().filter(|file| !(path.is_dir() && image::is_module(file))) {
             let target = match Target::load(file) {
                 // A directory may hold other things.
-                Err(fault) if path.is_dir() && fault.is_other() => continue,
+                Err(fault) if path.is_dir() && (fault.is_other() || !image::may_be_kernel(file)) => continue,
                 read => of_arch(read, file, arch),
             };
             bare |= target.as_ref().is_ok_and(|target| !target.types.has_functions());

@@ -497,6 +497,9 @@ pub enum Btf {
         /// The kernel's types (BTF, or any kernel or package that holds it), where not those of the running kernel
         #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
         btf: Option<PathBuf>,
+        /// Of a module's types (--btf): those of its kernel, where they do not lie beside it, as `vmlinux`
+        #[arg(long, value_name = "FILE", requires = "btf")]
+        base: Option<PathBuf>,
         /// Format
         #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
         format: Choice,
@@ -537,6 +540,9 @@ pub enum Btf {
         /// The kernel's types (BTF, or any kernel or package that holds it), where not those of the running kernel
         #[arg(long, value_name = "FILE", env = "CORETRACE_BTF")]
         btf: Option<PathBuf>,
+        /// Of a module's types (--btf): those of its kernel, where they do not lie beside it, as `vmlinux`
+        #[arg(long, value_name = "FILE", requires = "btf")]
+        base: Option<PathBuf>,
         /// Format
         #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
         format: BtfFormat,

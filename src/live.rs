@@ -11,6 +11,7 @@ use libbpf_rs::MapCore;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::followed::Followed;
+use crate::kernel::shown;
 use crate::launch::{self, Launched};
 use crate::pipeline::Pipeline;
 use crate::run::note;
@@ -275,7 +276,7 @@ fn reopen(path: Option<&Path>, pipeline: &mut Pipeline<'_>) {
     });
     match opened {
         Ok((file, is_new)) => pipeline.redirect(Box::new(file), is_new),
-        Err(error) => note(&format!("not opened again, the output goes on as before: {}: {error:#}", path.display())),
+        Err(error) => note(&format!("not opened again, the output goes on as before: {}: {error:#}", shown(path))),
     }
 }
 

@@ -1,10 +1,28 @@
 //! The command line program: parse → run → exit code.
 
 use std::process::ExitCode;
+use std::thread;
+
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::SigSet;
 
 use coretrace::{cli::Cli, kernel::elevated, launch, run, sentinel};
 
 fn main() -> ExitCode {
+    // Where there is little of it (`ulimit -s 64`), not even the options can be read.
+    const STACK_MIN: u64 = 512 << 10;
+    const STACK: usize = 8 << 20;
+    if getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(soft, _)| soft < STACK_MIN)
+        && let Ok(thread) = thread::Builder::new().stack_size(STACK).spawn(program)
+    {
+        // Signals are for the thread that does it all.
+        let _ = SigSet::all().thread_block();
+        return thread.join().unwrap_or(ExitCode::FAILURE);
+    }
+    program()
+}
+
+fn program() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     let done = match args.as_slice() {
         // CMD is to have the rights that its user has.

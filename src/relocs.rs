@@ -1,9 +1,11 @@
 //! `coretrace relocs`: what CO-RE makes of each relocation of the embedded objects, for a kernel or between two.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::cli::{Relocs, variable};
@@ -11,6 +13,7 @@ use crate::kernel::btf::{self, Wanted};
 use crate::kernel::check::utf8;
 use crate::kernel::{Host, printable, shown};
 use crate::output::Choice;
+use crate::relo::object::SIZE_MAX;
 use crate::relo::{Answer, Object, Outcome, Site, Target, Walk, walk};
 use crate::run::print;
 use crate::{session, tracers};
@@ -37,7 +40,11 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
     };
     if let Some(path) = &options.object {
         let name = shown(path);
-        let object = std::fs::read(path).with_context(|| format!("reading {name}"))?;
+        let mut object = Vec::new();
+        // No more than that: it may be a device.
+        let read = File::open(path).and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut object));
+        read.with_context(|| format!("reading {name}"))?;
+        ensure!(object.len() as u64 <= SIZE_MAX, "{name}: is larger than any BPF object: more than {SIZE_MAX} bytes");
         tell(&name, &object, &mut text).with_context(|| name.clone())?;
         return print(options.format, &text);
     }
@@ -145,7 +152,7 @@ impl<'a> List<'a> {
             let line = json!({
                 "command": self.command,
                 "program": function.name,
-                "section": function.section,
+                "section": &*function.section,
                 "number": site.index,
                 "insn": site.insn(&self.object.functions),
                 "part": site.part(),

@@ -196,10 +196,10 @@ fn pipeline<'a>(
     let outlet = setup::outlet(output, with_command, patience)?;
     let record = common.limits.record.as_ref();
     let record = record.map(|path| {
-        let file = setup::open(path, patience).with_context(|| format!("creating the recording {}", path.display()))?;
+        let file = setup::open(path, patience).with_context(|| format!("creating the recording {}", shown(path)))?;
         // CMD's output and the notes, too, would be in the middle of it.
         if outlet.is_same(&file) || setup::is_same(&file, io::stdout()) || setup::is_same(&file, io::stderr()) {
-            let path = path.display();
+            let path = shown(path);
             return Err(anyhow!("--record {path}: this file is the output, too, or CMD's").context(Usage));
         }
         Ok(file)

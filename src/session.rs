@@ -10,9 +10,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{
-    ErrorKind, Link, Map, MapCore, MapType, Object, OpenObject, PrintLevel, ProgramMut, TracepointCategory,
-};
+use libbpf_rs::{ErrorKind, Link, Map, MapCore, MapType, Object, OpenObject, ProgramMut, TracepointCategory};
 
 use crate::bpf::MappedCounters;
 use crate::filter::CommGlobs;
@@ -608,13 +606,12 @@ static LOG: Mutex<(Vec<String>, Range<usize>)> = Mutex::new((Vec::new(), 0..usiz
 
 /// Collects what libbpf says, instead of printing it: see [`take_log`].
 pub fn capture_log(debug: bool) {
-    fn keep(_: PrintLevel, line: String) {
+    fn keep(line: String) {
         if let Ok(mut log) = LOG.lock() {
             log.0.push(line);
         }
     }
-    let level = if debug { PrintLevel::Debug } else { PrintLevel::Warn };
-    libbpf_rs::set_print(Some((level, keep)));
+    crate::bpf::log::capture(debug, keep);
 }
 
 /// How much it has said.

@@ -183,9 +183,7 @@ pub(crate) fn outlet(output: &Output, with_command: bool, patience: Option<Durat
         _ if to_stdout(output, with_command) => {
             (Stream::Stdout, (!closed(1)).then(|| same(io::stdout().as_fd())).transpose()?)
         }
-        Some(path) => {
-            (Stream::File, Some(open(path, patience).with_context(|| format!("creating {}", path.display()))?))
-        }
+        Some(path) => (Stream::File, Some(open(path, patience).with_context(|| format!("creating {}", shown(path)))?)),
         None => (Stream::Stderr, (!closed(2)).then(|| same(io::stderr().as_fd())).transpose()?),
     };
     Ok(Outlet { stream, file })

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use libbpf_sys::{btf_dump, btf_dump_emit_type_decl_opts, btf_dump_printf_fn_t};
 use nix::errno::Errno;
 
-use super::relo::Btf;
+use super::relo::{Btf, errno};
 
 /// Writes declarations of types. The caller has made sure that they are sound: libbpf follows them without counting.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl<'a> Dumper<'a> {
         // SAFETY: the name and the options live longer than the call.
         let failed = unsafe { libbpf_sys::btf_dump__emit_type_decl(self.dump.as_ptr(), id, &options) };
         let text = self.take();
-        if failed == 0 { Ok(text) } else { Err(-failed) }
+        if failed == 0 { Ok(text) } else { Err(errno(failed)) }
     }
 
     /// Defines this type and all that it needs, as far as that has not been done.
@@ -72,7 +72,7 @@ impl<'a> Dumper<'a> {
         // SAFETY: libbpf looks whether there is such a type.
         let failed = unsafe { libbpf_sys::btf_dump__dump_type(self.dump.as_ptr(), id) };
         let text = self.take();
-        if failed == 0 { Ok(text) } else { Err(-failed) }
+        if failed == 0 { Ok(text) } else { Err(errno(failed)) }
     }
 }
 

@@ -129,6 +129,13 @@ impl Btf {
         Self::checked(unsafe { libbpf_sys::btf__new(bytes.as_ptr().cast(), len) })
     }
 
+    /// Reads types that go on where those of `base` end, which lives longer.
+    pub fn split(bytes: &[u8], base: &Self) -> Result<Self, i32> {
+        let len = u32::try_from(bytes.len()).map_err(|_| Errno::E2BIG as i32)?;
+        // SAFETY: as above; the caller keeps the base (see `Types`).
+        Self::checked(unsafe { libbpf_sys::btf__new_split(bytes.as_ptr().cast(), len, base.0.as_ptr()) })
+    }
+
     fn checked(btf: *mut btf) -> Result<Self, i32> {
         NonNull::new(btf).map(Self).ok_or_else(Errno::last_raw)
     }
@@ -176,6 +183,11 @@ impl Drop for Btf {
     }
 }
 
+/// An error number as it is told. What a file says gets into some: the smallest number has no counterpart.
+pub(super) fn errno(failed: i32) -> i32 {
+    failed.checked_neg().filter(|errno| *errno > 0).unwrap_or(Errno::EINVAL as i32)
+}
+
 /// What became of a relocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Matched {
@@ -220,7 +232,7 @@ pub(crate) fn resolve(
         bpf_core_calc_relo_insn(name.as_ptr(), relo, 0, local.0.as_ptr(), &mut list, specs.as_mut_ptr(), &mut res)
     };
     if failed != 0 {
-        return Err(-failed);
+        return Err(errno(failed));
     }
     candidates.clear();
     candidates.extend(cands.iter().take(usize::try_from(list.len).unwrap_or(0)).map(|cand| cand.id));
@@ -235,7 +247,7 @@ pub(crate) fn resolve(
     // SAFETY: as above; at most two instructions are read and written.
     let failed = unsafe { bpf_core_patch_insn(name.as_ptr(), &mut insns, 0, relo, 0, &res) };
     if failed != 0 {
-        return Err(-failed);
+        return Err(errno(failed));
     }
     // What libbpf puts in place of a poisoned one (bpf_core_poison_insn): call of a helper that there is not.
     const POISON: i32 = 195_896_080;

@@ -1,9 +1,10 @@
 //! `coretrace btf diff`: what changed between the types of two kernels.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::layout::{Field, Inside};
@@ -22,7 +23,7 @@ use crate::tracers;
 /// # Errors
 /// When a file is no good, or neither kernel has a type that is named.
 pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Result<u8> {
-    let [a, b] = files.map(Target::read);
+    let [a, b] = files.map(|file| Target::read_with(file, None));
     let targets = [a?, b?];
     let all = if names.is_empty() { used()? } else { names.to_vec() };
     let mut changes = Vec::new();
@@ -96,12 +97,13 @@ pub(super) struct Change {
 }
 
 impl Shape {
-    fn new(shown: Shown) -> Self {
+    fn new(shown: Shown) -> Result<Self> {
         let titled = |kind: &str, name: &str| format!("{kind} {name}").trim().to_owned();
-        match shown {
+        Ok(match shown {
             Shown::Layout { name, kind, layout } => {
-                let (size, mut rows) = (Some(layout.size), Vec::new());
-                flat("", layout, &mut rows);
+                let (size, mut rows, mut left) = (Some(layout.size), Vec::new(), NAMES_MAX);
+                flat("", layout, &mut rows, &mut left)
+                    .with_context(|| format!("{kind} {name}: its members have longer names than any kernel's"))?;
                 Self { title: titled(kind, &name), size, declaration: None, rows }
             }
             Shown::Enum { name, size, values } => {
@@ -121,23 +123,28 @@ impl Shape {
                 declaration: Some(without_tags(&declaration)),
                 rows: Vec::new(),
             },
-        }
+        })
     }
 }
 
-/// Members by name, those of what is declared in place among them.
-fn flat(before: &str, inside: Inside, rows: &mut Vec<(String, Row)>) {
+/// Bytes of all names of a type's members, each with the way to it.
+const NAMES_MAX: usize = 16 << 20;
+
+/// Members by name, those of what is declared in place among them; none, where that is too much.
+fn flat(before: &str, inside: Inside, rows: &mut Vec<(String, Row)>, left: &mut usize) -> Option<()> {
     for mut field in inside.fields {
         let name = format!("{before}{}", field.name);
+        *left = left.checked_sub(name.len())?;
         match field.inside.take() {
-            Some(inside) if field.name.is_empty() => flat(before, inside, rows),
+            Some(inside) if field.name.is_empty() => flat(before, inside, rows, left)?,
             Some(inside) => {
                 rows.push((name.clone(), Row::Field(field)));
-                flat(&format!("{name}."), inside, rows);
+                flat(&format!("{name}."), inside, rows, left)?;
             }
             None => rows.push((name, Row::Field(untagged(field)))),
         }
     }
+    Some(())
 }
 
 /// Tags come with newer compilers: they change no layout.
@@ -168,7 +175,7 @@ pub(super) fn compare(targets: &[Target; 2], name: &str, named: bool) -> Result<
             }
         };
         for item in &items {
-            let shape = Shape::new(Shown::new(target, item)?);
+            let shape = Shape::new(Shown::new(target, item)?)?;
             let change = match changes.iter().position(|change| change.title == shape.title) {
                 Some(at) => changes.get_mut(at),
                 None => {
@@ -192,12 +199,13 @@ impl Change {
     /// Members and values that are not the same on both sides, or on one alone.
     fn rows(&self) -> Vec<(&str, [Option<&Row>; 2])> {
         let [Some(a), Some(b)] = &self.sides else { return Vec::new() };
-        let find = |rows: &[(String, Row)], name: &str| rows.iter().position(|(other, _)| other == name);
-        let kept = a.rows.iter().map(|(name, row)| {
-            let after = find(&b.rows, name).and_then(|n| b.rows.get(n)).map(|(_, row)| row);
-            (name.as_str(), [Some(row), after])
-        });
-        let new = b.rows.iter().filter(|(name, _)| find(&a.rows, name).is_none());
+        // Of several with the same name, the first.
+        fn by_name(rows: &[(String, Row)]) -> HashMap<&str, &Row> {
+            rows.iter().rev().map(|(name, row)| (name.as_str(), row)).collect()
+        }
+        let (before, after) = (by_name(&a.rows), by_name(&b.rows));
+        let kept = a.rows.iter().map(|(name, row)| (name.as_str(), [Some(row), after.get(name.as_str()).copied()]));
+        let new = b.rows.iter().filter(|(name, _)| !before.contains_key(name.as_str()));
         let all = kept.chain(new.map(|(name, row)| (name.as_str(), [None, Some(row)])));
         all.filter(|(name, [a, b])| a != b && !name.is_empty()).collect()
     }

@@ -33,12 +33,11 @@ const TAIL: &str = "\
 ///
 /// # Errors
 /// When there are no types, or they cannot be written.
-pub(super) fn dump(btf: Option<&Path>, format: BtfFormat, out: Option<&Path>) -> Result<u8> {
+pub(super) fn dump(target: Target, format: BtfFormat, out: Option<&Path>) -> Result<u8> {
     let out = out.filter(|path| path.as_os_str() != "-");
     if format == BtfFormat::Raw && out.is_none() && io::stdout().is_terminal() {
         return Err(anyhow::anyhow!("the types are no text: name a file (-O FILE), or send them on").context(Usage));
     }
-    let target = super::own(btf)?;
     let written = match out {
         Some(path) => {
             let name = shown(path);
@@ -60,8 +59,8 @@ fn write(target: &Target, format: BtfFormat, mut out: impl Write) -> Result<()> 
         out.write_all(types.btf.bytes())?;
         return Ok(out.flush()?);
     }
-    let all: Vec<u32> = (1..types.btf.types()).collect();
-    let mut declare = Declare::new(target, &all)?;
+    let all = types.own();
+    let mut declare = Declare::new(target, all.clone())?;
     out.write_all(HEAD.as_bytes())?;
     for id in all {
         match declare.0.define(id) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
+use crate::image;
 use crate::kernel::archive::{Archive, Carrier, Entry};
 use crate::kernel::btf::KERNEL;
 use crate::kernel::side::ARCHES;
@@ -42,7 +43,7 @@ pub(super) fn embed(out: &Path, paths: &[PathBuf]) -> Result<u8> {
             for (closed, error) in verdict::files(path, &mut files)? {
                 note(&format!("left out: {}: {error}", shown(&closed)));
             }
-            for file in files {
+            for file in files.into_iter().filter(|file| !image::is_module(file)) {
                 match add(&mut archive, &file, Some(path)) {
                     Ok(()) | Err(Left::Other) => {}
                     Err(Left::Fault(why)) => note(&format!("left out: {}: {why:#}", shown(&file))),
@@ -86,7 +87,7 @@ fn add(archive: &mut Archive, file: &Path, below: Option<&Path>) -> Result<(), L
         _ => {}
     }
     let target = Target::load(file).map_err(|fault| match below {
-        Some(_) if fault.is_other() => Left::Other,
+        Some(_) if fault.is_other() || !image::may_be_kernel(file) => Left::Other,
         _ => Left::Fault(anyhow::anyhow!("BTF file {}: {fault}", shown(file))),
     })?;
     if verdict::arch(&target).is_some_and(|arch| arch != verdict::OWN) && below.is_some() {

@@ -1,6 +1,6 @@
 //! What a name means among types: a type, a member, an enum's value.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::layout::title;
 use crate::kernel::printable;
@@ -18,6 +18,8 @@ pub(super) enum Item<'a> {
     Value { of: u32, name: &'a [u8], value: i128 },
 }
 
+/// How many things of one name are shown, times how many types there are: a kernel's have 100,000 to 200,000 types.
+const ITEMS_MAX: usize = 1 << 25;
 /// How many names are told where there is none.
 const NEAR: usize = 5;
 
@@ -49,15 +51,19 @@ pub(super) fn find<'a>(types: &'a Types, text: &str) -> Result<Vec<Item<'a>>> {
     if !steps.is_empty() {
         return fields(types, &found, text, &steps);
     }
+    // Each is looked at among all types.
+    let most = (ITEMS_MAX / types.btf.types().max(1) as usize).max(16);
     let mut items: Vec<_> = found.into_iter().map(|(id, _)| Item::Type(id)).collect();
     if wanted.is_none() {
         for (of, found) in
             (1..types.btf.types()).filter_map(|id| Some((id, types.get(id)?))).filter(|(_, t)| t.is_enum())
         {
             let values = types.values(found).filter(|(value, _)| *value == name.as_bytes());
-            items.extend(values.map(|(name, value)| Item::Value { of, name, value }));
+            let more = values.map(|(name, value)| Item::Value { of, name, value });
+            items.extend(more.take((most + 1).saturating_sub(items.len())));
         }
     }
+    ensure!(items.len() <= most, "{}: more than {most} have this name", printable(text));
     if items.is_empty() {
         let all = (1..types.btf.types()).filter_map(|id| types.get(id));
         let names = all.flat_map(|found| {
@@ -71,6 +77,8 @@ pub(super) fn find<'a>(types: &'a Types, text: &str) -> Result<Vec<Item<'a>>> {
 
 /// A member of what was found.
 fn fields<'a>(types: &'a Types, found: &[(u32, Type<'a>)], text: &str, steps: &[&str]) -> Result<Vec<Item<'a>>> {
+    let most = (ITEMS_MAX / types.btf.types().max(1) as usize).max(16);
+    ensure!(found.len() <= most, "{}: more than {most} have this name", printable(text));
     let composite = |id: u32| types.plain(id).and_then(|id| types.get(id)).filter(|found| found.is_composite());
     let mut items = Vec::new();
     for (root, mut at) in found.iter().filter_map(|(id, _)| Some((*id, composite(*id)?))) {

@@ -9,6 +9,8 @@ mod ls;
 mod min;
 mod show;
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::bpf::dump::Dumper;
@@ -30,10 +32,17 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
         Btf::Ls { embedded: true, format } => embed::list(*format),
         Btf::Ls { format, .. } => ls::ls(*format),
         Btf::Embed { out, files } => embed::embed(out, files),
-        Btf::Dump { btf, format, output_file } => dump::dump(btf.as_deref(), *format, output_file.as_deref()),
-        Btf::Show { names, btf, format } => show::show(btf.as_deref(), names, *format),
+        Btf::Dump { btf, base, format, output_file } => {
+            dump::dump(target(btf.as_deref(), base.as_deref())?, *format, output_file.as_deref())
+        }
+        Btf::Show { names, btf, base, format } => show::show(&target(btf.as_deref(), base.as_deref())?, names, *format),
         Btf::Diff { a, b, types, format } => diff::diff([a, b], types, *format),
     }
+}
+
+/// The types that are named, a module's, too; or those that a run here would take.
+fn target(file: Option<&Path>, base: Option<&Path>) -> Result<Target> {
+    file.map_or_else(|| own(None), |file| Target::read_with(file, base))
 }
 
 /// Declarations in C, by libbpf.
@@ -45,7 +54,7 @@ impl<'a> Declare<'a> {
     ///
     /// # Errors
     /// When they contradict each other: the file is damaged.
-    fn new(target: &'a Target, ids: &[u32]) -> Result<Self> {
+    fn new(target: &'a Target, ids: impl Iterator<Item = u32>) -> Result<Self> {
         ensure!(
             target.types.declarable(ids),
             "BTF file {}: is damaged: its types contradict each other",

@@ -1,9 +1,8 @@
 //! `coretrace btf show`: types as C declares them, with offsets and sizes.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::layout::{Field, Inside, field, inside, keyword, tagged, title};
@@ -15,19 +14,22 @@ use crate::relo::Target;
 use crate::relo::types::{Type, kind};
 use crate::run::print;
 
+/// How much is shown at once: more than anybody reads.
+const TEXT_MAX: usize = 16 << 20;
+
 /// Shows what has these names.
 ///
 /// # Errors
 /// When there are no types, or nothing of a name.
-pub(super) fn show(btf: Option<&Path>, names: &[String], format: Choice) -> Result<u8> {
-    let target = super::own(btf)?;
+pub(super) fn show(target: &Target, names: &[String], format: Choice) -> Result<u8> {
     let mut items = Vec::new();
     for name in names {
         items.extend(find(&target.types, name).with_context(|| target.name())?);
     }
     let mut text = String::new();
     for (n, item) in items.iter().enumerate() {
-        let shown = Shown::new(&target, item)?;
+        ensure!(text.len() <= TEXT_MAX, "that is more than {TEXT_MAX} bytes: name fewer");
+        let shown = Shown::new(target, item)?;
         match format {
             Choice::Json => writeln!(text, "{}", shown.json())?,
             Choice::Text if n > 0 => write!(text, "\n{}", shown.text())?,
@@ -71,7 +73,7 @@ impl Shown {
                 Ok(Self::Value { name: lossy(name), of, value: *value })
             }
             Item::Field { root, path, member, offset } => {
-                let mut declare = Declare::new(target, &[*root, member.id])?;
+                let mut declare = Declare::new(target, [*root, member.id].into_iter())?;
                 let base = offset.saturating_sub(member.offset.into());
                 let field = field(types, *member, base, 0, &mut declare)?;
                 Ok(Self::Field { path: path.clone(), field: Box::new(field) })
@@ -86,7 +88,7 @@ impl Shown {
                 let plain = types.get(found.refers).filter(|_| found.kind == kind::TYPEDEF);
                 let in_place = plain.filter(|plain| plain.is_composite() && plain.name.is_empty());
                 if let Some(composite) = Some(found).filter(|found| found.is_composite()).or(in_place) {
-                    let mut declare = Declare::new(target, &[*id])?;
+                    let mut declare = Declare::new(target, [*id].into_iter())?;
                     let mut layout = inside(types, composite, 0, 0, &mut declare)?;
                     let kind = if in_place.is_some() { "typedef" } else { keyword(found) };
                     if in_place.is_some() {
@@ -103,7 +105,7 @@ impl Shown {
     fn plain(target: &Target, id: u32, found: Type<'_>) -> Result<Self> {
         let refers = matches!(found.kind, kind::TYPEDEF | kind::FUNC | kind::VAR);
         let (of, name): (u32, &[u8]) = if refers { (found.refers, found.name) } else { (id, b"") };
-        let declared = Declare::new(target, &[of])?.0.declare(of, name, 0);
+        let declared = Declare::new(target, [of].into_iter())?.0.declare(of, name, 0);
         let declared = declared.map_err(std::io::Error::from_raw_os_error).context("writing a declaration")?;
         let (kind, before) = match found.kind {
             kind::TYPEDEF => ("typedef", "typedef "),

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use super::{About, Fault, Image, raw, release, stream, unpack};
+use super::{About, Fault, Image, Room, raw, release, stream, unpack};
 
 /// The largest image that is looked into: those of today have 8 to 60 MB.
-pub(super) const SIZE_MAX: usize = 192 << 20;
+pub(super) const SIZE_MAX: usize = 128 << 20;
 /// Places that look like the begin of something packed, at most, where no header tells the right one.
 const TRIES: usize = 64;
 
@@ -53,8 +53,8 @@ fn payload(image: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Reads it.
-pub(super) fn read(image: &[u8], depth: u32) -> Result<Image, Fault> {
-    let inner = |bytes: &[u8]| match stream(Box::new(bytes), depth) {
+pub(super) fn read(image: &[u8], room: &Room) -> Result<Image, Fault> {
+    let inner = |bytes: &[u8]| match stream(Box::new(bytes), room) {
         Err(Fault::NoSection) => Err(Fault::NoTypes),
         other => other,
     };
@@ -67,8 +67,8 @@ pub(super) fn read(image: &[u8], depth: u32) -> Result<Image, Fault> {
     } else if is_arm(image) && !is_zboot(image) {
         // It is the kernel itself, and no sections tell what is where.
         let btf = raw::find(image).ok_or(Fault::NoTypes)?.to_vec();
-        let about = About { release: release(image), build_id: None, machine: Some("arm64") };
-        return Ok(Image { btf, plain: false, about });
+        let about = About { release: release(image), machine: Some("arm64"), ..About::default() };
+        return Ok(Image { btf, about, base: None });
     }
     let mut tries = 0;
     for at in 0..image.len() {
@@ -81,7 +81,7 @@ pub(super) fn read(image: &[u8], depth: u32) -> Result<Image, Fault> {
             break;
         }
         let mut magic = [0; 4];
-        let begins = unpack::unpack(format, Box::new(rest)).map(|mut from| from.read_exact(&mut magic));
+        let begins = unpack::unpack(format, Box::new(rest), room).map(|mut from| from.read_exact(&mut magic));
         if matches!(begins, Ok(Ok(()))) && magic == super::elf::MAGIC {
             return inner(rest);
         }

@@ -85,8 +85,13 @@ pub(super) fn read(part: Part<'_>, size: Option<u64>) -> Result<Image, Fault> {
     let sections: Vec<Section> = bytes.chunks_exact(SECTION).filter_map(section).collect();
     let names = sections.get(names).ok_or(Fault::NoSection)?;
     let names = part(names.at, usize::try_from(names.size).unwrap_or(usize::MAX).min(TAIL as usize))?;
+    // Of a name only as much as is asked for: all of them may be one, of any length.
+    let is_called = |s: &Section, name: &[u8]| {
+        let rest = usize::try_from(s.name).ok().and_then(|at| names.get(at..)?.strip_prefix(name));
+        rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
+    };
     let content = |name: &[u8], max: usize| {
-        let found = sections.iter().find(|s| Bytes(&names).string(s.name) == Some(name) && s.kind != NOBITS)?;
+        let found = sections.iter().find(|s| is_called(s, name) && s.kind != NOBITS)?;
         let size = usize::try_from(found.size).ok().filter(|size| *size <= max);
         Some((found, size.ok_or(Fault::TooLarge).and_then(|size| part(found.at, size))))
     };
@@ -98,12 +103,17 @@ pub(super) fn read(part: Part<'_>, size: Option<u64>) -> Result<Image, Fault> {
     raw::check(&btf, found.size)?;
     // What cannot be read of these is not known.
     let text = |name: &[u8]| content(name, TYPES_MAX).and_then(|(_, bytes)| bytes.ok());
+    let module = sections.iter().any(|s| is_called(s, b".gnu.linkonce.this_module")) || raw::about(&btf).module;
+    let kernels = || text(b".rodata").and_then(|bytes| release(&bytes));
     let about = About {
-        release: text(b".rodata").and_then(|bytes| release(&bytes)),
+        release: if module { text(b".modinfo").and_then(|bytes| vermagic(&bytes)) } else { kernels() },
         build_id: text(b".notes").and_then(|bytes| build_id(&bytes)),
         machine,
+        module,
     };
-    Ok(Image { btf, plain: false, about })
+    // What a module was built against, where that is not the kernel itself (since 6.11).
+    let base = content(b".BTF.base", TYPES_MAX).filter(|_| module).and_then(|(_, bytes)| bytes.ok());
+    Ok(Image { btf, about, base })
 }
 
 /// Reads it as it comes: the types are near the begin, and where they are is told at the end.
@@ -128,6 +138,13 @@ pub(super) fn stream(mut from: Stream<'_>) -> Result<Image, Fault> {
         Ok(rest.get(..len).unwrap_or(rest).to_vec())
     };
     read(&part, None)
+}
+
+/// The release that a module is for, among strings of `NAME=VALUE`: `vermagic=6.1.0-50-cloud-amd64 SMP …`.
+fn vermagic(modinfo: &[u8]) -> Option<String> {
+    let value = modinfo.split(|byte| *byte == 0).find_map(|text| text.strip_prefix(b"vermagic="))?;
+    let word = value.split(|byte| *byte == b' ').next()?;
+    (word.len() <= 64 && word.iter().all(u8::is_ascii_graphic)).then(|| String::from_utf8_lossy(word).into_owned())
 }
 
 /// The build id among notes: each has the lengths of its name and its content, its kind, and both, padded to 4 bytes.

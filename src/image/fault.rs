@@ -48,6 +48,10 @@ pub enum Fault {
     NoTypes,
     /// It is a package or an archive in which no kernel was found.
     NoKernel,
+    /// Its types are a module's, and go on where those of its kernel end, which are not at hand.
+    Module,
+    /// It has types of a kind that this program does not know.
+    NewerKind(u8),
 }
 
 impl fmt::Display for Fault {
@@ -76,6 +80,8 @@ impl fmt::Display for Fault {
             Self::NoPayload => write!(f, "is a kernel image in which no packed kernel was found"),
             Self::NoTypes => write!(f, "is a kernel without BTF: it was built without CONFIG_DEBUG_INFO_BTF"),
             Self::NoKernel => write!(f, "is a package without a kernel image"),
+            Self::Module => write!(f, "has the types of a module, which say nothing without those of its kernel"),
+            Self::NewerKind(kind) => write!(f, "has types of kind {kind}, which is newer than this coretrace"),
         }
     }
 }
@@ -83,7 +89,7 @@ impl fmt::Display for Fault {
 impl Fault {
     /// It is sound, and has nothing to do with a kernel's types.
     pub(crate) fn is_other(&self) -> bool {
-        matches!(self, Self::NotBtf | Self::NoSection | Self::NoKernel | Self::Packed(_))
+        matches!(self, Self::NotBtf | Self::NoSection | Self::NoKernel | Self::Packed(_) | Self::Module)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The header of raw BTF, looked at before libbpf does, because libbpf's errors do not say what is wrong.
 
-use super::Fault;
+use super::{About, Fault};
 use crate::bytes::Bytes;
 
 /// `BTF_MAGIC` (include/uapi/linux/btf.h).
@@ -28,7 +28,7 @@ pub(crate) fn check(head: &[u8], size: u64) -> Result<(), Fault> {
         return Err(cut);
     }
     let field = |n: usize| Bytes(head).u32(4 + 4 * n).map_or(0, u64::from);
-    let [header, type_off, type_len, str_off, str_len] = [field(0), field(1), field(2), field(3), field(4)];
+    let [header, type_off, type_len, str_off] = [field(0), field(1), field(2), field(3)];
     if header < HEADER as u64 || head.get(2) != Some(&1) {
         return Err(Fault::BadHeader("its header is of no known version"));
     }
@@ -39,10 +39,18 @@ pub(crate) fn check(head: &[u8], size: u64) -> Result<(), Fault> {
     if type_off % 4 != 0 || type_off + type_len > str_off {
         return Err(Fault::BadHeader("its types and strings overlap"));
     }
-    if type_len == 0 || str_len == 0 {
+    // A module's may do with the kernel's strings.
+    if type_len == 0 {
         return Err(Fault::BadHeader("it describes no type"));
     }
     Ok(())
+}
+
+/// Whether it goes on where another's types end, as a module's does: a kernel's strings begin with an empty one.
+pub(super) fn about(bytes: &[u8]) -> About {
+    let field = |n: usize| Bytes(bytes).u32(4 + 4 * n).map_or(0, u64::from);
+    let first = Bytes(bytes).part(field(0) + field(3), field(4)).and_then(|strings| strings.0.first().copied());
+    About { module: first != Some(0), ..About::default() }
 }
 
 /// How many bytes the header promises.

@@ -9,7 +9,7 @@ const FORMATS: [&str; 4] = ["gzip", "xz", "zstd", "lz4"];
 
 fn about() -> About {
     let machine = Some(if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" });
-    About { release: Some(RELEASE.to_owned()), build_id: Some(vec![1, 2, 3, 4]), machine }
+    About { release: Some(RELEASE.to_owned()), build_id: Some(vec![1, 2, 3, 4]), machine, module: false }
 }
 
 /// It is a kernel with the sample's types.
@@ -28,10 +28,10 @@ fn elf_tells_types_release_build_id_and_machine() {
     let tree = Tree::new();
     tree.file("vmlinux", vmlinux(&sample(), RELEASE));
     let image = read(&tree.path("vmlinux")).unwrap();
-    assert!(image.plain && image.btf == sample() && image.about == about());
+    assert!(image.btf == sample() && image.about == about());
     tree.file("raw", sample());
     let image = read(&tree.path("raw")).unwrap();
-    assert!(image.plain && image.btf == sample() && image.about == About::default());
+    assert!(image.btf == sample() && image.about == About::default());
 }
 
 #[test]

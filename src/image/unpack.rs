@@ -2,16 +2,21 @@
 //!
 //! No checksum is a promise: what comes out is checked as if somebody had made it up.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
+use std::rc::Rc;
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use xz4rust::{XzDecoder, XzError};
 
+use super::Room;
 use crate::bpf::zlib::Gunzip;
 
 /// The largest window: of `zstd --ultra -22`, as kernels are packed with.
 const WINDOW_MAX: usize = 128 << 20;
+/// … and of what is packed in more than two layers.
+const WINDOW_SMALL: usize = 8 << 20;
 /// Bytes of an lz4 block before packing (`LEGACY_BLOCKSIZE` of lz4; lib/decompress_unlz4.c).
 const LZ4_BLOCK: usize = 8 << 20;
 /// `LEGACY_MAGICNUMBER`
@@ -70,31 +75,59 @@ fn damaged(format: &'static str) -> io::Error {
 }
 
 /// What comes out of it.
-pub(super) fn unpack<'a>(format: Format, from: Box<dyn Read + 'a>) -> Result<Box<dyn Read + 'a>, &'static str> {
+pub(super) fn unpack<'a>(
+    format: Format,
+    from: Box<dyn Read + 'a>,
+    room: &Room,
+) -> Result<Box<dyn Read + 'a>, &'static str> {
+    let window = Window::open(&room.windows);
+    let most = window.most;
     let unpacked: Box<dyn Read + 'a> = match format {
         Format::Gzip => Box::new(Stepwise::new(from, Gzip(Gunzip::new()))),
-        Format::Xz => Box::new(Stepwise::new(from, Xz(XzDecoder::with_alloc_dict_size(0, WINDOW_MAX)))),
-        Format::Zstd => Box::new(Zstd { from: Ending::new(from), decoder: FrameDecoder::new(), begun: false }),
+        Format::Xz => Box::new(Stepwise::new(from, Xz(XzDecoder::with_alloc_dict_size(0, most)))),
+        Format::Zstd => Box::new(Zstd { from: Ending::new(from), decoder: FrameDecoder::new(), most, begun: false }),
         Format::Lz4 => Box::new(Lz4 { from: Ending::new(from), begun: false, block: Vec::new(), at: 0 }),
         Format::Other(name) => return Err(name),
     };
-    Ok(Box::new(Limited { from: unpacked, left: UNPACKED_MAX }))
+    let window = matches!(format, Format::Xz | Format::Zstd).then_some(window);
+    Ok(Box::new(Limited { from: unpacked, left: room.unpacked.clone(), _window: window }))
 }
 
-/// More than any kernel package has in it. A small file may unpack to a thousand times its size, in each layer.
-const UNPACKED_MAX: u64 = 8 << 30;
-
-/// What ends with an error where it is too long.
+/// What ends with an error where the whole file, with all that is packed in it, comes to too much.
 struct Limited<'a> {
     from: Box<dyn Read + 'a>,
-    left: u64,
+    left: Rc<Cell<u64>>,
+    _window: Option<Window>,
 }
 
 impl Read for Limited<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let got = self.from.read(to)?;
-        self.left = self.left.checked_sub(got as u64).ok_or(ErrorKind::FileTooLarge)?;
+        let left = self.left.get().checked_sub(got as u64);
+        self.left.set(left.unwrap_or(0));
+        left.ok_or(ErrorKind::FileTooLarge)?;
         Ok(got)
+    }
+}
+
+/// The memory of a decoder that looks back, as long as that lives.
+struct Window {
+    open: Rc<Cell<u32>>,
+    most: usize,
+}
+
+impl Window {
+    /// A package has a large one, and the kernel in it; what is packed deeper gets a small one.
+    fn open(open: &Rc<Cell<u32>>) -> Self {
+        let most = if open.get() < 2 { WINDOW_MAX } else { WINDOW_SMALL };
+        open.set(open.get() + 1);
+        Self { open: open.clone(), most }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
     }
 }
 
@@ -217,13 +250,14 @@ impl Read for Ending<'_> {
 struct Zstd<'a> {
     from: Ending<'a>,
     decoder: FrameDecoder,
+    most: usize,
     begun: bool,
 }
 
 impl Read for Zstd<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if !self.begun {
-            self.decoder.set_max_window_size(WINDOW_MAX as u64);
+            self.decoder.set_max_window_size(self.most as u64);
             self.decoder.reset(&mut self.from).map_err(|_| self.from.why("zstd"))?;
             self.begun = true;
         }

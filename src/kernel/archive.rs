@@ -17,6 +17,8 @@ const VERSION: u32 = 1;
 const TRAILER: usize = 32;
 /// More than thousands of kernels need.
 const SIZE_MAX: u64 = 64 << 20;
+/// The same of kernels: each takes more memory than it does in the file.
+const COUNT_MAX: u32 = 1 << 18;
 
 /// Which kernel types are of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,11 +115,11 @@ impl Archive {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         let mut archive = Self::default();
-        for _ in 0..number(&mut rest)? {
+        for _ in 0..number(&mut rest).filter(|count| *count <= COUNT_MAX)? {
             let length = number(&mut rest)?;
             archive.blobs.push(take(&mut rest, usize::try_from(length).ok()?)?.to_vec());
         }
-        for _ in 0..number(&mut rest)? {
+        for _ in 0..number(&mut rest).filter(|count| *count <= COUNT_MAX)? {
             let mut text = || {
                 let length = take(&mut rest, 1)?.first().copied()?;
                 String::from_utf8(take(&mut rest, usize::from(length))?.to_vec()).ok()

@@ -21,6 +21,7 @@ use super::mounts::below;
 use super::side::{INSTALLED, places};
 use super::{Host, printable, shown};
 use crate::image::{self, Fault};
+use crate::relo::types::Types;
 
 /// Where the kernel itself shows it (since 5.4, `CONFIG_DEBUG_INFO_BTF`).
 pub(crate) const KERNEL: &str = "/sys/kernel/btf/vmlinux";
@@ -31,11 +32,9 @@ pub(crate) const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 pub enum BtfSource {
     /// The running kernel's own: nothing to set.
     Kernel,
-    /// A file that libbpf can read, checked.
-    File(PathBuf),
-    /// Read out of what libbpf cannot read.
+    /// Another's, looked through. libbpf gets these very bytes: what a file has by then, nobody knows.
     Memory {
-        /// Where it is from.
+        /// Where they are from.
         name: String,
         /// The BTF.
         bytes: Arc<[u8]>,
@@ -46,7 +45,6 @@ impl fmt::Display for BtfSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel => f.write_str("the kernel"),
-            Self::File(path) => f.write_str(&shown(path)),
             Self::Memory { name, .. } => f.write_str(name),
         }
     }
@@ -56,7 +54,7 @@ impl fmt::Display for BtfSource {
 #[derive(Debug)]
 pub(crate) struct Handed {
     path: PathBuf,
-    _file: Option<File>,
+    _file: File,
 }
 
 impl Handed {
@@ -74,7 +72,6 @@ impl BtfSource {
     pub(crate) fn file(&self) -> anyhow::Result<Option<Handed>> {
         Ok(match self {
             Self::Kernel => None,
-            Self::File(path) => Some(Handed { path: path.clone(), _file: None }),
             Self::Memory { name, bytes } => {
                 let what = || format!("keeping the types from {name} in memory");
                 let mut file = File::from(memfd_create(c"btf", MFdFlags::MFD_CLOEXEC).with_context(what)?);
@@ -82,10 +79,9 @@ impl BtfSource {
                 let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
                 ensure!(
                     path.exists(),
-                    "handing the types from {name} to libbpf: /proc is not mounted\n  mount -t proc proc /proc\n  \
-                     or name a plain file: coretrace btf min OUT, and --btf OUT"
+                    "handing the types from {name} to libbpf: /proc is not mounted\n  mount -t proc proc /proc"
                 );
-                Some(Handed { path, _file: Some(file) })
+                Some(Handed { path, _file: file })
             }
         })
     }
@@ -212,10 +208,11 @@ fn none(host: &Host, passed_over: &[String], images: &[String]) -> BtfError {
 /// A file of the running kernel's types.
 fn open(path: &Path, host: &Host) -> Result<BtfSource, Fault> {
     let image = image::read(path)?;
-    suits(&image, host)?;
-    if image.plain {
-        return Ok(BtfSource::File(path.to_owned()));
+    if image.about.module {
+        return Err(Fault::Module);
     }
+    suits(&image, host)?;
+    Types::read(&image.btf)?;
     Ok(BtfSource::Memory { name: shown(path), bytes: image.btf.into() })
 }
 
@@ -227,8 +224,9 @@ fn embedded(host: &Host, passed_over: &mut Vec<String>) -> Option<BtfSource> {
         Ok(archive) => {
             let archive = archive?;
             let (_, bytes) = archive.find(host)?;
-            let why = match image::check_raw(bytes, bytes.len() as u64) {
-                Ok(()) => return Some(BtfSource::Memory { name, bytes: bytes.into() }),
+            let checked = image::check_raw(bytes, bytes.len() as u64).and_then(|()| Types::read(bytes));
+            let why = match checked {
+                Ok(_) => return Some(BtfSource::Memory { name, bytes: bytes.into() }),
                 Err(fault) => fault,
             };
             passed_over.push(format!("{name}: it {why}"));
@@ -277,6 +275,8 @@ fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
             format!("name the BTF file of kernel {release} on this machine")
         }
         Fault::Packed(_) => "unpack it first".into(),
+        Fault::Module => format!("name the types of kernel {release} itself"),
+        Fault::NewerKind(_) => "take a newer coretrace".into(),
         Fault::NotBtf | Fault::TooLarge | Fault::NoPayload | Fault::NoTypes | Fault::NoKernel => {
             format!("name a raw BTF file, or a vmlinux, vmlinuz or package with BTF, of kernel {release}")
         }

@@ -1,6 +1,10 @@
 //! Wall-clock time as text. Dates are computed once a second, not once an event.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use arrayvec::ArrayString;
 use chrono::{DateTime, Datelike, Local, NaiveDateTime, Timelike};
@@ -33,6 +37,8 @@ impl Clock {
     /// A clock of that style, with that many digits (at most 9) of a second's fraction.
     #[must_use]
     pub fn new(style: Style, digits: usize) -> Self {
+        // chrono would read it to its end; it takes UTC for what is no zone, too.
+        let style = if style == Style::Local && !zone_is_sane(std::env::var_os("TZ")) { Style::Utc } else { style };
         Clock { style, digits: digits.min(9), second: None, fraction: 0, spelled: ArrayString::new() }
     }
 
@@ -86,9 +92,32 @@ impl Clock {
     }
 }
 
+/// Whether the file that TZ names, wherever chrono looks for it, comes to an end soon: TZ=/dev/zero is somebody's idea of
+/// a joke, and a FIFO never begins.
+fn zone_is_sane(tz: Option<OsString>) -> bool {
+    /// The largest zones have 4 KB.
+    const ZONE_MAX: u64 = 1 << 20;
+    let dirs = ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo", "/usr/share/lib/zoneinfo"];
+    let Some(tz) = tz else { return true };
+    let name = tz.as_bytes().strip_prefix(b":").unwrap_or(tz.as_bytes());
+    // What is absolute replaces the directory.
+    let places = dirs.iter().map(|dir| Path::new(dir).join(OsStr::from_bytes(name)));
+    places
+        .filter_map(|path| fs::metadata(path).ok())
+        .all(|about| about.is_dir() || about.is_file() && about.len() <= ZONE_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_without_an_end_is_not_read() {
+        let sane = |tz: &str| zone_is_sane(Some(tz.into()));
+        assert!(zone_is_sane(None));
+        assert_eq!(["", "UTC", ":UTC", "Europe/Berlin", "CET-1CEST", "/no/such"].map(sane), [true; 6]);
+        assert_eq!(["/dev/zero", ":/dev/zero"].map(sane), [false; 2]);
+    }
 
     fn spell(style: Style, digits: usize, times: &[i64]) -> Vec<String> {
         let mut clock = Clock::new(style, digits);

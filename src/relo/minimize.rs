@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::types::{Types, kind};
 use super::{Answer, Object, Outcome, Site, Target, Walk, in_c, verdict, walk};
-use crate::bpf::relo::Btf;
 use crate::bytes::Bytes;
 
 /// `BPF_CORE_TYPE_ID_TARGET` and those before it that name fields, those from it on that name types, and the values of
@@ -55,8 +54,9 @@ pub(super) fn minimized(objects: &[Object], target: &Target) -> Result<Vec<u8>> 
 
 /// Makes sure, by libbpf's own matcher, that nothing resolves in another way than in these walks.
 fn prove(objects: &[Object], walks: &[Walk], bytes: &[u8]) -> Result<()> {
-    let btf = Btf::new(bytes).map_err(std::io::Error::from_raw_os_error).context("reading the result")?;
-    let types = Types::new(btf).context("reading the result")?;
+    // As a run will: what it would refuse is not to be written.
+    let read = crate::image::check_raw(bytes, bytes.len() as u64).and_then(|()| Types::read(bytes));
+    let types = read.map_err(|fault| anyhow::anyhow!("the result cannot serve: it {fault}"))?;
     let small = Target { path: PathBuf::new(), types, about: Default::default() };
     for (object, whole) in objects.iter().zip(walks) {
         let few = walk(object, &small);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn target(bytes: &[u8]) -> Target {
-        Target { path: PathBuf::new(), types: Types::new(Btf::new(bytes).unwrap()).unwrap(), about: Default::default() }
+        Target { path: PathBuf::new(), types: Types::read(bytes).unwrap(), about: Default::default() }
     }
 
     /// Objects that ask for what is there and for what is not, against tests/bpf/kernel.bpf.c.
@@ -283,7 +283,7 @@ mod tests {
             let mut spoiled = bytes.clone();
             spoiled[*at] ^= 1;
             // Numbers that libbpf itself refuses are none of ours.
-            let is_read = Btf::new(&spoiled).ok().and_then(Types::new).is_some_and(|types| types.is_sound());
+            let is_read = Types::read(&spoiled).is_ok();
             is_read && prove(&objects, &walks, &spoiled).is_err()
         });
         assert!(refused.count() > 50);

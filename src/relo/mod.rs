@@ -2,13 +2,15 @@
 
 pub(crate) mod members;
 mod minimize;
-mod object;
+pub(crate) mod object;
 mod reach;
 mod sound;
 pub(crate) mod types;
 pub(crate) mod verdict;
 
 use std::collections::{HashMap, HashSet};
+
+use nix::errno::Errno;
 
 pub(crate) use self::minimize::minimize;
 pub(crate) use self::object::{Object, Site};
@@ -106,13 +108,16 @@ impl Walk {
 
 /// Walks all relocations of an object, in their order.
 pub(crate) fn walk(object: &Object, target: &Target) -> Walk {
-    let mut candidates: HashMap<u32, Vec<u32>> = HashMap::new();
-    let mut answers: Vec<Answer> =
-        object.sites.iter().map(|site| answer(object, site, target, &mut candidates)).collect();
+    let mut walker = Walker { object, target, candidates: HashMap::new(), spreads: HashMap::new(), left: WORK };
+    let mut answers: Vec<Answer> = object.sites.iter().map(|site| walker.answer(site)).collect();
+    let mut by_function: HashMap<usize, Vec<(&Site, &Answer)>> = HashMap::new();
+    for both in object.sites.iter().zip(&answers) {
+        by_function.entry(both.0.function).or_default().push(both);
+    }
     let code = |(n, function): (usize, &object::Function)| {
         let mut code = function.code.clone();
         let mut sites = HashSet::new();
-        for (site, answer) in object.sites.iter().zip(&answers).filter(|(site, _)| site.function == n) {
+        for (site, answer) in by_function.get(&n).into_iter().flatten() {
             let at = site.insn(&object.functions) as usize;
             let patched = answer.matched.as_ref().map_or(site.insns, |matched| matched.insns);
             let place = code.get_mut(at * 8..).unwrap_or_default();
@@ -124,7 +129,7 @@ pub(crate) fn walk(object: &Object, target: &Target) -> Walk {
     let reached: Vec<Reached> = object.functions.iter().enumerate().map(code).collect();
     for (site, answer) in object.sites.iter().zip(&mut answers) {
         let at = site.insn(&object.functions) as usize;
-        let runs = reached.get(site.function).is_none_or(|reached| reached.insns.contains(&at));
+        let runs = reached.get(site.function).is_none_or(|reached| reached.runs(at));
         if matches!(answer.outcome, Outcome::Missing) && !runs {
             answer.outcome = Outcome::Guarded;
         }
@@ -132,27 +137,65 @@ pub(crate) fn walk(object: &Object, target: &Target) -> Walk {
     Walk { answers, reached }
 }
 
-fn answer(object: &Object, site: &Site, target: &Target, candidates: &mut HashMap<u32, Vec<u32>>) -> Answer {
-    let id = site.relo.type_id;
-    let found = candidates
-        .entry(id)
-        .or_insert_with(|| object.types.get(id).map(|local| target.types.candidates(&local)).unwrap_or_default());
-    let matched = match relo::resolve(&site.relo, &object.types.btf, &target.types.btf, found, site.insns) {
-        Err(errno) => return Answer { outcome: Outcome::Error(errno), matched: None },
-        Ok(matched) => matched,
-    };
-    let size = moved(&site.insns).zip(moved(&matched.insns)).filter(|(a, b)| a != b);
-    let outcome = match matched.poisoned {
-        true => Outcome::Missing,
-        false => Outcome::Value { local: value(&site.insns), target: value(&matched.insns), size },
-    };
-    Answer { outcome, matched: Some(matched) }
+/// What comparing an object's relocations with a kernel's types may cost: bytes of names, and some for each. Those of
+/// coretrace come to a hundredth of it.
+const WORK: u64 = 8 << 30;
+/// The same of what one relocation follows from type to type.
+const SPREAD: u64 = 1 << 24;
+
+struct Walker<'a> {
+    object: &'a Object,
+    target: &'a Target,
+    /// Of each local type, what can stand in for it.
+    candidates: HashMap<u32, Vec<u32>>,
+    /// Of each local type, how much of it libbpf follows, also into its members.
+    spreads: HashMap<(u32, bool), u64>,
+    /// What is left of the work that it may cost.
+    left: u64,
+}
+
+impl Walker<'_> {
+    fn answer(&mut self, site: &Site) -> Answer {
+        let (object, target, id) = (self.object, self.target, site.relo.type_id);
+        let failed = |errno| Answer { outcome: Outcome::Error(errno), matched: None };
+        let found = self
+            .candidates
+            .entry(id)
+            .or_insert_with(|| object.types.get(id).map(|local| target.types.candidates(&local)).unwrap_or_default());
+        let steps = if site.asks_for_types() {
+            const MATCHES: u32 = 12;
+            let members = site.relo.kind == MATCHES;
+            *self.spreads.entry((id, members)).or_insert_with(|| object.types.spread(id, members, SPREAD)) / 16
+        } else {
+            // Numbers with colons between them.
+            object.access(&site.relo).map_or(1, |text| text.len() as u64)
+        };
+        let widest = u64::from(target.types.widest);
+        let cost = steps.saturating_add(1).saturating_mul(widest).saturating_mul(found.len() as u64);
+        let Some(left) = self.left.checked_sub(cost) else { return failed(Errno::E2BIG as i32) };
+        self.left = left;
+        let matched = match relo::resolve(&site.relo, &object.types.btf, &target.types.btf, found, site.insns) {
+            Err(errno) => return failed(errno),
+            Ok(matched) => matched,
+        };
+        let size = moved(&site.insns).zip(moved(&matched.insns)).filter(|(a, b)| a != b);
+        let outcome = match matched.poisoned {
+            true => Outcome::Missing,
+            false => Outcome::Value { local: value(&site.insns), target: value(&matched.insns), size },
+        };
+        Answer { outcome, matched: Some(matched) }
+    }
 }
 
 impl Site {
     /// The kind, in libbpf's word and in people's.
     pub fn kind(&self) -> (&'static str, &'static str) {
         KINDS.get(self.relo.kind as usize).copied().unwrap_or(("unknown", "unknown"))
+    }
+
+    /// It compares whole types, not the way to a member or a value.
+    fn asks_for_types(&self) -> bool {
+        matches!(self.relo.kind, 6..=9 | 12)
     }
 
     /// It asks whether something is there.

@@ -4,7 +4,7 @@
 //! It knows less than the verifier (nothing of memory, nor of the constants of a run), so that it may take for
 //! reachable what is not; never the other way round.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 /// What is known of the registers.
 type Registers = [Option<u64>; 11];
@@ -79,35 +79,57 @@ impl Insn {
 /// What runs of a function.
 #[derive(Debug, Default)]
 pub(crate) struct Reached {
-    /// Numbers of its instructions.
-    pub insns: HashSet<usize>,
+    /// Of each of its instructions.
+    runs: Vec<bool>,
     /// Numbers of the helpers that it calls (`enum bpf_func_id`).
     pub helpers: BTreeSet<u32>,
+}
+
+impl Reached {
+    /// Whether this instruction may run.
+    pub fn runs(&self, insn: usize) -> bool {
+        self.runs.get(insn).is_some_and(|runs| *runs)
+    }
+}
+
+/// What is known before each instruction, and those that are to be looked at, each once.
+struct Flow {
+    states: Vec<Option<Registers>>,
+    work: Vec<usize>,
+    waits: Vec<bool>,
+}
+
+impl Flow {
+    /// An instruction is come to with this.
+    fn to(&mut self, at: usize, registers: &Registers) {
+        let Some((state, waits)) = self.states.get_mut(at).zip(self.waits.get_mut(at)) else { return };
+        let joined = match state {
+            None => *registers,
+            Some(before) => std::array::from_fn(|n| before[n].filter(|value| registers[n] == Some(*value))),
+        };
+        if *state != Some(joined) {
+            *state = Some(joined);
+            if !std::mem::replace(waits, true) {
+                self.work.push(at);
+            }
+        }
+    }
 }
 
 /// Follows a function from its first instruction. `constant` tells of an instruction that loads 64 bits whether these
 /// are a value: others are places that the loader fills in.
 pub(crate) fn reached(code: &[u8], constant: impl Fn(usize) -> bool) -> Reached {
     let insns: Vec<Insn> = code.chunks_exact(8).filter_map(Insn::new).collect();
-    let mut states: Vec<Option<Registers>> = vec![None; insns.len()];
-    let mut found = Reached::default();
-    let mut work: Vec<(usize, Registers)> = vec![(0, [None; 11])];
-    while let Some((at, registers)) = work.pop() {
-        let (Some(insn), Some(state)) = (insns.get(at).copied(), states.get_mut(at)) else { continue };
-        let joined = match state {
-            None => registers,
-            Some(before) => {
-                let both = |n: usize| before[n].filter(|value| registers[n] == Some(*value));
-                let joined = std::array::from_fn(both);
-                if joined == *before {
-                    continue;
-                }
-                joined
-            }
-        };
-        *state = Some(joined);
-        found.insns.insert(at);
-        let mut registers = joined;
+    let count = insns.len();
+    let mut flow = Flow { states: vec![None; count], work: Vec::new(), waits: vec![false; count] };
+    let mut helpers = BTreeSet::new();
+    flow.to(0, &[None; 11]);
+    while let Some(at) = flow.work.pop() {
+        if let Some(waits) = flow.waits.get_mut(at) {
+            *waits = false;
+        }
+        let (Some(insn), Some(Some(before))) = (insns.get(at).copied(), flow.states.get(at).copied()) else { continue };
+        let mut registers = before;
         let mut set = |n: usize, value: Option<u64>| {
             if let Some(register) = registers.get_mut(n) {
                 *register = value;
@@ -119,7 +141,7 @@ pub(crate) fn reached(code: &[u8], constant: impl Fn(usize) -> bool) -> Reached 
                 let high = insns.get(at + 1).map_or(0, |next| next.imm.cast_unsigned());
                 let value = u64::from(insn.imm.cast_unsigned()) | u64::from(high) << 32;
                 set(insn.dst, (insn.src == 0 && constant(at)).then_some(value));
-                work.push((at + 2, registers));
+                flow.to(at + 2, &registers);
                 continue;
             }
             // Old packet loads, and what is loaded.
@@ -132,28 +154,32 @@ pub(crate) fn reached(code: &[u8], constant: impl Fn(usize) -> bool) -> Reached 
             }
             2 | 3 => {}
             4 | 7 => {
-                let value = insn.calculate(&joined);
+                let value = insn.calculate(&before);
                 set(insn.dst, value);
             }
             _ => match insn.code & 0xf0 {
                 0x00 => {
                     let far = isize::try_from(insn.imm).ok().and_then(|off| at.checked_add_signed(1 + off));
                     let to = if insn.code & 7 == 6 { far } else { jump };
-                    work.extend(to.map(|to| (to, registers)));
+                    if let Some(to) = to {
+                        flow.to(to, &registers);
+                    }
                     continue;
                 }
                 0x80 => {
                     // Poisoned instructions are calls, too: of what no kernel has.
                     if insn.src == 0 && insn.imm >> 16 == 0 {
-                        found.helpers.insert(insn.imm.cast_unsigned());
+                        helpers.insert(insn.imm.cast_unsigned());
                     }
                     (0..=5).for_each(|n| set(n, None));
                 }
                 0x90 => continue,
-                _ => match insn.jumps(&joined) {
+                _ => match insn.jumps(&before) {
                     Some(false) => {}
                     taken => {
-                        work.extend(jump.map(|to| (to, registers)));
+                        if let Some(to) = jump {
+                            flow.to(to, &registers);
+                        }
                         if taken.is_some() {
                             continue;
                         }
@@ -161,7 +187,7 @@ pub(crate) fn reached(code: &[u8], constant: impl Fn(usize) -> bool) -> Reached 
                 },
             },
         }
-        work.push((at + 1, registers));
+        flow.to(at + 1, &registers);
     }
-    found
+    Reached { runs: flow.states.iter().map(Option::is_some).collect(), helpers }
 }

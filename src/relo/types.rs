@@ -8,7 +8,7 @@ use crate::bpf::relo::Btf;
 use crate::bytes::Bytes;
 use crate::image::{self, About, Fault, Image};
 use crate::kernel::btf::{self, BtfSource};
-use crate::kernel::shown;
+use crate::kernel::{Host, shown};
 
 /// `BTF_KIND_…` of include/uapi/linux/btf.h, as far as they are looked at.
 pub(crate) mod kind {
@@ -76,33 +76,61 @@ impl<'a> Type<'a> {
 #[derive(Debug)]
 pub(crate) struct Types {
     pub btf: Btf,
-    /// Where each type begins; types count from 1.
+    /// Where each type begins; types count from 1, or from where the base ends.
     starts: Vec<u32>,
     /// Where types begin, and where strings do.
     parts: (std::ops::Range<usize>, std::ops::Range<usize>),
     /// Hash of a name without its flavour, and the type that has it; sorted.
-    names: Vec<(u32, u32)>,
+    pub(super) names: Vec<(u32, u32)>,
+    /// How much there is to compare at most in one type: what a relocation may cost.
+    pub(super) widest: u32,
+    /// The kernel's types, where these are a module's. (After `btf`, which refers to them: fields go in their order.)
+    base: Option<Box<Types>>,
 }
 
 /// Damage that libbpf does not see.
-const DAMAGED: Fault = Fault::BadHeader("its types contradict each other");
+pub(super) const DAMAGED: Fault = Fault::BadHeader("its types contradict each other");
+
+/// How long a name may be. The kernel takes no longer ones of types than KSYM_NAME_LEN, which is 512 since 6.1
+/// (`btf_name_valid_identifier` in kernel/bpf/btf.c).
+pub(crate) const NAME_MAX: usize = 1023;
+/// How many types a file may have: `BTF_MAX_TYPE` (include/uapi/linux/btf.h), as the kernel itself has it.
+const TYPES_MAX: usize = 0xf_ffff;
 
 impl Types {
     /// A kernel's.
     ///
     /// # Errors
-    /// When they make no sense.
+    /// When they make no sense, or are more than any kernel's.
     pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        let btf = Btf::new(bytes).map_err(|errno| match Errno::from_raw(errno) {
+        Self::looked_through(bytes, None)
+    }
+
+    /// Those of a module, which go on where its kernel's end.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of_module(bytes: &[u8], base: Types) -> Result<Self, Fault> {
+        Self::looked_through(bytes, Some(Box::new(base)))
+    }
+
+    fn looked_through(bytes: &[u8], base: Option<Box<Types>>) -> Result<Self, Fault> {
+        first_look(bytes, base.as_ref().map_or(0, |base| base.strings().len()))?;
+        let btf = match &base {
+            Some(base) => Btf::split(bytes, &base.btf),
+            None => Btf::new(bytes),
+        };
+        let btf = btf.map_err(|errno| match Errno::from_raw(errno) {
             Errno::EINVAL | Errno::ENODATA | Errno::EPROTO => DAMAGED,
             other => Fault::Unreadable(other.into()),
         })?;
-        let types = Self::new(btf).ok_or(DAMAGED)?;
-        if types.is_sound() { Ok(types) } else { Err(DAMAGED) }
+        let mut types = Self::index(btf, base).ok_or(DAMAGED)?;
+        types.widest = types.sound()?;
+        Ok(types)
     }
 
     /// Indexes what libbpf has accepted.
-    pub fn new(btf: Btf) -> Option<Self> {
+    fn index(btf: Btf, base: Option<Box<Types>>) -> Option<Self> {
         let bytes = Bytes(btf.bytes());
         let field = |n: usize| usize::try_from(bytes.u32(4 + 4 * n)?).ok();
         let [header, type_off, type_len, str_off, str_len] = [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
@@ -115,8 +143,8 @@ impl Types {
             starts.push(u32::try_from(at).ok()?);
             at = at.checked_add(TYPE)?.checked_add(extra(Bytes(all).u32(at.checked_add(4)?)?)?)?;
         }
-        let mut types = Self { btf, starts, parts, names: Vec::new() };
-        for id in 1..=u32::try_from(types.starts.len()).ok()? {
+        let mut types = Self { btf, starts, parts, names: Vec::new(), widest: 0, base };
+        for id in types.own() {
             let found = types.get(id)?;
             if !found.name.is_empty() {
                 names.push((hash(essential(found.name)), id));
@@ -127,15 +155,31 @@ impl Types {
         Some(types)
     }
 
+    /// The numbers of its types, without those of the base.
+    pub fn own(&self) -> std::ops::Range<u32> {
+        let first = self.base.as_ref().map_or(1, |base| base.btf.types());
+        first..first.saturating_add(u32::try_from(self.starts.len()).unwrap_or(u32::MAX))
+    }
+
     /// A string that a type refers to.
     pub fn string(&self, at: u32) -> Option<&[u8]> {
-        Bytes(self.btf.bytes().get(self.parts.1.clone())?).string(at)
+        let at = usize::try_from(at).ok()?;
+        let Some(base) = &self.base else { return name_at(self.strings(), at) };
+        let before = base.strings().len();
+        if at < before { name_at(base.strings(), at) } else { name_at(self.strings(), at - before) }
+    }
+
+    fn strings(&self) -> &[u8] {
+        self.btf.bytes().get(self.parts.1.clone()).unwrap_or_default()
     }
 
     /// A type by its number.
     pub fn get(&self, id: u32) -> Option<Type<'_>> {
+        if let Some(base) = self.base.as_ref().filter(|base| id < base.btf.types()) {
+            return base.get(id);
+        }
         let all = self.btf.bytes().get(self.parts.0.clone())?;
-        let start = *self.starts.get(usize::try_from(id.checked_sub(1)?).ok()?)? as usize;
+        let start = *self.starts.get(usize::try_from(id.checked_sub(self.own().start)?).ok()?)? as usize;
         let here = Bytes(all.get(start..)?);
         let info = here.u32(4)?;
         Some(Type {
@@ -155,6 +199,10 @@ impl Types {
 
     /// The types with this name, whatever flavour (`___…`) of it, in their order.
     pub fn named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = (u32, Type<'a>)> + use<'a, 'n> {
+        self.base.iter().flat_map(move |base| base.own_named(name)).chain(self.own_named(name))
+    }
+
+    fn own_named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = (u32, Type<'a>)> + use<'a, 'n> {
         let name = essential(name);
         let wanted = hash(name);
         let from = self.names.partition_point(|(hash, _)| *hash < wanted);
@@ -191,6 +239,19 @@ impl Types {
     }
 }
 
+/// What is wrong with a file, and what to do about a module's.
+fn told(path: &Path, fault: &Fault) -> anyhow::Error {
+    let what = match fault {
+        Fault::Module => {
+            "\n  name the types of its kernel (/sys/kernel/btf/vmlinux, a vmlinux, a vmlinuz), or to look into the module: \
+             `coretrace btf show --base KERNEL` and `btf dump --base KERNEL`, or keep the kernel's beside it, as `vmlinux`"
+        }
+        Fault::NewerKind(_) => "\n  take a newer coretrace",
+        _ => "",
+    };
+    anyhow::anyhow!("BTF file {}: {fault}{what}", shown(path))
+}
+
 /// A kernel's types, and where they are from.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -205,14 +266,41 @@ impl Target {
     /// # Errors
     /// When it holds none, with the file's name.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let named = |fault| anyhow::anyhow!("BTF file {}: {fault}", shown(path));
-        Self::load(path).map_err(named)
+        Self::load(path).map_err(|fault| told(path, &fault))
     }
 
     /// The same, with what is wrong.
     pub fn load(path: &Path) -> Result<Self, Fault> {
         let Image { btf, about, .. } = image::read(path)?;
+        if about.module {
+            return Err(Fault::Module);
+        }
         Ok(Self { path: path.to_owned(), types: Types::read(&btf)?, about })
+    }
+
+    /// Reads a file that may be a module's: then with the types of its kernel, which are those of `base`, or those that it
+    /// brings along, or those beside it (as in /sys/kernel/btf), or the running kernel's where it is for that.
+    ///
+    /// # Errors
+    /// When it holds no types, or a module's and there are none of its kernel.
+    pub fn read_with(path: &Path, base: Option<&Path>) -> anyhow::Result<Self> {
+        let named = |fault| told(path, &fault);
+        let Image { btf, about, base: brought } = image::read(path).map_err(named)?;
+        if !about.module {
+            return Ok(Self { path: path.to_owned(), types: Types::read(&btf).map_err(named)?, about });
+        }
+        let beside = path.with_file_name("vmlinux");
+        let of_kernel = match (base, brought) {
+            (Some(base), _) => Self::read(base)?.types,
+            (None, Some(base)) => Types::read(&base).map_err(named)?,
+            (None, None) if beside.is_file() && beside != path => Self::read(&beside)?.types,
+            (None, None) if about.release == Some(Host::read(Path::new("/")).release) => {
+                Self::read(Path::new(btf::KERNEL))?.types
+            }
+            _ => return Err(named(Fault::Module)),
+        };
+        let types = Types::of_module(&btf, of_kernel).map_err(named)?;
+        Ok(Self { path: path.to_owned(), types, about })
     }
 
     /// What a run loads with.
@@ -222,7 +310,6 @@ impl Target {
     pub fn of(source: &BtfSource) -> anyhow::Result<Self> {
         match source {
             BtfSource::Kernel => Self::read(Path::new(btf::KERNEL)),
-            BtfSource::File(path) => Self::read(path),
             BtfSource::Memory { name, bytes } => {
                 let types = Types::read(bytes).map_err(|fault| anyhow::anyhow!("BTF of {name}: {fault}"))?;
                 Ok(Self { path: PathBuf::from(name), types, about: About::default() })
@@ -251,6 +338,40 @@ fn extra(info: u32) -> Option<usize> {
         1..=18 => Some(0),
         _ => None,
     }
+}
+
+/// What is looked at before libbpf gets them: it only says that a kind is no good which it does not know, and compares
+/// names of any length. Strings begin at `before`, where the base has others.
+fn first_look(bytes: &[u8], before: usize) -> Result<(), Fault> {
+    let header = Bytes(bytes);
+    let field = |n: usize| header.u32(4 + 4 * n).map(u64::from);
+    let part = |from: usize, to: usize| header.part(field(0)?.checked_add(field(from)?)?, field(to)?);
+    let (types, strings) = part(1, 2).zip(part(3, 4)).ok_or(DAMAGED)?;
+    let (mut at, mut count) = (0_usize, 0_usize);
+    while at < types.0.len() {
+        let (name, info) = types.u32(at).zip(types.u32(at.saturating_add(4))).ok_or(DAMAGED)?;
+        let more = match extra(info) {
+            Some(more) => more,
+            None if kind_of(info) == 0 => return Err(DAMAGED),
+            None => return Err(Fault::NewerKind(kind_of(info))),
+        };
+        if let Some(own) = (name as usize).checked_sub(before) {
+            name_at(strings.0, own).ok_or(Fault::BadHeader("it has longer names than any kernel's types"))?;
+        }
+        count += 1;
+        if count > TYPES_MAX {
+            return Err(Fault::BadHeader("it has more types than any kernel"));
+        }
+        at = at.saturating_add(TYPE).saturating_add(more);
+    }
+    Ok(())
+}
+
+/// A string, no further than any name goes: there may be as many as the file is long, all of them of that length.
+fn name_at(strings: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = strings.get(at..)?;
+    let end = rest.iter().take(NAME_MAX + 1).position(|byte| *byte == 0)?;
+    rest.get(..end)
 }
 
 /// The name without its flavour: `name___flavour` (`bpf_core_essential_name_len` in relo_core.c).

@@ -188,8 +188,9 @@ impl Judge<'_> {
     /// What a program and the functions that it may call need and the kernel does not have.
     fn code(&self, program: usize) -> Vec<String> {
         let mut lacks = Vec::new();
-        let belongs =
-            |n: usize| n == program || self.object.functions.get(n).is_some_and(|function| function.section == ".text");
+        let belongs = |n: usize| {
+            n == program || self.object.functions.get(n).is_some_and(|function| &*function.section == ".text")
+        };
         let sites = self.object.sites.iter().zip(&self.walk.answers);
         for (site, answer) in sites.filter(|(site, _)| belongs(site.function)) {
             match answer.outcome {

@@ -33,7 +33,8 @@ fn the_kernels_own_is_taken_unless_a_file_is_named() {
     assert_eq!(of(&tree).unwrap().source, BtfSource::Kernel);
     tree.file("my.btf", sample());
     let path = tree.path("my.btf");
-    assert_eq!(of_file(&path, &tree).unwrap(), BtfSource::File(path));
+    let memory = BtfSource::Memory { name: shown(&path), bytes: sample().into() };
+    assert_eq!(of_file(&path, &tree).unwrap(), memory);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn a_bad_file_is_an_error_though_the_kernel_has_its_own() {
 }
 
 #[test]
-fn what_libbpf_cannot_read_is_handed_over_in_memory() {
+fn what_was_looked_through_is_handed_over_in_memory() {
     let tree = Tree::debian();
     tree.file("my.btf.gz", packed("gzip", &sample()));
     let source = of_file(&tree.path("my.btf.gz"), &tree).unwrap();
