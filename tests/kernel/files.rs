@@ -16,7 +16,9 @@ fn the_output_and_the_recording_are_not_one_file() {
     let file = scratch.file("file", "precious\n");
     let link = scratch.path("link");
     fs::hard_link(&file, &link).unwrap();
-    for (output, record) in [(&file, text(&file)), (&file, text(&link)), (&Path::new("-").to_owned(), "/proc/self/fd/1")] {
+    for (output, record) in
+        [(&file, text(&file)), (&file, text(&link)), (&Path::new("-").to_owned(), "/proc/self/fd/1")]
+    {
         let mut command = Command::new(coretrace());
         command.args(["proc", "-o", "json", "-O", text(output), "--record", record, "--"]).arg(targets());
         let stdout = OpenOptions::new().append(true).open(&file).unwrap();
