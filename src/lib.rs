@@ -14,6 +14,8 @@ pub mod decode;
 pub mod enrich;
 pub mod event;
 pub mod filter;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod heartbeat;
 pub mod image;
 pub mod kernel;
