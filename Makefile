@@ -36,6 +36,7 @@ test: test-fast ## everything: test-fast, then the live tests on each kernel, in
 test-fast: ## the tests that need no VM
 	scripts/deps build
 	$(CARGO) test --release --workspace
+	$(CARGO) test --profile checked --lib fuzz::
 
 vm: ## a shell in a VM, or a command: make vm KERNEL=6.12 CMD='coretrace --help'
 	scripts/deps test

@@ -15,6 +15,8 @@ pub mod enrich;
 pub mod event;
 pub mod filter;
 mod followed;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod heartbeat;
 pub mod image;
 pub mod kernel;

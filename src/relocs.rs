@@ -171,6 +171,17 @@ impl<'a> List<'a> {
     }
 }
 
+/// All that is said of an object, for people and for programs: see src/fuzz.rs.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn all_of(object: &Object, targets: &[Target]) -> [String; 2] {
+    let walks: Vec<_> = targets.iter().map(|target| walk(object, target)).collect();
+    let list = List { command: "x", object, targets, walks: &walks };
+    let [mut text, mut json] = [String::new(), String::new()];
+    let written = list.text(&mut text, true).and_then(|()| list.json(&mut json));
+    assert!(written.is_ok(), "{written:?}");
+    [text, json]
+}
+
 /// One target's answer.
 fn target(answer: &Answer, target: &Target) -> Value {
     let (mut value, mut bytes, mut errno) = (None, None, None);

@@ -281,6 +281,34 @@ fn other_kernels_are_checked_by_their_types() {
     assert!(output.status.code() == Some(1) && text(&output.stdout).contains("there is no such file"));
 }
 
+#[test]
+fn of_an_unpacked_package_the_kernel_is_checked_and_not_its_modules() {
+    let scratch = Scratch::new("check-dir");
+    for dir in ["boot", "lib", "usr"] {
+        fs::create_dir(scratch.0.join(dir)).unwrap();
+    }
+    let kernel = scratch.0.join("boot/vmlinuz-6.1").to_str().unwrap().to_owned();
+    let made = coretrace(&["btf", "min", &kernel, concat!(env!("OUT_DIR"), "/proc.bpf.o")]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    // A module's types, which have no base here; others that are packed, and what is not a kernel at all.
+    let mut module = fs::read(&kernel).unwrap();
+    let strings = u32::from_ne_bytes(module[16..20].try_into().unwrap()) as usize;
+    module[24 + strings] = b'x';
+    for name in ["lib/a.ko", "lib/module", "lib/vmlinux-of-a-module"] {
+        scratch.file(name, &module);
+    }
+    scratch.file("lib/b.ko.xz", b"\xfd7zXZ\0 and no more");
+    scratch.file("usr/changelog.gz", b"\x1f\x8b\x08 and no more");
+    scratch.file("boot/System.map-6.1", b"0 T _text\n");
+    let output = coretrace(&["check", "proc", "--kernel", scratch.0.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert_eq!((output.status.code(), said.lines().filter(|l| l.contains(": proc ")).count()), (Some(0), 1), "{said}");
+    // A kernel that is no good is told all the same.
+    scratch.file("boot/vmlinuz-6.2", b"\x1f\x8b\x08 and no more");
+    let output = coretrace(&["check", "proc", "--kernel", scratch.0.to_str().unwrap()]);
+    assert!(output.status.code() == Some(1) && text(&output.stdout).contains("vmlinuz-6.2: proc"));
+}
+
 /// An RPM package of a file.
 fn package(name: &str, content: &[u8]) -> Vec<u8> {
     let mut bytes = b"\xed\xab\xee\xdb".to_vec();

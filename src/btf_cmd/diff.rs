@@ -27,8 +27,9 @@ pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Resul
     let targets = [a?, b?];
     let all = if names.is_empty() { used()? } else { names.to_vec() };
     let mut changes = Vec::new();
+    let [a, b] = &targets;
     for name in &all {
-        changes.extend(compare(&targets, name, !names.is_empty())?);
+        changes.extend(compare([a, b], name, !names.is_empty())?);
     }
     let count = changes.len();
     if names.is_empty() {
@@ -44,7 +45,6 @@ pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Resul
         Choice::Text => {
             let arrow = if utf8() { "→" } else { "->" };
             let differ = changes.iter().filter(|change| change.is_one()).count();
-            let [a, b] = &targets;
             writeln!(text, "{differ} of {count} types changed, {} {arrow} {}", a.name(), b.name())?;
             changes.iter().for_each(|change| change.text(arrow, &mut text));
         }
@@ -163,7 +163,7 @@ fn without_tags(text: &str) -> String {
 }
 
 /// A type in both; it must be in one of them if the user named it.
-pub(super) fn compare(targets: &[Target; 2], name: &str, named: bool) -> Result<Vec<Change>> {
+pub(super) fn compare(targets: [&Target; 2], name: &str, named: bool) -> Result<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
     let mut faults = Vec::new();
     for (side, target) in targets.iter().enumerate() {

@@ -53,7 +53,7 @@ pub(super) fn dump(target: Target, format: BtfFormat, out: Option<&Path>) -> Res
     }
 }
 
-fn write(target: &Target, format: BtfFormat, mut out: impl Write) -> Result<()> {
+pub(super) fn write(target: &Target, format: BtfFormat, mut out: impl Write) -> Result<()> {
     let types = &target.types;
     if format == BtfFormat::Raw {
         out.write_all(types.btf.bytes())?;

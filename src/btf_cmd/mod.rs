@@ -3,6 +3,8 @@
 mod diff;
 mod dump;
 mod embed;
+#[cfg(any(test, feature = "fuzz"))]
+mod fuzz;
 mod layout;
 mod lookup;
 mod ls;
@@ -12,6 +14,9 @@ mod show;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use self::fuzz::all_of;
 
 use crate::bpf::dump::Dumper;
 

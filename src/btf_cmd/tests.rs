@@ -131,7 +131,10 @@ fn what_changed_is_told() {
     let targets = [target("kernel"), target("all")];
     let text = |name: &str| {
         let mut text = String::new();
-        diff::compare(&targets, name, true).unwrap().iter().for_each(|change| change.text("->", &mut text));
+        diff::compare([&targets[0], &targets[1]], name, true)
+            .unwrap()
+            .iter()
+            .for_each(|change| change.text("->", &mut text));
         text
     };
     assert_eq!(
@@ -151,9 +154,9 @@ struct thing: size 56 -> 20
     assert_eq!(text("thing.first"), "\nstruct thing.first: removed\n");
     assert_eq!(text("thing.hidden"), "\nstruct thing.hidden:\n  ~ hidden: offset 48 -> 12\n");
     assert_eq!(text("u32"), "\ntypedef u32: the same\n");
-    let error = diff::compare(&targets, "Thing", true).unwrap_err().to_string();
+    let error = diff::compare([&targets[0], &targets[1]], "Thing", true).unwrap_err().to_string();
     assert!(error.matches("there is: thing").count() == 2, "{error}");
-    assert!(diff::compare(&targets, "Thing", false).unwrap().is_empty());
+    assert!(diff::compare([&targets[0], &targets[1]], "Thing", false).unwrap().is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub(crate) mod elf;
 mod fault;
 mod package;
 mod raw;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod samples;
 mod unpack;
 
@@ -148,7 +148,7 @@ pub(crate) fn is_module(path: &Path) -> bool {
 }
 
 /// Reads the types out of bytes.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Image, Fault> {
     stream(Box::new(bytes), &Room::new(bytes.len() as u64))
 }

@@ -1,7 +1,6 @@
 //! For tests: files of each kind, made here.
 
 use std::path::Path;
-use std::process::Command;
 
 pub(crate) const RELEASE: &str = "6.1.0-50-cloud-amd64";
 /// The machine that the tests run on.
@@ -69,9 +68,10 @@ pub(crate) fn vmlinux(btf: &[u8], release: &str) -> Vec<u8> {
 }
 
 /// What a program of the host makes of bytes; none if it is not there.
+#[cfg(test)]
 fn piped(program: &str, args: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
     use std::io::Write;
-    use std::process::Stdio;
+    use std::process::{Command, Stdio};
     let mut child = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
     let mut stdin = child.stdin.take()?;
     let bytes = bytes.to_vec();
@@ -271,6 +271,7 @@ pub(crate) fn rpm(payload: &[u8]) -> Vec<u8> {
 }
 
 /// The same made by the program that people use; none if it is not here.
+#[cfg(test)]
 pub(crate) fn really_packed(format: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     match format {
         "gzip" => piped("gzip", &["-9c"], bytes),

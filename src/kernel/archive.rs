@@ -112,7 +112,7 @@ impl Archive {
         Some(bytes)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         let mut archive = Self::default();
         for _ in 0..number(&mut rest).filter(|count| *count <= COUNT_MAX)? {

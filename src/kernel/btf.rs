@@ -292,7 +292,7 @@ fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
 }
 
 /// The smallest sound BTF, in this machine's byte order: one type (int), for tests.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn sample() -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(0xeb9f_u16.to_ne_bytes());

@@ -46,6 +46,7 @@ pub(super) fn minimized(objects: &[Object], target: &Target) -> Result<Vec<u8>> 
         }
     }
     kept.arch();
+    ensure!(!kept.all.is_empty(), "none of what coretrace looks into is among its types");
     let bytes = kept.write().context("its types contradict each other")?;
 
     prove(objects, &walks, &bytes)?;

@@ -115,3 +115,58 @@ fn types_without_an_end_are_refused() {
     let error = Target::read(&tree.path("endless")).unwrap_err().to_string();
     assert!(error.contains("contradict"), "{error}");
 }
+
+/// As a module has them: a struct with a member of the kernel's first type, and strings that go on.
+fn split() -> Vec<u8> {
+    let mut bytes = crate::kernel::btf::sample();
+    bytes.truncate(24);
+    // The kernel's strings are 5 bytes, and it has one type.
+    let words = [5_u32, 4 << 24 | 1, 4, 15, 1, 0];
+    bytes[12..16].copy_from_slice(&24_u32.to_ne_bytes());
+    bytes[16..20].copy_from_slice(&24_u32.to_ne_bytes());
+    bytes[20..24].copy_from_slice(&17_u32.to_ne_bytes());
+    bytes.extend(words.iter().flat_map(|n| n.to_ne_bytes()));
+    bytes.extend(b"of_module\0member\0");
+    bytes
+}
+
+#[test]
+fn a_modules_types_are_read_with_its_kernels() {
+    use crate::image::samples::{MACHINE, elf};
+    let tree = Tree::new();
+    let kernel = crate::kernel::btf::sample();
+    tree.file("alone/module", split());
+    tree.file("kernel", &kernel);
+    let alone = tree.path("alone/module");
+    for error in [Target::read(&alone), Target::read_with(&alone, None)] {
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("has the types of a module") && error.contains("--base KERNEL"), "{error}");
+    }
+    let shows = |path: &Path, base: Option<&Path>| {
+        let target = Target::read_with(path, base).unwrap();
+        let found = target.types.find(types::kind::STRUCT, "of_module").unwrap();
+        let members: Vec<_> = target.types.members(found).map(|member| (member.name, member.id)).collect();
+        assert_eq!(members, [(&b"member"[..], 1)]);
+        assert!(target.types.find(types::kind::INT, "int").is_some() && target.types.own() == (2..3));
+    };
+    // Named, beside it, or brought along.
+    shows(&alone, Some(&tree.path("kernel")));
+    tree.file("btf/vmlinux", &kernel);
+    tree.file("btf/module", split());
+    shows(&tree.path("btf/module"), None);
+    let module = [(".BTF", &split()[..]), (".gnu.linkonce.this_module", b"x")];
+    tree.file("module.ko", elf(MACHINE, &module));
+    assert!(Target::read_with(&tree.path("module.ko"), None).is_err());
+    tree.file("module.ko", elf(MACHINE, &[&module[..], &[(".BTF.base", &kernel)]].concat()));
+    shows(&tree.path("module.ko"), None);
+}
+
+#[test]
+fn kinds_that_are_newer_are_named() {
+    let tree = Tree::new();
+    let mut bytes = crate::kernel::btf::sample();
+    bytes[28..32].copy_from_slice(&(20_u32 << 24).to_ne_bytes());
+    tree.file("newer", &bytes);
+    let error = Target::read(&tree.path("newer")).unwrap_err().to_string();
+    assert!(error.contains("has types of kind 20, which is newer than this coretrace"), "{error}");
+}

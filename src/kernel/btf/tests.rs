@@ -55,6 +55,11 @@ fn what_was_looked_through_is_handed_over_in_memory() {
     assert!(source.to_string().ends_with("/my.btf.gz"));
     let file = source.file().unwrap().unwrap();
     assert_eq!(std::fs::read(file.path()).unwrap(), sample());
+    // What became of the file since makes no difference.
+    tree.file("plain.btf", sample());
+    let source = of_file(&tree.path("plain.btf"), &tree).unwrap();
+    tree.file("plain.btf", "something else");
+    assert_eq!(std::fs::read(source.file().unwrap().unwrap().path()).unwrap(), sample());
     assert!(BtfSource::Kernel.file().unwrap().is_none());
 }
 

@@ -1,0 +1,208 @@
+//! Parsers of files that others made, each as a function of bytes that must end soon, without a panic, whatever the bytes
+//! are, and with properties that hold of what comes out. For the test beside this (`tests.rs`), which changes files at
+//! random, and for `fuzz/`, which does so by what the code does (libFuzzer).
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::event::{CAUSES, Lost};
+use crate::filter::Filter;
+use crate::image::samples as made;
+use crate::kernel::archive::{Archive, Entry as Carried};
+use crate::ledger::Ledger;
+use crate::output::{Choice, Look};
+use crate::pipeline::Pipeline;
+use crate::record::{Entry, Reader};
+use crate::relo::types::Types;
+use crate::relo::{self, Object, Target, verdict, walk};
+use crate::{btf_cmd, image, relocs, session, tracers};
+
+/// Name, function, and files to begin with.
+pub type Parser = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
+
+/// All of them.
+pub const PARSERS: [Parser; 6] = [
+    ("recording", recording, recordings),
+    ("types", types, all_types),
+    ("image", image, images),
+    ("package", image, packages),
+    ("object", object, objects),
+    ("archive", archive, archives),
+];
+
+/// What libbpf says goes where a run would have it.
+pub fn quiet() {
+    session::capture_log(false);
+}
+
+/// No person's terminal may get it, and JSON has it escaped.
+fn is_harmful(c: char) -> bool {
+    let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() && !matches!(c, '\n' | '\t') || bidi
+}
+
+fn harmless(text: &str, what: &str) {
+    assert!(!text.chars().any(is_harmful), "{what}: {text:?}");
+}
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Ok(mut all) = self.0.lock() {
+            all.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A recording, in both formats: text is harmless, JSON is JSON.
+fn recording(bytes: &[u8]) {
+    for choice in [Choice::Text, Choice::Json] {
+        let Ok(mut reader) = Reader::new(bytes) else { return };
+        let all = tracers::all();
+        let Some(tracer) = all.iter().find(|tracer| tracer.name() == reader.header.tracer) else { return };
+        let look = Look { width: None, colour: false, wide: true, utc: true, labels: true };
+        let (sink, ledger) = (Sink::default(), Ledger::new(tracer.kinds().iter()));
+        let output = choice.build(look, tracer.table(look.room()));
+        let filter = Filter::default();
+        let mut pipeline = Pipeline::new(tracer.as_ref(), ledger, filter, output, Box::new(sink.clone()), false);
+        pipeline.header();
+        loop {
+            match reader.entry() {
+                Ok(Entry::Sample(sample)) => pipeline.sample(sample),
+                Ok(Entry::Clock(clock)) => pipeline.clock(clock),
+                Ok(Entry::Lost { kind, cause, cpu, count, unix_ns }) => {
+                    let class = tracer.kinds().iter().find(|k| k.id == kind).map_or("unknown", |k| k.name);
+                    let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
+                    pipeline.lost(Lost { unix_ns, class, cause, count, cpu });
+                }
+                Ok(Entry::End) | Err(_) => break,
+            }
+        }
+        let _ = pipeline.finish();
+        let written = sink.0.lock().map(|all| all.clone()).unwrap_or_default();
+        let text = String::from_utf8(written).expect("the output is UTF-8");
+        harmless(&text, "an event");
+        if let Choice::Json = choice {
+            text.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect(line)));
+        }
+    }
+}
+
+fn target(bytes: &[u8]) -> Option<Target> {
+    image::check_raw(bytes, bytes.len() as u64).ok()?;
+    Some(Target { path: PathBuf::from("x"), types: Types::read(bytes).ok()?, about: Default::default() })
+}
+
+/// Types: what a run takes, libbpf can match and write; what is made of them is taken, too.
+fn types(bytes: &[u8]) {
+    let Some(target) = target(bytes) else { return };
+    for tracer in tracers::all() {
+        let object = Object::read(tracer.object()).expect("our own");
+        let walk = walk(&object, &target);
+        verdict::judge(tracer.as_ref(), (&object, &walk), &target.types, None, None);
+    }
+    match relo::minimize(&target) {
+        Ok(few) => assert!(self::target(&few).is_some(), "what min writes is refused"),
+        Err(error) => assert!(!format!("{error:#}").contains("please report"), "{error:#}"),
+    }
+    for text in btf_cmd::all_of(&target) {
+        harmless(&text, "types");
+    }
+    drop(session::take_log());
+}
+
+fn image(bytes: &[u8]) {
+    match image::from_bytes(bytes) {
+        Ok(found) => types(&found.btf),
+        Err(fault) => harmless(&fault.to_string(), "a fault"),
+    }
+}
+
+/// An object that somebody else made, against the kernel of the tests.
+fn object(bytes: &[u8]) {
+    if let Ok(object) = Object::read(bytes) {
+        let kernel = target(&made::kernel_btf()).expect("our own");
+        let [text, json] = relocs::all_of(&object, &[kernel]);
+        harmless(&text, "relocations");
+        json.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect(line)));
+    }
+    drop(session::take_log());
+}
+
+fn archive(bytes: &[u8]) {
+    let Some(archive) = Archive::parse(bytes) else { return };
+    assert!(archive.entries().count() <= bytes.len());
+    archive.bytes();
+}
+
+fn recordings() -> Vec<Vec<u8>> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    ["proc", "exec", "open"].iter().filter_map(|name| fs::read(samples.join(format!("{name}.rec"))).ok()).collect()
+}
+
+/// The objects that are built for the tests.
+fn objects() -> Vec<Vec<u8>> {
+    let path = |name: &str| Path::new(env!("OUT_DIR")).join(format!("test-{name}.bpf.o"));
+    let names = ["all", "field", "type", "enum", "guard", "complex", "layout", "helper"];
+    names.iter().filter_map(|name| fs::read(path(name)).ok()).collect()
+}
+
+fn all_types() -> Vec<Vec<u8>> {
+    let mut all = vec![made::kernel_btf(), crate::kernel::btf::sample()];
+    all.extend(objects().iter().filter_map(|object| Some(image::from_bytes(object).ok()?.btf)));
+    for tracer in tracers::all() {
+        let whole = Object::read(tracer.object()).map(|object| object.types);
+        let whole = whole.map(|types| Target { path: PathBuf::new(), types, about: Default::default() });
+        all.extend(whole.and_then(|whole| relo::minimize(&whole)));
+    }
+    all
+}
+
+const FORMATS: [&str; 4] = ["gzip", "xz", "zstd", "lz4"];
+
+fn images() -> Vec<Vec<u8>> {
+    let btf = crate::kernel::btf::sample();
+    let kernel = made::vmlinux(&btf, made::RELEASE);
+    let mut all = vec![kernel.clone(), made::arm_image(&btf)];
+    for packed in FORMATS.map(|format| made::packed(format, &kernel)) {
+        all.extend([made::bz_image(&packed, true), made::bz_image(&packed, false), made::zboot(&packed), packed]);
+    }
+    all
+}
+
+fn packages() -> Vec<Vec<u8>> {
+    let btf = crate::kernel::btf::sample();
+    let kernel = made::bz_image(&made::packed("gzip", &made::vmlinux(&btf, made::RELEASE)), true);
+    let tar =
+        made::tar(&[("boot", b'5', b""), ("L", b'L', b"some/long/name.btf\0"), ("./boot/vmlinuz-6", b'0', &kernel)]);
+    let cpio = made::cpio(&[("x", 0o040_755, b""), ("./lib/modules/6/vmlinuz", 0o100_644, &kernel)]);
+    let mut all = vec![made::deb("data.tar", &tar), made::rpm(&cpio), tar.clone()];
+    for format in FORMATS {
+        all.push(made::deb(&format!("data.tar.{format}"), &made::packed(format, &tar)));
+        all.push(made::rpm(&made::packed(format, &cpio)));
+    }
+    all
+}
+
+fn archives() -> Vec<Vec<u8>> {
+    let mut archive = Archive::default();
+    for (n, btf) in [&[1, 2, 3][..], &[1, 2, 3], &[], &crate::kernel::btf::sample()].iter().enumerate() {
+        let text = |text: &str| format!("{text}{n}");
+        let entry = Carried { release: text("6."), arch: text("x86_"), distro: text("debian"), version: text("12") };
+        archive.add(entry, btf.to_vec());
+    }
+    // Without what is behind it in a program.
+    archive.bytes().into_iter().map(|bytes| bytes[..bytes.len() - 32].to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests;
