@@ -192,7 +192,7 @@ pub fn run(
 
     let missed = attached.missed();
     signals.end();
-    attached.detach();
+    attached.detach(|| fill(&pipeline, &|| drain(false)).map(drop))?;
     // call.bpf.h: of tracers that join the beginning of a call and its return.
     let unreturned = attached.map("calls").map_or(0, |calls| calls.keys().count());
     pipeline.borrow_mut().ledger.unreturned = unreturned as u64;

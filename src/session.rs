@@ -322,9 +322,19 @@ impl Attached<'_> {
     }
 
     /// Takes the programs off their hooks, the last one first: the beginning of calls is no longer seen before their
-    /// return is not. Else the calls between the two would pass for losses.
-    pub fn detach(&self) {
-        self.links.borrow_mut().drain(..).rev().for_each(drop);
+    /// return is not. Else the calls between the two would pass for losses. Each takes the kernel a while, in which
+    /// events go on: `meanwhile` is called behind each.
+    ///
+    /// # Errors
+    /// Those of `meanwhile`; all programs are off their hooks all the same.
+    pub fn detach(&self, mut meanwhile: impl FnMut() -> Result<()>) -> Result<()> {
+        let links = std::mem::take(&mut *self.links.borrow_mut());
+        let mut done = Ok(());
+        for link in links.into_iter().rev() {
+            drop(link);
+            done = done.and_then(|()| meanwhile());
+        }
+        done
     }
 }
 

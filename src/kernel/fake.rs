@@ -36,6 +36,7 @@ impl Tree {
         tree.link("proc/self/ns/user", "user:[4026531837]");
         tree.link("proc/self/exe", "/usr/local/bin/coretrace");
         tree.file("proc/1/cgroup", "0::/init.scope\n");
+        tree.dir("sys/bus/event_source/devices/kprobe");
         tree.dir("sys/kernel/tracing/events");
         tree.file(
             "proc/self/mountinfo",

@@ -73,7 +73,7 @@ fn lacks(way: &str) -> Option<(&'static str, &'static str)> {
     let is_there = |path: &str| Path::new(path).exists();
     match way {
         "kprobe" | "ksyscall" if !is_there("/sys/bus/event_source/devices/kprobe") => {
-            Some(("it has no kprobes", "kretprobe"))
+            Some(("it has no kprobes", "has no kprobes"))
         }
         _ => None,
     }

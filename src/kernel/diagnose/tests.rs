@@ -133,6 +133,17 @@ fn lockdown_is_named() {
 }
 
 #[test]
+fn a_kernel_without_kprobes_is_not_said_to_lack_the_function() {
+    let mut host = host();
+    let log = ["libbpf: prog 'open_return': failed to create kretprobe 'do_sys_openat2+0x0' perf event: -ENOENT"];
+    assert_says(&said(2, &log, &host), &["no function or tracepoint `do_sys_openat2`"]);
+    host.kprobes = false;
+    let text = said(2, &log, &host);
+    assert_says(&text, &["has no kprobes", "--attach"]);
+    assert!(!text.contains("kallsyms"), "{text}");
+}
+
+#[test]
 fn missing_btf_is_named() {
     let text = said(ESRCH, &NO_BTF, &host());
     assert_says(&text, &["no type information (BTF) of kernel 6.1.0-50-cloud-amd64", "--btf FILE", "tp_btf"]);
