@@ -276,7 +276,7 @@ fn functions_do_not_each_take_their_section() {
 #[test]
 fn devices_are_not_read_to_their_end() {
     for args in [
-        &["relocs", "--object", "/dev/zero", "--btf", "/dev/zero"][..],
+        &["relocs", "--object", "/dev/zero", "--btf", concat!(env!("OUT_DIR"), "/test-kernel.bpf.o")][..],
         &["check", "--kernel", "/dev/zero"],
         &["btf", "show", "x", "--btf", "/dev/zero"],
         &["replay", "/dev/zero"],
