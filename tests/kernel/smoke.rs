@@ -70,11 +70,9 @@ fn assert_seen(ended: &Ended, expected: &[Value]) {
 
 /// Why this kernel cannot be hooked in that way, if it says so itself, and what coretrace then names.
 fn lacks(way: &str) -> Option<(&'static str, &'static str)> {
-    let is_there = |path: &str| Path::new(path).exists();
+    let kprobes = Path::new("/sys/bus/event_source/devices/kprobe").exists();
     match way {
-        "kprobe" | "ksyscall" if !is_there("/sys/bus/event_source/devices/kprobe") => {
-            Some(("it has no kprobes", "has no kprobes"))
-        }
+        "kprobe" | "ksyscall" if !kprobes => Some(("it has no kprobes", "has no kprobes")),
         _ => None,
     }
 }
