@@ -65,7 +65,7 @@ pub fn escaped(bytes: &[u8]) -> String {
 }
 
 /// Text with nothing in it that a terminal obeys, hides or reorders: all that is printed beside events ends here. Lines stay
-/// lines and tabs tabs; what comes from elsewhere is one line before it gets this far ([`crate::kernel::printable`]). Quotes
+/// lines and tabs tabs; what comes from elsewhere is one line before it gets this far (`kernel::printable`). Quotes
 /// and backslashes stay, so that doing it twice changes nothing.
 #[must_use]
 pub fn clean(text: &str) -> String {
