@@ -93,7 +93,7 @@ static __always_inline enum begun begin_call(u32 kind, const struct call *call)
 
 	if (settings.filter_pids) {
 		fill_ids(false, (void *)task, &head);
-		if (!is_followed(false, (void *)task, head.pid) && !is_heartbeat(false, (void *)task, head.pid))
+		if (!is_followed((void *)task, head.pid) && !is_heartbeat(false, (void *)task, head.pid))
 			return BEGUN_NOT_FOLLOWED;
 	}
 	if (!bpf_map_update_elem(&calls, &task, call, BPF_NOEXIST))

@@ -262,7 +262,7 @@ static __always_inline bool is_remembered(void)
 	if (!settings.filter_pids)
 		return true;
 	fill_ids(false, task, &head);
-	return is_followed(false, task, head.pid) || is_heartbeat(false, task, head.pid);
+	return is_followed(task, head.pid) || is_heartbeat(false, task, head.pid);
 }
 
 /* A failed attempt without an entry in `calls`. Where it began before the hooks were there, it is nothing to count. */

@@ -147,12 +147,15 @@ static __noinline bool cgroup_matches(void)
  */
 #define SINCE_DOUBT_NS 1000000
 
-/* Whether a process is followed: not one that has the number of another, whose end was not seen. */
-static __always_inline bool is_followed(bool direct, struct task_struct *task, u32 pid)
+/*
+ * Whether a process is followed: not one that has the number of another, whose end was not seen. Asked in many places:
+ * not inlined, for the size of the programs.
+ */
+static __noinline bool is_followed(struct task_struct *task, u32 pid)
 {
 	u64 *since = bpf_map_lookup_elem(&followed, &pid);
 
-	return since && READ(direct, READ(direct, task, group_leader), start_boottime) <= *since + SINCE_DOUBT_NS;
+	return since && BPF_CORE_READ(task, group_leader, start_boottime) <= *since + SINCE_DOUBT_NS;
 }
 
 /*
@@ -182,7 +185,7 @@ static __always_inline void unfollow(bool direct, struct task_struct *task, u32 
 	u32 value = ENDED_FOLLOWED;
 	struct counters *c;
 
-	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(direct, task, pid)) {
+	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(task, pid)) {
 		key = process_key(direct, task);
 		bpf_map_update_elem(&ended, &key, &value, BPF_ANY);
 	}
@@ -226,7 +229,7 @@ static __always_inline bool is_heartbeat(bool direct, struct task_struct *task, 
 	if (pid == settings.heartbeat)
 		return true;
 	return process_id(direct, READ(direct, task, real_parent)) == settings.heartbeat &&
-	       !(settings.filter_pids && is_followed(direct, task, pid));
+	       !(settings.filter_pids && is_followed(task, pid));
 }
 
 /*
@@ -245,7 +248,7 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 		return false;
 	beat = is_heartbeat(direct, task, head->pid);
 	/* In this order: see unfollow(). */
-	if (settings.filter_pids && !is_followed(direct, task, head->pid) && !(ending && was_followed(direct, task))) {
+	if (settings.filter_pids && !is_followed(task, head->pid) && !(ending && was_followed(direct, task))) {
 		if (!beat)
 			return false;
 		beat_alone = true;

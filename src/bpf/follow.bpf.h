@@ -22,7 +22,7 @@ static __always_inline int track_fork(bool direct, struct task_struct *child, u3
 	if (flags & CLONE_THREAD)
 		return 0;
 	fill_ids(false, task, &head);
-	if (!is_followed(false, task, head.pid))
+	if (!is_followed(task, head.pid))
 		return 0;
 	if (child)
 		child_pid = process_id(direct, child);

@@ -146,11 +146,13 @@ static __always_inline void append_number(struct scratch *s, u32 number)
 	u8 digits[DIGITS];
 	u32 used;
 
+#pragma clang loop unroll(disable)
 	for (int i = DIGITS - 1; i >= 0; i--) {
 		digits[i] = '0' + number % 10;
 		number /= 10;
 	}
 	append_text(s, ":[");
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < DIGITS; i++) {
 		begun |= digits[i] != '0' || i == DIGITS - 1;
 		used = *(volatile u32 *)&s->used;

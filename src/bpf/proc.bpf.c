@@ -158,7 +158,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	r.e.child_pid = child ? process_id(direct, child) :
 			      (kind == KIND_CLONE ? r.e.head.pid : child_tid);
 	r.e.child_tid = child ? thread_id(direct, child) : child_tid;
-	if (settings.follow && kind == KIND_FORK && is_followed(false, task, r.e.head.pid))
+	if (settings.follow && kind == KIND_FORK && is_followed(task, r.e.head.pid))
 		lost = follow(r.e.child_pid);
 	if (lost < DROP_CAUSES) {
 		/* All that the child does is missed, whatever else is wanted. */
