@@ -69,12 +69,15 @@ fn thread() -> String {
 /// Children that go on as long as this process does; answers with their ids.
 fn hold(n: u32) -> String {
     use nix::sys::signal::Signal;
+    let parent = nix::unistd::getpid();
     let children = (0..n).map(|_| {
         sys::spawn(|| {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl");
-            loop {
+            // It may have ended before that.
+            while nix::unistd::getppid() == parent {
                 nix::unistd::pause();
             }
+            0
         })
     });
     children.map(|child| child.to_string()).collect::<Vec<_>>().join(" ")
