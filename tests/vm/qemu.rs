@@ -28,7 +28,7 @@ pub struct Machine {
     #[arg(long, default_value = "512M")]
     memory: String,
     /// Seconds for one kernel, all in all
-    #[arg(long, default_value_t = 1200)]
+    #[arg(long, default_value_t = 2400)]
     timeout: u64,
     /// Seconds without a word from the tests that count as a hang
     #[arg(long, default_value_t = 120)]
