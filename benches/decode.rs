@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use coretrace::filter::Filter;
-use coretrace::ledger::Ledger;
+use coretrace::flow::filter::Filter;
+use coretrace::flow::ledger::Ledger;
+use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::{Choice, Look};
-use coretrace::pipeline::Pipeline;
 use coretrace::tracers::{self, Tracer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 

@@ -7,17 +7,20 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::commands::btf::minimize::minimize;
+use crate::commands::{btf as btf_cmd, relocs, verdict};
 use crate::event::{CAUSES, Lost};
-use crate::filter::Filter;
-use crate::image::samples as made;
-use crate::kernel::archive::{Archive, Entry as Carried};
-use crate::ledger::Ledger;
+use crate::ffi::log;
+use crate::flow::filter::Filter;
+use crate::flow::ledger::Ledger;
+use crate::flow::pipeline::Pipeline;
+use crate::flow::record::{Entry, Reader};
 use crate::output::{Choice, Look};
-use crate::pipeline::Pipeline;
-use crate::record::{Entry, Reader};
-use crate::relo::types::Types;
-use crate::relo::{self, Object, Target, verdict, walk};
-use crate::{btf_cmd, image, relocs, session, tracers};
+use crate::tracers;
+use crate::types::archive::{Archive, Entry as Carried};
+use crate::types::image::{self, samples as made};
+use crate::types::relo::types::Types;
+use crate::types::relo::{Object, Target, walk};
 
 /// Name, function, and files to begin with.
 pub type Parser = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
@@ -34,7 +37,7 @@ pub const PARSERS: [Parser; 6] = [
 
 /// What libbpf says goes where a run would have it.
 pub fn quiet() {
-    session::capture_log(false);
+    log::capture_log(false);
 }
 
 /// No person's terminal may get it, and JSON has it escaped.
@@ -110,14 +113,14 @@ fn types(bytes: &[u8]) {
         let walk = walk(&object, &target);
         verdict::judge(tracer.as_ref(), (&object, &walk), &target.types, None, None);
     }
-    match relo::minimize(&target) {
+    match minimize(&target) {
         Ok(few) => assert!(self::target(&few).is_some(), "what min writes is refused"),
         Err(error) => assert!(!format!("{error:#}").contains("please report"), "{error:#}"),
     }
     for text in btf_cmd::all_of(&target) {
         harmless(&text, "types");
     }
-    drop(session::take_log());
+    drop(log::take_log());
 }
 
 fn image(bytes: &[u8]) {
@@ -135,7 +138,7 @@ fn object(bytes: &[u8]) {
         harmless(&text, "relocations");
         json.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect(line)));
     }
-    drop(session::take_log());
+    drop(log::take_log());
 }
 
 fn archive(bytes: &[u8]) {
@@ -157,12 +160,12 @@ fn objects() -> Vec<Vec<u8>> {
 }
 
 fn all_types() -> Vec<Vec<u8>> {
-    let mut all = vec![made::kernel_btf(), crate::kernel::btf::sample()];
+    let mut all = vec![made::kernel_btf(), crate::types::btf::sample()];
     all.extend(objects().iter().filter_map(|object| Some(image::from_bytes(object).ok()?.btf)));
     for tracer in tracers::all() {
         let whole = Object::read(tracer.object()).map(|object| object.types);
         let whole = whole.map(|types| Target { path: PathBuf::new(), types, about: Default::default() });
-        all.extend(whole.and_then(|whole| relo::minimize(&whole)));
+        all.extend(whole.and_then(|whole| minimize(&whole)));
     }
     all
 }
@@ -170,7 +173,7 @@ fn all_types() -> Vec<Vec<u8>> {
 const FORMATS: [&str; 4] = ["gzip", "xz", "zstd", "lz4"];
 
 fn images() -> Vec<Vec<u8>> {
-    let btf = crate::kernel::btf::sample();
+    let btf = crate::types::btf::sample();
     let kernel = made::vmlinux(&btf, made::RELEASE);
     let mut all = vec![kernel.clone(), made::arm_image(&btf)];
     for packed in FORMATS.map(|format| made::packed(format, &kernel)) {
@@ -180,7 +183,7 @@ fn images() -> Vec<Vec<u8>> {
 }
 
 fn packages() -> Vec<Vec<u8>> {
-    let btf = crate::kernel::btf::sample();
+    let btf = crate::types::btf::sample();
     let kernel = made::bz_image(&made::packed("gzip", &made::vmlinux(&btf, made::RELEASE)), true);
     let tar =
         made::tar(&[("boot", b'5', b""), ("L", b'L', b"some/long/name.btf\0"), ("./boot/vmlinuz-6", b'0', &kernel)]);
@@ -195,7 +198,7 @@ fn packages() -> Vec<Vec<u8>> {
 
 fn archives() -> Vec<Vec<u8>> {
     let mut archive = Archive::default();
-    for (n, btf) in [&[1, 2, 3][..], &[1, 2, 3], &[], &crate::kernel::btf::sample()].iter().enumerate() {
+    for (n, btf) in [&[1, 2, 3][..], &[1, 2, 3], &[], &crate::types::btf::sample()].iter().enumerate() {
         let text = |text: &str| format!("{text}{n}");
         let entry = Carried { release: text("6."), arch: text("x86_"), distro: text("debian"), version: text("12") };
         archive.add(entry, btf.to_vec());

@@ -1,45 +1,28 @@
 //! coretrace: see what happens on a Linux host: one static binary, on every kernel from 5.10.
 //!
-//! The modules, in the order in which an event passes them:
-//! [`tracers`] (what to hook, its C beside it in `src/bpf`) → [`session`] (load and attach) →
-//! [`live`] (the loop) and [`transport`] (the buffer) or [`record`] (a recording) → [`decode`] →
-//! [`pipeline`] ([`enrich`], [`filter`], [`output`]); [`ledger`] counts what becomes of each event.
+//! The modules, from what the user types down to the kernel; none uses one above it:
+//! [`cli`] → [`commands`] → [`tracers`] (what to hook, its C in `src/bpf`) → [`run`] (the loop) → [`options`] →
+//! [`load`] (programs onto their hooks) → [`flow`] (record, enrich, filter, count) → [`output`] → [`event`];
+//! and apart from that way: [`types`] (kernels' types), [`host`] (what this host is), `ffi` (unsafe code).
 
-mod bpf;
-mod btf_cmd;
-mod bytes;
-pub mod check;
 pub mod cli;
-pub mod decode;
-pub mod enrich;
+pub mod commands;
+mod error;
+pub mod escape;
 pub mod event;
-pub mod filter;
-mod followed;
+#[cfg(test)]
+mod fake;
+mod ffi;
+pub mod flow;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
-pub mod heartbeat;
-pub mod image;
-pub mod kernel;
-pub mod label_cmd;
-pub mod labels;
-pub mod launch;
-pub mod ledger;
-pub mod live;
+pub mod host;
+pub mod load;
+pub mod options;
 pub mod output;
-pub mod pipeline;
-pub mod procfs;
-mod proof;
-pub mod record;
-mod relo;
-mod relocs;
-pub mod replay;
+pub mod report;
 pub mod run;
-pub mod sentinel;
-pub mod session;
-mod setup;
-pub mod signals;
-pub mod sink;
 pub mod tracers;
-pub mod transport;
-pub mod users;
-mod watched;
+pub mod types;
+
+pub use error::{NotRun, describe, exit_code};

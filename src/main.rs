@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 use std::thread;
 
+use coretrace::cli::Cli;
+use coretrace::host::elevated;
+use coretrace::report::note;
+use coretrace::run::{launch, sentinel};
+use coretrace::{describe, exit_code};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::SigSet;
-
-use coretrace::{cli::Cli, kernel::elevated, launch, run, sentinel};
 
 fn main() -> ExitCode {
     // Where there is little of it (`ulimit -s 64`), not even the options can be read.
@@ -35,12 +38,12 @@ fn program() -> ExitCode {
         _ => {
             // First, for --help and --version, which do no harm.
             let cli = Cli::read(args);
-            elevated::refuse_set_id().and_then(|()| run::run(&cli))
+            elevated::refuse_set_id().and_then(|()| cli.run())
         }
     };
     let code = done.unwrap_or_else(|error| {
-        run::note(&run::describe(&error));
-        run::failure_code(&error)
+        note(&describe(&error));
+        exit_code(&error)
     });
     ExitCode::from(code)
 }

@@ -5,13 +5,13 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use coretrace::decode::Decode;
-use coretrace::enrich::Names;
+use coretrace::event::decode::Decode;
 use coretrace::event::{self, Event, Field, Flags, Head, Kind, List, Lost, Room, Shape, Table, Value};
-use coretrace::filter::{self, CommGlobs, Filter};
-use coretrace::ledger::Ledger;
+use coretrace::flow::enrich::Names;
+use coretrace::flow::filter::{self, CommGlobs, Filter};
+use coretrace::flow::ledger::Ledger;
+use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::{Choice, Look};
-use coretrace::pipeline::Pipeline;
 use coretrace::tracers;
 
 #[path = "samples/mod.rs"]

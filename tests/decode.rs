@@ -2,10 +2,10 @@
 
 use std::io;
 
-use coretrace::filter::{self, Filter};
-use coretrace::ledger::Ledger;
+use coretrace::flow::filter::{self, Filter};
+use coretrace::flow::ledger::Ledger;
+use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::{Choice, Look};
-use coretrace::pipeline::Pipeline;
 use coretrace::tracers::{self, Tracer};
 
 #[path = "samples/mod.rs"]

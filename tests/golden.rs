@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use coretrace::event::Lost;
-use coretrace::record::Recorder;
+use coretrace::flow::record::Recorder;
 use nix::pty::{Winsize, openpty};
 
 #[path = "samples/mod.rs"]

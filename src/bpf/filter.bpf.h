@@ -160,7 +160,7 @@ static __noinline bool is_followed(struct task_struct *task, u32 pid)
 
 /*
  * Adds a new process. Returns why that was not possible, or DROP_CAUSES. It is counted once it is there: who finds the
- * map empty, and this count unchanged meanwhile, knows that it is (src/followed.rs).
+ * map empty, and this count unchanged meanwhile, knows that it is (src/load/followed.rs).
  */
 static __always_inline u32 follow(u32 child_pid)
 {

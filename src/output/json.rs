@@ -15,8 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::clock::{Clock, Style};
-use super::escape::is_visible;
 use super::{ErrnoName, Format, Octal, SignalName};
+use crate::escape::is_visible;
 use crate::event::{Event, Flags, List, Lost, Path, Shape, Value};
 
 /// Writes events as JSON lines.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthChar;
 
-use super::escape::{Piece, pieces, spell, spell_byte, spell_for_bash};
+use crate::escape::{Piece, pieces, spell, spell_byte, spell_for_bash};
 
 /// How a part of a line is set off. Takes no columns.
 #[derive(Debug, Clone, Copy)]

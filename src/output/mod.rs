@@ -3,7 +3,6 @@
 //! A format builds its line in a buffer that it keeps and hands it over in one write: nothing is allocated per event.
 
 pub mod clock;
-pub mod escape;
 pub mod json;
 mod line;
 pub mod schema;

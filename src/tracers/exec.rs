@@ -1,15 +1,16 @@
 //! `exec`: every attempt to run a program, with what came of it.
 
 use anyhow::{Result, ensure};
-
-use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
-use crate::bpf::{paths, skeleton, start};
-use crate::decode::{self, Decode};
-use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
-use crate::heartbeat::Beat;
-use crate::session::{Attached, Hook, Needed, Plan, Program, Session, Target};
 use exec::ExecSkelBuilder;
 use exec::types::{exec_kind, execve_event, execve_unread};
+
+use crate::event::decode::{self, Decode};
+use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
+use crate::ffi::skeleton::{paths, skeleton, start};
+use crate::flow::heartbeat::Beat;
+use crate::load::plan::{Hook, Needed, Plan, Program, Target};
+use crate::load::session::{Attached, Session};
+use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
 
 skeleton!(exec: execve_event);
 paths!(exec);

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
-use crate::decode::Decode;
+use crate::event::decode::Decode;
 use crate::event::{Kind, Room, Table};
-use crate::heartbeat::Beat;
-use crate::session::{Attached, Needed, Plan, Program, Session};
+use crate::flow::heartbeat::Beat;
+use crate::load::plan::{Needed, Plan, Program};
+use crate::load::session::{Attached, Session};
 
 /// What a tracer is to the rest of the program.
 pub trait Tracer: Decode {
@@ -60,14 +61,14 @@ macro_rules! tracers {
         pub enum Tracers {
             $(
                 #[allow(missing_docs)]
-                $tracer(crate::cli::Trace<$module::$tracer>)
+                $tracer(crate::options::Trace<$module::$tracer>)
             ),+
         }
 
         impl Tracers {
             /// The tracer, and the options that all of them share.
             #[must_use]
-            pub fn parts(&self) -> (&dyn Tracer, &crate::cli::Common) {
+            pub fn parts(&self) -> (&dyn Tracer, &crate::options::Common) {
                 match self { $(Tracers::$tracer(t) => (&t.tracer, &t.common)),+ }
             }
         }

@@ -2,16 +2,17 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;
-
-use super::{TRACK_BTF, TRACK_TP};
-use crate::bpf::{paths, skeleton, start};
-use crate::cli::Usage;
-use crate::decode::{self, Decode};
-use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
-use crate::heartbeat::Beat;
-use crate::session::{Attached, Hook, Needed, Plan, Program, Session, Target};
 use opens::OpensSkelBuilder;
 use opens::types::{open_event, open_kind, open_origin, open_unread};
+
+use crate::error::Usage;
+use crate::event::decode::{self, Decode};
+use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
+use crate::ffi::skeleton::{paths, skeleton, start};
+use crate::flow::heartbeat::Beat;
+use crate::load::plan::{Hook, Needed, Plan, Program, Target};
+use crate::load::session::{Attached, Session};
+use super::{TRACK_BTF, TRACK_TP};
 
 skeleton!(opens: open_event);
 paths!(opens);

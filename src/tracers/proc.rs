@@ -1,14 +1,15 @@
 //! `proc`: programs that start, processes and threads that begin and end.
 
 use anyhow::{Result, bail};
-
-use crate::bpf::{paths, skeleton, start};
-use crate::decode::{self, Decode};
-use crate::event::{Event, Field, Flags, Kind, Shape, Value};
-use crate::heartbeat::{self, Beat};
-use crate::session::{Attached, Hook, Needed, Plan, Program, Session};
 use proc::ProcSkelBuilder;
 use proc::types::{exec_event, exec_unread, exit_event, fork_event, proc_kind};
+
+use crate::event::decode::{self, Decode};
+use crate::event::{Event, Field, Flags, Kind, Shape, Value};
+use crate::ffi::skeleton::{paths, skeleton, start};
+use crate::flow::heartbeat::{self, Beat};
+use crate::load::plan::{Hook, Needed, Plan, Program};
+use crate::load::session::{Attached, Session};
 
 skeleton!(proc: exec_event, exit_event, fork_event);
 paths!(proc);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use coretrace::kernel::{Host, diagnose};
-use coretrace::session;
+use coretrace::host::{Host, diagnose};
+use coretrace::load::session;
 
 /// What is told of an object that does not load.
 fn explained(name: &str, object: &[u8]) -> String {

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use coretrace::enrich::WallClock;
-use coretrace::record::{Entry, Header, Reader};
+use coretrace::flow::record::{Entry, Header, Reader};
+use coretrace::host::clock::WallClock;
 
 /// The recording of a tracer.
 pub fn path(tracer: &str) -> PathBuf {

@@ -1,0 +1,19 @@
+//! One file or folder for each subcommand, from its options to its exit code.
+
+pub(crate) mod btf;
+pub mod check;
+pub mod label;
+mod man;
+mod names;
+mod outlet;
+mod print;
+pub(crate) mod relocs;
+pub mod replay;
+mod schema;
+mod setup;
+pub(crate) mod table;
+pub mod trace;
+pub(crate) mod verdict;
+
+pub use man::man;
+pub use schema::schema;

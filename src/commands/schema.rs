@@ -1,0 +1,18 @@
+//! `coretrace schema`: the JSON Schema of what `-o json` prints.
+
+use anyhow::Result;
+
+use crate::commands::print::print;
+use crate::event::Kind;
+use crate::output::{self, Choice};
+use crate::tracers;
+
+/// Prints the schema; returns the exit code.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn schema() -> Result<u8> {
+    let kinds: Vec<&'static Kind> = tracers::all().iter().flat_map(|t| t.kinds()).collect();
+    let text = serde_json::to_string_pretty(&output::schema::schema(&kinds))?;
+    print(Choice::Json, &format!("{text}\n"))
+}

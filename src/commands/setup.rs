@@ -1,0 +1,175 @@
+//! From the options and the host to what a run is made of: the session, the filter, the pipeline.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::commands::outlet;
+use crate::error::Usage;
+use crate::escape::shown;
+use crate::flow::filter::{self, CommGlobs, Filter};
+use crate::flow::ledger::Ledger;
+use crate::flow::pipeline::Pipeline;
+use crate::host::{Host, users};
+use crate::load::labels::{self, Labels};
+use crate::load::plan::{Hook, preempts};
+use crate::load::session::Session;
+use crate::load::settings::{CGROUPS_MAX, Settings, Transport, UIDS_MAX};
+use crate::options::{Common, Filters, Kernel, Labelling, Output};
+use crate::output::{Choice, Look};
+use crate::tracers::Tracer;
+use crate::types::btf;
+
+/// What is to be loaded, from the options and from what the host has.
+pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
+    let filters = &common.filters;
+    // What was typed comes first: it is wrong on every host.
+    let kinds = match filters.events.as_slice() {
+        [] => None,
+        names => Some(filter::kinds_mask(names, tracer.kinds()).context(Usage)?),
+    };
+    let uids = uids(filters)?;
+    if uids.len() > UIDS_MAX {
+        return Err(anyhow!("-u: at most {UIDS_MAX} users can be given").context(Usage));
+    }
+    if filters.cgroup.len() > CGROUPS_MAX {
+        return Err(anyhow!("-c: at most {CGROUPS_MAX} cgroups can be given").context(Usage));
+    }
+    let comm = CommGlobs::compile(&filters.comm).context(Usage)?;
+    for pid in &filters.pid {
+        crate::host::procfs::check(*pid)?;
+    }
+    let labels = labels(&common.labels)?;
+    let mut session = base_session(tracer, &common.kernel, host)?;
+    session.settings.labels = labels;
+    session.settings.heartbeat = common.limits.heartbeat.map_or(0, |_| std::process::id());
+    // --path asks for the file that a name led to, too.
+    session.details = details(common) || !filters.path.is_empty();
+    // A test in the kernel for as many as it takes of what cannot match; globs are user space's.
+    let prefixes: Option<Vec<_>> = filters.path.iter().map(|glob| filter::literal_prefix(glob)).collect();
+    session.path_prefixes = prefixes.unwrap_or_default();
+    session.verifier_stats = common.output.verbose > 1;
+    if let Some(kinds) = kinds {
+        session.settings.kinds = kinds;
+    }
+    session.pids.clone_from(&filters.pid);
+    if filters.follow {
+        // Now, while they can be told from others; after the hooks are there, for those that came meanwhile.
+        session.pids.extend(crate::host::procfs::descendants(&filters.pid)?);
+    }
+    session.settings.filter_pids = !filters.pid.is_empty();
+    session.settings.follow = filters.follow;
+    session.settings.uids = uids;
+    session.settings.comm = comm;
+    session.cgroups = filters.cgroup.iter().map(|path| open_cgroup(path, host)).collect::<Result<_>>()?;
+    session.settings.cgroups = u32::try_from(session.cgroups.len())?;
+    Ok(session)
+}
+
+fn labels(options: &Labelling) -> Result<Option<Labels>> {
+    let Some(name) = &options.labels else { return Ok(None) };
+    let text = |label: &Option<String>| label.as_deref().map(labels::text).transpose().context(Usage);
+    let (default, only) = (text(&options.default_label)?, text(&options.only_label)?);
+    let ignore = text(&options.ignore_label)?;
+    Ok(Some(Labels { default: default.unwrap_or_default(), only, ignore, ..Labels::new(name)? }))
+}
+
+/// Whether all that can be known of an event is shown, or kept to be shown.
+pub(crate) fn details(common: &Common) -> bool {
+    common.output.wide || matches!(common.output.format, Choice::Json) || common.limits.record.is_some()
+}
+
+pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Session> {
+    let btf = btf::find(kernel.wanted(), host)?;
+    let perf = match kernel.hooking.transport {
+        Some(transport) => transport == Transport::Perf,
+        // Where it is older, a distribution may have it all the same. (The probe also says no where the
+        // right to try is missing.)
+        None => !host.at_least((5, 8)) && !libbpf_rs::MapType::RingBuf.is_supported().unwrap_or(true),
+    };
+    let cpus = u64::try_from(libbpf_rs::num_possible_cpus().unwrap_or(1))?;
+    let buffer = kernel.hooking.buffer.unwrap_or((cpus << 19).clamp(2 << 20, 64 << 20));
+    let page_size = page_size();
+    // The kernel wants a power of two, in whole pages.
+    let buffer = u32::try_from(buffer.next_power_of_two())?.max(page_size);
+    let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|n| n.trim().parse().ok());
+    Ok(Session {
+        settings: Settings {
+            kinds: filter::kinds_mask(&tracer.default_kinds(), tracer.kinds())?,
+            // A quarter full: time enough to read the rest before it is full.
+            wake: u64::from(buffer) / 4..u64::from(buffer) / 2,
+            perf,
+            pidns: match host.pid_namespace.filter(|_| host.in_pid_namespace()) {
+                Some(inode) => u32::try_from(inode)?,
+                None => 0,
+            },
+            page_size,
+            ..Settings::default()
+        },
+        btf: btf.source,
+        btf_passed_over: btf.passed_over,
+        kernel_btf: host.has_btf,
+        hook: kernel.hooking.attach.0,
+        preempted: Hook::ALL.into_iter().filter(|hook| preempts(host, *hook)).collect(),
+        uncounted: !host.at_least((6, 7)),
+        buffer,
+        pids: Vec::new(),
+        followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),
+        cgroups: Vec::new(),
+        details: false,
+        path_prefixes: Vec::new(),
+        verifier_stats: false,
+    })
+}
+
+fn page_size() -> u32 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u32::try_from(size).ok()).unwrap_or(4096)
+}
+
+pub(crate) fn uids(filters: &Filters) -> Result<Vec<u32>> {
+    filters.uid.iter().map(|user| users::uid_of(Path::new("/"), user).context("-u").context(Usage)).collect()
+}
+
+/// A cgroup by its path: as it is, or below where cgroup v2 is mounted.
+pub(crate) fn cgroup_path(path: &Path, host: &Host) -> Result<PathBuf> {
+    let mount = host.cgroup2.as_deref().context("this needs cgroup v2, and it is not mounted")?;
+    let below = path.strip_prefix("/").unwrap_or(path);
+    let full = if path.starts_with(mount) { path.to_owned() } else { mount.join(below) };
+    ensure!(full.join("cgroup.procs").exists(), "{}: there is no cgroup at {}", shown(path), shown(&full));
+    Ok(full)
+}
+
+fn open_cgroup(path: &Path, host: &Host) -> Result<(PathBuf, File)> {
+    let full = cgroup_path(path, host).context("-c")?;
+    let dir = File::open(&full).with_context(|| format!("-c: opening {}", shown(&full)))?;
+    Ok((full, dir))
+}
+
+pub(crate) fn pipeline<'a>(
+    tracer: &'a dyn Tracer,
+    ledger: Ledger,
+    filter: Filter,
+    output: &Output,
+    look: Look,
+    sink: Box<dyn Write>,
+) -> Pipeline<'a> {
+    let losses_aside = matches!(output.format, Choice::Text);
+    // Of a terminal, which may be resized.
+    let width = look.width.map(|_| outlet::terminal_width as fn() -> Option<usize>);
+    let format = output.format.build(look, tracer.table(look.room()));
+    let mut pipeline = Pipeline::new(tracer, ledger, filter, format, sink, losses_aside);
+    pipeline.width = width;
+    pipeline
+}
+
+/// The filters on what only user space can test.
+pub(crate) fn filter(filters: &Filters) -> Result<Filter> {
+    Ok(Filter {
+        args: filters.args.as_deref().map(filter::regex).transpose().context(Usage)?,
+        paths: filters.path.iter().map(|glob| filter::path_glob(glob)).collect::<Result<_>>().context(Usage)?,
+        ..Filter::default()
+    })
+}

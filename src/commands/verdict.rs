@@ -1,0 +1,250 @@
+//! Whether a tracer works on a kernel, as far as its types tell: relocations, hooks, helpers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use crate::escape::shown;
+use crate::host::{Host, mounts};
+use crate::load::plan::{Hook, Plan, Program, Target as Place, in_order, preempts};
+use crate::load::session::NO_KERNEL_BTF;
+use crate::tracers::Tracer;
+use crate::types::relo::types::{Types, kind};
+use crate::types::relo::{Object, Outcome, Target, Walk};
+
+/// `--arch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Arch {
+    /// 64-bit x86
+    #[value(name = "x86_64")]
+    X86,
+    /// 64-bit ARM
+    #[value(name = "arm64")]
+    Arm,
+}
+
+/// What types do not tell.
+pub(crate) const UNTOLD: &str = "from types alone (?): not told are rights, lockdown, tracefs, what probes are refused, the \
+verifier's limits; since 7.0 classic tracepoints are tried first";
+
+/// What types alone do not tell where there are few of them.
+pub(crate) const UNTOLD_BARE: &str =
+    "types without functions (minimized ones) do not tell which functions, tracepoints and helpers the kernel has";
+
+/// A plan on a kernel.
+#[derive(Debug, Clone)]
+pub(crate) struct Judged {
+    pub plan: &'static Plan,
+    /// The hooks it takes.
+    pub hooks: Vec<String>,
+    /// Why it does not work.
+    pub refused: Vec<String>,
+}
+
+/// The system call's function (arch/x86/include/asm/syscall_wrapper.h, arch/arm64/include/asm/syscall_wrapper.h).
+const SYSCALL: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_" } else { "__arm64_sys_" };
+
+/// The architecture that this program's objects are for.
+pub(crate) const OWN: Arch = if cfg!(target_arch = "x86_64") { Arch::X86 } else { Arch::Arm };
+
+/// The architecture that types are of, if they tell.
+pub(crate) fn arch(target: &Target) -> Option<Arch> {
+    let has = |member| target.types.has_member("pt_regs", member);
+    match target.about.machine {
+        Some("x86_64") => Some(Arch::X86),
+        Some("arm64") => Some(Arch::Arm),
+        _ if has("orig_ax") => Some(Arch::X86),
+        _ => has("syscallno").then_some(Arch::Arm),
+    }
+}
+
+struct Judge<'a> {
+    object: &'a Object,
+    types: &'a Types,
+    walk: &'a Walk,
+    /// The running kernel, if it is the one.
+    host: Option<&'a Host>,
+    /// Types that are no more than fields: of hooks they say nothing.
+    bare: bool,
+}
+
+/// Every plan of a tracer that `--attach` allows, in the order in which they are tried; `walk` is that of its object
+/// against these types.
+pub(crate) fn judge(
+    tracer: &dyn Tracer,
+    (object, walk): (&Object, &Walk),
+    types: &Types,
+    host: Option<&Host>,
+    hook: Option<Hook>,
+) -> Vec<Judged> {
+    let judge = Judge { object, types, walk, host, bare: !types.has_functions() };
+    let plans =
+        in_order(tracer.plans().iter(), |plan| plan.hook, hook, |hook| host.is_some_and(|host| preempts(host, hook)));
+    let kinds = crate::flow::filter::kinds_mask(&tracer.default_kinds(), tracer.kinds()).unwrap_or(u64::MAX);
+    plans.into_iter().map(|plan| judge.plan(plan, kinds)).collect()
+}
+
+impl Judge<'_> {
+    fn plan(&self, plan: &'static Plan, kinds: u64) -> Judged {
+        let mut judged = Judged { plan, hooks: Vec::new(), refused: Vec::new() };
+        if plan.hook.needs_kernel_btf() && self.host.map_or(self.bare, |host| !host.has_btf) {
+            judged.refused.push(NO_KERNEL_BTF.to_owned());
+            return judged;
+        }
+        for program in plan.programs.iter().filter(|program| program.is_needed(kinds, false, false)) {
+            let Some(function) = self.object.functions.iter().position(|f| f.name == program.name) else {
+                judged.refused.push(format!("the object has no program {}", program.name));
+                continue;
+            };
+            let section = self.object.functions.get(function).map_or("", |f| &f.section);
+            match self.hooks(program, section) {
+                Ok(mut hooks) => judged.hooks.append(&mut hooks),
+                Err(_) if program.optional => continue,
+                Err(why) => judged.refused.push(why),
+            }
+            judged.refused.extend(self.code(function));
+        }
+        judged.refused.dedup();
+        judged
+    }
+
+    fn function(&self, name: &str) -> bool {
+        self.bare || self.types.find(kind::FUNC, name).is_some()
+    }
+
+    /// Every tracepoint has a type of its arguments (include/trace/bpf_probe.h, since 5.2).
+    fn tracepoint(&self, name: &str) -> Result<(), String> {
+        let found = self.bare || self.types.find(kind::TYPEDEF, &format!("btf_trace_{name}")).is_some();
+        if found { Ok(()) } else { Err(format!("the kernel has no tracepoint {name}")) }
+    }
+
+    fn tracefs(&self) -> Result<(), String> {
+        match self.host.map(|host| &host.tracefs) {
+            Some(None) => Err("tracefs is not mounted".to_owned()),
+            Some(Some(tracefs)) if tracefs.elsewhere => Err(format!(
+                "tracefs is mounted at {} alone, and looked for at {}",
+                shown(&tracefs.path),
+                mounts::TRACEFS
+            )),
+            Some(Some(tracefs)) if !tracefs.readable => Err(format!("{} may not be read", shown(&tracefs.path))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The hooks that a program takes, or why it has none.
+    fn hooks(&self, program: &Program, section: &str) -> Result<Vec<String>, String> {
+        let one = |found: bool, hook: String, what: &str| {
+            if found { Ok(vec![hook]) } else { Err(format!("the kernel has no function {what}")) }
+        };
+        let probes = |kind: &str, names: &[&str], functions: Vec<String>| {
+            if self.host.map_or(!self.function("register_kprobe"), |host| !host.kprobes) {
+                return Err("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned());
+            }
+            let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
+            let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{name}")).collect();
+            if hooks.is_empty() {
+                Err(format!("the kernel has no function {}", functions.join(" or ")))
+            } else {
+                Ok(hooks)
+            }
+        };
+        let same = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let calls = |names: &[&str]| names.iter().map(|name| format!("{SYSCALL}{name}")).collect::<Vec<_>>();
+        match program.target {
+            Place::Exit(names) => {
+                let found = names.iter().find(|name| self.function(name));
+                one(found.is_some(), format!("fexit/{}", found.unwrap_or(&"")), &names.join(" or "))
+            }
+            Place::Entry(names) => probes("kprobe", names, same(names)),
+            Place::Return(names) => probes("kretprobe", names, same(names)),
+            Place::SyscallReturn(names) => probes("kretsyscall", names, calls(names)),
+            Place::SyscallEvents(events) => {
+                let hooks: Vec<_> = events.iter().filter(|event| self.event(event)).collect();
+                self.tracefs()?;
+                let hooks: Vec<_> = hooks.iter().map(|event| format!("tp/syscalls/{event}")).collect();
+                if hooks.is_empty() {
+                    Err(format!("the kernel has no tracepoint {}", events.join(" or ")))
+                } else {
+                    Ok(hooks)
+                }
+            }
+            Place::Section => {
+                let hook = vec![section.to_owned()];
+                match section.split('/').collect::<Vec<_>>().as_slice() {
+                    ["tp", "syscalls", event] => {
+                        self.tracefs()?;
+                        if self.event(event) { Ok(hook) } else { Err(format!("the kernel has no tracepoint {event}")) }
+                    }
+                    ["tp", _, event] => self.tracefs().and_then(|()| self.tracepoint(event)).map(|()| hook),
+                    ["tp_btf" | "raw_tp", event] => self.tracepoint(event).map(|()| hook),
+                    ["fentry" | "fexit", name] => one(self.function(name), section.to_owned(), name),
+                    ["kprobe" | "kretprobe", name] => {
+                        probes(section.split('/').next().unwrap_or(""), &[name], same(&[name]))
+                    }
+                    ["ksyscall" | "kretsyscall", name] => {
+                        probes(section.split('/').next().unwrap_or(""), &[name], calls(&[name]))
+                    }
+                    _ => Ok(hook),
+                }
+            }
+        }
+    }
+
+    /// A tracepoint of a system call: there are types of its function alone.
+    fn event(&self, event: &str) -> bool {
+        let call = event.strip_prefix("sys_enter_").or_else(|| event.strip_prefix("sys_exit_"));
+        call.is_none_or(|call| self.function(&format!("{SYSCALL}{call}")))
+    }
+
+    /// What a program and the functions that it may call need and the kernel does not have.
+    fn code(&self, program: usize) -> Vec<String> {
+        let mut lacks = Vec::new();
+        let belongs = |n: usize| {
+            n == program || self.object.functions.get(n).is_some_and(|function| &*function.section == ".text")
+        };
+        let sites = self.object.sites.iter().zip(&self.walk.answers);
+        for (site, answer) in sites.filter(|(site, _)| belongs(site.function)) {
+            match answer.outcome {
+                Outcome::Missing => lacks.push(format!("the kernel has no {}", answer.spec())),
+                Outcome::Error(errno) => {
+                    lacks.push(format!("relocation {} of {} fails: error {errno}", site.index, site.kind().1));
+                }
+                Outcome::Value { .. } | Outcome::Guarded => {}
+            }
+        }
+        let helpers = self.walk.reached.iter().enumerate().filter(|(n, _)| belongs(*n)).flat_map(|(_, r)| &r.helpers);
+        for helper in helpers {
+            if !self.bare && self.types.has_value("bpf_func_id", *helper) == Some(false) {
+                lacks.push(format!("the kernel has no helper {helper}"));
+            }
+        }
+        lacks
+    }
+}
+
+/// All files below a directory, in order; the directories in it that cannot be read are returned.
+///
+/// # Errors
+/// When it cannot be read itself.
+pub(crate) fn files(path: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<Vec<(PathBuf, io::Error)>> {
+    let mut closed = Vec::new();
+    below(path, found, &mut closed).with_context(|| format!("reading {}", shown(path)))?;
+    Ok(closed)
+}
+
+fn below(path: &Path, found: &mut Vec<PathBuf>, closed: &mut Vec<(PathBuf, io::Error)>) -> io::Result<()> {
+    let mut inside = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    inside.sort();
+    for path in inside {
+        if !path.is_dir() {
+            found.push(path);
+        } else if !path.is_symlink()
+            && let Err(error) = below(&path, found, closed)
+        {
+            closed.push((path, error));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! All `unsafe` that is not generated: the skeletons' part, libbpf's matcher and dumper, mapped counters, system calls.
+
+pub(crate) mod counters;
+pub(crate) mod dump;
+pub(crate) mod handle;
+pub(crate) mod log;
+pub(crate) mod perf;
+pub(crate) mod process;
+pub(crate) mod relo;
+pub(crate) mod signals;
+pub(crate) mod skeleton;
+pub(crate) mod zlib;

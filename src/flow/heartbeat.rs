@@ -1,0 +1,238 @@
+//! `--heartbeat`: coretrace does what it watches for, every so often, and says when that did not arrive or came late.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::event::Head;
+use crate::report::note;
+
+/// An event is on the screen within 50 ms; one that takes this long comes late.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Processes that are remembered when they have ended.
+const ENDED: usize = 64;
+/// Heartbeats that may still arrive.
+const WAITING: usize = 64;
+
+/// Does what a tracer watches for; a process that it started is returned.
+pub type Beat<'a> = Box<dyn FnMut() -> Result<Option<Child>> + 'a>;
+
+/// The heartbeats of a run.
+pub struct Heartbeat<'a> {
+    every: Duration,
+    beat: Beat<'a>,
+    next: Instant,
+    /// Those that have not arrived, the oldest first.
+    waits: VecDeque<Waits>,
+    children: Vec<Child>,
+    /// Those that have ended, and by when: events of theirs may still be in the buffer.
+    ended: VecDeque<(u32, u64)>,
+    sent: u64,
+    arrived: u64,
+    slowest: Duration,
+    /// It could not send one: no more are tried.
+    stopped: bool,
+    /// CMD, and since when it is watched: before, its process was coretrace's own.
+    pub command: Option<(u32, u64)>,
+}
+
+/// A heartbeat that has not arrived.
+struct Waits {
+    number: u64,
+    since: Instant,
+    /// By the clock of events.
+    boot_ns: u64,
+    told: bool,
+}
+
+impl<'a> Heartbeat<'a> {
+    /// One at once, and one every so often.
+    pub fn new(every: Duration, beat: Beat<'a>) -> Self {
+        Heartbeat {
+            every,
+            beat,
+            next: Instant::now(),
+            waits: VecDeque::new(),
+            children: Vec::new(),
+            ended: VecDeque::new(),
+            sent: 0,
+            arrived: 0,
+            slowest: Duration::ZERO,
+            stopped: false,
+            command: None,
+        }
+    }
+
+    /// Sends one where it is time, and says which is late.
+    pub fn tick(&mut self, now: Instant) {
+        let ended = &mut self.ended;
+        self.children.retain_mut(|child| {
+            let runs = matches!(child.try_wait(), Ok(None));
+            if !runs {
+                ended.truncate(ENDED - 1);
+                ended.push_front((child.id(), crate::host::clock::boot_now()));
+            }
+            runs
+        });
+        if let Some(waits) = self.waits.back_mut().filter(|waits| !waits.told && now.duration_since(waits.since) > LATE)
+        {
+            waits.told = true;
+            let (n, seconds) = (waits.number, now.duration_since(waits.since).as_secs_f64());
+            note(&format!("heartbeat {n} has not arrived for {seconds:.1} s: events are late, or do not come at all"));
+        }
+        // Not before it is known whether the last one is late.
+        let waits = self.waits.back().is_some_and(|waits| !waits.told);
+        if now < self.next || waits || self.stopped {
+            return;
+        }
+        self.next = now + self.every;
+        if self.waits.len() == WAITING {
+            self.waits.pop_front();
+        }
+        self.sent += 1;
+        // Before what it does, so that its event is not older.
+        self.waits.push_back(Waits {
+            number: self.sent,
+            since: now,
+            boot_ns: crate::host::clock::boot_now(),
+            told: false,
+        });
+        match (self.beat)() {
+            Ok(child) => self.children.extend(child),
+            Err(error) => {
+                note(&format!("no heartbeats from here on: {error:#}"));
+                self.stopped = true;
+            }
+        }
+    }
+
+    /// Whether an event is coretrace's own: then nobody else is to see it.
+    pub fn takes(&mut self, head: &Head) -> bool {
+        if self.command.is_some_and(|(pid, since)| head.pid == pid && head.boot_ns < since) {
+            return true;
+        }
+        let own = head.heartbeat
+            || head.pid == std::process::id()
+            || self.children.iter().any(|child| child.id() == head.pid)
+            || self.ended.iter().any(|(pid, until)| head.pid == *pid && head.boot_ns <= *until);
+        if !own {
+            return false;
+        }
+        // It is of the last one before it; what is older does not come any more.
+        let older = self.waits.partition_point(|waits| waits.boot_ns <= head.boot_ns);
+        if let Some(waits) = self.waits.drain(..older).next_back() {
+            let after = waits.since.elapsed();
+            self.slowest = self.slowest.max(after);
+            self.arrived += 1;
+            if waits.told {
+                note(&format!("heartbeat {} came after {:.1} s", waits.number, after.as_secs_f64()));
+            }
+        }
+        true
+    }
+
+    /// How many did not arrive. The last, if it was sent just now, may still be on its way: it does not count.
+    #[must_use]
+    pub fn unheard(&self) -> u64 {
+        let on_its_way = !self.stopped && self.waits.back().is_some_and(|waits| waits.since.elapsed() < LATE);
+        self.sent - self.arrived - u64::from(on_its_way)
+    }
+}
+
+/// `heartbeats: 12 sent, 12 arrived, the slowest after 0.04 s`
+impl fmt::Display for Heartbeat<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Heartbeat { sent, arrived, slowest, .. } = self;
+        write!(f, "heartbeats: {sent} sent, {arrived} arrived, the slowest after {:.2} s", slowest.as_secs_f64())
+    }
+}
+
+impl fmt::Debug for Heartbeat<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Heartbeat({self})")
+    }
+}
+
+/// A process that begins, runs a program and ends: coretrace itself, which prints its version for nobody.
+///
+/// # Errors
+/// When none can be started.
+pub(crate) fn process() -> Result<Option<Child>> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().context("starting a process (is /proc mounted?)").map(Some)
+}
+
+/// A thread that begins and ends.
+///
+/// # Errors
+/// When none can be started.
+pub(crate) fn thread() -> Result<Option<Child>> {
+    let thread = std::thread::Builder::new().spawn(|| ()).context("starting a thread")?;
+    let _ = thread.join();
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(pid: u32, boot_ns: u64) -> Head {
+        Head { pid, boot_ns, ..Head::default() }
+    }
+
+    #[test]
+    fn what_does_not_arrive_is_unheard() {
+        let own = std::process::id();
+        let mut heart = Heartbeat::new(Duration::from_secs(10), Box::new(|| Ok(None)));
+        let begin = heart.next;
+        heart.tick(begin);
+        assert_eq!((heart.sent, heart.unheard()), (1, 0));
+        assert!(!heart.takes(&event(own + 1, u64::MAX)), "another process");
+        assert!(heart.takes(&event(own, 0)) && heart.waits.len() == 1, "from before");
+        assert!(heart.takes(&event(own, u64::MAX)) && heart.waits.is_empty());
+        assert!(heart.takes(&Head { heartbeat: true, ..event(own + 1, 0) }), "marked in the kernel");
+        heart.tick(begin + Duration::from_secs(9));
+        assert_eq!((heart.sent, heart.arrived, heart.unheard()), (1, 1, 0));
+        // The second never arrives, which the third, just sent, shows.
+        heart.tick(begin + Duration::from_secs(10));
+        heart.tick(begin + Duration::from_secs(12));
+        assert!(heart.waits.back().is_some_and(|waits| waits.told));
+        heart.next = Instant::now();
+        heart.tick(heart.next);
+        assert_eq!((heart.sent, heart.arrived, heart.unheard()), (3, 1, 1));
+        assert!(heart.to_string().starts_with("heartbeats: 3 sent, 1 arrived"));
+        // It was late, and comes.
+        let second = heart.waits[0].boot_ns;
+        assert!(heart.takes(&event(own, second)));
+        assert_eq!((heart.arrived, heart.unheard()), (2, 0));
+    }
+
+    #[test]
+    fn the_commands_process_is_coretraces_until_it_is_watched() {
+        let mut heart = Heartbeat::new(Duration::from_secs(10), Box::new(|| Ok(None)));
+        heart.command = Some((1, 50));
+        heart.ended.push_back((3, 70));
+        assert!(heart.takes(&event(3, 70)) && !heart.takes(&event(3, 71)));
+        assert!(heart.takes(&event(1, 49)) && !heart.takes(&event(1, 50)) && !heart.takes(&event(2, 49)));
+    }
+
+    #[test]
+    fn a_heart_that_cannot_beat_stops() {
+        let mut heart = Heartbeat::new(Duration::from_secs(1), Box::new(|| anyhow::bail!("no")));
+        heart.tick(heart.next);
+        heart.tick(heart.next + Duration::from_secs(5));
+        assert_eq!((heart.sent, heart.unheard()), (1, 1));
+    }
+
+    #[test]
+    fn both_kinds_of_heartbeats_begin_and_end() {
+        assert!(thread().unwrap().is_none());
+        let child = process().unwrap().unwrap();
+        assert!(child.wait_with_output().is_ok());
+    }
+}

@@ -1,0 +1,300 @@
+//! The ledger: for every kind of event, how many were seen, filtered, delivered and lost, and why.
+//! The kernel's side counts in a per-CPU map; this side counts what reached the output. At the end
+//! the two must agree: seen = filtered + delivered + dropped.
+
+use std::fmt;
+
+use crate::event::{CAUSES, Kind, Lost};
+use crate::ffi::counters::{COUNTER_WORDS, MappedCounters};
+
+/// The kernel's counters of one kind, on one CPU or summed up: `struct counters` in event.bpf.h.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Times that the hook was reached.
+    pub seen: u64,
+    /// Refused by a filter in the kernel.
+    pub filtered: u64,
+    /// Put into the buffer.
+    pub emitted: u64,
+    /// Lost, by cause.
+    pub dropped: [u64; CAUSES.len()],
+}
+
+impl Counters {
+    fn new([seen, filtered, emitted, dropped @ ..]: [u64; COUNTER_WORDS]) -> Self {
+        Counters { seen, filtered, emitted, dropped }
+    }
+
+    fn add(&mut self, other: &Counters) {
+        self.seen += other.seen;
+        self.filtered += other.filtered;
+        self.emitted += other.emitted;
+        self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, n)| *sum += n);
+    }
+
+    /// Lost for any cause.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+}
+
+/// What this side did with the events of one kind that it read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Written to the output.
+    pub delivered: u64,
+    /// Refused by a filter in user space, past `--count`, or after the reader of the output has gone.
+    pub filtered: u64,
+    /// Lost here: the output failed, or did not take it by the end of the run.
+    pub unwritten: u64,
+}
+
+/// One kind's account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Which kind.
+    pub kind: &'static Kind,
+    /// The kernel's side, all CPUs together.
+    pub kernel: Counters,
+    /// The part of it that was already told as lost, by CPU.
+    told: Vec<[u64; CAUSES.len()]>,
+    /// This side.
+    pub tally: Tally,
+    /// By CPU: the sequence number that comes next.
+    next_seq: Vec<u64>,
+}
+
+/// All accounts of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// By kind, in the tracer's order.
+    pub accounts: Vec<Account>,
+    /// Times that the kernel did not run a program because it was already running on that CPU, for any process.
+    pub missed: u64,
+    /// Only some of the host's processes are watched: whether one of them was missed is unknown.
+    pub partial: bool,
+    /// Calls whose beginning was seen and not their return, at the end: they were under way, or the kernel did not show
+    /// their return.
+    pub unreturned: u64,
+}
+
+impl Ledger {
+    /// A ledger for these kinds.
+    #[must_use]
+    pub fn new(kinds: impl Iterator<Item = &'static Kind>) -> Self {
+        let accounts = kinds
+            .map(|kind| Account {
+                kind,
+                kernel: Counters::default(),
+                told: Vec::new(),
+                tally: Tally::default(),
+                next_seq: Vec::new(),
+            })
+            .collect();
+        Ledger { accounts, missed: 0, partial: false, unreturned: 0 }
+    }
+
+    /// The account of a kind, by its number on the wire.
+    pub fn account(&mut self, kind: u32) -> Option<&mut Account> {
+        self.accounts.iter_mut().find(|a| a.kind.id == kind)
+    }
+
+    /// Reads the kernel's counters. They are never reset: the kernel writes them, too.
+    ///
+    /// Calls `lost` for what was lost since the last call, by kind, CPU and cause; its time is left 0.
+    pub fn read(&mut self, counters: &MappedCounters, lost: &mut dyn FnMut(Lost)) {
+        for account in &mut self.accounts {
+            let mut sum = Counters::default();
+            for (cpu, words) in counters.of(account.kind.id).enumerate() {
+                let counters = Counters::new(words);
+                sum.add(&counters);
+                if account.told.len() <= cpu {
+                    account.told.resize(cpu + 1, [0; CAUSES.len()]);
+                }
+                let Some(told) = account.told.get_mut(cpu) else { continue };
+                for ((cause, now), told) in CAUSES.iter().zip(counters.dropped).zip(told) {
+                    if now > *told {
+                        let cpu = u32::try_from(cpu).unwrap_or(u32::MAX);
+                        lost(Lost { unix_ns: 0, class: account.kind.name, cause, count: now - *told, cpu });
+                        *told = now;
+                    }
+                }
+            }
+            account.kernel = sum;
+        }
+    }
+
+    /// Whether every event that the kernel saw is accounted for.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.accounts.iter().all(|a| {
+            let k = &a.kernel;
+            k.seen == k.filtered + k.emitted + k.lost()
+                && k.emitted == a.tally.delivered + a.tally.filtered + a.tally.unwritten
+        })
+    }
+
+    /// How many events were lost, for whatever cause. What the kernel skipped counts where every process is watched.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let missed = if self.partial { 0 } else { self.missed };
+        self.accounts.iter().map(Account::lost).sum::<u64>() + missed
+    }
+
+    /// How many of them the output did not take.
+    #[must_use]
+    pub fn unwritten(&self) -> u64 {
+        self.accounts.iter().map(|a| a.tally.unwritten).sum()
+    }
+
+    /// How many events were written to the output.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.accounts.iter().map(|a| a.tally.delivered).sum()
+    }
+}
+
+impl Account {
+    /// Lost for any cause, in the kernel or here.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.kernel.lost() + self.tally.unwritten
+    }
+
+    /// Notes the sequence number of an event that arrived; tells whether others are missing before it.
+    pub fn arrived(&mut self, cpu: u32, seq: u64) -> bool {
+        let cpu = cpu as usize;
+        // A damaged recording may claim any CPU: what no kernel has is not tracked.
+        const CPUS_MAX: usize = 8192;
+        if cpu >= CPUS_MAX {
+            return false;
+        }
+        if self.next_seq.len() <= cpu {
+            self.next_seq.resize(cpu + 1, 0);
+        }
+        let Some(next) = self.next_seq.get_mut(cpu) else { return false };
+        let gap = seq != *next;
+        *next = seq.wrapping_add(1);
+        gap
+    }
+}
+
+/// `12 seen = 2 filtered + 10 delivered + 0 dropped (exec 3, exit 4, fork 3)`, and a line more for each
+/// cause of loss.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = |of: fn(&Account) -> u64| self.accounts.iter().map(of).sum::<u64>();
+        let seen = sum(|a| a.kernel.seen);
+        let filtered = sum(|a| a.kernel.filtered + a.tally.filtered);
+        let (delivered, dropped) = (sum(|a| a.tally.delivered), sum(Account::lost));
+        // Read while events go on: those that are still in the buffer.
+        let pending = seen.saturating_sub(filtered + delivered + dropped);
+        write!(f, "{seen} seen = {filtered} filtered + {delivered} delivered + {dropped} dropped")?;
+        if pending > 0 {
+            write!(f, " + {pending} pending")?;
+        }
+        let kinds = self.accounts.iter().filter(|a| a.tally.delivered > 0);
+        for (n, account) in kinds.enumerate() {
+            let name = account.kind.name;
+            write!(f, "{}{name} {}", if n == 0 { " (" } else { ", " }, account.tally.delivered)?;
+        }
+        if delivered > 0 {
+            write!(f, ")")?;
+        }
+        for account in &self.accounts {
+            for (cause, n) in CAUSES.iter().zip(account.kernel.dropped).filter(|(_, n)| *n > 0) {
+                write!(f, "\n  dropped: {n} {} ({cause})", account.kind.name)?;
+            }
+            if account.tally.unwritten > 0 {
+                write!(f, "\n  dropped: {} {} (unwritten)", account.tally.unwritten, account.kind.name)?;
+            }
+        }
+        if self.missed > 0 {
+            write!(
+                f,
+                "\n  missed: {} (the kernel did not run the program: it was already running there{})",
+                self.missed,
+                if self.partial { "; for which process, watched or not, is unknown" } else { "" }
+            )?;
+        }
+        if self.unreturned > 0 {
+            write!(
+                f,
+                "\n  unreturned: {} (calls under way, or of which the kernel did not show the return)",
+                self.unreturned
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static KINDS: [Kind; 2] =
+        [Kind { id: 3, name: "a", doc: "", fields: &[] }, Kind { id: 9, name: "b", doc: "", fields: &[] }];
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new(KINDS.iter());
+        let a = ledger.account(3).unwrap();
+        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0, 0, 0] };
+        a.tally = Tally { delivered: 4, filtered: 1, unwritten: 0 };
+        ledger
+    }
+
+    #[test]
+    fn it_balances_only_when_every_event_is_accounted_for() {
+        assert!(ledger().balances());
+        for unbalance in [
+            |k: &mut Account| k.kernel.seen += 1,
+            |k: &mut Account| k.kernel.dropped[1] += 1,
+            |k: &mut Account| k.tally.delivered -= 1,
+            |k: &mut Account| k.kernel.emitted += 1,
+        ] {
+            let mut ledger = ledger();
+            unbalance(ledger.account(3).unwrap());
+            assert!(!ledger.balances());
+        }
+    }
+
+    #[test]
+    fn the_closing_line_adds_up() {
+        let mut ledger = ledger();
+        assert_eq!(
+            ledger.to_string(),
+            "10 seen = 3 filtered + 4 delivered + 3 dropped (a 4)\n  dropped: 1 a (buffer_full)\n  dropped: 2 a (map_full)"
+        );
+        ledger.account(3).unwrap().kernel.seen = 12;
+        assert!(ledger.to_string().contains("+ 2 pending"));
+        assert_eq!((ledger.lost(), ledger.delivered()), (3, 4));
+        ledger.missed = 7;
+        assert_eq!(ledger.lost(), 10);
+        // It may have been for a process that is not watched: no loss is invented.
+        ledger.partial = true;
+        assert_eq!(ledger.lost(), 3);
+        assert!(ledger.to_string().contains("missed: 7") && ledger.to_string().contains("unknown"));
+        let tally = &mut ledger.account(3).unwrap().tally;
+        (tally.delivered, tally.unwritten) = (2, 2);
+        assert_eq!((ledger.lost(), ledger.delivered()), (5, 2));
+        assert!(ledger.to_string().contains("5 dropped") && ledger.to_string().contains("dropped: 2 a (unwritten)"));
+        ledger.unreturned = 5;
+        assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
+    }
+
+    #[test]
+    fn a_gap_in_a_cpus_numbers_is_noticed() {
+        let mut ledger = ledger();
+        let a = ledger.account(3).unwrap();
+        assert!(!a.arrived(0, 0) && !a.arrived(0, 1) && !a.arrived(5, 0));
+        assert!(a.arrived(0, 3) && !a.arrived(0, 4));
+        assert!(!a.arrived(u32::MAX, 7));
+    }
+
+    #[test]
+    fn counters_are_read_in_the_order_of_the_kernels_struct() {
+        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6, 7, 8, 9] };
+        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6, 7, 8, 9]), counters);
+    }
+}

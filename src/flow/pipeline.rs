@@ -1,0 +1,378 @@
+//! sample → decode → wall clock and names → filter → format → sink: one direction, one event at a time.
+
+use std::collections::VecDeque;
+use std::io::{self, BufWriter, Write};
+
+use anyhow::Result;
+
+use crate::event::decode::Decode;
+use crate::event::{CAUSES, Lost};
+use crate::flow::enrich::Names;
+use crate::flow::filter::Filter;
+use crate::flow::heartbeat::Heartbeat;
+use crate::flow::ledger::Ledger;
+use crate::flow::record::Recorder;
+use crate::flow::sink::{Gauge, Sink, Target};
+use crate::host::clock::WallClock;
+use crate::output::Format;
+use crate::report::Notes;
+
+/// Where a run's samples go.
+pub struct Pipeline<'a> {
+    decoder: &'a dyn Decode,
+    format: Box<dyn Format>,
+    sink: BufWriter<Box<dyn Write>>,
+    filter: Filter,
+    recorder: Option<Recorder<BufWriter<Sink>>>,
+    /// How far the writing of the output is, and that of the recording, where that is done beside.
+    gauge: Option<Gauge>,
+    recording: Option<Gauge>,
+    /// Events that may not be written yet: the byte at which each of them ends, and its kind.
+    unwritten: VecDeque<(u64, u32)>,
+    clock: WallClock,
+    names: Option<Names>,
+    limit: u64,
+    /// What coretrace does to see whether it arrives.
+    pub heartbeat: Option<Heartbeat<'a>>,
+    /// How wide the terminal is on which events are shown, if it is one: it may be resized meanwhile.
+    pub width: Option<fn() -> Option<usize>>,
+    /// Losses are told on stderr, as the format is for people; else they are records in the stream.
+    losses_aside: bool,
+    /// What became of the events.
+    pub ledger: Ledger,
+    /// Whether events are missing before one that arrived, since the last [`Pipeline::lost`].
+    pub gap: bool,
+    /// The output was closed by its reader: a normal end.
+    pub closed: bool,
+    /// That it is closed is a failure all the same: nobody closes standard error to say "enough".
+    pub closing_fails: bool,
+    /// Events go to standard error, as losses do.
+    pub to_stderr: bool,
+    /// The output is a file that may be opened again by its name.
+    pub renewable: bool,
+    /// The output takes no more.
+    broken: bool,
+    /// The output or the recording could not be written.
+    pub failed: bool,
+    /// Samples that could not be decoded, and why the first of them could not.
+    pub undecodable: Option<(u64, anyhow::Error)>,
+    failure: Option<anyhow::Error>,
+}
+
+impl<'a> Pipeline<'a> {
+    /// A pipeline into `sink`.
+    pub fn new(
+        decoder: &'a dyn Decode,
+        ledger: Ledger,
+        filter: Filter,
+        format: Box<dyn Format>,
+        sink: Box<dyn Write>,
+        losses_aside: bool,
+    ) -> Self {
+        Pipeline {
+            decoder,
+            format,
+            sink: BufWriter::with_capacity(1 << 16, sink),
+            filter,
+            recorder: None,
+            gauge: None,
+            recording: None,
+            unwritten: VecDeque::new(),
+            clock: WallClock::default(),
+            names: None,
+            limit: u64::MAX,
+            heartbeat: None,
+            width: None,
+            losses_aside,
+            ledger,
+            gap: false,
+            closed: false,
+            closing_fails: false,
+            to_stderr: false,
+            renewable: false,
+            broken: false,
+            failed: false,
+            undecodable: None,
+            failure: None,
+        }
+    }
+
+    /// Keeps the raw samples, too.
+    pub fn record(&mut self, recorder: Recorder<BufWriter<Sink>>, gauge: Gauge) {
+        self.recorder = Some(recorder);
+        self.recording = Some(gauge);
+    }
+
+    /// The sink writes beside: what it has not written by the end is lost.
+    pub fn watch(&mut self, gauge: Gauge) {
+        self.gauge = Some(gauge);
+    }
+
+    /// Gives names to the numbers in events whose kinds ask for that: of this host, so not where they come from another.
+    pub fn enrich(&mut self, names: Names) {
+        self.names = Some(names);
+    }
+
+    /// Delivers no more than this many events.
+    pub fn limit(&mut self, events: u64) {
+        self.limit = events;
+    }
+
+    /// Whether there is a reason to stop: the limit is reached, the output is closed or failed.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.closed || self.failed || self.full()
+    }
+
+    /// Whether the limit is reached.
+    #[must_use]
+    pub fn full(&self) -> bool {
+        self.ledger.delivered() >= self.limit
+    }
+
+    /// Whether nobody gets the events any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        (self.closed || self.broken) && self.recorder.is_none()
+    }
+
+    /// Whether more events may be read: else they wait in the kernel's buffer.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.gauges().all(Gauge::has_room)
+    }
+
+    /// Whether all is written.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.gauges().all(|gauge| gauge.backlog() == 0)
+    }
+
+    /// Of what is written beside.
+    pub fn gauges(&self) -> impl Iterator<Item = &Gauge> {
+        self.gauge.iter().chain(&self.recording)
+    }
+
+    /// What could not be written, once.
+    pub fn failure(&mut self) -> Option<anyhow::Error> {
+        self.failure.take()
+    }
+
+    /// Sets how far the wall clock is from the kernel's.
+    pub fn clock(&mut self, clock: WallClock) {
+        if clock != self.clock {
+            self.clock = clock;
+            if let Some(recorder) = &mut self.recorder {
+                let written = recorder.clock(clock);
+                self.recorded(written);
+            }
+        }
+    }
+
+    /// The wall clock as it is now.
+    #[must_use]
+    pub fn measured_clock(&self) -> WallClock {
+        self.clock.measured()
+    }
+
+    /// Prints what comes before all events.
+    pub fn header(&mut self) {
+        let written = self.format.header(&mut self.sink);
+        self.written(written);
+    }
+
+    /// Takes one sample, as the kernel sent it.
+    pub fn sample(&mut self, sample: &[u8]) {
+        let decoded = self.decoder.decode(sample);
+        let own = match (&decoded, &mut self.heartbeat) {
+            (Ok(event), Some(heart)) => heart.takes(&event.head),
+            _ => false,
+        };
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
+            let written = recorder.sample(sample);
+            self.recorded(written);
+        }
+        let mut event = match decoded {
+            Ok(event) => event,
+            Err(error) => {
+                match &mut self.undecodable {
+                    Some((count, _)) => *count += 1,
+                    none => *none = Some((1, error)),
+                }
+                return;
+            }
+        };
+        event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
+        // What nobody reads any more is not delivered (of the last batch before that, nobody knows).
+        let full = self.closed || self.full();
+        let Some(account) = self.ledger.account(event.kind.id) else { return };
+        self.gap |= account.arrived(event.head.cpu, event.head.seq);
+        if full || own {
+            account.tally.filtered += 1;
+            return;
+        }
+        if let Some(names) = &mut self.names {
+            names.add(&mut event);
+        }
+        if !self.filter.wants(&event) {
+            account.tally.filtered += 1;
+            return;
+        }
+        if self.broken {
+            account.tally.unwritten += 1;
+            return;
+        }
+        account.tally.delivered += 1;
+        let kind = event.kind.id;
+        let written = self.format.event(&mut self.sink, &event);
+        // It borrows the names.
+        drop(event);
+        if let Some(gauge) = &self.gauge {
+            self.unwritten.push_back((gauge.accepted() + self.sink.buffer().len() as u64, kind));
+        }
+        self.written(written);
+    }
+
+    /// Tells of a loss.
+    pub fn lost(&mut self, lost: Lost) {
+        if let Some(recorder) = &mut self.recorder {
+            let kind = self.ledger.accounts.iter().find(|a| a.kind.name == lost.class).map_or(u32::MAX, |a| a.kind.id);
+            let cause = CAUSES.iter().zip(0..).find(|(name, _)| **name == lost.cause).map_or(u32::MAX, |(_, n)| n);
+            let written = recorder.lost(kind, cause, &lost);
+            self.recorded(written);
+        }
+        if self.losses_aside && (!self.to_stderr || self.broken) {
+            let mut line = Vec::new();
+            // A closed stderr is no reason to end.
+            let _ = self.format.lost(&mut line, &lost).and_then(|()| Notes.write_all(&line));
+        } else if !self.broken && !self.closed {
+            let written = self.format.lost(&mut self.sink, &lost);
+            self.written(written);
+        }
+    }
+
+    /// Hands a batch over to the reader.
+    pub fn flush(&mut self) {
+        if let Some(width) = self.width {
+            self.format.resize(width());
+        }
+        if !self.broken && !self.closed {
+            let written = self.sink.flush();
+            self.written(written);
+        }
+        if let Some(gauge) = &self.gauge {
+            let written = gauge.written();
+            while self.unwritten.front().is_some_and(|(end, _)| *end <= written) {
+                self.unwritten.pop_front();
+            }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            let written = recorder.flush();
+            self.recorded(written);
+        }
+    }
+
+    /// What comes from here on goes to another file, which begins as every one does.
+    pub fn redirect(&mut self, target: Target, is_new: bool) {
+        self.flush();
+        if let Some(gauge) = &self.gauge {
+            gauge.redirect(target);
+        }
+        if is_new {
+            self.header();
+        }
+        self.flush();
+    }
+
+    /// Hands over the rest, and ends the recording.
+    pub fn end(&mut self) {
+        self.flush();
+        if let Some(recorder) = self.recorder.take() {
+            let written = recorder.end();
+            self.recorded(written);
+        }
+    }
+
+    /// Says what could not be written, and waits no longer for what is not.
+    pub fn settle(&mut self) {
+        if let Some(gauge) = self.gauge.clone() {
+            if let Some(failure) = gauge.failure() {
+                self.written(Err(failure));
+            }
+            if gauge.backlog() > 0 {
+                self.gauge = None;
+                self.broken = true;
+                self.lose(gauge.written());
+            }
+        }
+        if let Some(gauge) = self.recording.clone() {
+            let late = (gauge.backlog() > 0).then(|| io::ErrorKind::TimedOut.into());
+            if let Some(failure) = gauge.failure().or(late) {
+                self.recording = None;
+                self.recorded(Err(failure));
+            }
+        }
+    }
+
+    /// Ends the recording, and tells the first thing that went wrong.
+    ///
+    /// # Errors
+    /// When the output or the recording could not be written, or samples could not be decoded.
+    pub fn finish(mut self) -> (Ledger, Result<()>) {
+        self.end();
+        let ended = match (self.failure, self.undecodable) {
+            (Some(failure), _) => Err(failure),
+            (None, Some((count, first))) => {
+                Err(first.context(format!("{count} events could not be decoded, the first because of")))
+            }
+            (None, None) => Ok(()),
+        };
+        (self.ledger, ended)
+    }
+
+    fn written(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe && !self.closing_fails => {
+                self.closed = true;
+                self.unwritten.clear();
+            }
+            Err(e) => {
+                self.note(anyhow::Error::new(e).context("writing the output"));
+                self.broken = true;
+                let written = self.gauge.as_ref().map_or(u64::MAX, Gauge::written);
+                self.lose(written);
+            }
+        }
+    }
+
+    /// Events that end behind that byte of the output are lost.
+    fn lose(&mut self, written: u64) {
+        for (_, kind) in self.unwritten.drain(..).filter(|(end, _)| *end > written) {
+            if let Some(account) = self.ledger.account(kind) {
+                account.tally.delivered -= 1;
+                account.tally.unwritten += 1;
+            }
+        }
+    }
+
+    fn recorded(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.note(anyhow::Error::new(error).context("writing the recording"));
+            self.recorder = None;
+        }
+    }
+
+    fn note(&mut self, error: anyhow::Error) {
+        if !self.failed {
+            self.failure = Some(error);
+        }
+        self.failed = true;
+    }
+}
+
+impl std::fmt::Debug for Pipeline<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}

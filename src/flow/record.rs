@@ -1,0 +1,303 @@
+//! Recordings: the kernel's samples as they came, so that they can be printed again in any format.
+//!
+//! A file is [`MAGIC`], a header (length-prefixed JSON), then entries: a type byte, a little-endian
+//! u32 length, and that many bytes. The last entry says that the recording is whole.
+
+use std::io::{self, Read, Write};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::event::Lost;
+use crate::host::clock::WallClock;
+
+/// The first bytes of every recording.
+pub const MAGIC: &[u8; 8] = b"CORETRC\x01";
+/// Nothing that the kernel sends is longer: a length above it is damage.
+const ENTRY_MAX: u32 = 1 << 20;
+
+/// Which tracer made a recording, and with which layout of its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The tracer's name.
+    pub tracer: String,
+    /// Hash of its event layouts.
+    pub layout: u64,
+    /// Version of coretrace that wrote it.
+    pub version: String,
+    /// Release of the kernel that it ran on.
+    pub kernel: String,
+}
+
+/// What a recording is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// A sample, as the kernel sent it.
+    Sample(&'a [u8]),
+    /// From here on the wall clock is this far from the kernel's.
+    Clock(WallClock),
+    /// Events were lost here. The names are those of the ledger.
+    Lost {
+        /// The kind's number.
+        kind: u32,
+        /// Index into [`crate::event::CAUSES`].
+        cause: u32,
+        /// The CPU.
+        cpu: u32,
+        /// How many.
+        count: u64,
+        /// When that was noticed, in nanoseconds since 1970.
+        unix_ns: i64,
+    },
+    /// The recording ended as it should.
+    End,
+}
+
+const SAMPLE: u8 = 1;
+const CLOCK: u8 = 2;
+const LOST: u8 = 3;
+const END: u8 = 4;
+
+/// Writes a recording.
+#[derive(Debug)]
+pub struct Recorder<W: Write>(W);
+
+impl<W: Write> Recorder<W> {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
+        let text = json!({
+            "tracer": header.tracer,
+            "layout": format!("{:#018x}", header.layout),
+            "version": header.version,
+            "kernel": header.kernel,
+        })
+        .to_string();
+        out.write_all(MAGIC)?;
+        out.write_all(&(text.len() as u32).to_le_bytes())?;
+        out.write_all(text.as_bytes())?;
+        Ok(Recorder(out))
+    }
+
+    fn entry(&mut self, what: u8, parts: &[&[u8]]) -> io::Result<()> {
+        let len: usize = parts.iter().map(|p| p.len()).sum();
+        self.0.write_all(&[what])?;
+        self.0.write_all(&(len as u32).to_le_bytes())?;
+        parts.iter().try_for_each(|part| self.0.write_all(part))
+    }
+
+    /// Adds a sample.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn sample(&mut self, sample: &[u8]) -> io::Result<()> {
+        self.entry(SAMPLE, &[sample])
+    }
+
+    /// Notes how far the wall clock is from the kernel's from here on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn clock(&mut self, clock: WallClock) -> io::Result<()> {
+        self.entry(CLOCK, &[&clock.offset.to_le_bytes()])
+    }
+
+    /// Notes a loss.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn lost(&mut self, kind: u32, cause: u32, lost: &Lost) -> io::Result<()> {
+        let numbers = [kind.to_le_bytes(), cause.to_le_bytes(), lost.cpu.to_le_bytes()];
+        self.entry(LOST, &[numbers.as_flattened(), &lost.count.to_le_bytes(), &lost.unix_ns.to_le_bytes()])
+    }
+
+    /// Hands over what is still in a buffer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    /// Marks the recording as whole.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end(mut self) -> io::Result<()> {
+        self.entry(END, &[])?;
+        self.0.flush()
+    }
+}
+
+/// Reads a recording.
+#[derive(Debug)]
+pub struct Reader<R: Read> {
+    input: R,
+    buffer: Vec<u8>,
+    /// Who wrote it.
+    pub header: Header,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// When the file is no recording, or ends in its header.
+    pub fn new(mut input: R) -> Result<Self> {
+        let mut magic = [0; MAGIC.len()];
+        let got = read_up_to(&mut input, &mut magic)?;
+        ensure!(magic.get(..7) == MAGIC.get(..7) && got == magic.len(), "this is not a recording of coretrace");
+        ensure!(&magic == MAGIC, "this recording is of another version of the format ({})", magic[7]);
+        let mut buffer = Vec::new();
+        let len = u32::from_le_bytes(exact(&mut input)?.context("the recording ends in its header")?);
+        ensure!(len <= ENTRY_MAX, "the recording's header is damaged: it claims {len} bytes");
+        buffer.resize(len as usize, 0);
+        ensure!(read_up_to(&mut input, &mut buffer)? == buffer.len(), "the recording ends in its header");
+        let json: Value = serde_json::from_slice(&buffer).context("the recording's header is damaged")?;
+        let text = |name: &str| {
+            let value = json.get(name).and_then(Value::as_str);
+            value.map(str::to_owned).with_context(|| format!("the recording's header has no {name}"))
+        };
+        let layout = text("layout")?;
+        let layout = layout.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        let header = Header {
+            tracer: text("tracer")?,
+            layout: layout.context("the recording's header has a damaged layout")?,
+            version: text("version")?,
+            kernel: text("kernel")?,
+        };
+        Ok(Reader { input, buffer, header })
+    }
+
+    /// The next entry.
+    ///
+    /// # Errors
+    /// When the file ends without its end mark, or an entry is damaged.
+    pub fn entry(&mut self) -> Result<Entry<'_>> {
+        const CUT: &str = "the recording is cut: it has no end mark (what it has was printed)";
+        let head: [u8; 5] = exact(&mut self.input)?.context(CUT)?;
+        let [what, len @ ..] = head;
+        let len = u32::from_le_bytes(len);
+        ensure!(len <= ENTRY_MAX, "the recording is damaged: an entry claims {len} bytes");
+        self.buffer.resize(len as usize, 0);
+        ensure!(read_up_to(&mut self.input, &mut self.buffer)? == self.buffer.len(), CUT);
+        let bytes = self.buffer.as_slice();
+        let word = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+        let long = |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+        Ok(match what {
+            SAMPLE => Entry::Sample(bytes),
+            CLOCK => {
+                let offset = long(0).context("the recording is damaged: a clock entry is too short")?;
+                Entry::Clock(WallClock { offset: offset.cast_signed() })
+            }
+            LOST => (|| {
+                let unix_ns = long(20)?.cast_signed();
+                Some(Entry::Lost { kind: word(0)?, cause: word(4)?, cpu: word(8)?, count: long(12)?, unix_ns })
+            })()
+            .context("the recording is damaged: a loss entry is too short")?,
+            END => Entry::End,
+            other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
+        })
+    }
+}
+
+/// Fills the buffer as far as the input goes.
+fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
+    let mut got = 0;
+    while let Some(rest) = buffer.get_mut(got..).filter(|r| !r.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e).context("reading the recording"),
+        }
+    }
+    Ok(got)
+}
+
+/// The next `N` bytes, or nothing where the input ends before.
+fn exact<const N: usize>(input: &mut impl Read) -> Result<Option<[u8; N]>> {
+    let mut bytes = [0; N];
+    Ok((read_up_to(input, &mut bytes)? == N).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header { tracer: "proc".into(), layout: 7, version: "1".into(), kernel: "6.1".into() }
+    }
+
+    fn recording() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut recorder = Recorder::new(&mut bytes, &header()).unwrap();
+        recorder.clock(WallClock { offset: -5 }).unwrap();
+        recorder.sample(b"abc").unwrap();
+        recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x", cause: "y", count: 9, cpu: 2 }).unwrap();
+        recorder.end().unwrap();
+        bytes
+    }
+
+    fn read_all(bytes: &[u8]) -> (usize, Result<()>) {
+        let mut reader = match Reader::new(bytes) {
+            Ok(reader) => reader,
+            Err(e) => return (0, Err(e)),
+        };
+        for n in 0.. {
+            match reader.entry() {
+                Ok(Entry::End) => return (n, Ok(())),
+                Ok(_) => {}
+                Err(e) => return (n, Err(e)),
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let bytes = recording();
+        let mut reader = Reader::new(bytes.as_slice()).unwrap();
+        assert_eq!(reader.header, header());
+        assert_eq!(reader.entry().unwrap(), Entry::Clock(WallClock { offset: -5 }));
+        assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
+        assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9, unix_ns: -8 });
+        assert_eq!(reader.entry().unwrap(), Entry::End);
+    }
+
+    #[test]
+    fn a_recording_cut_anywhere_is_an_error_after_what_it_has() {
+        let bytes = recording();
+        let whole = read_all(&bytes);
+        assert!(whole.0 == 3 && whole.1.is_ok());
+        for cut in 0..bytes.len() {
+            let (entries, result) = read_all(&bytes[..cut]);
+            assert!(entries <= 3);
+            let error = format!("{:#}", result.unwrap_err());
+            assert!(error.contains("cut") || error.contains("header") || error.contains("not a recording"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_file_is_an_error() {
+        let foreign = format!("{:#}", read_all(b"#!/bin/sh\necho hello\n").1.unwrap_err());
+        assert!(foreign.contains("not a recording"), "{foreign}");
+        let mut newer = recording();
+        newer[7] = 2;
+        assert!(format!("{:#}", read_all(&newer).1.unwrap_err()).contains("another version"));
+    }
+
+    #[test]
+    fn damage_anywhere_is_no_panic() {
+        let bytes = recording();
+        for at in 0..bytes.len() {
+            for value in [0, 0x7f, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] = value;
+                let _ = read_all(&damaged);
+            }
+        }
+    }
+}

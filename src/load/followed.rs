@@ -1,0 +1,145 @@
+//! The map of followed processes, as seen from here: who joins it, who is still in it, who must be taken out of it.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::{Context, Result};
+use libbpf_rs::{Map, MapCore, MapFlags};
+
+use crate::ffi::counters::MappedCounters;
+use crate::host::procfs::{self, Life};
+
+/// `FOLLOWED_ROW` in filter.bpf.h.
+const ROW: u32 = crate::ffi::counters::KINDS_MAX - 1;
+
+/// `SINCE_DOUBT_NS` in filter.bpf.h.
+const DOUBT_NS: u64 = 1_000_000;
+
+/// Adds a process that runs.
+///
+/// # Errors
+/// When the map is full.
+pub(crate) fn add(followed: &Map<'_>, pid: u32) -> Result<()> {
+    let since = procfs::began_by(pid).to_ne_bytes();
+    followed.update(&pid.to_ne_bytes(), &since, MapFlags::ANY).with_context(|| format!("following process {pid}"))
+}
+
+/// Those that are watched.
+pub(crate) struct Followed<'a> {
+    map: &'a Map<'a>,
+    counters: &'a MappedCounters,
+    /// How many had left it when it was last asked for those that remain.
+    asked: Option<u64>,
+    /// Those that are still to be looked at, a few at a time: there may be tens of thousands.
+    doubtful: Vec<Vec<u8>>,
+    /// Those that were not there the last time. One look is not enough: while a thread that execs takes the place of
+    /// its process's first (fs/exec.c: de_thread), /proc may show the dead one.
+    dead: HashSet<u32>,
+    /// Those that were found to be who they were, by when they began.
+    known: HashMap<u32, u64>,
+}
+
+impl<'a> Followed<'a> {
+    pub(crate) fn new(map: &'a Map<'a>, counters: &'a MappedCounters) -> Self {
+        let (doubtful, dead, known) = (Vec::new(), HashSet::new(), HashMap::new());
+        Followed { map, counters, asked: None, doubtful, dead, known }
+    }
+
+    /// Whether none is left. Looks only where one has left since the last time, or where it is told to.
+    pub(crate) fn all_gone(&mut self, look: bool) -> bool {
+        let (joined, left) = self.changes();
+        if !look && self.asked == Some(left) {
+            return false;
+        }
+        let (gone, joined_meanwhile) = is_empty(joined, || self.map.keys().next().is_none(), || self.changes().0);
+        // What it said was no answer: it is asked again.
+        self.asked = (!joined_meanwhile).then_some(left);
+        gone
+    }
+
+    /// How many joined, and how many left.
+    fn changes(&self) -> (u64, u64) {
+        self.counters.of(ROW).fold((0, 0), |(joined, left), [seen, _, emitted, ..]| (joined + seen, left + emitted))
+    }
+
+    /// Forgets processes that are gone although their end was not seen (it was lost, or they ended while the hooks were
+    /// put in place): a run would wait for them for ever. The same with those whose number another process has by now.
+    pub(crate) fn prune(&mut self) {
+        const AT_ONCE: usize = 256;
+        if self.doubtful.is_empty() {
+            let most = self.map.max_entries() as usize;
+            // The kernel begins anew where a key is gone meanwhile: there may be no end.
+            self.doubtful.extend(self.map.keys().take(most));
+            if self.known.len() > 2 * self.doubtful.len() {
+                self.known.clear();
+            }
+        }
+        for key in self.doubtful.drain(self.doubtful.len().saturating_sub(AT_ONCE)..) {
+            let pid = key.first_chunk().map_or(0, |pid| u32::from_ne_bytes(*pid));
+            let stale = match procfs::life(pid) {
+                Life::Gone => !self.dead.insert(pid),
+                Life::Hidden => {
+                    self.dead.remove(&pid);
+                    false
+                }
+                Life::Since(began) => {
+                    self.dead.remove(&pid);
+                    // Read once: see the ledger in event.bpf.h.
+                    let known = self.known.get(&pid) == Some(&began);
+                    let stranger = !known && since(self.map, &key).is_some_and(|since| is_another(began, since));
+                    if !stranger {
+                        self.known.insert(pid, began);
+                    }
+                    stranger
+                }
+            };
+            if stale {
+                self.dead.remove(&pid);
+                self.known.remove(&pid);
+                let _ = self.map.delete(&key);
+            }
+        }
+    }
+}
+
+/// Whether the map is empty, and whether processes joined it while it was looked through: `joined` did before. The
+/// kernel looks from its first bucket to its last (kernel/bpf/hashtab.c: htab_map_get_next_key), and what joins behind
+/// its back while its parent leaves before its eyes is not seen.
+fn is_empty(joined: u64, mut looks_empty: impl FnMut() -> bool, now_joined: impl FnOnce() -> u64) -> (bool, bool) {
+    if !looks_empty() {
+        return (false, false);
+    }
+    let meanwhile = now_joined() != joined;
+    (!meanwhile, meanwhile)
+}
+
+/// The value of a key: when its process had begun.
+fn since(followed: &Map<'_>, key: &[u8]) -> Option<u64> {
+    let value = followed.lookup(key, MapFlags::ANY).ok()??;
+    value.first_chunk().map(|since| u64::from_ne_bytes(*since))
+}
+
+/// Whether a process that began then (or up to a tick later) is another one than that which had begun by `since`.
+fn is_another(began: u64, since: u64) -> bool {
+    began > since.saturating_add(DOUBT_NS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_that_changes_is_not_taken_for_empty() {
+        assert_eq!(is_empty(7, || true, || 7), (true, false));
+        assert_eq!(is_empty(7, || false, || panic!("it does not matter")), (false, false));
+        // One that was in a bucket to come ended, after its child had got one that was passed already.
+        assert_eq!(is_empty(7, || true, || 8), (false, true));
+    }
+
+    #[test]
+    fn who_began_later_is_another() {
+        let tick = procfs::tick();
+        assert!(!is_another(5 * tick, 5 * tick + 1) && !is_another(5 * tick, 6 * tick));
+        assert!(!is_another(5 * tick, 5 * tick - DOUBT_NS), "the clocks may disagree by that");
+        assert!(is_another(5 * tick, 5 * tick - DOUBT_NS - 1));
+    }
+}

@@ -1,0 +1,53 @@
+//! What the kernel side is told before it is loaded.
+
+use std::ops::Range;
+
+use crate::flow::filter::CommGlobs;
+use crate::load::labels::Labels;
+
+/// How events come from the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// One ring buffer for all CPUs (kernel 5.8 and newer)
+    Ring,
+    /// A perf buffer for each CPU
+    Perf,
+}
+
+/// Rows of the ledger for each CPU: `KINDS_MAX` in event.bpf.h (its map has that many entries before it is sized).
+pub const KINDS_MAX: u32 = 32;
+
+/// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
+pub const UIDS_MAX: usize = 16;
+
+/// Most cgroups that can be filtered by: `CGROUPS_MAX` in event.bpf.h (the map `cgroups` says so when it is made).
+pub const CGROUPS_MAX: usize = 8;
+
+/// What the kernel side is told before load: `struct settings` in event.bpf.h.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Bit mask of the wanted kinds.
+    pub kinds: u64,
+    /// Bytes in the ring buffer at which the reader is woken.
+    pub wake: Range<u64>,
+    /// Names of threads to show.
+    pub comm: CommGlobs,
+    /// Perf buffer, not ring buffer.
+    pub perf: bool,
+    /// Only processes in the map `followed`.
+    pub filter_pids: bool,
+    /// … and those that they fork.
+    pub follow: bool,
+    /// Users to show.
+    pub uids: Vec<u32>,
+    /// How many cgroups are in the map `cgroups`.
+    pub cgroups: u32,
+    /// Inode of coretrace's PID namespace; 0: the initial one.
+    pub pidns: u32,
+    /// Bytes in a page.
+    pub page_size: u32,
+    /// Coretrace's own process id, where its heartbeats are to pass all filters; 0: none.
+    pub heartbeat: u32,
+    /// Events carry labels.
+    pub labels: Option<Labels>,
+}

@@ -1,0 +1,262 @@
+//! The reading end of the `events` buffer: ring buffer or perf buffer, the same to whom reads.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use libbpf_rs::{Map, RingBuffer, RingBufferBuilder};
+
+use crate::event::CAUSES;
+use crate::ffi::counters::MappedCounters;
+use crate::ffi::perf::CpuBuffer;
+use crate::host::clock::boot_now;
+use crate::host::{online_cpus, possible_cpus};
+
+/// Samples of one drain of a perf buffer, to be sorted by time: each CPU has a buffer of its own, and
+/// without that a child would be seen before its fork.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// When, and where in `bytes`.
+    samples: Vec<(u64, std::ops::Range<usize>)>,
+    /// Where what is held back is moved to.
+    kept: Vec<u8>,
+}
+
+impl Batch {
+    fn add(&mut self, sample: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(sample);
+        // Every event starts with its time (struct event_head).
+        let time = sample.first_chunk().map_or(0, |first| u64::from_ne_bytes(*first));
+        self.samples.push((time, start..self.bytes.len()));
+    }
+
+    /// Hands on what happened before `until`; the rest waits for what other CPUs have of that time.
+    fn drain(&mut self, until: u64, each: &mut dyn FnMut(&[u8])) {
+        self.samples.sort_by_key(|(time, _)| *time);
+        let ripe = self.samples.partition_point(|(time, _)| *time < until);
+        for (_, range) in self.samples.drain(..ripe) {
+            each(self.bytes.get(range).unwrap_or_default());
+        }
+        // What is held back alone stays: under load there is always some.
+        self.kept.clear();
+        for (_, range) in &mut self.samples {
+            let start = self.kept.len();
+            self.kept.extend_from_slice(self.bytes.get(range.clone()).unwrap_or_default());
+            *range = start..self.kept.len();
+        }
+        std::mem::swap(&mut self.bytes, &mut self.kept);
+    }
+}
+
+/// The perf buffers of all CPUs. They are to be there before the first event is: until then the kernel has nowhere to
+/// put one.
+pub struct Perf {
+    pages: usize,
+    cpus: RefCell<Vec<Cpu>>,
+    batch: Rc<RefCell<Batch>>,
+    looked: RefCell<Instant>,
+}
+
+/// The buffer of a CPU.
+#[derive(Default)]
+struct Cpu {
+    /// None while the CPU is off.
+    buffer: Option<CpuBuffer>,
+    /// The CPU went off: the kernel has taken the buffer from it, and does not give it back when it is on again
+    /// (kernel/events/core.c: perf_event_exit_cpu_context).
+    was_off: bool,
+    /// How many events had no buffer when it was opened.
+    lost: u64,
+}
+
+/// `DROP_CPU_OFFLINE` in event.bpf.h.
+const CPU_OFFLINE: usize = {
+    let mut at = 0;
+    while !crate::ffi::skeleton::same(CAUSES[at], "cpu_offline") {
+        at += 1;
+    }
+    at
+};
+
+impl Perf {
+    /// Makes those of the map `events`, with this many pages (a power of two) for each CPU.
+    ///
+    /// # Errors
+    /// When they cannot be opened or mapped.
+    pub fn open(events: &Map<'_>, pages: usize) -> Result<Self> {
+        let cpus = std::iter::repeat_with(Cpu::default).take(possible_cpus()? as usize).collect();
+        let (cpus, looked) = (RefCell::new(cpus), RefCell::new(Instant::now()));
+        let perf = Perf { pages, cpus, batch: Rc::default(), looked };
+        for cpu in online_cpus() {
+            let buffer = perf.buffer(events, cpu);
+            // One that goes off in this moment has none, like all that are off.
+            if buffer.is_ok() || online_cpus().contains(&cpu) {
+                let buffer = buffer.context("making the perf buffers (memory for them is limited: see ulimit -l)")?;
+                if let Some(cpu) = perf.cpus.borrow_mut().get_mut(cpu as usize) {
+                    cpu.buffer = Some(buffer);
+                }
+            }
+        }
+        Ok(perf)
+    }
+
+    fn buffer(&self, events: &Map<'_>, cpu: u32) -> std::io::Result<CpuBuffer> {
+        let into = Rc::clone(&self.batch);
+        CpuBuffer::open(events, cpu, self.pages, Box::new(move |sample| into.borrow_mut().add(sample)))
+    }
+
+    /// Opens the buffers of CPUs that have come on, or are on again.
+    fn revive(&self, events: &Map<'_>, counters: &MappedCounters) -> Result<()> {
+        /// One may go off and come back between two looks: what has no buffer then is counted, and tells.
+        const LOOK: Duration = Duration::from_secs(1);
+        let mut cpus = self.cpus.borrow_mut();
+        let look = self.looked.borrow().elapsed() >= LOOK;
+        let lost = |at: usize| counters.lost_on(at, CPU_OFFLINE);
+        if !look && cpus.iter().enumerate().all(|(at, cpu)| lost(at) == cpu.lost) {
+            return Ok(());
+        }
+        *self.looked.borrow_mut() = Instant::now();
+        let online = online_cpus();
+        for (at, cpu) in (0_u32..).zip(cpus.iter_mut()) {
+            let on = online.contains(&at);
+            let anew = on && (cpu.buffer.is_none() || cpu.was_off || lost(at as usize) != cpu.lost);
+            cpu.was_off |= !on;
+            if !anew {
+                continue;
+            }
+            // What it was sent before. When it is gone, nothing is sent to it: that is counted.
+            cpu.buffer.as_ref().map_or(Ok(()), CpuBuffer::consume).context("reading the perf buffers")?;
+            cpu.buffer = None;
+            match self.buffer(events, at) {
+                Ok(buffer) => *cpu = Cpu { buffer: Some(buffer), was_off: false, lost: lost(at as usize) },
+                // It is off again, or there is no memory: the next look tries again, and what is lost is told.
+                Err(_) => cpu.lost = lost(at as usize),
+            }
+        }
+        Ok(())
+    }
+
+    fn consume(&self) -> Result<()> {
+        let cpus = self.cpus.borrow();
+        let mut buffers = cpus.iter().filter_map(|cpu| cpu.buffer.as_ref());
+        buffers.try_for_each(CpuBuffer::consume).context("reading the perf buffers")
+    }
+}
+
+/// The reading end.
+pub enum Reader<'a> {
+    /// One buffer, in order.
+    Ring(RingBuffer<'a>, &'a Map<'a>),
+    /// One buffer for each CPU.
+    Perf(&'a Perf, &'a Map<'a>, &'a MappedCounters),
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the ring buffer `map`; every sample goes to `each`.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn ring(map: &'a Map<'a>, mut each: impl FnMut(&[u8]) + 'a) -> Result<Self> {
+        let mut builder = RingBufferBuilder::new();
+        builder
+            .add(map, move |sample| {
+                each(sample);
+                // Anything else would stop the reading in the middle.
+                0
+            })
+            .context("reading the ring buffer")?;
+        Ok(Reader::Ring(builder.build().context("reading the ring buffer")?, map))
+    }
+
+    /// What to poll for: readable when the buffer has filled enough to be worth a wake-up.
+    #[must_use]
+    pub fn wakes(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Reader::Ring(_, map) => Some(map.as_fd()),
+            Reader::Perf(..) => None,
+        }
+    }
+
+    /// Reads what is there, but no more at once than a few milliseconds' worth; tells whether that was all. Samples of
+    /// a perf buffer go to `each`; those of a ring buffer go to where they were sent when it was made. `last`: nothing
+    /// comes any more, and nothing is to be held back.
+    ///
+    /// # Errors
+    /// When the buffer is damaged.
+    pub fn drain(&self, last: bool, each: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        /// Without an end, one that fills as fast as it is read would keep the run from everything else.
+        const AT_ONCE: i32 = 512;
+        match self {
+            Reader::Ring(ring, _) => match ring.consume_raw_n(AT_ONCE as usize) {
+                error if error < 0 => Err(std::io::Error::from_raw_os_error(-error)).context("reading the ring buffer"),
+                read => Ok(read < AT_ONCE),
+            },
+            Reader::Perf(perf, events, counters) => {
+                let until = if last { u64::MAX } else { boot_now() };
+                if !last {
+                    perf.revive(events, counters)?;
+                }
+                perf.consume()?;
+                perf.batch.borrow_mut().drain(until, each);
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Perf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Perf")
+    }
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reader::Ring(..) => "Ring",
+            Reader::Perf(..) => "Perf",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_all_cpus_come_in_the_order_of_their_times() {
+        let mut batch = Batch::default();
+        let mut told = Vec::new();
+        for time in [30_u64, 10, 50] {
+            batch.add(&time.to_ne_bytes());
+        }
+        batch.drain(40, &mut |sample| told.push(sample.to_vec()));
+        // From another CPU, read later, and older than what was held back.
+        batch.add(&45_u64.to_ne_bytes());
+        batch.drain(u64::MAX, &mut |sample| told.push(sample.to_vec()));
+        assert_eq!(told, [10_u64, 30, 45, 50].map(|time| time.to_ne_bytes().to_vec()));
+        assert!(batch.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_is_held_back_is_all_that_is_kept() {
+        let (mut batch, mut told) = (Batch::default(), 0_u64);
+        let sample = |time: u64| [time.to_ne_bytes().as_slice(), &[7; 92]].concat();
+        for time in 0..10_000 {
+            // Under load there is always one that is newer than the reading.
+            batch.add(&sample(2 * time));
+            batch.add(&sample(2 * time + 1));
+            batch.drain(2 * time + 1, &mut |handed| {
+                assert_eq!(handed, sample(told));
+                told += 1;
+            });
+            assert_eq!(batch.samples.len(), 1);
+            assert_eq!(batch.bytes, sample(2 * time + 1));
+        }
+        assert!(batch.bytes.capacity().max(batch.kept.capacity()) < 1000, "memory that grows without end");
+    }
+}

@@ -1,0 +1,45 @@
+//! Notes to the user, on standard error.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::escape;
+
+/// A note to the user. A closed stderr is no reason to end.
+pub fn note(text: &str) {
+    let _ = Notes.write_all(format!("coretrace: {}\n", escape::clean(text)).as_bytes());
+}
+
+/// Standard error, for notes: what nobody reads within a moment is left out, and a closed one is no reason to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Notes;
+
+impl Write for Notes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// Once a pipe has room for anything, it has for this much (include/linux/limits.h: PIPE_BUF).
+        const AT_ONCE: usize = 4096;
+        /// All that a run ever waits for its notes, in milliseconds.
+        static PATIENCE: AtomicU64 = AtomicU64::new(500);
+        let stderr = io::stderr();
+        let begin = std::time::Instant::now();
+        let patience = u16::try_from(PATIENCE.load(Relaxed)).unwrap_or(u16::MAX);
+        let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let ready = poll(&mut polled, PollTimeout::from(patience));
+        let waited = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        PATIENCE.store(u64::from(patience).saturating_sub(waited), Relaxed);
+        match ready {
+            Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+            Err(nix::errno::Errno::EINTR) => Err(io::ErrorKind::Interrupted.into()),
+            Err(e) => Err(e.into()),
+            Ok(_) => stderr.lock().write(bytes.get(..AT_ONCE).unwrap_or(bytes)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! Whether types are those of the running kernel, as far as that can be told: a kernel image says its release, its
+//! build id and its architecture, raw BTF at most the architecture.
+
+use std::fs;
+
+use super::super::side::ARCHES;
+use super::{Host, printable};
+use crate::types::image::{Fault, Image, elf, find};
+
+/// Refuses what is another kernel's.
+pub(super) fn suits(image: &Image, host: &Host) -> Result<(), Fault> {
+    match image.about.machine {
+        Some(machine) if ARCHES.contains(&machine) => {}
+        Some(other) => return Err(Fault::ForeignMachine(other)),
+        None => suits_machine(&image.btf)?,
+    }
+    let here = fs::read(host.root.join("sys/kernel/notes")).ok().and_then(|notes| elf::build_id(&notes));
+    let ids = image.about.build_id.as_ref().zip(here.as_ref());
+    // Setting a name of its own (setarch, a container) does not make a kernel another one.
+    if ids.is_some_and(|(a, b)| a == b) {
+        return Ok(());
+    }
+    let other = |of: &str| Fault::OtherKernel { of: of.to_owned(), here: printable(&host.release) };
+    match &image.about.release {
+        Some(of) if *of != host.release => Err(other(of)),
+        of if ids.is_some() => Err(other(of.as_deref().unwrap_or("another build id"))),
+        _ => Ok(()),
+    }
+}
+
+/// By members of `struct pt_regs`: in raw BTF there is nothing else. What has none of them may be of any kernel.
+fn suits_machine(btf: &[u8]) -> Result<(), Fault> {
+    const MARKS: [(&str, &[u8]); 2] = [("x86_64", b"\0orig_ax\0"), ("arm64", b"\0syscallno\0")];
+    const OWN: usize = if cfg!(target_arch = "x86_64") { 0 } else { 1 };
+    let has = |n: usize| MARKS.get(n).and_then(|(_, mark)| find(btf, mark)).is_some();
+    let other = 1 - OWN;
+    match MARKS.get(other) {
+        Some((name, _)) if !has(OWN) && has(other) => Err(Fault::ForeignMachine(name)),
+        _ => Ok(()),
+    }
+}
