@@ -52,7 +52,7 @@ impl Cli {
     pub fn grammar() -> clap::Command {
         let tracers = crate::tracers::all();
         tracers.iter().fold(Cli::command(), |grammar, tracer| {
-            grammar.mut_subcommand(tracer.name(), |command| command.about(tracer.about()).long_about(None))
+            grammar.mut_subcommand(tracer.name(), |command| command.about(tracer.info().about).long_about(None))
         })
     }
 

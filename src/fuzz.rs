@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use crate::commands::btf::minimize::minimize;
 use crate::commands::{btf as btf_cmd, relocs, verdict};
-use crate::event::{CAUSES, Lost};
+use crate::commands::replay::{play, tracers_of};
+use crate::commands::setup::table;
+use crate::tracers::decoders::Decoders;
 use crate::ffi::log;
 use crate::flow::filter::Filter;
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
-use crate::flow::record::{Entry, Reader};
+use crate::flow::record::Reader;
 use crate::output::{Choice, Look};
 use crate::tracers;
 use crate::types::archive::{Archive, Entry as Carried};
@@ -71,25 +73,15 @@ fn recording(bytes: &[u8]) {
     for choice in [Choice::Text, Choice::Json] {
         let Ok(mut reader) = Reader::new(bytes) else { return };
         let all = tracers::all();
-        let Some(tracer) = all.iter().find(|tracer| tracer.name() == reader.header.tracer) else { return };
+        let Ok(tracers) = tracers_of(&reader.header, &all) else { return };
         let look = Look { width: None, colour: false, wide: true, utc: true, labels: true };
-        let (sink, ledger) = (Sink::default(), Ledger::new(tracer.kinds().iter()));
-        let output = choice.build(look, tracer.table(look.room()));
-        let filter = Filter::default();
-        let mut pipeline = Pipeline::new(tracer.as_ref(), ledger, filter, output, Box::new(sink.clone()), false);
+        let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).collect();
+        let (sink, ledger) = (Sink::default(), Ledger::new(kinds.iter().copied()));
+        let output = choice.build(look, table(&tracers, look.room()));
+        let (filter, decoders) = (Filter::default(), Decoders::new(tracers));
+        let mut pipeline = Pipeline::new(&decoders, ledger, filter, output, Box::new(sink.clone()), false);
         pipeline.header();
-        loop {
-            match reader.entry() {
-                Ok(Entry::Sample(sample)) => pipeline.sample(sample),
-                Ok(Entry::Clock(clock)) => pipeline.clock(clock),
-                Ok(Entry::Lost { kind, cause, cpu, count, unix_ns }) => {
-                    let class = tracer.kinds().iter().find(|k| k.id == kind).map_or("unknown", |k| k.name);
-                    let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
-                    pipeline.lost(Lost { unix_ns, class, cause, count, cpu });
-                }
-                Ok(Entry::End) | Err(_) => break,
-            }
-        }
+        let _ = play(&mut reader, &kinds, &mut pipeline);
         let _ = pipeline.finish();
         let written = sink.0.lock().map(|all| all.clone()).unwrap_or_default();
         let text = String::from_utf8(written).expect("the output is UTF-8");

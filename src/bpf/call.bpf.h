@@ -81,6 +81,18 @@ static __noinline int count_call(u32 kind, u32 cause)
 	return nothing();
 }
 
+/* Whether calls of the current task are remembered: of one that is not followed, none is wanted. */
+static __always_inline bool is_remembered(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct event_head head = {};
+
+	if (!settings.filter_pids)
+		return true;
+	fill_ids(false, task, &head);
+	return is_followed(task, head.pid) || is_heartbeat(false, task, head.pid);
+}
+
 /*
  * Remembers a call until it returns. Where one is remembered still, its return was missed: the kernel has room for so
  * many functions in which tasks are at once (kernel/kprobes.c: maxactive, up to 6.2 no more than there are CPUs on
@@ -89,13 +101,9 @@ static __noinline int count_call(u32 kind, u32 cause)
 static __always_inline enum begun begin_call(u32 kind, const struct call *call)
 {
 	u64 task = bpf_get_current_task();
-	struct event_head head = {};
 
-	if (settings.filter_pids) {
-		fill_ids(false, (void *)task, &head);
-		if (!is_followed((void *)task, head.pid) && !is_heartbeat(false, (void *)task, head.pid))
-			return BEGUN_NOT_FOLLOWED;
-	}
+	if (!is_remembered())
+		return BEGUN_NOT_FOLLOWED;
 	if (!bpf_map_update_elem(&calls, &task, call, BPF_NOEXIST))
 		return BEGUN;
 	if (bpf_map_update_elem(&calls, &task, call, BPF_EXIST))

@@ -79,7 +79,7 @@ static __always_inline u32 thread_id(bool direct, struct task_struct *task)
  * namespace): it is the last, or close to it, of the thread's children or of the process's threads
  * (kernel/fork.c: copy_process). NULL if it is not there.
  */
-static __noinline struct task_struct *new_task(u32 pid, u64 flags)
+static __noinline __attribute__((unused)) struct task_struct *new_task(u32 pid, u64 flags)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	void *head, *node;
@@ -161,17 +161,12 @@ struct process_key {
 	u32 reserved;
 };
 
-enum ended {
-	ENDED = 1,
-	ENDED_FOLLOWED = 2, /* and until then it was in `followed` */
-};
-
-/* Processes of several threads whose end was seen. */
+/* Processes of several threads whose end this object has seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096); /* and more for each CPU: session.rs */
+	__uint(max_entries, 4096); /* and more for each CPU: src/load/object.rs */
 	__type(key, struct process_key);
-	__type(value, u32);
+	__type(value, u8);
 } ended SEC(".maps");
 
 static __always_inline struct process_key process_key(bool direct, struct task_struct *task)
@@ -193,7 +188,7 @@ static __always_inline bool ends_process(bool direct, struct task_struct *task)
 {
 	struct signal_struct *signal = READ(direct, task, signal);
 	struct process_key key = {};
-	u32 value = ENDED;
+	u8 yes = 1;
 
 	if (READ(direct, signal, live.counter))
 		return false;
@@ -204,7 +199,7 @@ static __always_inline bool ends_process(bool direct, struct task_struct *task)
 	 * bpf_map_ops funcs).
 	 */
 	if (READ(direct, signal, nr_threads) > 1)
-		return (int)bpf_map_update_elem(&ended, &key, &value, BPF_NOEXIST) != -EEXIST;
+		return (int)bpf_map_update_elem(&ended, &key, &yes, BPF_NOEXIST) != -EEXIST;
 	return !bpf_map_lookup_elem(&ended, &key);
 }
 

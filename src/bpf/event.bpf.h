@@ -59,8 +59,9 @@ struct event_head {
 	u32 unread; /* bits, by kind: fields that could not be read */
 	u8 comm[COMM_LEN];
 	struct slice label; /* in the whole record */
-	u32 heartbeat; /* it passed the filters as a heartbeat alone: nobody else's business */
+	u32 heartbeat; /* it passed the filters as a heartbeat alone: it is not shown */
 };
+EXPORT_TYPE(struct, event_head);
 
 /* What the map of labels says of a user or a cgroup; NUL-padded. */
 struct label {

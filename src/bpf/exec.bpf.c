@@ -10,12 +10,10 @@ enum exec_kind {
 	KIND_EXECVE = 5,
 };
 EXPORT_TYPE(enum, exec_kind);
-#define FOLLOW_KIND KIND_EXECVE
 
 #include "filter.bpf.h"
 #include "path.bpf.h"
 #include "call.bpf.h"
-#include "follow.bpf.h"
 
 /* Of an attempt that failed: strings that are looked at, and bytes of one. */
 #define ARGS_MAX 256
@@ -251,18 +249,6 @@ static __always_inline bool was_forgotten(void)
 		return false;
 	__sync_fetch_and_add(&forgotten, -1);
 	return true;
-}
-
-/* Whether begin_call() remembers calls of the current task. */
-static __always_inline bool is_remembered(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct event_head head = {};
-
-	if (!settings.filter_pids)
-		return true;
-	fill_ids(false, task, &head);
-	return is_followed(task, head.pid) || is_heartbeat(false, task, head.pid);
 }
 
 /* A failed attempt without an entry in `calls`. Where it began before the hooks were there, it is nothing to count. */

@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Filters in the kernel, the cheapest first, and the map of followed processes. What they refuse is
- * counted.
+ * Filters in the kernel, the cheapest first. What they refuse is counted.
  */
 #pragma once
 #include "compat.bpf.h"
 #include "proof.bpf.h" /* every tracer has it */
 
-/* Processes that are watched; with settings.follow, those that they fork join them. */
+/* Processes that are watched; with settings.follow, those that they fork join them. Only kin.bpf.c changes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1); /* sized by user space before load */
 	__type(key, u32);       /* process id */
 	__type(value, u64);     /* it began no later than then, in ns since boot */
 } followed SEC(".maps");
+
+/* Processes of several threads that were followed until they ended. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096); /* and more for each CPU: src/load/object.rs */
+	__type(key, struct process_key);
+	__type(value, u8);
+} left SEC(".maps");
 
 /* Cgroups (v2) that are watched, all below them included. */
 struct {
@@ -138,9 +145,6 @@ static __noinline bool cgroup_matches(void)
 	return false;
 }
 
-/* A row of the ledger that is no event's: how many joined `followed` (seen), and how many left it (emitted). */
-#define FOLLOWED_ROW (KINDS_MAX - 1)
-
 /*
  * By so much a process may seem to have begun after it was followed: the clock that programs read may be behind the one
  * that the kernel takes its start from (kernel/time/timekeeping.c: ktime_get_mono_fast_ns).
@@ -158,55 +162,15 @@ static __noinline bool is_followed(struct task_struct *task, u32 pid)
 	return since && BPF_CORE_READ(task, group_leader, start_boottime) <= *since + SINCE_DOUBT_NS;
 }
 
-/*
- * Adds a new process. Returns why that was not possible, or DROP_CAUSES. It is counted once it is there: who finds the
- * map empty, and this count unchanged meanwhile, knows that it is (src/load/followed.rs).
- */
-static __always_inline u32 follow(u32 child_pid)
-{
-	u64 since = bpf_ktime_get_boot_ns();
-
-	if (!child_pid)
-		return DROP_CHILD_UNKNOWN;
-	if (bpf_map_update_elem(&followed, &child_pid, &since, BPF_ANY))
-		return DROP_MAP_FULL;
-	open_account(FOLLOWED_ROW);
-	return DROP_CAUSES;
-}
-
-/*
- * The process has ended. Threads of it that end at the same time may still be on their way to the
- * hook: for them, it is remembered that it was followed.
- */
-static __always_inline void unfollow(bool direct, struct task_struct *task, u32 pid)
-{
-	struct process_key key = {};
-	u32 row = bpf_get_smp_processor_id() * KINDS_MAX + FOLLOWED_ROW;
-	u32 value = ENDED_FOLLOWED;
-	struct counters *c;
-
-	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(task, pid)) {
-		key = process_key(direct, task);
-		bpf_map_update_elem(&ended, &key, &value, BPF_ANY);
-	}
-	if (bpf_map_delete_elem(&followed, &pid))
-		return;
-	c = bpf_map_lookup_elem(&ledger, &row);
-	if (c)
-		COUNT(c->emitted);
-}
-
 /* Whether an ending thread's process was followed until it ended just before. */
 static __always_inline bool was_followed(bool direct, struct task_struct *task)
 {
-	struct process_key key = {};
-	u32 *value;
+	struct process_key key;
 
 	if (READ(direct, READ(direct, task, signal), live.counter))
 		return false;
 	key = process_key(direct, task);
-	value = bpf_map_lookup_elem(&ended, &key);
-	return value && *value == ENDED_FOLLOWED;
+	return bpf_map_lookup_elem(&left, &key);
 }
 
 /* Which process and thread the current task is: all that the map of followed processes needs. */
@@ -247,7 +211,7 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 	if (settings.pidns && !head->pid)
 		return false;
 	beat = is_heartbeat(direct, task, head->pid);
-	/* In this order: see unfollow(). */
+	/* In this order: see on_exit() in kin.bpf.c. */
 	if (settings.filter_pids && !is_followed(task, head->pid) && !(ending && was_followed(direct, task))) {
 		if (!beat)
 			return false;

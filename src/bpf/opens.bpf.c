@@ -10,12 +10,10 @@ enum open_kind {
 	KIND_OPEN = 6,
 };
 EXPORT_TYPE(enum, open_kind);
-#define FOLLOW_KIND KIND_OPEN
 
 #include "filter.bpf.h"
 #include "path.bpf.h"
 #include "call.bpf.h"
-#include "follow.bpf.h"
 
 /* include/uapi/asm-generic/fcntl.h, x86's values */
 #define O_ACCMODE 03
@@ -36,7 +34,10 @@ EXPORT_TYPE(enum, open_kind);
 #define MAX_ERRNO 4095
 /* include/uapi/asm-generic/errno-base.h */
 #define EAGAIN 11
-/* In call.bits, none of openat2's (nor is CALL_UNREAD): io_uring tries, in the process itself, what must not block (see is_other_origin). */
+/*
+ * In call.bits, none of openat2's (nor is CALL_UNREAD): io_uring tries, in the process itself, what must not block (see
+ * is_other_origin).
+ */
 #define IO_URING_TRIES 0x80000000
 
 /* Who opened it. */

@@ -110,14 +110,12 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 		struct label label;
 	} r = {};
 
-	if (!c && !(settings.filter_pids && ends))
+	if (!c)
 		return 0;
 	fill_ids(direct, task, &r.e.head);
-	if (!c)
-		goto unfollow;
 	if (!wanted(direct, task, &r.e.head, &r.label, kind, true)) {
 		COUNT(c->filtered);
-		goto unfollow;
+		return 0;
 	}
 	r.e.head.seq = next_seq(c);
 	if (ends) {
@@ -133,9 +131,6 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 		r.e.lifetime_ns = r.e.head.boot_ns - READ(direct, task, start_boottime);
 	}
 	emit_fixed(ctx, c, &r.e.head, sizeof(r.e));
-unfollow:
-	if (settings.filter_pids && ends)
-		unfollow(direct, task, r.e.head.pid);
 	return 0;
 }
 
@@ -150,26 +145,13 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 		struct fork_event e;
 		struct label label;
 	} r = {};
-	u32 lost = DROP_CAUSES;
 
-	if (!c && !settings.follow)
+	if (!c)
 		return 0;
 	fill_ids(false, task, &r.e.head);
 	r.e.child_pid = child ? process_id(direct, child) :
 			      (kind == KIND_CLONE ? r.e.head.pid : child_tid);
 	r.e.child_tid = child ? thread_id(direct, child) : child_tid;
-	if (settings.follow && kind == KIND_FORK && is_followed(task, r.e.head.pid))
-		lost = follow(r.e.child_pid);
-	if (lost < DROP_CAUSES) {
-		/* All that the child does is missed, whatever else is wanted. */
-		if (!c)
-			c = open_account(kind);
-		if (c)
-			COUNT(c->dropped[lost]);
-		return 0;
-	}
-	if (!c)
-		return 0;
 	if (!wanted(false, task, &r.e.head, &r.label, kind, false)) {
 		COUNT(c->filtered);
 		return 0;

@@ -19,6 +19,8 @@ use crate::host::Host;
 use crate::load::diagnose::diagnosed;
 use crate::options::{Hooking, Kernel, Side, variable};
 use crate::output::Choice;
+use crate::load::source::Source;
+use crate::load::start::start;
 use crate::tracers::{self, Tracer};
 use crate::types::btf::{self, BtfError, Found};
 use crate::types::image::{self, Fault};
@@ -128,15 +130,16 @@ fn here(options: &Check, tracers: &[&dyn Tracer], files: Vec<PathBuf>) -> Result
 /// By loading it.
 fn loaded(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Row {
     let mut row = Row::new(tracer.name(), Verdict::Yes, "");
-    let started = setup::base_session(tracer, kernel, host).and_then(|session| {
-        tracer.start(&session, &mut |attached| {
-            row.value = attached.hooks.join(", ");
-            if !attached.refused.is_empty() {
+    let started = setup::base_session(&[tracer], kernel, host).and_then(|session| {
+        let attached = start(&session, &[tracer as &dyn Source], &mut |_, error| Err(error))?;
+        for part in &attached.parts {
+            row.value = part.hooks().join(", ");
+            if !part.refused.is_empty() {
                 row.verdict = Verdict::Fallback;
-                row.mend = Some(attached.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
+                row.mend = Some(part.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
             }
-            Ok(())
-        })
+        }
+        Ok(())
     });
     let (log, failed) = log::take_log();
     if let Err(error) = started {

@@ -10,7 +10,7 @@ mod print;
 pub(crate) mod relocs;
 pub mod replay;
 mod schema;
-mod setup;
+pub(crate) mod setup;
 pub(crate) mod table;
 pub mod trace;
 pub(crate) mod verdict;

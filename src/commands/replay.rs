@@ -1,7 +1,7 @@
 //! `coretrace replay`: prints a recording again, in any format, with the filters that user space has.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -10,12 +10,16 @@ use clap::Args;
 use crate::commands::{outlet, setup};
 use crate::error::Usage;
 use crate::escape::shown;
-use crate::event::{CAUSES, Lost};
+use crate::event::{CAUSES, Kind, Lost};
+use crate::flow::pipeline::Pipeline;
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
 use crate::flow::record::{Entry, Reader};
 use crate::options::{Filters, Output};
-use crate::tracers;
+use crate::load::kin;
+use crate::flow::record::{Header, Made};
+use crate::tracers::{self, Tracer};
+use crate::tracers::decoders::Decoders;
 
 /// `coretrace replay`.
 #[derive(Debug, Args)]
@@ -41,14 +45,7 @@ pub fn replay(options: &Replay) -> Result<u8> {
     let mut reader = Reader::new(BufReader::new(&file)).with_context(|| format!("reading {shown}"))?;
     let header = &reader.header;
     let all = tracers::all();
-    let tracer = all.iter().find(|t| t.name() == header.tracer).with_context(|| {
-        format!("{shown} was made by the tracer {:?}, which this version does not have", header.tracer)
-    })?;
-    ensure!(
-        tracer.layout() == header.layout,
-        "{shown} was recorded by coretrace {} with another layout of events: use that version to replay it",
-        header.version.escape_debug()
-    );
+    let tracers = tracers_of(header, &all).with_context(|| format!("reading {shown}"))?;
     let filters = &options.filters;
     if !filters.cgroup.is_empty() {
         return Err(anyhow!("-c needs the live kernel; a recording has only the cgroups' ids").context(Usage));
@@ -60,34 +57,57 @@ pub fn replay(options: &Replay) -> Result<u8> {
         pids: filters.pid.clone(),
         uids: setup::uids(filters)?,
         comm: CommGlobs::compile(&filters.comm).context(Usage)?,
-        kinds: filter::kinds_mask(&filters.events, tracer.kinds()).context(Usage)?,
+        kinds: filter::kinds_mask(&filters.events, tracers.iter().flat_map(|tracer| tracer.kinds())).context(Usage)?,
         ..setup::filter(filters)?
     };
-    let kinds = tracer.kinds();
-    let ledger = Ledger::new(kinds.iter());
+    let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]).collect();
+    let ledger = Ledger::new(kinds.iter().copied());
     let outlet = outlet::outlet(&options.output, false, None)?;
     if outlet.is_same(&file) {
         return Err(anyhow!("-O is the recording itself, {shown}").context(Usage));
     }
     let (look, sink) = (outlet.look(&options.output, false), outlet.target()?);
-    let mut pipeline = setup::pipeline(tracer.as_ref(), ledger, filter, &options.output, look, sink);
+    let (table, decoders) = (setup::table(&tracers, look.room()), Decoders::new(tracers));
+    let mut pipeline = setup::pipeline(&decoders, table, ledger, filter, &options.output, look, sink);
     pipeline.header();
-    let ended = loop {
-        match reader.entry() {
-            Ok(Entry::Sample(sample)) => pipeline.sample(sample),
-            Ok(Entry::Clock(now)) => pipeline.clock(now),
-            Ok(Entry::Lost { kind, cause, cpu, count, unix_ns }) => {
+    let ended = play(&mut reader, &kinds, &mut pipeline);
+    pipeline.finish().1?;
+    ended.with_context(|| format!("reading {shown}")).map(|()| 0)
+}
+
+/// The tracers that made a recording.
+pub(crate) fn tracers_of<'t>(header: &Header, all: &'t [Box<dyn Tracer>]) -> Result<Vec<&'t dyn Tracer>> {
+    ensure!(!header.tracers.is_empty(), "no tracer made it");
+    let find = |made: &Made| {
+        let tracer = all.iter().find(|tracer| tracer.info().name == made.name).with_context(|| {
+            format!("it was made by the tracer {:?}, which this version does not have", made.name)
+        })?;
+        ensure!(
+            tracer.info().layout == made.layout,
+            "it was recorded by coretrace {} with another layout of events: use that version to replay it",
+            header.version.escape_debug()
+        );
+        Ok(tracer.as_ref())
+    };
+    header.tracers.iter().map(find).collect()
+}
+
+/// Has a pipeline take all that is in a recording, or as much as it takes.
+///
+/// # Errors
+/// When the recording is cut or damaged.
+pub(crate) fn play<R: Read>(reader: &mut Reader<R>, kinds: &[&Kind], pipeline: &mut Pipeline<'_>) -> Result<()> {
+    while !pipeline.done() {
+        match reader.entry()? {
+            Entry::Sample(sample) => pipeline.sample(sample),
+            Entry::Clock(now) => pipeline.clock(now),
+            Entry::Lost { kind, cause, cpu, count, unix_ns } => {
                 let class = kinds.iter().find(|k| k.id == kind).map_or("unknown", |k| k.name);
                 let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
                 pipeline.lost(Lost { unix_ns, class, cause, count, cpu });
             }
-            Ok(Entry::End) => break Ok(()),
-            Err(error) => break Err(error),
+            Entry::End => break,
         }
-        if pipeline.done() {
-            break Ok(());
-        }
-    };
-    pipeline.finish().1?;
-    ended.with_context(|| format!("reading {shown}")).map(|()| 0)
+    }
+    Ok(())
 }

@@ -19,16 +19,18 @@ use crate::load::session::Session;
 use crate::load::settings::{CGROUPS_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
 use crate::output::{Choice, Look};
+use crate::event::decode::Decode;
+use crate::event::{Room, Table};
 use crate::tracers::Tracer;
 use crate::types::btf;
 
 /// What is to be loaded, from the options and from what the host has.
-pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<Session> {
+pub(crate) fn session(tracers: &[&dyn Tracer], common: &Common, host: &Host) -> Result<Session> {
     let filters = &common.filters;
     // What was typed comes first: it is wrong on every host.
     let kinds = match filters.events.as_slice() {
         [] => None,
-        names => Some(filter::kinds_mask(names, tracer.kinds()).context(Usage)?),
+        names => Some(filter::kinds_mask(names, tracers.iter().flat_map(|tracer| tracer.kinds())).context(Usage)?),
     };
     let uids = uids(filters)?;
     if uids.len() > UIDS_MAX {
@@ -42,7 +44,7 @@ pub(crate) fn session(tracer: &dyn Tracer, common: &Common, host: &Host) -> Resu
         crate::host::procfs::check(*pid)?;
     }
     let labels = labels(&common.labels)?;
-    let mut session = base_session(tracer, &common.kernel, host)?;
+    let mut session = base_session(tracers, &common.kernel, host)?;
     session.settings.labels = labels;
     session.settings.heartbeat = common.limits.heartbeat.map_or(0, |_| std::process::id());
     // --path asks for the file that a name led to, too.
@@ -81,7 +83,7 @@ pub(crate) fn details(common: &Common) -> bool {
     common.output.wide || matches!(common.output.format, Choice::Json) || common.limits.record.is_some()
 }
 
-pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Result<Session> {
+pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host) -> Result<Session> {
     let btf = btf::find(kernel.wanted(), host)?;
     let perf = match kernel.hooking.transport {
         Some(transport) => transport == Transport::Perf,
@@ -97,7 +99,7 @@ pub(crate) fn base_session(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) ->
     let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|n| n.trim().parse().ok());
     Ok(Session {
         settings: Settings {
-            kinds: filter::kinds_mask(&tracer.default_kinds(), tracer.kinds())?,
+            kinds: default_kinds(tracers)?,
             // A quarter full: time enough to read the rest before it is full.
             wake: u64::from(buffer) / 4..u64::from(buffer) / 2,
             perf,
@@ -148,8 +150,23 @@ fn open_cgroup(path: &Path, host: &Host) -> Result<(PathBuf, File)> {
     Ok((full, dir))
 }
 
+/// The kinds of events that are wanted where `--events` does not say, as a mask.
+fn default_kinds(tracers: &[&dyn Tracer]) -> Result<u64> {
+    let mut masks = tracers.iter().map(|tracer| filter::kinds_mask(&tracer.default_kinds(), tracer.kinds().iter()));
+    masks.try_fold(0, |all, mask| Ok(all | mask?))
+}
+
+/// How the events of these tracers look in text: one alone has columns of its own.
+pub(crate) fn table(tracers: &[&dyn Tracer], room: Room) -> Table {
+    match tracers {
+        [tracer] => tracer.table(room),
+        _ => Table::general(room),
+    }
+}
+
 pub(crate) fn pipeline<'a>(
-    tracer: &'a dyn Tracer,
+    decoder: &'a dyn Decode,
+    table: Table,
     ledger: Ledger,
     filter: Filter,
     output: &Output,
@@ -159,8 +176,8 @@ pub(crate) fn pipeline<'a>(
     let losses_aside = matches!(output.format, Choice::Text);
     // Of a terminal, which may be resized.
     let width = look.width.map(|_| outlet::terminal_width as fn() -> Option<usize>);
-    let format = output.format.build(look, tracer.table(look.room()));
-    let mut pipeline = Pipeline::new(tracer, ledger, filter, format, sink, losses_aside);
+    let format = output.format.build(look, table);
+    let mut pipeline = Pipeline::new(decoder, ledger, filter, format, sink, losses_aside);
     pipeline.width = width;
     pipeline
 }

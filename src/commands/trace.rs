@@ -1,4 +1,4 @@
-//! What each subcommand does, from its options to its exit code.
+//! A tracer's subcommand: from the options to a live run, and to its exit code.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -14,23 +14,31 @@ use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
-use crate::flow::record::{Header, Recorder};
+use crate::flow::record::{Header, Made, Recorder};
 use crate::flow::{files, sink};
+use crate::host::clock::boot_now;
 use crate::host::{Host, users};
+use crate::load::attached::{Attached, Part};
 use crate::load::diagnose::diagnosed;
-use crate::load::session::{self, Session};
+use crate::load::kin;
+use crate::load::session::Session;
+use crate::load::source::Source;
+use crate::load::start::start;
 use crate::options::Common;
 use crate::report::{Notes, note};
 use crate::run::launch::{self, Inherited, Launched};
 use crate::run::live;
 use crate::run::signals::Signals;
-use crate::tracers::Tracer;
+use crate::tracers::decoders::Decoders;
+use crate::tracers::{self, Tracer};
 
+/// Runs a tracer, and those beside it (`--with`); returns the exit code.
 pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
+    let extras = tracers::extras(tracer, &common.with)?;
+    let all: Vec<&dyn Tracer> = std::iter::once(tracer).chain(extras.iter().map(AsRef::as_ref)).collect();
     let host = Host::read(Path::new("/"));
-    let output = &common.output;
     let with_command = !common.command.is_empty();
-    log::capture_log(output.verbose > 1);
+    log::capture_log(common.output.verbose > 1);
     let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
     let mut signals = Signals::new(with_command)?;
     let inherited = Inherited::read()?;
@@ -38,77 +46,112 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     if let Some(program) = common.command.first() {
         launch::check(program)?;
     }
-    let mut session = setup::session(tracer, common, &host)?;
+    let mut session = setup::session(&all, common, &host)?;
     if with_command {
         session.settings.filter_pids = true;
         session.settings.follow = true;
-        if user.is_none() && !output.quiet && host.euid == 0 && std::env::var_os("SUDO_USER").is_some() {
-            note("CMD runs as root; --user NAME runs it as another user");
-        }
     }
-    if !output.quiet && session.settings.pidns != 0 {
-        note("in a PID namespace: only its processes are shown, by their numbers in it");
-    }
+    say_before(&session, common, &host);
 
-    // All kinds, also those that are not wanted: a fork that could not be followed counts all the same.
-    let mut ledger = Ledger::new(tracer.kinds().iter());
-    ledger.partial = session.watches_some();
-    let mut pipeline = pipeline(tracer, common, ledger, filter, &host)?;
-    if setup::details(common) {
-        pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
+    let decoders = Decoders::new(all.clone());
+    let mut pipeline = pipeline(&all, &decoders, &session, common, filter, &host)?;
+    let attached = attach(&session, &all, common, &host)?;
+    // Until here they ended it at once.
+    signals.block(with_command)?;
+    if common.filters.follow {
+        live::follow_existing(&session, &attached)?;
     }
-    if let Some(count) = common.limits.count {
-        pipeline.limit(count);
+    if common.output.verbose > 0 {
+        say_hooks(&session, &attached);
     }
-
+    pipeline.heartbeats = heartbeats(&session, &all, &attached, common);
+    let mut command = None;
+    if with_command {
+        // Last of all, so that its life is not longer than it need be.
+        let launched = Launched::new(&common.command, user.as_ref(), &inherited)?;
+        attached.follow(launched.pid())?;
+        pipeline.heartbeats.iter_mut().for_each(|heart| heart.command = Some((launched.pid(), boot_now())));
+        command = Some(launched);
+    }
     let limits = live::Limits {
         duration: common.limits.duration,
         stats: common.limits.stats,
         detach: common.limits.detach,
-        to_stdout: outlet::to_stdout(output, with_command),
-        reopen: output.output_file.clone().filter(|_| pipeline.renewable),
+        to_stdout: outlet::to_stdout(&common.output, with_command),
+        reopen: common.output.output_file.clone().filter(|_| pipeline.renewable),
     };
-    pipeline.heartbeat = common.limits.heartbeat.map(|every| Heartbeat::new(every, tracer.beat(&session)));
-    let (mut ran, mut command) = (false, None);
-    let started = tracer.start(&session, &mut |attached| {
-        ran = true;
-        // Until here they ended it at once.
-        signals.block(with_command)?;
-        if common.filters.follow {
-            live::follow_existing(&session, &attached)?;
-        }
-        if output.verbose > 0 {
-            tell_hooks(&session, &attached);
-        }
-        if with_command {
-            // Last of all, so that its life is not longer than it need be.
-            let launched = Launched::new(&common.command, user.as_ref(), &inherited)?;
-            attached.follow(launched.pid())?;
-            if let Some(heart) = &mut pipeline.heartbeat {
-                heart.command = Some((launched.pid(), crate::host::clock::boot_now()));
-            }
-            command = Some(launched);
-        }
-        live::run(&session, attached, &mut pipeline, &limits, &mut signals, &mut command)
-    });
-    let (log, failed) = log::take_log();
-    if output.verbose > 1 {
-        let _ = log.iter().try_for_each(|line| Notes.write_all(escape::clean(line).as_bytes()));
-    }
-    if let Err(error) = started {
-        return Err(if ran { error } else { diagnosed(error, log.get(failed).unwrap_or_default(), &host) });
-    }
+    let ran = live::run(&session, &attached, &mut pipeline, &limits, &mut signals, &mut command);
+    drop(attached);
+    say_log(common, &log::take_log().0);
+    ran?;
     finish(pipeline, common, command)
+}
+
+/// What the user is to know before anything is loaded.
+fn say_before(session: &Session, common: &Common, host: &Host) {
+    if common.output.quiet {
+        return;
+    }
+    let by_sudo = host.euid == 0 && std::env::var_os("SUDO_USER").is_some();
+    if !common.command.is_empty() && common.limits.user.is_none() && by_sudo {
+        note("CMD runs as root; --user NAME runs it as another user");
+    }
+    if session.settings.pidns != 0 {
+        note("in a PID namespace: only its processes are shown, by their numbers in it");
+    }
+}
+
+/// Loads all tracers; one that cannot be attached beside the first is a warning, and with --strict an error.
+fn attach(session: &Session, all: &[&dyn Tracer], common: &Common, host: &Host) -> Result<Attached> {
+    let sources: Vec<&dyn Source> = all.iter().map(|tracer| *tracer as &dyn Source).collect();
+    let mut warnings = Vec::new();
+    let attached = start(session, &sources, &mut |name, error| {
+        let error = error.context(format!("--with {name}"));
+        if common.limits.strict {
+            return Err(error);
+        }
+        warnings.push(format!("{error:#}; the run goes on without it"));
+        Ok(())
+    });
+    attached.map_err(|error| {
+        let (lines, failed) = log::take_log();
+        say_log(common, &lines);
+        diagnosed(error, lines.get(failed).unwrap_or_default(), host)
+    })
+    .inspect(|_| warnings.iter().for_each(|warning| note(warning)))
+}
+
+/// What libbpf said, with -vv.
+fn say_log(common: &Common, lines: &[String]) {
+    if common.output.verbose > 1 {
+        let _ = lines.iter().try_for_each(|line| Notes.write_all(escape::clean(line).as_bytes()));
+    }
+}
+
+/// Those of the tracers that run.
+fn heartbeats(session: &Session, all: &[&dyn Tracer], attached: &Attached, common: &Common) -> Vec<Heartbeat> {
+    let Some(every) = common.limits.heartbeat else { return Vec::new() };
+    let runs = |tracer: &&&dyn Tracer| attached.parts.iter().any(|part| part.name == tracer.name());
+    let heart = |tracer: &&dyn Tracer| {
+        let kinds = tracer.kinds().iter().fold(0, |mask, kind| mask | 1 << kind.id) & session.settings.kinds;
+        let heart = Heartbeat::new(every, kinds, tracer.beat(session));
+        if all.len() > 1 { heart.of(tracer.name()) } else { heart }
+    };
+    all.iter().filter(runs).map(heart).collect()
 }
 
 /// From the options to what a run does with its events: the output, and the recording.
 fn pipeline<'a>(
-    tracer: &'a dyn Tracer,
+    all: &[&dyn Tracer],
+    decoders: &'a Decoders<'_>,
+    session: &Session,
     common: &Common,
-    ledger: Ledger,
     filter: Filter,
     host: &Host,
 ) -> Result<Pipeline<'a>> {
+    // All kinds, also those that are not wanted.
+    let mut ledger = Ledger::new(all.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]));
+    ledger.partial = session.watches_some();
     let (output, with_command, patience) = (&common.output, !common.command.is_empty(), common.limits.duration);
     let outlet = outlet::outlet(output, with_command, patience)?;
     let record = common.limits.record.as_ref();
@@ -125,38 +168,52 @@ fn pipeline<'a>(
     let (look, to_stderr) = (outlet.look(output, common.labels.labels.is_some()), outlet.is_stderr());
     let renewable = !with_command && outlet.is_renewable();
     let (sink, gauge) = sink::start(outlet.target()?)?;
-    let mut pipeline = setup::pipeline(tracer, ledger, filter, output, look, Box::new(sink));
+    let table = setup::table(all, look.room());
+    let mut pipeline = setup::pipeline(decoders, table, ledger, filter, output, look, Box::new(sink));
     pipeline.watch(gauge);
     (pipeline.to_stderr, pipeline.closing_fails, pipeline.renewable) = (to_stderr, to_stderr, renewable);
     if let Some(file) = record {
         files::empty(&file).context("emptying the file for the recording")?;
-        let header = Header {
-            tracer: tracer.name().to_owned(),
-            layout: tracer.layout(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            kernel: host.release.clone(),
-        };
         let (sink, gauge) = sink::start(Box::new(file))?;
-        let recorder = Recorder::new(BufWriter::with_capacity(1 << 16, sink), &header);
+        let recorder = Recorder::new(BufWriter::with_capacity(1 << 16, sink), &header(all, common, host));
         pipeline.record(recorder.context("writing the recording")?, gauge);
+    }
+    if setup::details(common) {
+        pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
+    }
+    if let Some(count) = common.limits.count {
+        pipeline.limit(count);
     }
     Ok(pipeline)
 }
 
+/// Who makes a recording.
+fn header(all: &[&dyn Tracer], common: &Common, host: &Host) -> Header {
+    let made = |(n, tracer): (usize, &&dyn Tracer)| Made {
+        name: tracer.info().name.to_owned(),
+        layout: tracer.info().layout,
+        with: n.checked_sub(1).and_then(|n| common.with.get(n)).cloned(),
+    };
+    Header {
+        tracers: all.iter().enumerate().map(made).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: host.release.clone(),
+    }
+}
+
+/// Says what became of it all; returns the exit code.
 fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) -> Result<u8> {
     let quiet = common.output.quiet;
-    let heartbeats = pipeline.heartbeat.as_ref().map(|heart| (heart.to_string(), heart.unheard()));
+    let heartbeats: Vec<_> = pipeline.heartbeats.iter().map(|heart| (heart.to_string(), heart.unheard())).collect();
     let mut failed = pipeline.failed;
     let (ledger, ended) = pipeline.finish();
     if let Err(error) = ended {
         note(&format!("{error:#}"));
         failed = true;
     }
-    let unheard = heartbeats.as_ref().map_or(0, |(_, unheard)| *unheard);
-    if let Some((heartbeats, _)) = heartbeats.filter(|_| !quiet || unheard > 0) {
-        note(&heartbeats);
-    }
-    // What was not written is told like every loss.
+    heartbeats.iter().filter(|(_, unheard)| !quiet || *unheard > 0).for_each(|(text, _)| note(text));
+    let unheard: u64 = heartbeats.iter().map(|(_, unheard)| unheard).sum();
+    // What was not written is reported like every loss.
     if !quiet || ledger.unwritten() > 0 {
         note(&ledger.to_string());
     }
@@ -181,22 +238,33 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
     Ok(if failed { code.max(1) } else { code })
 }
 
-fn tell_hooks(session: &Session, attached: &session::Attached<'_>) {
-    attached.refused.iter().for_each(|why| note(&format!("not used: {why}")));
-    if let Some(why) = &attached.unproven {
-        note(&format!("not proven that the types are this kernel's: {why}"));
+/// With -v: which hooks were taken, and what they do not see.
+fn say_hooks(session: &Session, attached: &Attached) {
+    let several = attached.parts.len() > 1;
+    for part in &attached.parts {
+        say_part(session, part, &if several { format!("{}: ", part.name) } else { String::new() });
     }
-    attached.absent.iter().for_each(|what| note(&format!("not watched: {what}")));
-    let hook = attached.plan.hook;
-    if !attached.plan.blind.is_empty() {
-        note(&format!("not seen by {}: {}", hook.name(), attached.plan.blind));
+    if let Some(kin) = &attached.kin {
+        kin.refused.iter().for_each(|why| note(&format!("not used to follow processes: {why}")));
+        note(&format!("processes are followed by {}", kin.hooks().join(", ")));
+    }
+    session.btf_passed_over.iter().for_each(|why| note(&format!("types not from {why}")));
+}
+
+fn say_part(session: &Session, part: &Part, of: &str) {
+    part.refused.iter().for_each(|why| note(&format!("{of}not used: {why}")));
+    if let Some(why) = &part.unproven {
+        note(&format!("{of}not proven that the types are this kernel's: {why}"));
+    }
+    part.absent().iter().for_each(|what| note(&format!("{of}not watched: {what}")));
+    let hook = part.plan.hook;
+    if !part.plan.not_seen.is_empty() {
+        note(&format!("{of}not seen by {}: {}", hook.name(), part.plan.not_seen));
     }
     if hook.is_probe() && session.uncounted {
-        note(&format!("not counted by {}: what the kernel skips there (it counts that since 6.7)", hook.name()));
+        note(&format!("{of}not counted by {}: what the kernel skips there (it counts that since 6.7)", hook.name()));
     }
     let transport = if session.settings.perf { "perf buffer" } else { "ring buffer" };
-    let size = session.buffer >> 10;
-    session.btf_passed_over.iter().for_each(|why| note(&format!("types not from {why}")));
-    let types = &session.btf;
-    note(&format!("attached to {} ({transport} of {size} KiB, types from {types})", attached.hooks.join(", ")));
+    let (size, types, hooks) = (session.buffer >> 10, &session.btf, part.hooks().join(", "));
+    note(&format!("{of}attached to {hooks} ({transport} of {size} KiB, types from {types})"));
 }

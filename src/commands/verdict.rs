@@ -9,7 +9,9 @@ use clap::ValueEnum;
 use crate::escape::shown;
 use crate::host::{Host, mounts};
 use crate::load::plan::{Hook, Plan, Program, Target as Place, in_order, preempts};
-use crate::load::session::NO_KERNEL_BTF;
+use crate::flow::filter::kinds_mask;
+use crate::load::plan::NO_KERNEL_BTF;
+use std::borrow::Cow;
 use crate::tracers::Tracer;
 use crate::types::relo::types::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};
@@ -36,7 +38,7 @@ pub(crate) const UNTOLD_BARE: &str =
 /// A plan on a kernel.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged {
-    pub plan: &'static Plan,
+    pub plan: Plan,
     /// The hooks it takes.
     pub hooks: Vec<String>,
     /// Why it does not work.
@@ -80,15 +82,14 @@ pub(crate) fn judge(
     hook: Option<Hook>,
 ) -> Vec<Judged> {
     let judge = Judge { object, types, walk, host, bare: !types.has_functions() };
-    let plans =
-        in_order(tracer.plans().iter(), |plan| plan.hook, hook, |hook| host.is_some_and(|host| preempts(host, hook)));
-    let kinds = crate::flow::filter::kinds_mask(&tracer.default_kinds(), tracer.kinds()).unwrap_or(u64::MAX);
+    let plans = in_order(tracer.plans(), hook, |hook| host.is_some_and(|host| preempts(host, hook)));
+    let kinds = kinds_mask(&tracer.default_kinds(), tracer.kinds().iter()).unwrap_or(u64::MAX);
     plans.into_iter().map(|plan| judge.plan(plan, kinds)).collect()
 }
 
 impl Judge<'_> {
-    fn plan(&self, plan: &'static Plan, kinds: u64) -> Judged {
-        let mut judged = Judged { plan, hooks: Vec::new(), refused: Vec::new() };
+    fn plan(&self, plan: Plan, kinds: u64) -> Judged {
+        let mut judged = Judged { plan: plan.clone(), hooks: Vec::new(), refused: Vec::new() };
         if plan.hook.needs_kernel_btf() && self.host.map_or(self.bare, |host| !host.has_btf) {
             judged.refused.push(NO_KERNEL_BTF.to_owned());
             return judged;
@@ -138,7 +139,7 @@ impl Judge<'_> {
         let one = |found: bool, hook: String, what: &str| {
             if found { Ok(vec![hook]) } else { Err(format!("the kernel has no function {what}")) }
         };
-        let probes = |kind: &str, names: &[&str], functions: Vec<String>| {
+        let probes = |kind: &str, names: &[Cow<'static, str>], functions: Vec<String>| {
             if self.host.map_or(!self.function("register_kprobe"), |host| !host.kprobes) {
                 return Err("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned());
             }
@@ -150,12 +151,12 @@ impl Judge<'_> {
                 Ok(hooks)
             }
         };
-        let same = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let calls = |names: &[&str]| names.iter().map(|name| format!("{SYSCALL}{name}")).collect::<Vec<_>>();
-        match program.target {
+        let same = |names: &[Cow<'static, str>]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let calls = |names: &[Cow<'static, str>]| names.iter().map(|name| format!("{SYSCALL}{name}")).collect::<Vec<_>>();
+        match &program.target {
             Place::Exit(names) => {
                 let found = names.iter().find(|name| self.function(name));
-                one(found.is_some(), format!("fexit/{}", found.unwrap_or(&"")), &names.join(" or "))
+                one(found.is_some(), format!("fexit/{}", found.map_or("", AsRef::as_ref)), &names.join(" or "))
             }
             Place::Entry(names) => probes("kprobe", names, same(names)),
             Place::Return(names) => probes("kretprobe", names, same(names)),
@@ -172,6 +173,7 @@ impl Judge<'_> {
             }
             Place::Section => {
                 let hook = vec![section.to_owned()];
+                let own = |name: &str| [Cow::from(name.to_owned())];
                 match section.split('/').collect::<Vec<_>>().as_slice() {
                     ["tp", "syscalls", event] => {
                         self.tracefs()?;
@@ -181,10 +183,10 @@ impl Judge<'_> {
                     ["tp_btf" | "raw_tp", event] => self.tracepoint(event).map(|()| hook),
                     ["fentry" | "fexit", name] => one(self.function(name), section.to_owned(), name),
                     ["kprobe" | "kretprobe", name] => {
-                        probes(section.split('/').next().unwrap_or(""), &[name], same(&[name]))
+                        probes(section.split('/').next().unwrap_or(""), &own(name), same(&own(name)))
                     }
                     ["ksyscall" | "kretsyscall", name] => {
-                        probes(section.split('/').next().unwrap_or(""), &[name], calls(&[name]))
+                        probes(section.split('/').next().unwrap_or(""), &own(name), calls(&own(name)))
                     }
                     _ => Ok(hook),
                 }

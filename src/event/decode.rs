@@ -5,6 +5,18 @@ use plain::Plain;
 
 use crate::event::List;
 
+/// Where the kind is in every sample: in `struct event_head` (checked where a skeleton is declared).
+pub const KIND_AT: usize = 24;
+
+/// The kind of a sample.
+///
+/// # Errors
+/// When it is too short to have one.
+pub fn kind(sample: &[u8]) -> Result<u32> {
+    let bytes = sample.get(KIND_AT..).and_then(|rest| rest.first_chunk());
+    Ok(u32::from_ne_bytes(*bytes.context("a sample is too short for an event")?))
+}
+
 /// A place in the tail of a sample: `struct slice` of event.bpf.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {

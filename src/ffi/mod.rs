@@ -1,5 +1,6 @@
 //! All `unsafe` that is not generated: the skeletons' part, libbpf's matcher and dumper, mapped counters, system calls.
 
+pub(crate) mod constants;
 pub(crate) mod counters;
 pub(crate) mod dump;
 pub(crate) mod handle;

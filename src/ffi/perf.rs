@@ -2,10 +2,10 @@
 
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::ptr::NonNull;
 
-use libbpf_rs::Map;
+use libbpf_rs::MapCore;
 use libbpf_sys::{
     LIBBPF_PERF_EVENT_CONT, PERF_COUNT_SW_BPF_OUTPUT, PERF_RECORD_SAMPLE, PERF_SAMPLE_RAW, PERF_TYPE_SOFTWARE,
     bpf_perf_event_ret, perf_buffer, perf_buffer__consume, perf_buffer__free, perf_buffer__new_raw,
@@ -27,7 +27,7 @@ impl CpuBuffer {
     /// # Errors
     /// When the kernel refuses.
     #[allow(unsafe_code)]
-    pub(crate) fn open(map: &Map<'_>, cpu: u32, pages: usize, each: Each) -> io::Result<Self> {
+    pub(crate) fn open(map: &impl MapCore, cpu: u32, pages: usize, each: Each) -> io::Result<Self> {
         let mut cpu = c_int::try_from(cpu).map_err(io::Error::other)?;
         let mut key = cpu;
         // No wake-ups: nobody waits for it.

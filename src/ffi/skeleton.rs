@@ -5,7 +5,7 @@
 /// The structs are written once, in C; libbpf-cargo makes the Rust ones from the object's BTF, so a
 /// field renamed there is a compile error here.
 macro_rules! skeleton {
-    ($name:ident: $($event:ident),+ $(,)?) => {
+    ($name:ident: $($event:ident),* $(,)?) => {
         #[allow(unsafe_code, dead_code, missing_docs, missing_debug_implementations, clippy::all)]
         #[allow(non_camel_case_types, non_snake_case, unnameable_types, unreachable_pub)]
         mod $name {
@@ -13,6 +13,7 @@ macro_rules! skeleton {
         }
 
         /// Hash of the object's types: a recording with another one cannot be decoded.
+        #[allow(dead_code)]
         const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
 
         /// The object: an ELF file.
@@ -35,6 +36,7 @@ macro_rules! skeleton {
             assert!(drop_cause::DROP_CHILD_UNKNOWN.0 == 4 && same(CAUSES[4], "child_unknown"));
             assert!(drop_cause::DROP_CPU_OFFLINE.0 == 5 && same(CAUSES[5], "cpu_offline"));
             assert!(drop_cause::DROP_CAUSES.0 as usize == CAUSES.len());
+            assert!(std::mem::offset_of!($name::types::event_head, kind) == $crate::event::decode::KIND_AT);
         };
 
         impl From<$name::types::event_head> for $crate::event::Head {
@@ -137,28 +139,26 @@ macro_rules! skeleton {
             // SAFETY: as above.
             #[allow(unsafe_code)]
             unsafe impl plain::Plain for $name::types::$event {}
-        )+
+        )*
+        // SAFETY: as above.
+        #[allow(unsafe_code)]
+        unsafe impl plain::Plain for $name::types::rodata {}
     };
 }
 pub(crate) use skeleton;
 
-/// Starts a skeleton by the first of the plans that works: tells its constants what all of them are told, then what
-/// `$more` adds.
-macro_rules! start {
-    ($builder:ident, $plans:ident, $session:ident, $body:ident, |$rodata:ident| $more:block) => {{
-        use anyhow::Context as _;
-        let mut storage = $plans.each_ref().map(|_| std::mem::MaybeUninit::<libbpf_rs::OpenObject>::uninit());
-        let skeletons = storage.iter_mut().zip(&$plans);
-        $crate::load::session::start($session, skeletons, $builder::default, proof, $body, |open| {
-            let $rodata = open.maps.rodata_data.as_deref_mut().context("the object has no constants")?;
-            $rodata.settings = (&$session.settings).into();
-            $rodata.comm_table = $session.settings.comm.table;
+/// Sets the constants of a skeleton's programs: what all of them are told, then what `$more` adds.
+macro_rules! constants {
+    ($name:ident, $session:ident, $object:ident, |$constants:ident| $more:block) => {
+        $crate::ffi::constants::set::<$name::types::rodata>($object, |$constants| {
+            $constants.settings = (&$session.settings).into();
+            $constants.comm_table = $session.settings.comm.table;
             $more
             Ok(())
         })
-    }};
+    };
 }
-pub(crate) use start;
+pub(crate) use constants;
 
 /// Declares how the paths of a skeleton's events (path.bpf.h) become values.
 macro_rules! paths {

@@ -356,12 +356,12 @@ pub fn literal_prefix(glob: &str) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// When a name is not among them; the message lists those that are.
-pub fn kinds_mask<S: AsRef<str>>(names: &[S], kinds: &[Kind]) -> Result<u64> {
+pub fn kinds_mask<'k, S: AsRef<str>>(names: &[S], kinds: impl Iterator<Item = &'k Kind> + Clone) -> Result<u64> {
     let mut mask = 0;
     for name in names {
         let name = name.as_ref();
-        let kind = kinds.iter().find(|k| k.name == name).with_context(|| {
-            let known: Vec<_> = kinds.iter().map(|k| k.name).collect();
+        let kind = kinds.clone().find(|k| k.name == name).with_context(|| {
+            let known: Vec<_> = kinds.clone().map(|k| k.name).collect();
             format!("--events {name}: there is no such event here; there are {}", known.join(", "))
         })?;
         mask |= 1 << kind.id;

@@ -19,12 +19,16 @@ const ENDED: usize = 64;
 const WAITING: usize = 64;
 
 /// Does what a tracer watches for; a process that it started is returned.
-pub type Beat<'a> = Box<dyn FnMut() -> Result<Option<Child>> + 'a>;
+pub type Beat = Box<dyn FnMut() -> Result<Option<Child>>>;
 
-/// The heartbeats of a run.
-pub struct Heartbeat<'a> {
+/// The heartbeats of a tracer.
+pub struct Heartbeat {
+    /// Whose they are, where a run has several tracers; else empty.
+    of: String,
+    /// A mask of its kinds of events: those in which a heartbeat arrives.
+    kinds: u64,
     every: Duration,
-    beat: Beat<'a>,
+    beat: Beat,
     next: Instant,
     /// Those that have not arrived, the oldest first.
     waits: VecDeque<Waits>,
@@ -49,10 +53,12 @@ struct Waits {
     told: bool,
 }
 
-impl<'a> Heartbeat<'a> {
+impl Heartbeat {
     /// One at once, and one every so often.
-    pub fn new(every: Duration, beat: Beat<'a>) -> Self {
+    pub fn new(every: Duration, kinds: u64, beat: Beat) -> Self {
         Heartbeat {
+            of: String::new(),
+            kinds,
             every,
             beat,
             next: Instant::now(),
@@ -65,6 +71,12 @@ impl<'a> Heartbeat<'a> {
             stopped: false,
             command: None,
         }
+    }
+
+    /// The same, in a run of several tracers.
+    #[must_use]
+    pub fn of(self, tracer: &str) -> Self {
+        Heartbeat { of: format!(" of {tracer}"), ..self }
     }
 
     /// Sends one where it is time, and says which is late.
@@ -82,7 +94,8 @@ impl<'a> Heartbeat<'a> {
         {
             waits.told = true;
             let (n, seconds) = (waits.number, now.duration_since(waits.since).as_secs_f64());
-            note(&format!("heartbeat {n} has not arrived for {seconds:.1} s: events are late, or do not come at all"));
+            let of = &self.of;
+            note(&format!("heartbeat {n}{of} has not arrived for {seconds:.1} s: events are late, or do not come at all"));
         }
         // Not before it is known whether the last one is late.
         let waits = self.waits.back().is_some_and(|waits| !waits.told);
@@ -104,14 +117,14 @@ impl<'a> Heartbeat<'a> {
         match (self.beat)() {
             Ok(child) => self.children.extend(child),
             Err(error) => {
-                note(&format!("no heartbeats from here on: {error:#}"));
+                note(&format!("no heartbeats{} from here on: {error:#}", self.of));
                 self.stopped = true;
             }
         }
     }
 
-    /// Whether an event is coretrace's own: then nobody else is to see it.
-    pub fn takes(&mut self, head: &Head) -> bool {
+    /// Whether an event of this kind is coretrace's own: then it is not shown.
+    pub fn takes(&mut self, kind: u32, head: &Head) -> bool {
         if self.command.is_some_and(|(pid, since)| head.pid == pid && head.boot_ns < since) {
             return true;
         }
@@ -119,8 +132,8 @@ impl<'a> Heartbeat<'a> {
             || head.pid == std::process::id()
             || self.children.iter().any(|child| child.id() == head.pid)
             || self.ended.iter().any(|(pid, until)| head.pid == *pid && head.boot_ns <= *until);
-        if !own {
-            return false;
+        if !own || self.kinds & 1_u64.checked_shl(kind).unwrap_or(0) == 0 {
+            return own;
         }
         // It is of the last one before it; what is older does not come any more.
         let older = self.waits.partition_point(|waits| waits.boot_ns <= head.boot_ns);
@@ -129,7 +142,7 @@ impl<'a> Heartbeat<'a> {
             self.slowest = self.slowest.max(after);
             self.arrived += 1;
             if waits.told {
-                note(&format!("heartbeat {} came after {:.1} s", waits.number, after.as_secs_f64()));
+                note(&format!("heartbeat {}{} came after {:.1} s", waits.number, self.of, after.as_secs_f64()));
             }
         }
         true
@@ -144,14 +157,14 @@ impl<'a> Heartbeat<'a> {
 }
 
 /// `heartbeats: 12 sent, 12 arrived, the slowest after 0.04 s`
-impl fmt::Display for Heartbeat<'_> {
+impl fmt::Display for Heartbeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Heartbeat { sent, arrived, slowest, .. } = self;
-        write!(f, "heartbeats: {sent} sent, {arrived} arrived, the slowest after {:.2} s", slowest.as_secs_f64())
+        let Heartbeat { of, sent, arrived, slowest, .. } = self;
+        write!(f, "heartbeats{of}: {sent} sent, {arrived} arrived, the slowest after {:.2} s", slowest.as_secs_f64())
     }
 }
 
-impl fmt::Debug for Heartbeat<'_> {
+impl fmt::Debug for Heartbeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Heartbeat({self})")
     }
@@ -188,14 +201,14 @@ mod tests {
     #[test]
     fn what_does_not_arrive_is_unheard() {
         let own = std::process::id();
-        let mut heart = Heartbeat::new(Duration::from_secs(10), Box::new(|| Ok(None)));
+        let mut heart = Heartbeat::new(Duration::from_secs(10), 1, Box::new(|| Ok(None)));
         let begin = heart.next;
         heart.tick(begin);
         assert_eq!((heart.sent, heart.unheard()), (1, 0));
-        assert!(!heart.takes(&event(own + 1, u64::MAX)), "another process");
-        assert!(heart.takes(&event(own, 0)) && heart.waits.len() == 1, "from before");
-        assert!(heart.takes(&event(own, u64::MAX)) && heart.waits.is_empty());
-        assert!(heart.takes(&Head { heartbeat: true, ..event(own + 1, 0) }), "marked in the kernel");
+        assert!(!heart.takes(0, &event(own + 1, u64::MAX)), "another process");
+        assert!(heart.takes(0, &event(own, 0)) && heart.waits.len() == 1, "from before");
+        assert!(heart.takes(0, &event(own, u64::MAX)) && heart.waits.is_empty());
+        assert!(heart.takes(0, &Head { heartbeat: true, ..event(own + 1, 0) }), "marked in the kernel");
         heart.tick(begin + Duration::from_secs(9));
         assert_eq!((heart.sent, heart.arrived, heart.unheard()), (1, 1, 0));
         // The second never arrives, which the third, just sent, shows.
@@ -208,22 +221,22 @@ mod tests {
         assert!(heart.to_string().starts_with("heartbeats: 3 sent, 1 arrived"));
         // It was late, and comes.
         let second = heart.waits[0].boot_ns;
-        assert!(heart.takes(&event(own, second)));
+        assert!(heart.takes(0, &event(own, second)));
         assert_eq!((heart.arrived, heart.unheard()), (2, 0));
     }
 
     #[test]
     fn the_commands_process_is_coretraces_until_it_is_watched() {
-        let mut heart = Heartbeat::new(Duration::from_secs(10), Box::new(|| Ok(None)));
+        let mut heart = Heartbeat::new(Duration::from_secs(10), 1, Box::new(|| Ok(None)));
         heart.command = Some((1, 50));
         heart.ended.push_back((3, 70));
-        assert!(heart.takes(&event(3, 70)) && !heart.takes(&event(3, 71)));
-        assert!(heart.takes(&event(1, 49)) && !heart.takes(&event(1, 50)) && !heart.takes(&event(2, 49)));
+        assert!(heart.takes(0, &event(3, 70)) && !heart.takes(0, &event(3, 71)));
+        assert!(heart.takes(0, &event(1, 49)) && !heart.takes(0, &event(1, 50)) && !heart.takes(0, &event(2, 49)));
     }
 
     #[test]
     fn a_heart_that_cannot_beat_stops() {
-        let mut heart = Heartbeat::new(Duration::from_secs(1), Box::new(|| anyhow::bail!("no")));
+        let mut heart = Heartbeat::new(Duration::from_secs(1), 1, Box::new(|| anyhow::bail!("no")));
         heart.tick(heart.next);
         heart.tick(heart.next + Duration::from_secs(5));
         assert_eq!((heart.sent, heart.unheard()), (1, 1));

@@ -33,7 +33,7 @@ pub struct Pipeline<'a> {
     names: Option<Names>,
     limit: u64,
     /// What coretrace does to see whether it arrives.
-    pub heartbeat: Option<Heartbeat<'a>>,
+    pub heartbeats: Vec<Heartbeat>,
     /// How wide the terminal is on which events are shown, if it is one: it may be resized meanwhile.
     pub width: Option<fn() -> Option<usize>>,
     /// Losses are told on stderr, as the format is for people; else they are records in the stream.
@@ -81,7 +81,7 @@ impl<'a> Pipeline<'a> {
             clock: WallClock::default(),
             names: None,
             limit: u64::MAX,
-            heartbeat: None,
+            heartbeats: Vec::new(),
             width: None,
             losses_aside,
             ledger,
@@ -184,10 +184,11 @@ impl<'a> Pipeline<'a> {
     /// Takes one sample, as the kernel sent it.
     pub fn sample(&mut self, sample: &[u8]) {
         let decoded = self.decoder.decode(sample);
-        let own = match (&decoded, &mut self.heartbeat) {
-            (Ok(event), Some(heart)) => heart.takes(&event.head),
-            _ => false,
-        };
+        let hearts = self.heartbeats.iter_mut();
+        let own = decoded.as_ref().is_ok_and(|event| {
+            // Each of them is asked: one may be another one's, too.
+            hearts.fold(false, |own, heart| heart.takes(event.kind.id, &event.head) || own)
+        });
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
             let written = recorder.sample(sample);
             self.recorded(written);

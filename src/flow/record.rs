@@ -12,17 +12,26 @@ use crate::event::Lost;
 use crate::host::clock::WallClock;
 
 /// The first bytes of every recording.
-pub const MAGIC: &[u8; 8] = b"CORETRC\x01";
+pub const MAGIC: &[u8; 8] = b"CORETRC\x02";
 /// Nothing that the kernel sends is longer: a length above it is damage.
 const ENTRY_MAX: u32 = 1 << 20;
 
 /// Which tracer made a recording, and with which layout of its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+pub struct Made {
     /// The tracer's name.
-    pub tracer: String,
+    pub name: String,
     /// Hash of its event layouts.
     pub layout: u64,
+    /// What `--with` said of it; none for that of the subcommand.
+    pub with: Option<String>,
+}
+
+/// What the beginning of a recording tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its tracers.
+    pub tracers: Vec<Made>,
     /// Version of coretrace that wrote it.
     pub version: String,
     /// Release of the kernel that it ran on.
@@ -68,9 +77,11 @@ impl<W: Write> Recorder<W> {
     /// # Errors
     /// When it cannot be written.
     pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
+        let made = |made: &Made| {
+            json!({ "name": made.name, "layout": format!("{:#018x}", made.layout), "with": made.with })
+        };
         let text = json!({
-            "tracer": header.tracer,
-            "layout": format!("{:#018x}", header.layout),
+            "tracers": header.tracers.iter().map(made).collect::<Vec<_>>(),
             "version": header.version,
             "kernel": header.kernel,
         })
@@ -156,17 +167,11 @@ impl<R: Read> Reader<R> {
         buffer.resize(len as usize, 0);
         ensure!(read_up_to(&mut input, &mut buffer)? == buffer.len(), "the recording ends in its header");
         let json: Value = serde_json::from_slice(&buffer).context("the recording's header is damaged")?;
-        let text = |name: &str| {
-            let value = json.get(name).and_then(Value::as_str);
-            value.map(str::to_owned).with_context(|| format!("the recording's header has no {name}"))
-        };
-        let layout = text("layout")?;
-        let layout = layout.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        let tracers = json.get("tracers").and_then(Value::as_array).context("the recording's header has no tracers")?;
         let header = Header {
-            tracer: text("tracer")?,
-            layout: layout.context("the recording's header has a damaged layout")?,
-            version: text("version")?,
-            kernel: text("kernel")?,
+            tracers: tracers.iter().map(made).collect::<Result<_>>()?,
+            version: text(&json, "version")?,
+            kernel: text(&json, "kernel")?,
         };
         Ok(Reader { input, buffer, header })
     }
@@ -203,6 +208,22 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// A tracer out of a header.
+fn made(json: &Value) -> Result<Made> {
+    let layout = text(json, "layout")?;
+    let layout = layout.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    Ok(Made {
+        name: text(json, "name")?,
+        layout: layout.context("the recording's header has a damaged layout")?,
+        with: json.get("with").and_then(Value::as_str).map(str::to_owned),
+    })
+}
+
+fn text(json: &Value, name: &str) -> Result<String> {
+    let value = json.get(name).and_then(Value::as_str);
+    value.map(str::to_owned).with_context(|| format!("the recording's header has no {name}"))
+}
+
 /// Fills the buffer as far as the input goes.
 fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     let mut got = 0;
@@ -228,7 +249,9 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header { tracer: "proc".into(), layout: 7, version: "1".into(), kernel: "6.1".into() }
+        let made = |name: &str, with: Option<&str>| Made { name: name.into(), layout: 7, with: with.map(Into::into) };
+        let tracers = vec![made("proc", None), made("exec", Some("exec -x"))];
+        Header { tracers, version: "1".into(), kernel: "6.1".into() }
     }
 
     fn recording() -> Vec<u8> {

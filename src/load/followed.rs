@@ -3,29 +3,25 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Map, MapCore, MapFlags};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::ffi::counters::MappedCounters;
 use crate::host::procfs::{self, Life};
 
-/// `FOLLOWED_ROW` in filter.bpf.h.
-const ROW: u32 = crate::ffi::counters::KINDS_MAX - 1;
-
-/// `SINCE_DOUBT_NS` in filter.bpf.h.
-const DOUBT_NS: u64 = 1_000_000;
+use crate::load::kin::{FOLLOWED_ROW, SINCE_DOUBT_NS};
 
 /// Adds a process that runs.
 ///
 /// # Errors
 /// When the map is full.
-pub(crate) fn add(followed: &Map<'_>, pid: u32) -> Result<()> {
+pub(crate) fn add(followed: &impl MapCore, pid: u32) -> Result<()> {
     let since = procfs::began_by(pid).to_ne_bytes();
     followed.update(&pid.to_ne_bytes(), &since, MapFlags::ANY).with_context(|| format!("following process {pid}"))
 }
 
 /// Those that are watched.
 pub(crate) struct Followed<'a> {
-    map: &'a Map<'a>,
+    map: &'a MapHandle,
     counters: &'a MappedCounters,
     /// How many had left it when it was last asked for those that remain.
     asked: Option<u64>,
@@ -39,7 +35,7 @@ pub(crate) struct Followed<'a> {
 }
 
 impl<'a> Followed<'a> {
-    pub(crate) fn new(map: &'a Map<'a>, counters: &'a MappedCounters) -> Self {
+    pub(crate) fn new(map: &'a MapHandle, counters: &'a MappedCounters) -> Self {
         let (doubtful, dead, known) = (Vec::new(), HashSet::new(), HashMap::new());
         Followed { map, counters, asked: None, doubtful, dead, known }
     }
@@ -58,7 +54,7 @@ impl<'a> Followed<'a> {
 
     /// How many joined, and how many left.
     fn changes(&self) -> (u64, u64) {
-        self.counters.of(ROW).fold((0, 0), |(joined, left), [seen, _, emitted, ..]| (joined + seen, left + emitted))
+        self.counters.of(FOLLOWED_ROW).fold((0, 0), |(joined, left), [seen, _, emitted, ..]| (joined + seen, left + emitted))
     }
 
     /// Forgets processes that are gone although their end was not seen (it was lost, or they ended while the hooks were
@@ -113,14 +109,14 @@ fn is_empty(joined: u64, mut looks_empty: impl FnMut() -> bool, now_joined: impl
 }
 
 /// The value of a key: when its process had begun.
-fn since(followed: &Map<'_>, key: &[u8]) -> Option<u64> {
+fn since(followed: &MapHandle, key: &[u8]) -> Option<u64> {
     let value = followed.lookup(key, MapFlags::ANY).ok()??;
     value.first_chunk().map(|since| u64::from_ne_bytes(*since))
 }
 
 /// Whether a process that began then (or up to a tick later) is another one than that which had begun by `since`.
 fn is_another(began: u64, since: u64) -> bool {
-    began > since.saturating_add(DOUBT_NS)
+    began > since.saturating_add(SINCE_DOUBT_NS)
 }
 
 #[cfg(test)]
@@ -139,7 +135,7 @@ mod tests {
     fn who_began_later_is_another() {
         let tick = procfs::tick();
         assert!(!is_another(5 * tick, 5 * tick + 1) && !is_another(5 * tick, 6 * tick));
-        assert!(!is_another(5 * tick, 5 * tick - DOUBT_NS), "the clocks may disagree by that");
-        assert!(is_another(5 * tick, 5 * tick - DOUBT_NS - 1));
+        assert!(!is_another(5 * tick, 5 * tick - SINCE_DOUBT_NS), "the clocks may disagree by that");
+        assert!(is_another(5 * tick, 5 * tick - SINCE_DOUBT_NS - 1));
     }
 }

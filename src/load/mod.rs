@@ -1,11 +1,18 @@
 //! From a tracer's plans to programs on their hooks.
 
+mod attach;
+pub mod attached;
 pub mod diagnose;
 pub(crate) mod followed;
+pub mod kin;
 pub mod labels;
+mod object;
 pub mod plan;
-pub(crate) mod proof;
+pub mod proof;
 pub mod session;
 pub mod settings;
+pub mod shared;
+pub mod source;
+pub mod start;
 pub mod transport;
 pub(crate) mod watched;

@@ -1,5 +1,7 @@
 //! The ways to hook into the kernel, and the programs of each.
 
+use std::borrow::Cow;
+
 use crate::host::Host;
 use crate::host::preempt::Preemption;
 
@@ -50,11 +52,20 @@ impl Hook {
     }
 }
 
+/// Names, of the program's own or out of what the user asks for.
+pub type Names = Vec<Cow<'static, str>>;
+
+/// Names that are known when coretrace is built.
+#[must_use]
+pub fn names(all: &[&'static str]) -> Names {
+    all.iter().copied().map(Cow::Borrowed).collect()
+}
+
 /// A BPF program of a plan.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Program {
     /// Its name in the object.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// When it is loaded.
     pub needed: Needed,
     /// Where it goes.
@@ -64,87 +75,83 @@ pub struct Program {
 }
 
 /// When a program is loaded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Needed {
     /// Where one of these kinds of events, which it sends, is wanted.
-    For(&'static [u32]),
-    /// The same, or where processes are followed to their children …
-    ForOrForks(&'static [u32]),
-    /// … or to their end.
-    ForOrEnds(&'static [u32]),
+    Kinds(Vec<u32>),
+    /// Where processes are followed to their children.
+    Follow,
+    /// Where only some processes are watched, until they end.
+    FilterPids,
 }
 
 /// Where a program goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Target {
     /// Where its `SEC` name says.
     Section,
     /// On the entry of these functions, or those of them that there are (kprobe).
-    Entry(&'static [&'static str]),
+    Entry(Names),
     /// On their return (kretprobe).
-    Return(&'static [&'static str]),
+    Return(Names),
     /// On the return of these system calls, whatever their functions are called (kretprobe).
-    SyscallReturn(&'static [&'static str]),
+    SyscallReturn(Names),
     /// On these classic tracepoints of the system calls, or those of them that there are.
-    SyscallEvents(&'static [&'static str]),
+    SyscallEvents(Names),
     /// On the return of the first of these functions that there is (fexit).
-    Exit(&'static [&'static str]),
+    Exit(Names),
 }
 
 impl Program {
     /// A program that goes where its `SEC` name says.
     #[must_use]
-    pub const fn new(name: &'static str, needed: Needed) -> Self {
-        Program { name, needed, target: Target::Section, optional: false }
+    pub fn new(name: impl Into<Cow<'static, str>>, needed: Needed) -> Self {
+        Program { name: name.into(), needed, target: Target::Section, optional: false }
     }
 
     /// The same on that target.
     #[must_use]
-    pub const fn on(mut self, target: Target) -> Self {
-        self.target = target;
-        self
+    pub fn on(self, target: Target) -> Self {
+        Program { target, ..self }
+    }
+
+    /// The same, and the rest works without it.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Program { optional: true, ..self }
     }
 
     /// Whether it is loaded where these kinds of events (a mask) are wanted.
     #[must_use]
     pub fn is_needed(&self, wanted: u64, follow: bool, filter_pids: bool) -> bool {
-        let (kinds, tracks) = match self.needed {
-            Needed::For(kinds) => (kinds, false),
-            Needed::ForOrForks(kinds) => (kinds, follow),
-            Needed::ForOrEnds(kinds) => (kinds, filter_pids),
-        };
-        tracks || kinds.iter().any(|kind| wanted & (1 << kind) != 0)
-    }
-
-    /// The same, and the rest works without it.
-    #[must_use]
-    pub const fn optional(mut self) -> Self {
-        self.optional = true;
-        self
+        match &self.needed {
+            Needed::Kinds(kinds) => kinds.iter().any(|kind| wanted & (1 << kind) != 0),
+            Needed::Follow => follow,
+            Needed::FilterPids => filter_pids,
+        }
     }
 }
 
 /// One way to hook in: which programs of the object are loaded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// What to call it.
     pub hook: Hook,
     /// The programs, in the order in which they are attached.
-    pub programs: &'static [Program],
+    pub programs: Vec<Program>,
     /// What cannot be seen in this way; empty where that is nothing.
-    pub blind: &'static str,
+    pub not_seen: Cow<'static, str>,
 }
+
+/// Why a hook that [`Hook::needs_kernel_btf`] is not tried.
+pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (one handed in does not do for this hook)";
 
 /// The plans to try, in the order in which they are tried: that of `--attach` where it names one, and first those on
 /// whose hooks the kernel does not interrupt programs.
-pub fn in_order<T>(
-    plans: impl Iterator<Item = T>,
-    hook_of: impl Fn(&T) -> Hook,
-    only: Option<Hook>,
-    preempts: impl Fn(Hook) -> bool,
-) -> Vec<T> {
-    let mut plans: Vec<_> = plans.filter(|plan| only.is_none_or(|only| only == hook_of(plan))).collect();
-    plans.sort_by_key(|plan| preempts(hook_of(plan)));
+#[must_use]
+pub fn in_order(mut plans: Vec<Plan>, only: Option<Hook>, preempts: impl Fn(Hook) -> bool) -> Vec<Plan> {
+    plans.retain(|plan| only.is_none_or(|only| only == plan.hook));
+    plans.sort_by_key(|plan| preempts(plan.hook));
     plans
 }
 

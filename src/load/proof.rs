@@ -17,15 +17,15 @@ const MAP: &str = "proof";
 
 /// What a program read of this process: `struct proof` in proof.bpf.h.
 #[derive(Debug, Clone)]
-pub(crate) struct Read {
-    pub start_ns: u64,
-    pub argv_bytes: u64,
-    pub pid: u32,
-    pub tid: u32,
-    pub ppid: u32,
-    pub comm: Vec<u8>,
-    pub exe: Vec<u8>,
-    pub argv: Vec<u8>,
+pub struct Read {
+    pub(crate) start_ns: u64,
+    pub(crate) argv_bytes: u64,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) ppid: u32,
+    pub(crate) comm: Vec<u8>,
+    pub(crate) exe: Vec<u8>,
+    pub(crate) argv: Vec<u8>,
 }
 
 /// What this process knows of itself. What /proc alone tells is not there without it.
@@ -63,7 +63,7 @@ impl std::error::Error for Misfit {}
 ///
 /// # Errors
 /// [`Misfit`] when what it read is wrong; others when it could not be run.
-pub(crate) fn prove(object: &Object, decode: fn(&[u8]) -> Option<Read>) -> Result<()> {
+pub(crate) fn prove(object: &Object, decode: &dyn Fn(&[u8]) -> Option<Read>) -> Result<()> {
     let program = object.progs_mut().find(|program| program.name() == PROGRAM).context("the object has no proof")?;
     let map = object.maps().find(|map| map.name() == MAP).context("the object has no map for the proof")?;
     let mut wrong = Vec::new();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Map, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapHandle, RingBuffer, RingBufferBuilder};
 
 use crate::event::CAUSES;
 use crate::ffi::counters::MappedCounters;
@@ -87,7 +87,7 @@ impl Perf {
     ///
     /// # Errors
     /// When they cannot be opened or mapped.
-    pub fn open(events: &Map<'_>, pages: usize) -> Result<Self> {
+    pub fn open(events: &impl MapCore, pages: usize) -> Result<Self> {
         let cpus = std::iter::repeat_with(Cpu::default).take(possible_cpus()? as usize).collect();
         let (cpus, looked) = (RefCell::new(cpus), RefCell::new(Instant::now()));
         let perf = Perf { pages, cpus, batch: Rc::default(), looked };
@@ -104,13 +104,13 @@ impl Perf {
         Ok(perf)
     }
 
-    fn buffer(&self, events: &Map<'_>, cpu: u32) -> std::io::Result<CpuBuffer> {
+    fn buffer(&self, events: &impl MapCore, cpu: u32) -> std::io::Result<CpuBuffer> {
         let into = Rc::clone(&self.batch);
         CpuBuffer::open(events, cpu, self.pages, Box::new(move |sample| into.borrow_mut().add(sample)))
     }
 
     /// Opens the buffers of CPUs that have come on, or are on again.
-    fn revive(&self, events: &Map<'_>, counters: &MappedCounters) -> Result<()> {
+    fn revive(&self, events: &impl MapCore, counters: &MappedCounters) -> Result<()> {
         /// One may go off and come back between two looks: what has no buffer then is counted, and tells.
         const LOOK: Duration = Duration::from_secs(1);
         let mut cpus = self.cpus.borrow_mut();
@@ -150,9 +150,9 @@ impl Perf {
 /// The reading end.
 pub enum Reader<'a> {
     /// One buffer, in order.
-    Ring(RingBuffer<'a>, &'a Map<'a>),
+    Ring(RingBuffer<'a>, &'a MapHandle),
     /// One buffer for each CPU.
-    Perf(&'a Perf, &'a Map<'a>, &'a MappedCounters),
+    Perf(&'a Perf, &'a MapHandle, &'a MappedCounters),
 }
 
 impl<'a> Reader<'a> {
@@ -160,10 +160,10 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When it cannot be mapped.
-    pub fn ring(map: &'a Map<'a>, mut each: impl FnMut(&[u8]) + 'a) -> Result<Self> {
+    pub fn ring(map: &'a MapHandle, mut each: impl FnMut(&[u8]) + 'a) -> Result<Self> {
         let mut builder = RingBufferBuilder::new();
         builder
-            .add(map, move |sample| {
+                .add(map, move |sample| {
                 each(sample);
                 // Anything else would stop the reading in the middle.
                 0
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
             Reader::Perf(perf, events, counters) => {
                 let until = if last { u64::MAX } else { boot_now() };
                 if !last {
-                    perf.revive(events, counters)?;
+                    perf.revive(*events, counters)?;
                 }
                 perf.consume()?;
                 perf.batch.borrow_mut().drain(until, each);

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Map, MapCore, MapFlags};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::escape::printable;
 use crate::report::note;
@@ -15,7 +15,7 @@ use crate::report::note;
 ///
 /// # Errors
 /// When the kernel refuses.
-pub(crate) fn put(cgroups: &Map<'_>, place: u32, dir: &File) -> Result<()> {
+pub(crate) fn put(cgroups: &impl MapCore, place: u32, dir: &File) -> Result<()> {
     cgroups
         .update(&place.to_ne_bytes(), &dir.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
         .context("watching the cgroup (is it a directory of cgroup v2?)")
@@ -23,7 +23,7 @@ pub(crate) fn put(cgroups: &Map<'_>, place: u32, dir: &File) -> Result<()> {
 
 /// Those that are watched.
 pub(crate) struct Watched<'a> {
-    map: &'a Map<'a>,
+    map: &'a MapHandle,
     cgroups: Vec<Cgroup<'a>>,
 }
 
@@ -34,7 +34,7 @@ struct Cgroup<'a> {
 }
 
 impl<'a> Watched<'a> {
-    pub(crate) fn new(map: &'a Map<'a>, cgroups: &'a [(PathBuf, File)]) -> Self {
+    pub(crate) fn new(map: &'a MapHandle, cgroups: &'a [(PathBuf, File)]) -> Self {
         let id = |dir: &File| dir.metadata().ok().map(|dir| dir.ino());
         let cgroups = cgroups.iter().map(|(path, dir)| Cgroup { path, id: id(dir) }).collect();
         Watched { map, cgroups }

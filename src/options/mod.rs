@@ -45,6 +45,10 @@ pub struct Common {
     /// How they are got.
     #[command(flatten)]
     pub kernel: Kernel,
+    /// Also trace this in the same run: a tracer with its own options, quoted as for a shell, for example 'open' or
+    /// 'exec -x' (repeatable)
+    #[arg(long, value_name = "TRACER", help_heading = "Filters")]
+    pub with: Vec<String>,
     /// Run CMD and show only it and what descends from it; events go to stderr unless -O says where
     #[arg(last = true, value_name = "CMD", conflicts_with = "pid", help_heading = "Arguments")]
     pub command: Vec<OsString>,

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use libbpf_rs::MapCore;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::escape::shown;
@@ -15,7 +14,8 @@ use crate::flow::files;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::sink::Gauge;
 use crate::load::followed::Followed;
-use crate::load::session::{Attached, Session};
+use crate::load::attached::Attached;
+use crate::load::session::Session;
 use crate::load::transport::Reader;
 use crate::load::watched::Watched;
 use crate::report::note;
@@ -53,26 +53,27 @@ pub struct Limits {
 /// When the kernel's buffers or counters cannot be read.
 pub fn run(
     session: &Session,
-    attached: Attached<'_>,
+    attached: &Attached,
     pipeline: &mut Pipeline<'_>,
     limits: &Limits,
     signals: &mut Signals,
     command: &mut Option<Launched>,
 ) -> Result<()> {
     let pipeline = RefCell::new(pipeline);
-    let events = attached.map("events")?;
-    let followed = session.settings.filter_pids.then(|| attached.map("followed")).transpose()?;
-    let mut followed = followed.as_ref().map(|map| Followed::new(map, &attached.counters));
-    let cgroups = (!session.cgroups.is_empty()).then(|| attached.map("cgroups")).transpose()?;
-    let mut watched = cgroups.as_ref().map(|map| Watched::new(map, &session.cgroups));
-    let reader = match &attached.perf {
-        Some(perf) => Reader::Perf(perf, &events, &attached.counters),
-        None => Reader::ring(&events, |sample| pipeline.borrow_mut().sample(sample))?,
+    let shared = &attached.shared;
+    let events = shared.map("events")?;
+    let followed = session.settings.filter_pids.then(|| shared.map("followed")).transpose()?;
+    let mut followed = followed.map(|map| Followed::new(map, &shared.counters));
+    let cgroups = (!session.cgroups.is_empty()).then(|| shared.map("cgroups")).transpose()?;
+    let mut watched = cgroups.map(|map| Watched::new(map, &session.cgroups));
+    let reader = match &shared.perf {
+        Some(perf) => Reader::Perf(perf, events, &shared.counters),
+        None => Reader::ring(events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
     let drain = |last| reader.drain(last, &mut |sample| pipeline.borrow_mut().sample(sample));
     let read_ledger = |pipeline: &mut Pipeline<'_>| {
         let mut losses = Vec::new();
-        pipeline.ledger.read(&attached.counters, &mut |lost| losses.push(lost));
+        pipeline.ledger.read(&shared.counters, &mut |lost| losses.push(lost));
         pipeline.gap = false;
         let clock = pipeline.measured_clock();
         let now = clock.unix_ns(crate::host::clock::boot_now());
@@ -127,9 +128,7 @@ pub fn run(
         drained = fill(&pipeline, &|| drain(false))?;
         let mut stop = false;
         let now = Instant::now();
-        if let Some(heart) = &mut pipeline.borrow_mut().heartbeat {
-            heart.tick(now);
-        }
+        pipeline.borrow_mut().heartbeats.iter_mut().for_each(|heart| heart.tick(now));
         let tick = now >= next_tick;
         if tick {
             next_tick = now + TICK;
@@ -193,9 +192,7 @@ pub fn run(
     let missed = attached.missed();
     signals.end();
     attached.detach(|| fill(&pipeline, &|| drain(false)).map(drop))?;
-    // call.bpf.h: of tracers that join the beginning of a call and its return.
-    let unreturned = attached.map("calls").map_or(0, |calls| calls.keys().count());
-    pipeline.borrow_mut().ledger.unreturned = unreturned as u64;
+    pipeline.borrow_mut().ledger.unreturned = attached.unreturned();
     let mut patience = Patience { signals, ends: limits.duration.map(|duration| begin + duration + GRACE) };
     // A program that was running when its hook went away is still to be heard.
     let mut deadline = Instant::now() + SETTLE;
@@ -285,7 +282,7 @@ fn reopen(path: Option<&Path>, pipeline: &mut Pipeline<'_>) {
 ///
 /// # Errors
 /// When /proc cannot be read, or they are too many.
-pub fn follow_existing(session: &Session, attached: &Attached<'_>) -> Result<()> {
+pub fn follow_existing(session: &Session, attached: &Attached) -> Result<()> {
     let mut known = session.pids.clone();
     loop {
         let found = crate::host::procfs::descendants(&known)?;

@@ -1,16 +1,18 @@
 //! `exec`: every attempt to run a program, with what came of it.
 
 use anyhow::{Result, ensure};
-use exec::ExecSkelBuilder;
 use exec::types::{exec_kind, execve_event, execve_unread};
 
 use crate::event::decode::{self, Decode};
 use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
-use crate::ffi::skeleton::{paths, skeleton, start};
+use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
-use crate::load::plan::{Hook, Needed, Plan, Program, Target};
-use crate::load::session::{Attached, Session};
-use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
+use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
+use crate::load::proof;
+use crate::load::session::Session;
+use crate::load::source::Source;
+use crate::tracers::{Info, NOT_SEEN_BY_FEXIT, Tracer};
+use libbpf_rs::OpenObject;
 
 skeleton!(exec: execve_event);
 paths!(exec);
@@ -113,81 +115,101 @@ const FN_ALL: &[&str] = &[
     handler!(compat "execveat"),
 ];
 
-const fn program(name: &'static str) -> Program {
-    Program::new(name, Needed::For(const { &[EXECVE.id] }))
+fn program(name: &'static str) -> Program {
+    Program::new(name, Needed::Kinds(vec![EXECVE.id]))
 }
 
-const fn on(name: &'static str, target: Target) -> Program {
+fn on(name: &'static str, target: Target) -> Program {
     program(name).on(target)
 }
 
 /// The ways to hook in, the cheapest first (but see [`Session::preempted`]). Where the
 /// return of a call has no arguments, a map has kept them.
-static PLANS: [Plan; 4] = [
+fn plans() -> Vec<Plan> {
+    vec![
     Plan {
         hook: Hook::Fentry,
-        programs: &[
-            TRACK_BTF[0],
-            TRACK_BTF[1],
+        programs: vec![
             program("exec_success_btf"),
-            on("exec_fexit", Target::Exit(FN_EXECVE)),
-            on("execat_fexit", Target::Exit(FN_EXECVEAT)),
-            on("exec32_fexit", Target::Exit(FN_COMPAT_EXECVE)).optional(),
-            on("execat32_fexit", Target::Exit(FN_COMPAT_EXECVEAT)).optional(),
+            on("exec_fexit", Target::Exit(names(FN_EXECVE))),
+            on("execat_fexit", Target::Exit(names(FN_EXECVEAT))),
+            on("exec32_fexit", Target::Exit(names(FN_COMPAT_EXECVE))).optional(),
+            on("execat32_fexit", Target::Exit(names(FN_COMPAT_EXECVEAT))).optional(),
         ],
-        blind: EXIT_BLIND,
+        not_seen: NOT_SEEN_BY_FEXIT.into(),
     },
     Plan {
         hook: Hook::Kprobe,
-        programs: &[
-            TRACK_TP[0],
-            TRACK_TP[1],
+        programs: vec![
             program("exec_success_raw"),
-            on("exec_return", Target::Return(FN_ALL)),
-            on("exec_enter", Target::Entry(FN_EXECVE)),
-            on("execat_enter", Target::Entry(FN_EXECVEAT)),
-            on("exec32_enter", Target::Entry(FN_COMPAT_EXECVE)).optional(),
-            on("execat32_enter", Target::Entry(FN_COMPAT_EXECVEAT)).optional(),
+            on("exec_return", Target::Return(names(FN_ALL))),
+            on("exec_enter", Target::Entry(names(FN_EXECVE))),
+            on("execat_enter", Target::Entry(names(FN_EXECVEAT))),
+            on("exec32_enter", Target::Entry(names(FN_COMPAT_EXECVE))).optional(),
+            on("execat32_enter", Target::Entry(names(FN_COMPAT_EXECVEAT))).optional(),
         ],
-        blind: "",
+        not_seen: "".into(),
     },
     Plan {
         hook: Hook::Ksyscall,
-        programs: &[
-            TRACK_TP[0],
-            TRACK_TP[1],
+        programs: vec![
             program("exec_success_raw"),
-            on("exec_return", Target::SyscallReturn(&["execve", "execveat"])),
+            on("exec_return", Target::SyscallReturn(names(&["execve", "execveat"]))),
             program("exec_enter"),
             program("execat_enter"),
         ],
-        blind: "attempts of 32-bit programs that fail",
+        not_seen: "attempts of 32-bit programs that fail".into(),
     },
     Plan {
         hook: Hook::Tracepoint,
-        programs: &[
-            TRACK_TP[0],
-            TRACK_TP[1],
+        programs: vec![
             program("exec_success_raw"),
-            on("exec_return_tp", Target::SyscallEvents(&["sys_exit_execve", "sys_exit_execveat"])),
+            on("exec_return_tp", Target::SyscallEvents(names(&["sys_exit_execve", "sys_exit_execveat"]))),
             program("exec_enter_tp"),
             program("execat_enter_tp"),
         ],
-        blind: "attempts of 32-bit programs that fail",
+        not_seen: "attempts of 32-bit programs that fail".into(),
     },
-];
+    ]
+}
 
-impl super::Tracer for Exec {
+impl Source for Exec {
     fn name(&self) -> &'static str {
-        "exec"
+        INFO.name
     }
 
-    fn about(&self) -> &'static str {
-        "Watch attempts to run programs, those that fail too: who, what, with which result"
+    fn object(&self) -> &'static [u8] {
+        INFO.object
     }
 
-    fn kinds(&self) -> &'static [Kind] {
-        &KINDS
+    fn plans(&self) -> Vec<Plan> {
+        plans()
+    }
+
+    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
+        constants!(exec, session, object, |rodata| {
+            rodata.want_details = session.details.into();
+            rodata.only_failed = self.failed.into();
+        })
+    }
+
+    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
+        proof(bytes)
+    }
+}
+
+/// What is so of it whatever its options are.
+static INFO: Info = Info {
+    name: "exec",
+    about: "Watch attempts to run programs, those that fail too: who, what, with which result",
+    layout: LAYOUT,
+    object: OBJECT,
+    kinds: &KINDS,
+};
+
+impl Tracer for Exec {
+    fn info(&self) -> &'static Info {
+        &INFO
     }
 
     fn table(&self, room: Room) -> Table {
@@ -205,31 +227,12 @@ impl super::Tracer for Exec {
         }
     }
 
-    fn layout(&self) -> u64 {
-        LAYOUT
-    }
-
-    fn object(&self) -> &'static [u8] {
-        OBJECT
-    }
-
-    fn plans(&self) -> &'static [Plan] {
-        &PLANS
-    }
-
     /// An attempt to run a directory.
     /// An attempt to run no name at all: nothing is looked up for it (see the heartbeat of `open`).
-    fn beat<'a>(&'a self, _: &'a Session) -> Beat<'a> {
+    fn beat(&self, _: &Session) -> Beat {
         Box::new(|| {
             let Err(_) = nix::unistd::execve(c"", &[c"coretrace-heartbeat"], &[c""]);
             Ok(None)
-        })
-    }
-
-    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
-        start!(ExecSkelBuilder, PLANS, session, body, |rodata| {
-            rodata.want_details = session.details.into();
-            rodata.only_failed = self.failed.into();
         })
     }
 }

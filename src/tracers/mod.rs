@@ -1,21 +1,39 @@
 //! One module a tracer: its options, its events, its decoder, its hooks.
 
-use anyhow::Result;
+pub mod decoders;
+mod extra;
 
 use crate::event::decode::Decode;
 use crate::event::{Kind, Room, Table};
 use crate::flow::heartbeat::Beat;
-use crate::load::plan::{Needed, Plan, Program};
-use crate::load::session::{Attached, Session};
+use crate::load::session::Session;
+use crate::load::source::Source;
+
+pub use extra::{extra, extras};
+
+/// What is so of a tracer whatever its options are.
+#[derive(Debug)]
+pub struct Info {
+    /// Its subcommand's name.
+    pub name: &'static str,
+    /// What it is for, in a line: the help of its subcommand.
+    pub about: &'static str,
+    /// Hash of its event layouts.
+    pub layout: u64,
+    /// Its BPF object, an ELF file.
+    pub object: &'static [u8],
+    /// All kinds of events that it knows.
+    pub kinds: &'static [Kind],
+}
 
 /// What a tracer is to the rest of the program.
-pub trait Tracer: Decode {
-    /// Its subcommand's name.
-    fn name(&self) -> &'static str;
-    /// What it is for, in a line: the help of its subcommand.
-    fn about(&self) -> &'static str;
+pub trait Tracer: Decode + Source {
+    /// What is so of it whatever its options are.
+    fn info(&self) -> &'static Info;
     /// All kinds of events that it knows.
-    fn kinds(&self) -> &'static [Kind];
+    fn kinds(&self) -> &'static [Kind] {
+        self.info().kinds
+    }
     /// The names of those that are wanted where `--events` does not say.
     fn default_kinds(&self) -> Vec<&'static str> {
         self.kinds().iter().map(|kind| kind.name).collect()
@@ -24,33 +42,13 @@ pub trait Tracer: Decode {
     fn table(&self, room: Room) -> Table {
         Table::general(room)
     }
-    /// Hash of its event layouts.
-    fn layout(&self) -> u64;
-    /// Its BPF object, an ELF file.
-    fn object(&self) -> &'static [u8];
-    /// Its ways to hook in, the cheapest first.
-    fn plans(&self) -> &'static [Plan];
     /// What it does for a heartbeat: something that this run's kinds and filters let through.
-    fn beat<'a>(&'a self, session: &'a Session) -> Beat<'a>;
-    /// Opens, configures, loads and attaches its programs, then calls `body` with them.
-    ///
-    /// # Errors
-    /// When no hook could be used, with the causes; or the error of `body`.
-    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()>;
+    fn beat(&self, session: &Session) -> Beat;
 }
-
-/// The programs that keep the map of followed processes for a tracer whose own events are not forks and exits
-/// (follow.bpf.h): with BTF-typed tracepoints …
-pub(crate) const TRACK_BTF: [Program; 2] =
-    [Program::new("track_fork_btf", Needed::ForOrForks(&[])), Program::new("track_exit_btf", Needed::ForOrEnds(&[]))];
-
-/// … and with classic ones.
-pub(crate) const TRACK_TP: [Program; 2] =
-    [Program::new("track_fork_tp", Needed::ForOrForks(&[])), Program::new("track_exit_tp", Needed::ForOrEnds(&[]))];
 
 /// What fexit cannot see: the kernel takes calls that are under way past it when the programs on the function change
 /// (kernel/bpf/trampoline.c: bpf_tramp_image_put).
-pub(crate) const EXIT_BLIND: &str = "calls under way when another tracer joins or leaves the same function";
+pub(crate) const NOT_SEEN_BY_FEXIT: &str = "calls under way when another tracer joins or leaves the same function";
 
 macro_rules! tracers {
     ($($module:ident::$tracer:ident),+ $(,)?) => {
@@ -70,6 +68,19 @@ macro_rules! tracers {
             #[must_use]
             pub fn parts(&self) -> (&dyn Tracer, &crate::options::Common) {
                 match self { $(Tracers::$tracer(t) => (&t.tracer, &t.common)),+ }
+            }
+        }
+
+        /// A tracer without the options that all of them share: what `--with` takes.
+        #[derive(Debug, clap::Subcommand)]
+        pub(crate) enum Alone {
+            $($tracer($module::$tracer)),+
+        }
+
+        impl Alone {
+            /// The tracer.
+            fn boxed(self) -> Box<dyn Tracer> {
+                match self { $(Alone::$tracer(tracer) => Box::new(tracer)),+ }
             }
         }
 

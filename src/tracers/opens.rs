@@ -2,17 +2,19 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;
-use opens::OpensSkelBuilder;
 use opens::types::{open_event, open_kind, open_origin, open_unread};
 
 use crate::error::Usage;
 use crate::event::decode::{self, Decode};
 use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
-use crate::ffi::skeleton::{paths, skeleton, start};
+use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
-use crate::load::plan::{Hook, Needed, Plan, Program, Target};
-use crate::load::session::{Attached, Session};
-use super::{TRACK_BTF, TRACK_TP};
+use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
+use crate::load::proof;
+use crate::load::session::Session;
+use crate::load::source::Source;
+use crate::tracers::{Info, Tracer};
+use libbpf_rs::OpenObject;
 
 skeleton!(opens: open_event);
 paths!(opens);
@@ -129,11 +131,11 @@ impl Decode for Open {
 const FN_OPEN: &[&str] = &["do_sys_openat2"];
 const FN_FILE: &[&str] = &["do_filp_open", "do_file_open"];
 
-const fn program(name: &'static str) -> Program {
-    Program::new(name, Needed::For(const { &[OPEN.id] }))
+fn program(name: &'static str) -> Program {
+    Program::new(name, Needed::Kinds(vec![OPEN.id]))
 }
 
-const fn on(name: &'static str, target: Target) -> Program {
+fn on(name: &'static str, target: Target) -> Program {
     program(name).on(target)
 }
 
@@ -148,50 +150,46 @@ macro_rules! unseen {
 }
 
 /// The ways to hook in, the cheapest first (but see [`Session::preempted`]).
-static PLANS: [Plan; 3] = [
+fn plans() -> Vec<Plan> {
+    vec![
     Plan {
         hook: Hook::Fentry,
-        programs: &[
-            TRACK_BTF[0],
-            TRACK_BTF[1],
-            on("open_fexit", Target::Exit(FN_OPEN)),
-            on("open_file_fexit", Target::Exit(FN_FILE)).optional(),
+        programs: vec![
+            on("open_fexit", Target::Exit(names(FN_OPEN))),
+            on("open_file_fexit", Target::Exit(names(FN_FILE))).optional(),
         ],
         // The first is EXIT_BLIND. openat2 looks at what it is given before it calls the function (fs/open.c).
-        blind: unseen!(
+        not_seen: unseen!(
             "calls under way when another tracer joins or leaves the same function",
             "openat2 refused for a bad `how`"
-        ),
+        ).into(),
     },
     Plan {
         hook: Hook::Kprobe,
-        programs: &[
-            TRACK_TP[0],
-            TRACK_TP[1],
-            on("open_return", Target::Return(FN_OPEN)),
-            on("open_file_return", Target::Return(FN_FILE)).optional(),
-            on("open_enter", Target::Entry(FN_OPEN)),
-            on("open_file_enter", Target::Entry(FN_FILE)).optional(),
+        programs: vec![
+            on("open_return", Target::Return(names(FN_OPEN))),
+            on("open_file_return", Target::Return(names(FN_FILE))).optional(),
+            on("open_enter", Target::Entry(names(FN_OPEN))),
+            on("open_file_enter", Target::Entry(names(FN_FILE))).optional(),
         ],
-        blind: unseen!("openat2 refused for a bad `how`"),
+        not_seen: unseen!("openat2 refused for a bad `how`").into(),
     },
     Plan {
         hook: Hook::Tracepoint,
-        programs: &[
-            TRACK_TP[0],
-            TRACK_TP[1],
+        programs: vec![
             on(
                 "open_return_tp",
-                Target::SyscallEvents(&["sys_exit_open", "sys_exit_creat", "sys_exit_openat", "sys_exit_openat2"]),
+                Target::SyscallEvents(names(&["sys_exit_open", "sys_exit_creat", "sys_exit_openat", "sys_exit_openat2"])),
             ),
             program("open_enter_tp").optional(),
             program("open_creat_enter_tp").optional(),
             program("open_openat_enter_tp"),
             program("open_openat2_enter_tp"),
         ],
-        blind: unseen!("opens by 32-bit programs, by io_uring and by exec"),
+        not_seen: unseen!("opens by 32-bit programs, by io_uring and by exec").into(),
     },
-];
+    ]
+}
 
 /// The bits of flags given by name.
 fn flags_by_name(names: &[String]) -> Result<u64> {
@@ -205,57 +203,22 @@ fn flags_by_name(names: &[String]) -> Result<u64> {
     })
 }
 
-impl super::Tracer for Open {
+impl Source for Open {
     fn name(&self) -> &'static str {
-        "open"
-    }
-
-    fn about(&self) -> &'static str {
-        "Watch files being opened, or not: who, which, with which result"
-    }
-
-    fn kinds(&self) -> &'static [Kind] {
-        &KINDS
-    }
-
-    fn table(&self, room: Room) -> Table {
-        use Column::{Comm, Pid, Tid, Uid};
-        const FD: Column = Column::part("ret", "FD", 4, Show::Number);
-        const ERR: Column = Column::part("ret", "ERR", 7, Show::Error);
-        const PATH: Column = Column::field("path", "PATH", 0);
-        match room {
-            Room::Narrow | Room::Roomy => Table { columns: &[Pid, Comm, FD, ERR, PATH], details: false },
-            Room::Wide => Table { columns: &[Pid, Tid, Uid, Comm, FD, ERR, PATH], details: true },
-        }
-    }
-
-    fn layout(&self) -> u64 {
-        LAYOUT
+        INFO.name
     }
 
     fn object(&self) -> &'static [u8] {
-        OBJECT
+        INFO.object
     }
 
-    fn plans(&self) -> &'static [Plan] {
-        &PLANS
+    fn plans(&self) -> Vec<Plan> {
+        plans()
     }
 
-    /// An attempt to open no name at all, which the kernel refuses before it looks at any directory (fs/namei.c:
-    /// getname_flags, open(2): ENOENT). What there is may belong to others: a FIFO would hold the run up, and a link lead
-    /// the flags, which are those that the options ask for, to any file.
-    fn beat<'a>(&'a self, _: &'a Session) -> Beat<'a> {
-        let flags = flags_by_name(&self.flags).ok().and_then(|bits| i32::try_from(bits).ok()).unwrap_or_default();
-        let flags = OFlag::from_bits_retain(flags) | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-        Box::new(move || {
-            drop(nix::fcntl::open(c"", flags, nix::sys::stat::Mode::empty()));
-            Ok(None)
-        })
-    }
-
-    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
+    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
         let only_flags = flags_by_name(&self.flags).context(Usage)?;
-        start!(OpensSkelBuilder, PLANS, session, body, |rodata| {
+        constants!(opens, session, object, |rodata| {
             rodata.want_details = session.details.into();
             rodata.regs_known = session.kernel_btf.into();
             rodata.only_failed = self.failed.into();
@@ -274,6 +237,48 @@ impl super::Tracer for Open {
                     }
                 }
             }
+        })
+    }
+
+    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
+        proof(bytes)
+    }
+}
+
+/// What is so of it whatever its options are.
+static INFO: Info = Info {
+    name: "open",
+    about: "Watch files being opened, or not: who, which, with which result",
+    layout: LAYOUT,
+    object: OBJECT,
+    kinds: &KINDS,
+};
+
+impl Tracer for Open {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn table(&self, room: Room) -> Table {
+        use Column::{Comm, Pid, Tid, Uid};
+        const FD: Column = Column::part("ret", "FD", 4, Show::Number);
+        const ERR: Column = Column::part("ret", "ERR", 7, Show::Error);
+        const PATH: Column = Column::field("path", "PATH", 0);
+        match room {
+            Room::Narrow | Room::Roomy => Table { columns: &[Pid, Comm, FD, ERR, PATH], details: false },
+            Room::Wide => Table { columns: &[Pid, Tid, Uid, Comm, FD, ERR, PATH], details: true },
+        }
+    }
+
+    /// An attempt to open no name at all, which the kernel refuses before it looks at any directory (fs/namei.c:
+    /// getname_flags, open(2): ENOENT). What there is may belong to others: a FIFO would hold the run up, and a link lead
+    /// the flags, which are those that the options ask for, to any file.
+    fn beat(&self, _: &Session) -> Beat {
+        let flags = flags_by_name(&self.flags).ok().and_then(|bits| i32::try_from(bits).ok()).unwrap_or_default();
+        let flags = OFlag::from_bits_retain(flags) | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        Box::new(move || {
+            drop(nix::fcntl::open(c"", flags, nix::sys::stat::Mode::empty()));
+            Ok(None)
         })
     }
 }

@@ -1,15 +1,18 @@
 //! `proc`: programs that start, processes and threads that begin and end.
 
 use anyhow::{Result, bail};
-use proc::ProcSkelBuilder;
 use proc::types::{exec_event, exec_unread, exit_event, fork_event, proc_kind};
 
 use crate::event::decode::{self, Decode};
 use crate::event::{Event, Field, Flags, Kind, Shape, Value};
-use crate::ffi::skeleton::{paths, skeleton, start};
+use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::{self, Beat};
 use crate::load::plan::{Hook, Needed, Plan, Program};
-use crate::load::session::{Attached, Session};
+use crate::load::proof;
+use crate::load::session::Session;
+use crate::load::source::Source;
+use crate::tracers::{Info, Tracer};
+use libbpf_rs::OpenObject;
 
 skeleton!(proc: exec_event, exit_event, fork_event);
 paths!(proc);
@@ -195,54 +198,81 @@ fn fork<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     Ok(event)
 }
 
-const fn on_exec(name: &'static str) -> Program {
-    Program::new(name, Needed::For(const { &[EXEC.id] }))
+fn on_exec(name: &'static str) -> Program {
+    Program::new(name, Needed::Kinds(vec![EXEC.id]))
 }
 
-const fn on_fork(name: &'static str) -> Program {
-    Program::new(name, Needed::ForOrForks(const { &[FORK.id, CLONE.id] }))
+fn on_fork(name: &'static str) -> Program {
+    Program::new(name, Needed::Kinds(vec![FORK.id, CLONE.id]))
 }
 
-const fn on_exit(name: &'static str) -> Program {
-    Program::new(name, Needed::ForOrEnds(const { &[EXIT.id, THREAD_EXIT.id] }))
+fn on_exit(name: &'static str) -> Program {
+    Program::new(name, Needed::Kinds(vec![EXIT.id, THREAD_EXIT.id]))
 }
 
 /// The ways to hook in, the cheapest first. `fentry` costs what `btf` costs and needs more of the kernel: it
 /// is there for one whose tracepoint for exits is missing. (But see [`Session::preempted`].)
-static PLANS: [Plan; 4] = [
+fn plans() -> Vec<Plan> {
+    vec![
     Plan {
         hook: Hook::Btf,
-        programs: &[on_fork("proc_fork_btf"), on_exit("proc_exit_btf"), on_exec("proc_exec_btf")],
-        blind: "",
+        programs: vec![on_fork("proc_fork_btf"), on_exit("proc_exit_btf"), on_exec("proc_exec_btf")],
+        not_seen: "".into(),
     },
     Plan {
         hook: Hook::Fentry,
-        programs: &[on_fork("proc_fork_btf"), on_exit("proc_exit_fentry"), on_exec("proc_exec_btf")],
-        blind: "",
+        programs: vec![on_fork("proc_fork_btf"), on_exit("proc_exit_fentry"), on_exec("proc_exec_btf")],
+        not_seen: "".into(),
     },
     Plan {
         hook: Hook::Raw,
-        programs: &[on_fork("proc_fork_raw"), on_exit("proc_exit_raw"), on_exec("proc_exec_raw")],
-        blind: "",
+        programs: vec![on_fork("proc_fork_raw"), on_exit("proc_exit_raw"), on_exec("proc_exec_raw")],
+        not_seen: "".into(),
     },
     Plan {
         hook: Hook::Tracepoint,
-        programs: &[on_fork("proc_fork_tp"), on_exit("proc_exit_tp"), on_exec("proc_exec_tp")],
-        blind: "",
+        programs: vec![on_fork("proc_fork_tp"), on_exit("proc_exit_tp"), on_exec("proc_exec_tp")],
+        not_seen: "".into(),
     },
-];
+    ]
+}
 
-impl super::Tracer for Proc {
+impl Source for Proc {
     fn name(&self) -> &'static str {
-        "proc"
+        INFO.name
     }
 
-    fn about(&self) -> &'static str {
-        "Watch programs start, processes fork and end: arguments, exit codes, life times"
+    fn object(&self) -> &'static [u8] {
+        INFO.object
     }
 
-    fn kinds(&self) -> &'static [Kind] {
-        &KINDS
+    fn plans(&self) -> Vec<Plan> {
+        plans()
+    }
+
+    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
+        constants!(proc, session, object, |rodata| {
+            rodata.want_cwd = self.cwd.into();
+        })
+    }
+
+    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
+        proof(bytes)
+    }
+}
+
+/// What is so of it whatever its options are.
+static INFO: Info = Info {
+    name: "proc",
+    about: "Watch programs start, processes fork and end: arguments, exit codes, life times",
+    layout: LAYOUT,
+    object: OBJECT,
+    kinds: &KINDS,
+};
+
+impl Tracer for Proc {
+    fn info(&self) -> &'static Info {
+        &INFO
     }
 
     fn default_kinds(&self) -> Vec<&'static str> {
@@ -250,27 +280,9 @@ impl super::Tracer for Proc {
         KINDS.iter().map(|k| k.name).filter(|name| threads || !matches!(*name, "clone" | "thread_exit")).collect()
     }
 
-    fn layout(&self) -> u64 {
-        LAYOUT
-    }
-
-    fn object(&self) -> &'static [u8] {
-        OBJECT
-    }
-
-    fn plans(&self) -> &'static [Plan] {
-        &PLANS
-    }
-
-    fn beat<'a>(&'a self, session: &'a Session) -> Beat<'a> {
+    fn beat(&self, session: &Session) -> Beat {
         let of_threads = (1 << CLONE.id) | (1 << THREAD_EXIT.id);
         let threads = session.settings.kinds & !of_threads == 0;
         Box::new(if threads { heartbeat::thread } else { heartbeat::process })
-    }
-
-    fn start(&self, session: &Session, body: &mut dyn FnMut(Attached<'_>) -> Result<()>) -> Result<()> {
-        start!(ProcSkelBuilder, PLANS, session, body, |rodata| {
-            rodata.want_cwd = self.cwd.into();
-        })
     }
 }

@@ -1,0 +1,113 @@
+//! Programs that run, until they are dropped.
+
+use anyhow::Result;
+use libbpf_rs::{Link, MapCore, Object};
+
+use crate::ffi::counters::recursion_misses;
+use crate::load::attach::Hooks;
+use crate::load::followed;
+use crate::load::object::Loaded;
+use crate::load::plan::{Plan, Program};
+use crate::load::shared::{self, Shared};
+
+/// All programs of a run.
+#[derive(Debug)]
+pub struct Attached {
+    /// The maps that they share.
+    pub shared: Shared,
+    /// An object for each tracer, in their order.
+    pub parts: Vec<Part>,
+    /// The object that keeps the map of followed processes, where some are.
+    pub kin: Option<Part>,
+}
+
+/// One object whose programs are on their hooks.
+#[derive(Debug)]
+pub struct Part {
+    /// The tracer's name.
+    pub name: &'static str,
+    /// The plan that worked.
+    pub plan: Plan,
+    /// Why the plans before it did not.
+    pub refused: Vec<String>,
+    /// Why the programs could not be tested on coretrace's own task (src/load/proof.rs).
+    pub unproven: Option<String>,
+    object: Object,
+    hooks: Hooks,
+}
+
+impl Part {
+    pub(crate) fn new(name: &'static str, plan: Plan, loaded: Loaded) -> Self {
+        let Loaded { object, hooks, unproven } = loaded;
+        Part { name, plan, refused: Vec::new(), unproven, object, hooks }
+    }
+
+    /// Attaches those of the plan's programs that are meant.
+    ///
+    /// # Errors
+    /// When one cannot be attached that is not optional.
+    pub(crate) fn attach(&mut self, meant: &dyn Fn(&Program) -> bool) -> Result<()> {
+        self.hooks.attach(self.plan.programs.iter().filter(|program| meant(program)), &self.object)
+    }
+
+    /// The hooks that were taken, as `SEC` names.
+    #[must_use]
+    pub fn hooks(&self) -> &[String] {
+        &self.hooks.taken
+    }
+
+    /// What there is no hook for here.
+    #[must_use]
+    pub fn absent(&self) -> &[String] {
+        &self.hooks.absent
+    }
+}
+
+impl Attached {
+    fn all(&self) -> impl Iterator<Item = &Part> {
+        self.kin.iter().chain(&self.parts)
+    }
+
+    /// How often the kernel did not run a program, because it was already running on that CPU (it
+    /// counts that since 5.12).
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        let of = |part: &Part| {
+            part.object.progs().filter(|p| p.autoload()).filter_map(|p| recursion_misses(&p)).sum::<u64>()
+        };
+        self.all().map(of).sum()
+    }
+
+    /// How many calls began whose return was not seen yet: of tracers that join the two (call.bpf.h).
+    #[must_use]
+    pub fn unreturned(&self) -> u64 {
+        let of = |part: &Part| shared::find(&part.object, "calls").map_or(0, |calls| calls.keys().count());
+        self.all().map(of).sum::<usize>() as u64
+    }
+
+    /// Follows one more process.
+    ///
+    /// # Errors
+    /// When the map of followed processes is full.
+    pub fn follow(&self, pid: u32) -> Result<()> {
+        followed::add(self.shared.map("followed")?, pid)
+    }
+
+    /// Takes the programs off their hooks, the last one first: the beginning of calls is no longer seen before their
+    /// return is not. Else the calls between the two would pass for losses. Each takes the kernel a while, in which
+    /// events go on: `meanwhile` is called behind each.
+    ///
+    /// # Errors
+    /// Those of `meanwhile`; all programs are off their hooks all the same.
+    pub fn detach(&self, mut meanwhile: impl FnMut() -> Result<()>) -> Result<()> {
+        // Of the object for followed processes, the hook that was attached after all others goes first.
+        let last = self.kin.iter().flat_map(|kin| kin.hooks.links.take()).rev();
+        let links: Vec<Link> = last.chain(self.parts.iter().rev().flat_map(|part| part.hooks.links.take().into_iter().rev())).collect();
+        let mut done = Ok(());
+        for link in links {
+            drop(link);
+            done = done.and_then(|()| meanwhile());
+        }
+        done
+    }
+}

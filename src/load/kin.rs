@@ -1,0 +1,75 @@
+//! The object that keeps the map of followed processes for all tracers of a run: src/bpf/kin.bpf.c.
+
+use anyhow::Result;
+use libbpf_rs::OpenObject;
+
+use crate::event::Kind;
+use crate::ffi::skeleton::{constants, skeleton};
+use crate::load::plan::{Hook, Needed, Plan, Program};
+use crate::load::proof;
+use crate::load::session::Session;
+use crate::load::source::Source;
+
+skeleton!(kin:);
+
+/// By so much a process may seem to have begun after it was followed, in nanoseconds: see filter.bpf.h.
+pub(crate) const SINCE_DOUBT_NS: u64 = kin::types::kin_limit::KIN_SINCE_DOUBT_NS.0 as u64;
+
+/// The row of the ledger that counts who joined the map and who left it.
+pub(crate) const FOLLOWED_ROW: u32 = kin::types::kin_row::ROW_FOLLOWED.0;
+
+/// Children that were to be followed and are not. No event is of this kind: it is what a loss is called.
+pub static FOLLOW: Kind = Kind {
+    id: kin::types::kin_row::ROW_FOLLOW.0,
+    name: "follow",
+    doc: "a child that was to be followed and is not: all that it does is missed",
+    fields: &[],
+};
+
+/// The object.
+#[derive(Debug, Clone, Copy)]
+pub struct Kin;
+
+/// The way for this object that is most like a tracer's.
+pub(crate) fn hook_beside(hook: Hook) -> Hook {
+    match hook {
+        Hook::Btf | Hook::Fentry => Hook::Btf,
+        Hook::Raw => Hook::Raw,
+        Hook::Kprobe | Hook::Ksyscall | Hook::Tracepoint => Hook::Tracepoint,
+    }
+}
+
+/// Whether a program is to be attached when all others of the run are: that which sees the end of a process.
+pub(crate) fn is_last(program: &Program) -> bool {
+    matches!(program.needed, Needed::FilterPids)
+}
+
+impl Source for Kin {
+    fn name(&self) -> &'static str {
+        "kin"
+    }
+
+    fn object(&self) -> &'static [u8] {
+        OBJECT
+    }
+
+    fn plans(&self) -> Vec<Plan> {
+        let plan = |hook, fork, exit| {
+            let programs = vec![Program::new(fork, Needed::Follow), Program::new(exit, Needed::FilterPids)];
+            Plan { hook, programs, not_seen: "".into() }
+        };
+        vec![
+            plan(Hook::Btf, "kin_fork_btf", "kin_exit_btf"),
+            plan(Hook::Raw, "kin_fork_raw", "kin_exit_raw"),
+            plan(Hook::Tracepoint, "kin_fork_tp", "kin_exit_tp"),
+        ]
+    }
+
+    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
+        constants!(kin, session, object, |_constants| {})
+    }
+
+    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
+        proof(bytes)
+    }
+}

@@ -1,0 +1,76 @@
+//! Opens, configures and loads one object, with the programs of one of its plans. Attaching them comes later.
+
+use anyhow::{Context, Result};
+use libbpf_rs::{Object, ObjectBuilder, OpenObject};
+
+use crate::load::attach::Hooks;
+use crate::load::plan::{Plan, Target};
+use crate::load::proof::{self, Misfit};
+use crate::load::session::Session;
+use crate::load::shared::{self, Shared};
+use crate::load::source::Source;
+
+/// An object in the kernel, on no hook yet.
+pub(crate) struct Loaded {
+    pub object: Object,
+    pub hooks: Hooks,
+    /// Why its programs could not be tested on coretrace's own task (src/load/proof.rs).
+    pub unproven: Option<String>,
+}
+
+/// Loads a plan's programs.
+///
+/// # Errors
+/// When the kernel refuses them; [`Misfit`] when the types are not its own.
+pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: Option<&Shared>) -> Result<Loaded> {
+    let mut builder = ObjectBuilder::default();
+    builder.name(source.name()).context("naming the BPF object")?;
+    // Open until the object is loaded.
+    let btf = session.btf.file()?;
+    if let Some(btf) = &btf {
+        builder.btf_custom_path(btf.path()).context("naming the BTF file")?;
+    }
+    let mut open = builder.open_memory(source.object()).context("opening the BPF object")?;
+    source.configure(session, &mut open)?;
+    let mut hooks = Hooks::default();
+    choose(session, plan, &mut open, &mut hooks)?;
+    for mut map in open.maps_mut() {
+        shared::prepare(session, shared, &mut map)?;
+    }
+    let object = open.load().context("loading the BPF programs")?;
+    let unproven = match proof::prove(&object, &|bytes| source.proof(bytes)) {
+        Err(error) if error.is::<Misfit>() => return Err(error),
+        proven => proven.err().map(|error| format!("{error:#}")),
+    };
+    Ok(Loaded { object, hooks, unproven })
+}
+
+/// include/linux/bpf_verifier.h: the verifier tells how many instructions it processed.
+const BPF_LOG_STATS: u32 = 4;
+
+/// Which programs are loaded, and on which of several functions each goes.
+fn choose(session: &Session, plan: &Plan, object: &mut OpenObject, hooks: &mut Hooks) -> Result<()> {
+    let settings = &session.settings;
+    for mut program in object.progs_mut() {
+        let wanted = plan.programs.iter().find(|p| {
+            program.name() == p.name.as_ref() && p.is_needed(settings.kinds, settings.follow, settings.filter_pids)
+        });
+        let mut there = wanted.is_some();
+        if let Some(wanted) = wanted
+            && let Target::Exit(functions) = &wanted.target
+        {
+            let mut fits = |name: &str| program.set_attach_target(0, Some(name.to_owned())).is_ok();
+            let chosen = functions.iter().find(|name| fits(name));
+            there = chosen.is_some();
+            match chosen {
+                Some(function) => hooks.exits.push((wanted.name.to_string(), function.to_string())),
+                None => hooks.lacks(&functions.join(" or "), wanted.optional)?,
+            }
+        }
+        program.set_autoload(there || program.name() == proof::PROGRAM);
+        if session.verifier_stats {
+            program.set_log_level(BPF_LOG_STATS);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! From tracers to programs on their hooks: of each object, the first of its plans that this kernel can do.
+
+use std::fmt;
+use std::ops::Range;
+
+use anyhow::{Result, anyhow};
+
+use crate::error::Usage;
+use crate::ffi::log::{blame, mark_log, said_so_far};
+use crate::load::attached::{Attached, Part};
+use crate::load::kin::{self, Kin};
+use crate::load::labels::Labels;
+use crate::load::object;
+use crate::load::plan::{Hook, NO_KERNEL_BTF, Plan, Program, in_order};
+use crate::load::proof::Misfit;
+use crate::load::session::Session;
+use crate::load::shared::Shared;
+use crate::load::source::Source;
+
+/// Loads and attaches the first source, and each of the others as an extra: `refused` hears which of those has no way
+/// to attach, and returns an error where the run is to end then.
+///
+/// # Errors
+/// When the first has no way to attach, with the cause of each that was tried.
+pub fn start(
+    session: &Session,
+    sources: &[&dyn Source],
+    refused: &mut dyn FnMut(&str, anyhow::Error) -> Result<()>,
+) -> Result<Attached> {
+    // No plan would do better.
+    session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
+    let mut shared = None;
+    let mut kin = None;
+    if session.settings.filter_pids {
+        let hook = session.hook.map(kin::hook_beside);
+        let before = |program: &&Program| !kin::is_last(program);
+        kin = Some(first_that_works(session, &Kin, hook, &mut shared, &before)?);
+    }
+    let mut parts = Vec::new();
+    for (n, source) in sources.iter().enumerate() {
+        // An extra may lack the way that is asked for.
+        let has = |hook: &Hook| n == 0 || source.plans().iter().any(|plan| plan.hook == *hook);
+        match first_that_works(session, *source, session.hook.filter(has), &mut shared, &|_| true) {
+            Ok(part) => parts.push(part),
+            Err(error) if n > 0 && !error.is::<Misfit>() => refused(source.name(), error)?,
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(kin) = &mut kin {
+        kin.attach(&kin::is_last)?;
+    }
+    let shared = shared.ok_or_else(|| anyhow!("there is nothing to trace"))?;
+    Ok(Attached { shared, parts, kin })
+}
+
+/// Tries one plan of a source after the other, and attaches those of its programs that are meant.
+fn first_that_works(
+    session: &Session,
+    source: &dyn Source,
+    hook: Option<Hook>,
+    shared: &mut Option<Shared>,
+    meant: &dyn Fn(&&Program) -> bool,
+) -> Result<Part> {
+    let mut refused: Vec<Refused> = Vec::new();
+    for plan in in_order(source.plans(), hook, |hook| session.preempted.contains(&hook)) {
+        let hook = plan.hook;
+        if hook.needs_kernel_btf() && !session.kernel_btf {
+            refused.push(Refused { hook, tried: None, why: anyhow!(NO_KERNEL_BTF) });
+            continue;
+        }
+        let said = mark_log();
+        match attempt(session, source, plan, shared, meant) {
+            Ok(mut part) => {
+                part.refused = refused.iter().map(ToString::to_string).collect();
+                return Ok(part);
+            }
+            // It is the types that are wrong, not the way to attach.
+            Err(error) if error.is::<Misfit>() => return Err(error),
+            Err(why) => refused.push(Refused { hook, tried: Some(said..said_so_far()), why }),
+        }
+    }
+    Err(none_works(refused))
+}
+
+fn attempt(
+    session: &Session,
+    source: &dyn Source,
+    plan: Plan,
+    shared: &mut Option<Shared>,
+    meant: &dyn Fn(&&Program) -> bool,
+) -> Result<Part> {
+    let mut loaded = object::load(session, source, &plan, shared.as_ref())?;
+    // Of the first object; kept once its programs are on their hooks, as another plan may be the one that works.
+    let made = shared.is_none().then(|| Shared::of(session, &mut loaded.object)).transpose()?;
+    let mut part = Part::new(source.name(), plan, loaded);
+    part.attach(&|program| meant(&program))?;
+    if made.is_some() {
+        *shared = made;
+    }
+    Ok(part)
+}
+
+/// A plan that does not work.
+struct Refused {
+    hook: Hook,
+    /// What libbpf said of it; none: it was not tried.
+    tried: Option<Range<usize>>,
+    why: anyhow::Error,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:#}", self.hook.name(), self.why)
+    }
+}
+
+/// The failure of the best way to attach that was tried: what is to be put right first. (The best of all, where none was.)
+fn none_works(mut refused: Vec<Refused>) -> anyhow::Error {
+    if refused.is_empty() {
+        return anyhow!("this tracer has no such way to attach (--attach)").context(Usage);
+    }
+    let best = refused.remove(refused.iter().position(|plan| plan.tried.is_some()).unwrap_or(0));
+    if let Some(said) = best.tried {
+        blame(said);
+    }
+    if refused.is_empty() {
+        return best.why;
+    }
+    // It comes last, as what it says follows.
+    let others: String = refused.iter().map(|plan| format!("\n  {plan}")).collect();
+    best.why.context(format!("no way to hook in works here:{others}\n  {}", best.hook.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_way_says_why_it_failed_not_the_last() {
+        let refused = |hook, tried, why: &str| Refused { hook, tried, why: anyhow!("{why}") };
+        let all = vec![
+            refused(Hook::Btf, None, NO_KERNEL_BTF),
+            refused(Hook::Fentry, Some(1..2), "not permitted"),
+            refused(Hook::Tracepoint, Some(2..3), "no tracefs"),
+        ];
+        let error = format!("{:#}", none_works(all));
+        assert!(error.ends_with("\n  fentry: not permitted"), "{error}");
+        assert_eq!(error.matches("no tracefs").count(), 1, "{error}");
+        assert!(error.starts_with("no way to hook in works here:\n  btf: "), "{error}");
+        let only = none_works(vec![refused(Hook::Btf, None, NO_KERNEL_BTF)]);
+        assert_eq!(format!("{only:#}"), NO_KERNEL_BTF);
+    }
+}
