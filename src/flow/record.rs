@@ -308,7 +308,7 @@ mod tests {
         let foreign = format!("{:#}", read_all(b"#!/bin/sh\necho hello\n").1.unwrap_err());
         assert!(foreign.contains("not a recording"), "{foreign}");
         let mut newer = recording();
-        newer[7] = 2;
+        newer[7] += 1;
         assert!(format!("{:#}", read_all(&newer).1.unwrap_err()).contains("another version"));
     }
 
