@@ -7,7 +7,7 @@ use std::process::Command;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 
 use crate::host::{Peer, Scratch, copy_of_coretrace};
-use crate::load::labels::{Labels, PINS, said};
+use crate::labels::{Labels, PINS, said};
 use crate::support::{Ended, Trace, coretrace, in_vm, skip, targets};
 
 /// `coretrace exec --labels NAME -- targets exit 0` by way of `targets WRAP…`.
