@@ -17,6 +17,7 @@ use std::{
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Instant,
 };
 
 /// Words on the console that no healthy kernel prints.
@@ -91,10 +92,21 @@ fn one(args: &Args, kernel: &Kernel, mut guest: Initramfs, report: &Report) -> R
 
     let mut protocol = Protocol::default();
     let mut attempt = || {
-        args.machine.run(kernel, &initramfs, &logs, &mut protocol, |_, news| {
-            if let Some(News::Test(test, outcome)) = news {
-                report.test(name, &test, outcome);
+        let mut last = Instant::now();
+        args.machine.run(kernel, &initramfs, &logs, &mut protocol, |line, news| {
+            let Some(News::Test(test, outcome)) = news else {
+                // libtest's first line: the boot is no test's time.
+                if line.starts_with("running ") {
+                    last = Instant::now();
+                }
+                return;
+            };
+            // When tests run side by side, what passed since the last result is no test's own.
+            if args.test_threads == 1 {
+                report.took(name, &test, last.elapsed());
             }
+            last = Instant::now();
+            report.test(name, &test, outcome);
         })
     };
     let mut run = attempt()?;
