@@ -27,11 +27,8 @@ build: ## build the static binary, installing what the build needs
 	scripts/deps build
 	$(CARGO) build --release
 
-test: test-fast ## everything: test-fast, then the live tests on each kernel, in VMs, and the smoke run on a few more
-	scripts/deps test
-	scripts/check-binary
-	$(CARGO) test --release --test vm -- --smoke --few
-	$(CARGO) test --release --test vm
+test: ## everything: test-fast, then the live tests on each kernel, in VMs, and the smoke run on a few more
+	@CARGO='$(CARGO)' scripts/test
 
 test-fast: ## the tests that need no VM
 	scripts/deps build

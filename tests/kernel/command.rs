@@ -1,18 +1,15 @@
 //! `-- CMD`: what is shown of a command, when the run ends, and with which exit code.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::host::{Peer, Scratch, copy_of_coretrace, is_running, text};
-use crate::support::{Ended, Trace, coretrace, parse, run, targets};
+use crate::host::{Peer, Scratch, copy_of_coretrace, text};
+use crate::support::{Ended, Trace, coretrace, parse, targets};
 
 /// `coretrace proc -o json -O - ARGS… -- targets TARGET…`
-fn trace(args: &[&str], target: &[&str]) -> Trace {
+pub fn trace(args: &[&str], target: &[&str]) -> Trace {
     let targets = targets();
     Trace::proc(args.iter().copied().chain(["--", text(&targets)]).chain(target.iter().copied()))
 }
@@ -69,22 +66,8 @@ fn a_daemon_is_followed_until_it_ends() {
     assert_eq!(ended.balance().delivered, all.len() as u64);
 }
 
-#[test]
-fn with_detach_the_run_ends_with_the_command() {
-    let scratch = Scratch::new("detach");
-    let (trace, events, input) = with_daemon(&scratch, &["--detach"]);
-    let ended = trace.output();
-    assert_eq!(ended.status.code(), Some(5), "{:#?}", ended.stderr);
-    let daemon: u32 = ended.stdout[0]["ready ".len()..].parse().unwrap();
-    assert!(is_running(daemon), "its input is still open");
-    let events = std::fs::read_to_string(events).unwrap();
-    assert!(!events.lines().map(parse).any(|e| e["kind"] == "exit" && e["pid"] == daemon), "{events}");
-    assert_eq!(ended.balance().dropped, 0);
-    drop(input);
-}
-
 /// The target `daemon`, its events' file, and its input.
-fn with_daemon(scratch: &Scratch, args: &[&str]) -> (Trace, std::path::PathBuf, Option<std::process::ChildStdin>) {
+pub fn with_daemon(scratch: &Scratch, args: &[&str]) -> (Trace, std::path::PathBuf, Option<std::process::ChildStdin>) {
     let events = scratch.path("events");
     let mut command = Command::new(coretrace());
     command.args(["proc", "-o", "json", "-O"]).arg(&events).args(args).arg("--").arg(targets()).arg("daemon");
@@ -101,47 +84,6 @@ fn until_event(path: &std::path::Path, found: impl Fn(&Value) -> bool) -> std::p
         text.split_inclusive('\n').filter(|line| line.ends_with('\n')).any(|line| found(&parse(line)))
     });
     path.to_owned()
-}
-
-#[test]
-fn the_exit_code_is_the_commands() {
-    for (target, code) in
-        [(["exit", "0"], 0), (["exit", "1"], 1), (["exit", "255"], 255), (["kill", "15"], 143), (["kill", "9"], 137)]
-    {
-        let ended = trace(&[], &target).end();
-        assert_eq!(ended.status.code(), Some(code), "{target:?}: {:#?}", ended.stderr);
-        assert_eq!(ended.totals().delivered, 2);
-    }
-}
-
-#[test]
-fn what_is_no_command_is_told_before_anything_is_loaded() {
-    let scratch = Scratch::new("no-command");
-    let data = scratch.file("data", "no program");
-    let missing = scratch.path("missing");
-    let script = scratch.file("script", "#! /no/interpreter -x\necho no\n");
-    let of_data = scratch.file("of-data", format!("#!{}\n", text(&data)));
-    for script in [&script, &of_data] {
-        fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let binary = copy_of_coretrace(&scratch);
-    let targets = targets();
-    for (command, code, words) in [
-        (text(&missing), 127, "no such file or directory"),
-        ("coretrace-has-no-such-command", 127, "command not found"),
-        (text(&data), 126, "permission denied"),
-        (text(&script), 127, "bad interpreter: /no/interpreter: no such file"),
-        (text(&of_data), 126, "data: permission denied"),
-        ("/", 126, "permission denied"),
-    ] {
-        // This user may not load anything: any attempt to would fail, with 1.
-        let mut run = Command::new(&targets);
-        run.args(["as", "uid=54321", text(&binary), "proc", "--", command]);
-        let ended = Trace::raw(&mut run).output();
-        assert_eq!(ended.status.code(), Some(code), "{command}: {:#?}", ended.stderr);
-        let said = ended.stderr.join("\n");
-        assert!(said.contains(command) && said.contains(words), "{command}: {said}");
-    }
 }
 
 #[test]
@@ -170,48 +112,14 @@ fn not_one_event_of_others_is_shown() {
 }
 
 #[test]
-fn pid_and_command_exclude_each_other() {
-    let me = std::process::id().to_string();
-    let output = run(["proc", "-p", &me, "--", "true"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
-    assert!(said.contains("-p") && said.contains("CMD"), "{said}");
-}
-
-#[test]
-fn a_limited_run_leaves_the_command_alone() {
-    for limit in [["--count", "1"], ["-d", "0.2"]] {
-        let scratch = Scratch::new("limited");
-        let events = scratch.path("events");
-        let mut command = Command::new(coretrace());
-        command
-            .args(["proc", "-o", "json", "-O", text(&events)])
-            .args(limit)
-            .arg("--")
-            .arg(targets())
-            .args(["signals", "1"]);
-        let mut trace = Trace::raw(&mut command);
-        let ready = trace.line("the command", |line| line.starts_with("ready"));
-        let pid: i32 = ready["ready ".len()..].parse().unwrap();
-        let note = trace.note("that it goes on", |line| line.contains("still runs"));
-        assert!(note.contains(&format!("process {pid}")), "{note}");
-        // Not our child: it is coretrace's, which has left it.
-        assert!(is_running(pid as u32), "{limit:?}");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
-        let ended = trace.output();
-        assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.stderr);
-        assert_eq!(ended.stdout.last().map(String::as_str), Some("SIGTERM"));
-        assert_eq!(ended.balance().delivered, 1, "{limit:?}");
-    }
-}
-
-#[test]
-fn sudo_is_told_that_the_command_runs_as_root() {
-    let said = |args: &[&str]| {
-        let mut command = Command::new(coretrace());
-        command.env("SUDO_USER", "somebody").arg("proc").args(args).args(["--", "true"]);
-        Trace::raw(&mut command).output().stderr.join("\n")
+fn the_memory_of_the_command_is_its_own() {
+    let memory = |events: &[Value], code| {
+        let exit = events.iter().find(|e| e["kind"] == "exit" && e["code"] == code);
+        exit.unwrap_or_else(|| panic!("{events:#?}"))["max_rss_bytes"].as_u64().unwrap()
     };
-    assert!(said(&[]).contains("--user NAME"));
-    assert!(!said(&["-q"]).contains("--user NAME"));
+    let program = format!("{} exit 3; :", text(&targets()));
+    let by_a_shell = Trace::proc(["--", "/bin/sh", "-c", &program]).end();
+    let alone = Trace::proc(["--", text(&targets()), "exit", "3"]).end();
+    let (by_a_shell, alone) = (memory(&by_a_shell.events, 3), memory(&alone.events, 3));
+    assert!(alone <= by_a_shell + (1 << 20), "{alone}, and {by_a_shell} where coretrace did not start it");
 }

@@ -1,16 +1,21 @@
 //! Loads that fail are explained: objects that are built to fail, and what this kernel says of them.
 
 use std::path::Path;
+use std::sync::Mutex;
 
-use coretrace::host::{Host, diagnose};
-use coretrace::load::session;
+use coretrace::host::Host;
+use coretrace::load::diagnose;
+use libbpf_rs::PrintLevel;
 
-/// What is told of an object that does not load.
+/// What libbpf printed of the load. The objects are ours, so its messages are UTF-8, as libbpf-rs takes for granted.
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The explanation of an object that does not load.
 fn explained(name: &str, object: &[u8]) -> String {
-    session::capture_log(false);
+    libbpf_rs::set_print(Some((PrintLevel::Warn, |_, line| LOG.lock().unwrap().push(line))));
     let open = libbpf_rs::ObjectBuilder::default().open_memory(object).unwrap();
     let error = anyhow::Error::new(open.load().err().unwrap_or_else(|| panic!("{name} loads"))).context("loading");
-    let (log, _) = session::take_log();
+    let log = std::mem::take(&mut *LOG.lock().unwrap());
     let explained = diagnose::explain(&error, &log, &Host::read(Path::new("/")));
     explained.unwrap_or_else(|| panic!("{name}: nothing explains {error:#}: {}", log.concat())).to_string()
 }

@@ -7,11 +7,11 @@ use libbpf_rs::{MapCore, MapFlags};
 use serde_json::Value;
 
 use crate::attempts::map_of;
-use crate::host::{Peer, Scratch, text};
+use crate::host::{Peer, text};
 use crate::support::{Ended, Trace, coretrace, in_vm, run, skip, targets};
 
 /// What coretrace says when it ends with an error: 2 is wrong usage, 1 another.
-fn refused(code: i32, args: &[&str]) -> String {
+pub fn refused(code: i32, args: &[&str]) -> String {
     let output = run(["proc"].into_iter().chain(args.iter().copied()));
     assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{args:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -56,19 +56,6 @@ fn several_processes() {
         assert_eq!(ended.of("fork", peer.pid()).len(), forks, "{:#?}", ended.events);
     }
     assert_eq!(ended.events.len(), 1 + 2 + 3 + 3);
-}
-
-#[test]
-fn a_number_that_is_no_process_is_refused() {
-    let mut peer = Peer::obedient();
-    let thread = peer.tell("thread");
-    let said = refused(1, &["-p", &thread]);
-    assert!(said.contains(&format!("-p {thread}")) && said.contains(&format!("give -p {}", peer.pid())), "{said}");
-    let gone = Peer::obedient();
-    let pid = gone.pid().to_string();
-    gone.end();
-    let said = refused(1, &["-p", &pid]);
-    assert!(said.contains(&format!("-p {pid}")) && said.contains("no such process"), "{said}");
 }
 
 #[test]
@@ -200,60 +187,6 @@ fn kinds() {
         assert!(ended.events.iter().all(|e| wanted.split(',').any(|kind| e["kind"] == kind)), "{wanted}");
         // Where exits are not wanted, the run ends all the same.
     }
-}
-
-#[test]
-fn arguments_and_paths() {
-    let script =
-        "targets=$1; shift; \"$targets\" exit 0; \"$targets\" forks 1; \"$targets\" exit 1; \"$targets\" exit 22";
-    let targets = targets();
-    let traced = |filter: [&str; 2]| {
-        let command = ["--", "/bin/sh", "-c", script, "sh", text(&targets)];
-        Trace::proc(filter.into_iter().chain(command)).end()
-    };
-    let all = traced(["--events", "exec"]);
-    assert_eq!(all.kind("exec").len(), 5, "sh, and four programs");
-    for (filter, words) in [
-        (["--args", "exit [0-9]$"], vec!["exit 0", "exit 1"]),
-        (["--args", "forks"], vec!["-c", "forks 1"]),
-        (["--path", text(&targets)], vec!["exit 0", "forks 1", "exit 1", "exit 22"]),
-        (["--path", "/no/such/*"], vec![]),
-    ] {
-        let ended = traced(filter);
-        let totals = ended.totals();
-        assert_eq!((totals.dropped, ended.status.code()), (0, Some(22)), "{filter:?}");
-        let shown: Vec<String> = ended
-            .events
-            .iter()
-            .map(|e| {
-                let argv: Vec<&str> = e["argv"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
-                argv[1..].join(" ")
-            })
-            .collect();
-        assert_eq!(shown.len(), words.len(), "{filter:?}: {shown:#?}");
-        assert!(shown.iter().zip(words).all(|(shown, word)| shown.starts_with(word)), "{filter:?}: {shown:#?}");
-        // Five programs; four or five forks, as the shell forks for its last command or not; as many exits and its own.
-        assert!(totals.filtered + totals.delivered >= 5 + 4 + 5, "{totals:?}");
-    }
-}
-
-#[test]
-fn bad_patterns_are_refused() {
-    for (code, args, words) in [
-        (2, ["-n", "[a"], "not closed"),
-        (2, ["--args", "("], "unclosed group"),
-        (2, ["--path", "etc"], "paths are absolute"),
-        (2, ["--path", "."], "paths are absolute"),
-        (2, ["--path", ""], "matches nothing"),
-        (1, ["-c", "/no/such/cgroup"], "there is no cgroup at"),
-        (2, ["-u", "no-such-user"], "no-such-user"),
-    ] {
-        let said = refused(code, &args);
-        assert!(said.contains(words), "{args:?}: {said}");
-    }
-    let scratch = Scratch::new("no-cgroup");
-    let said = refused(1, &["-c", text(&scratch.path("x"))]);
-    assert!(said.contains("there is no cgroup at"), "{said}");
 }
 
 #[test]

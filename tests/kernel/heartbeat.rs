@@ -7,14 +7,14 @@ use crate::host::{Peer, text};
 use crate::support::{Ended, Trace, coretrace, in_vm, skip, targets};
 
 /// How many were sent, and how many arrived.
-fn beats(ended: &Ended) -> (u64, u64) {
+pub fn beats(ended: &Ended) -> (u64, u64) {
     let line = ended.stderr.iter().find_map(|line| line.strip_prefix("coretrace: heartbeats: "));
     let line = line.unwrap_or_else(|| panic!("{:#?}", ended.stderr));
     let numbers: Vec<_> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
     (numbers[0], numbers[1])
 }
 
-fn watching(command: &[&str], peer: &Peer) -> Command {
+pub fn watching(command: &[&str], peer: &Peer) -> Command {
     let mut line = Command::new(targets());
     line.args(["mounts", "+tracefs"]).arg(coretrace()).args(command).args(["-v", "-o", "json", "-O", "-"]);
     line.args(["-p", &peer.pid().to_string()]);
@@ -39,33 +39,6 @@ fn heartbeats_pass_all_filters_and_are_not_shown() {
         assert!(sent > 1 && arrived + 1 >= sent, "{command:?}: {:#?}", ended.stderr);
         assert_eq!(ended.assert_clean().delivered, 0, "{command:?}: {:#?}", ended.events);
     }
-}
-
-/// What a heartbeat once opened, as root and with the user's flags, was a name in a directory of anybody's.
-#[test]
-fn a_heartbeat_touches_nothing_that_others_may_own() {
-    let scratch = crate::host::Scratch::new("heartbeat");
-    let (kept, place) = (scratch.file("kept", "kept"), scratch.path("theirs"));
-    fs::create_dir_all(place.join(".coretrace-heartbeat")).unwrap();
-    let none = place.join(".coretrace-heartbeat/none");
-    let run = |flags: &str| {
-        let mut peer = Peer::obedient();
-        let path = format!("{}/*", text(&place));
-        let mut line = watching(&["open", "--path", &path, "--write", "--flags", flags], &peer);
-        let ended = Trace::raw(line.args(["--heartbeat", "0.1", "-d", "1"])).end();
-        peer.send("exit 0");
-        let (sent, arrived) = beats(&ended);
-        assert!(sent > 1 && arrived + 1 >= sent, "{:#?}", ended.stderr);
-        assert_eq!(ended.assert_clean().delivered, 0, "{:#?}", ended.events);
-    };
-    std::os::unix::fs::symlink(&kept, &none).unwrap();
-    run("O_TRUNC");
-    assert_eq!(fs::read_to_string(&kept).unwrap(), "kept");
-    fs::remove_file(&none).unwrap();
-    run("O_CREAT");
-    assert!(!none.exists());
-    nix::unistd::mkfifo(&none, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    run("O_CLOEXEC");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Live tests: start coretrace, do one thing, expect the event. They run as root on any kernel; the
-//! runner in tests/vm runs them on every kernel of the matrix.
+//! runner in tests/vm runs them on every kernel of the matrix, but those of `once`, which run on one.
 //!
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
@@ -8,7 +8,6 @@ mod attach;
 mod attempts;
 mod btf;
 mod btf_cmd;
-mod btf_source;
 mod cgroups;
 mod check_cmd;
 mod command;
@@ -23,19 +22,15 @@ mod execve_attach;
 mod execve_failed;
 mod exit;
 mod exit_once;
-mod failing;
-mod files;
 mod filters;
 mod first;
 mod fork;
 mod heartbeat;
 mod host;
-mod hostile;
-mod inherited;
 mod known;
 mod labels;
-mod labels_refused;
 mod losses;
+mod once;
 mod open;
 mod open_attach;
 mod open_filters;
@@ -44,10 +39,8 @@ mod open_storm;
 mod opened;
 mod pidns;
 mod proof;
-mod recording;
 mod relocs;
 mod rights;
 mod smoke;
-mod stalled;
 mod support;
 mod witness;

@@ -7,15 +7,15 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::host::{Peer, Scratch, copy_of_coretrace, text};
-use crate::support::{Ended, Trace, coretrace, in_vm, kernel, skip, targets};
+use crate::host::{Scratch, copy_of_coretrace, text};
+use crate::support::{Ended, Trace, in_vm, kernel, skip, targets};
 
 /// include/uapi/linux/capability.h
-const DAC_READ_SEARCH: u32 = 2;
+pub const DAC_READ_SEARCH: u32 = 2;
 const SYS_ADMIN: u32 = 21;
 const SYS_RESOURCE: u32 = 24;
-const PERFMON: u32 = 38;
-const BPF: u32 = 39;
+pub const PERFMON: u32 = 38;
+pub const BPF: u32 = 39;
 
 /// Kernels before 5.11 count BPF memory against `ulimit -l`.
 fn counts_memory() -> bool {
@@ -49,7 +49,7 @@ fn assert_works(ended: &Ended) {
 }
 
 /// It ended with 1, the command did not run, and what was said has all of these words.
-fn assert_says(ended: &Ended, words: &[&str]) {
+pub fn assert_says(ended: &Ended, words: &[&str]) {
     let said = ended.stderr.join("\n");
     assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{said}");
     for word in words {
@@ -152,23 +152,8 @@ fn perf_buffers_need_what_perf_events_need() {
     }
 }
 
-#[test]
-fn without_proc_what_needs_it_says_so() {
-    let peer = Peer::obedient();
-    let targets = targets();
-    let run = |args: &[&str]| {
-        let mut command = Command::new(&targets);
-        command.args(["mounts", "-proc"]).arg(coretrace()).args(["proc", "-o", "json"]).args(args);
-        Trace::raw(&mut command).end()
-    };
-    assert_says(&run(&["--", text(&targets), "exit", "0"]), &["is /proc mounted?"]);
-    assert_says(&run(&["-p", &peer.pid().to_string()]), &["needs /proc", "not mounted"]);
-    let ended = run(&["-n", "coretrace-none", "-d", "0.1"]);
-    assert_eq!(ended.assert_clean().delivered, 0);
-}
-
 /// A copy with these file capabilities, or with other bits; none where file systems do not heed them.
-fn elevated(scratch: &Scratch, caps: &[u32], mode: u32) -> Option<std::path::PathBuf> {
+pub fn elevated(scratch: &Scratch, caps: &[u32], mode: u32) -> Option<std::path::PathBuf> {
     use nix::sys::statvfs::{FsFlags, statvfs};
     if statvfs(&scratch.path(".")).unwrap().flags().contains(FsFlags::ST_NOSUID) {
         skip("rights", "temporary files are mounted nosuid");
@@ -185,7 +170,7 @@ fn elevated(scratch: &Scratch, caps: &[u32], mode: u32) -> Option<std::path::Pat
 }
 
 /// A user who has no rights runs that copy.
-fn as_user(copy: &Path, wrap: &[&str]) -> Command {
+pub fn as_user(copy: &Path, wrap: &[&str]) -> Command {
     let memory = if counts_memory() { ",memlock=1073741824" } else { "" };
     let mut command = Command::new(targets());
     command.args(wrap).args(["as", &format!("{USER}{memory}")]).arg(copy);
@@ -224,51 +209,4 @@ fn file_capabilities_take_types_of_the_kernel_and_of_root_alone() {
         fs::set_permissions("/btf/full.btf", fs::Permissions::from_mode(0o644)).unwrap();
         assert_says(&ended, &["may not be used", "/btf/full.btf"]);
     }
-}
-
-#[test]
-fn file_capabilities_do_not_open_the_files_of_others() {
-    let scratch = Scratch::new("file-caps-others");
-    let Some(copy) = elevated(&scratch, &[BPF, PERFMON, DAC_READ_SEARCH], 0o755) else { return };
-    let secret = scratch.file("secret", "of root");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    for args in [
-        &["replay", text(&secret)][..],
-        &["relocs", "--object", text(&secret)],
-        &["relocs", "--btf", text(&secret)],
-        &["btf", "dump", "--btf", text(&secret)],
-        &["check", "--btf", text(&secret)],
-    ] {
-        let output = as_user(&copy, &[]).args(args).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert!(!output.status.success() && said.contains("ermission denied"), "{args:?}: {said}");
-    }
-}
-
-#[test]
-fn a_set_user_id_copy_does_nothing() {
-    let scratch = Scratch::new("set-id");
-    for mode in [0o4755, 0o2755, 0o6755] {
-        let Some(copy) = elevated(&scratch, &[], mode) else { return };
-        for args in [&["check"][..], &["proc", "-d", "0.1", "-n", "nobody-has-this"], &["schema"], &["btf", "ls"]] {
-            let output = as_user(&copy, &[]).args(args).output().unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}: {said}");
-            assert!(said.contains("set-user-ID") && said.contains("chmod ug-s"), "{said}");
-        }
-        let output = as_user(&copy, &[]).args(["__child", "1,2", "0:0:0", "", "0,0", "id"]).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(as_user(&copy, &[]).arg("--version").output().unwrap().status.success());
-        fs::remove_file(copy).unwrap();
-    }
-}
-
-#[test]
-fn too_few_descriptors_are_not_taken_for_missing_types() {
-    let line = format!("ulimit -n 12; exec {} proc -v -- {} exit 3", text(&coretrace()), text(&targets()));
-    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("too many files are open") && said.contains("ulimit -n"), "{said}");
 }

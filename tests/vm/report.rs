@@ -3,6 +3,7 @@ use crate::{artifacts::Kernel, protocol::Outcome, skips::Skips, table};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// The row for what is wrong with a whole kernel and belongs to no test.
@@ -10,6 +11,9 @@ pub const KERNEL_ROW: &str = "(kernel)";
 
 /// How each test ended, by test, then by kernel.
 pub type Outcomes = BTreeMap<String, BTreeMap<String, Outcome>>;
+
+/// How long each test took, by test, then by kernel.
+pub type Durations = BTreeMap<String, BTreeMap<String, Duration>>;
 
 /// What is known so far; the kernels' threads share it.
 pub struct Report {
@@ -23,6 +27,7 @@ pub struct Report {
 #[derive(Default)]
 struct State {
     outcomes: Outcomes,
+    durations: Durations,
     times: BTreeMap<String, String>,
     /// Kernels on which every test that was asked for has a result.
     complete: BTreeSet<String>,
@@ -56,6 +61,11 @@ impl Report {
         println!("{line}");
         let row = state.outcomes.entry(test.to_owned()).or_default();
         row.insert(kernel.to_owned(), outcome);
+    }
+
+    /// Keeps how long a test took.
+    pub fn took(&self, kernel: &str, test: &str, duration: Duration) {
+        self.state().durations.entry(test.to_owned()).or_default().insert(kernel.to_owned(), duration);
     }
 
     /// Says several lines that belong together, if there are any.
@@ -136,6 +146,7 @@ impl Report {
             row(test, cells);
         }
         println!();
+        println!("{}", table::slowest(&self.kernels, &state.durations));
         for (kernel, time) in &state.times {
             println!("{kernel}: {time}");
         }

@@ -1,10 +1,19 @@
-//! The table of a smoke run: a line for each kernel, a column for each way in which a command hooks in.
+//! Tables at the end. Of a smoke run: a line for each kernel, a column for each way in which a command hooks in. Of the
+//! live tests: which of them took longest.
 use crate::{
     artifacts::Kernel,
     protocol::Outcome,
-    report::{KERNEL_ROW, Outcomes},
+    report::{Durations, KERNEL_ROW, Outcomes},
 };
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    time::Duration,
+};
+
+/// How many of each kernel's tests are named as its slowest.
+const SLOWEST: usize = 15;
 
 /// Order of the columns: what a command does by itself comes first.
 fn columns(outcomes: &Outcomes) -> Vec<(&str, &str, &str)> {
@@ -73,5 +82,34 @@ pub fn by_kernel(kernels: &[Kernel], outcomes: &Outcomes, times: &BTreeMap<Strin
             }
         }
     }
+    text
+}
+
+/// The tests that are among the slowest on any of these kernels, in seconds on each, and the sum of all tests.
+pub fn slowest(kernels: &[String], durations: &Durations) -> String {
+    let on = |test: &str, kernel: &str| durations.get(test).and_then(|row| row.get(kernel)).copied();
+    let mut named = BTreeSet::new();
+    for kernel in kernels {
+        let mut all: Vec<(Duration, &str)> =
+            durations.keys().filter_map(|test| Some((on(test, kernel)?, test.as_str()))).collect();
+        all.sort_by_key(|&(duration, _)| Reverse(duration));
+        named.extend(all.iter().take(SLOWEST).map(|&(_, test)| test));
+    }
+    let mut named: Vec<&str> = named.into_iter().collect();
+    named.sort_by_key(|test| Reverse(durations.get(*test).and_then(|row| row.values().max())));
+
+    let width = named.iter().map(|test| test.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    let mut row = |name: &str, cells: Vec<String>| {
+        let cells: String = cells.iter().map(|cell| format!("  {cell:>6}")).collect();
+        let _ = writeln!(text, "{name:<width$}{cells}");
+    };
+    let seconds = |duration: Duration| format!("{:.1}", duration.as_secs_f32());
+    row("seconds", kernels.to_vec());
+    for test in named {
+        row(test, kernels.iter().map(|kernel| on(test, kernel).map_or("-".to_owned(), seconds)).collect());
+    }
+    let all = |kernel: &String| durations.values().filter_map(|row| row.get(kernel)).sum();
+    row("all tests", kernels.iter().map(|kernel| seconds(all(kernel))).collect());
     text
 }

@@ -115,7 +115,7 @@ fn a_signal_that_ends_the_command_ends_the_run() {
 #[test]
 fn the_command_runs_as_the_user_that_is_named() {
     if !in_vm() {
-        return skip("inherited::the_command_runs_as_the_user_that_is_named", "needs the accounts of the VMs");
+        return skip("once::inherited::the_command_runs_as_the_user_that_is_named", "needs the accounts of the VMs");
     }
     for user in ["tester", "1000"] {
         let (about, events) = report(&["--user", user], &["self"]);
@@ -205,19 +205,6 @@ fn signals_that_would_end_coretrace_go_to_the_command() {
     }
     let ended = trace.output();
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(7), 1 + signals.len()), "{:#?}", ended.stdout);
-}
-
-#[test]
-fn the_memory_of_the_command_is_its_own() {
-    let memory = |events: &[Value], code| {
-        let exit = events.iter().find(|e| e["kind"] == "exit" && e["code"] == code);
-        exit.unwrap_or_else(|| panic!("{events:#?}"))["max_rss_bytes"].as_u64().unwrap()
-    };
-    let program = format!("{} exit 3; :", text(&targets()));
-    let by_a_shell = Trace::proc(["--", "/bin/sh", "-c", &program]).end();
-    let alone = Trace::proc(["--", text(&targets()), "exit", "3"]).end();
-    let (by_a_shell, alone) = (memory(&by_a_shell.events, 3), memory(&alone.events, 3));
-    assert!(alone <= by_a_shell + (1 << 20), "{alone}, and {by_a_shell} where coretrace did not start it");
 }
 
 #[test]

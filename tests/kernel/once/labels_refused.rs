@@ -7,7 +7,7 @@ use std::process::Command;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 
 use crate::host::{Peer, Scratch, copy_of_coretrace};
-use crate::load::labels::{Labels, PINS, said};
+use crate::labels::{Labels, PINS, said};
 use crate::support::{Ended, Trace, coretrace, in_vm, skip, targets};
 
 /// `coretrace exec --labels NAME -- targets exit 0` by way of `targets WRAP…`.
@@ -86,7 +86,7 @@ fn what_is_no_map_of_labels_is_left_alone() {
 fn a_pinned_program_is_left_alone() {
     let Some(labels) = Labels::new("a_pinned_program_is_left_alone") else { return };
     if Command::new("bpftool").arg("version").output().is_err() {
-        return skip("labels_refused::a_pinned_program_is_left_alone", "there is no bpftool to pin one");
+        return skip("once::labels_refused::a_pinned_program_is_left_alone", "there is no bpftool to pin one");
     }
     let peer = Peer::obedient();
     let mut trace = crate::attempts::start("exec", ["-p", &peer.pid().to_string()]);
@@ -123,7 +123,7 @@ fn a_directory_of_somebody_else_is_not_used() {
     const NAME: &str = "a_directory_of_somebody_else_is_not_used";
     let Some(labels) = Labels::new(NAME) else { return };
     if !in_vm() {
-        return skip(&format!("labels_refused::{NAME}"), "gives the directory of all labels away");
+        return skip(&format!("once::labels_refused::{NAME}"), "gives the directory of all labels away");
     }
     fs::create_dir_all(PINS).unwrap();
     let shared = |owner, mode| {
@@ -148,7 +148,7 @@ fn without_the_right_to_pin_or_open_the_message_says_so() {
     const NAME: &str = "without_the_right_to_pin_or_open_the_message_says_so";
     let Some(labels) = Labels::new(NAME) else { return };
     if !in_vm() {
-        return skip(&format!("labels_refused::{NAME}"), "needs a hook that works without root");
+        return skip(&format!("once::labels_refused::{NAME}"), "needs a hook that works without root");
     }
     fs::create_dir_all(PINS).unwrap();
     let scratch = Scratch::new("labels-rights");
