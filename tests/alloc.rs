@@ -6,11 +6,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 use coretrace::event::decode::Decode;
-use coretrace::event::{self, Event, Field, Flags, Head, Kind, List, Lost, Room, Shape, Table, Value};
+use coretrace::event::{self, Event, Field, Flags, Head, Kind, List, Lost, Shape, Value};
 use coretrace::flow::enrich::Names;
 use coretrace::flow::filter::{self, CommGlobs, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
+use coretrace::output::tables::{Room, Table};
 use coretrace::output::{Choice, Look};
 use coretrace::tracers;
 

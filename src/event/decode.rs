@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use plain::Plain;
 
-use crate::event::List;
+use super::event::Event;
+use super::head::until_nul;
+use super::value::List;
 
 /// A place in the tail of a sample: `struct slice` of event.bpf.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub fn split<T: Plain + Default>(sample: &[u8]) -> Result<(T, Tail<'_>)> {
 /// # Errors
 /// When the slice reaches past the sample.
 pub fn label(sample: &[u8], slice: impl Into<Slice>) -> Result<&[u8]> {
-    Tail(sample).bytes(slice).map(crate::event::until_nul).context("its label")
+    Tail(sample).bytes(slice).map(until_nul).context("its label")
 }
 
 impl<'a> Tail<'a> {
@@ -67,5 +69,5 @@ pub trait Decode {
     ///
     /// # Errors
     /// When the bytes are no event of this tracer.
-    fn decode<'a>(&self, sample: &'a [u8]) -> Result<crate::event::Event<'a>>;
+    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>>;
 }

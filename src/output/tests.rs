@@ -4,8 +4,9 @@ mod columns;
 mod hostile;
 mod schema;
 
+use super::tables::Table;
 use super::{Choice, Format, Look, SignalName};
-use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Table, Value};
+use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Value};
 
 const fn field(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, always: false, doc: "A sample." }

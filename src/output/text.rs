@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 
 use super::clock::{Clock, Style};
 use super::line::{Line, Paint};
+use super::tables::{Column, Show, Table};
 use super::units::{short, size, span};
 use super::{ErrnoName, Format, Look, Octal, SignalName};
-use crate::event::{Column, Event, Flags, List, Lost, Path, Show, Table, Value};
+use crate::event::{Event, Flags, List, Lost, Path, Value};
 
 /// Writes events as text.
 #[derive(Debug)]

@@ -5,11 +5,12 @@ use exec::ExecSkelBuilder;
 use exec::types::{exec_kind, execve_event, execve_unread};
 
 use crate::event::decode::{self, Decode};
-use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
+use crate::event::{Event, Field, Kind, List, Shape, Value, until_nul};
 use crate::ffi::skeleton::{paths, skeleton, start};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target};
 use crate::load::session::{Attached, Session};
+use crate::output::tables::{Column, Room, Table};
 use super::{EXIT_BLIND, TRACK_BTF, TRACK_TP};
 
 skeleton!(exec: execve_event);

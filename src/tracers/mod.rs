@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 
+use crate::event::Kind;
 use crate::event::decode::Decode;
-use crate::event::{Kind, Room, Table};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Needed, Plan, Program};
 use crate::load::session::{Attached, Session};
+use crate::output::tables::{Room, Table};
 
 /// What a tracer is to the rest of the program.
 pub trait Tracer: Decode {

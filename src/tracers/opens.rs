@@ -7,11 +7,12 @@ use opens::types::{open_event, open_kind, open_origin, open_unread};
 
 use crate::error::Usage;
 use crate::event::decode::{self, Decode};
-use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
+use crate::event::{Event, Field, Flags, Kind, Shape, Value};
 use crate::ffi::skeleton::{paths, skeleton, start};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target};
 use crate::load::session::{Attached, Session};
+use crate::output::tables::{Column, Room, Show, Table};
 use super::{TRACK_BTF, TRACK_TP};
 
 skeleton!(opens: open_event);
