@@ -77,7 +77,7 @@ pub fn replay(options: &Replay) -> Result<u8> {
             Ok(Entry::Sample(sample)) => pipeline.sample(sample),
             Ok(Entry::Clock(now)) => pipeline.clock(now),
             Ok(Entry::Lost { kind, cause, cpu, count, unix_ns }) => {
-                let class = kinds.iter().find(|k| k.id == kind).map_or("unknown", |k| k.name);
+                let class = kinds.iter().find(|k| k.id == kind).map_or("unknown".into(), |k| k.name.clone());
                 let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
                 pipeline.lost(Lost { unix_ns, class, cause, count, cpu });
             }

@@ -63,11 +63,11 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// Turns samples into events: a function of its bytes alone.
+/// Turns samples into events: a function of their bytes, and of what the tracer is, alone.
 pub trait Decode {
     /// Decodes one sample.
     ///
     /// # Errors
     /// When the bytes are no event of this tracer.
-    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>>;
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>>;
 }

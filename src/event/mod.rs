@@ -1,7 +1,7 @@
 //! A decoded event: when and where it happened, and named, typed values in column order.
 //!
 //! Events are data, not one struct per tracer: formats match on [`Value`] and never on a tracer.
-//! Everything borrows from the sample, so that decoding allocates nothing.
+//! Everything borrows, from the sample and from what the tracer is, so that decoding allocates nothing.
 
 pub mod decode;
 #[expect(clippy::module_inception, reason = "the event itself, beside what it is made of")]
@@ -12,9 +12,9 @@ mod lost;
 mod path;
 mod value;
 
-pub use event::{Event, MAX_FIELDS};
+pub use event::Event;
 pub use head::{Head, until_nul};
-pub use kind::{Field, Kind};
+pub use kind::{Field, Kind, MAX_FIELDS};
 pub use lost::{CAUSES, Lost};
 pub use path::Path;
 pub use value::{Flags, List, Shape, Value};

@@ -361,7 +361,7 @@ pub fn kinds_mask<S: AsRef<str>>(names: &[S], kinds: &[Kind]) -> Result<u64> {
     for name in names {
         let name = name.as_ref();
         let kind = kinds.iter().find(|k| k.name == name).with_context(|| {
-            let known: Vec<_> = kinds.iter().map(|k| k.name).collect();
+            let known: Vec<_> = kinds.iter().map(|k| &*k.name).collect();
             format!("--events {name}: there is no such event here; there are {}", known.join(", "))
         })?;
         mask |= 1 << kind.id;

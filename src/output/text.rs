@@ -207,7 +207,7 @@ impl Format for Text {
         line.clear();
         line.ascii("-- lost ");
         line.number(lost.count);
-        for part in [" ", lost.class, " ", events, " on cpu "] {
+        for part in [" ", &lost.class, " ", events, " on cpu "] {
             line.ascii(part);
         }
         line.number(lost.cpu);
@@ -227,7 +227,7 @@ fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) {
     let head = &event.head;
     let mut digits = itoa::Buffer::new();
     match column {
-        Column::Kind => at.ascii(line, event.kind.name),
+        Column::Kind => at.ascii(line, &event.kind.name),
         Column::Pid => at.ascii(line, digits.format(head.pid)),
         Column::Ppid => at.ascii(line, digits.format(head.ppid)),
         Column::Tid => at.ascii(line, digits.format(head.tid)),

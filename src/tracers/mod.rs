@@ -16,10 +16,10 @@ pub trait Tracer: Decode {
     /// What it is for, in a line: the help of its subcommand.
     fn about(&self) -> &'static str;
     /// All kinds of events that it knows.
-    fn kinds(&self) -> &'static [Kind];
+    fn kinds(&self) -> &[Kind];
     /// The names of those that are wanted where `--events` does not say.
-    fn default_kinds(&self) -> Vec<&'static str> {
-        self.kinds().iter().map(|kind| kind.name).collect()
+    fn default_kinds(&self) -> Vec<&str> {
+        self.kinds().iter().map(|kind| &*kind.name).collect()
     }
     /// How its events look in text.
     fn table(&self, room: Room) -> Table {
