@@ -15,12 +15,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 mod samples;
 
 /// The samples of each kind, and all of them.
-fn sets(tracer: &dyn Tracer) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+fn sets(tracer: &dyn Tracer) -> Vec<(String, Vec<Vec<u8>>)> {
     let recording = samples::read(tracer.name());
-    let kind = |sample: &[u8]| tracer.decode(sample).expect("a recorded sample").kind.name;
-    let of = |name| recording.samples.iter().filter(|sample| kind(sample) == name).cloned().collect();
-    let mut sets: Vec<_> = tracer.kinds().iter().map(|kind| (kind.name, of(kind.name))).collect();
-    sets.push(("all", recording.samples.clone()));
+    let kind = |sample: &[u8]| tracer.decode(sample).expect("a recorded sample").kind.id;
+    let of = |id| recording.samples.iter().filter(|sample| kind(sample) == id).cloned().collect();
+    let mut sets: Vec<_> = tracer.kinds().iter().map(|kind| (kind.name.to_string(), of(kind.id))).collect();
+    sets.push(("all".to_owned(), recording.samples.clone()));
     sets
 }
 
@@ -34,7 +34,7 @@ fn events(c: &mut Criterion) {
         for (name, samples) in &sets {
             let mut samples = samples.iter().cycle();
             group.throughput(Throughput::Elements(1));
-            group.bench_function(*name, |b| b.iter(|| tracer.decode(samples.next().expect("endless")).is_ok()));
+            group.bench_function(name, |b| b.iter(|| tracer.decode(samples.next().expect("endless")).is_ok()));
         }
         group.finish();
         for (format, choice, look) in
@@ -45,7 +45,7 @@ fn events(c: &mut Criterion) {
                 let mut pipeline = pipeline(tracer, choice, look);
                 let mut samples = samples.iter().cycle();
                 group.throughput(Throughput::Elements(1));
-                group.bench_function(*name, |b| b.iter(|| pipeline.sample(samples.next().expect("endless"))));
+                group.bench_function(name, |b| b.iter(|| pipeline.sample(samples.next().expect("endless"))));
                 assert!(pipeline.undecodable.is_none());
             }
             group.finish();

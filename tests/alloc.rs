@@ -6,11 +6,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 use coretrace::event::decode::Decode;
-use coretrace::event::{self, Event, Field, Flags, Head, Kind, List, Lost, Room, Shape, Table, Value};
+use coretrace::event::{self, Event, Field, Flags, Head, Kind, List, Lost, Shape, Value};
 use coretrace::flow::enrich::Names;
 use coretrace::flow::filter::{self, CommGlobs, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
+use coretrace::output::tables::{Room, Table};
 use coretrace::output::{Choice, Look};
 use coretrace::tracers;
 
@@ -18,7 +19,7 @@ use coretrace::tracers;
 #[allow(dead_code)]
 mod samples;
 
-static KIND: Kind = Kind { id: 1, name: "exec", doc: "A program was started.", fields: &[] as &[Field] };
+static KIND: Kind = Kind::new(1, "exec", "A program was started.", &[]);
 
 fn event() -> Event<'static> {
     let head =
@@ -50,7 +51,7 @@ fn event() -> Event<'static> {
 #[test]
 fn a_format_allocates_nothing_once_it_has_seen_an_event() {
     let (event, mut out) = (event(), Vec::with_capacity(1 << 20));
-    let lost = Lost { unix_ns: event.head.unix_ns, class: "exec", cause: "buffer_full", count: 1, cpu: 0 };
+    let lost = Lost { unix_ns: event.head.unix_ns, class: "exec".into(), cause: "buffer_full", count: 1, cpu: 0 };
     for choice in [Choice::Text, Choice::Json] {
         for (width, colour) in [(None, false), (Some(80), true), (Some(200), true)] {
             let look = Look { width, colour, wide: false, utc: false, labels: true };
@@ -72,18 +73,15 @@ fn a_format_allocates_nothing_once_it_has_seen_an_event() {
 /// Every sample is an event whose kind asks for names: of root in the root cgroup, then of numbers that have none.
 struct Named;
 
-static NAMED: Kind = Kind {
-    id: 1,
-    name: "exec",
-    doc: "A program was started.",
-    fields: &[
-        Field { name: "user", shape: Shape::Str, always: false, doc: "Who." },
-        Field { name: "cgroup", shape: Shape::Str, always: false, doc: "Where." },
-    ],
-};
+static NAMED: Kind = Kind::new(
+    1,
+    "exec",
+    "A program was started.",
+    const { &[Field::new("user", Shape::Str, false, "Who."), Field::new("cgroup", Shape::Str, false, "Where.")] },
+);
 
 impl Decode for Named {
-    fn decode<'a>(&self, sample: &'a [u8]) -> anyhow::Result<Event<'a>> {
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> anyhow::Result<Event<'a>> {
         let (uid, cgroup_id) = if sample.is_empty() { (0, 1) } else { (u32::MAX, u64::MAX) };
         Ok(Event::new(&NAMED, Head { uid, cgroup_id, ..Head::default() }))
     }
@@ -130,7 +128,7 @@ fn names_allocate_nothing_once_they_are_known() {
 fn the_pipeline_allocates_nothing_once_it_has_seen_each_event() {
     for tracer in tracers::all() {
         let recording = samples::read(tracer.name());
-        let has_args = tracer.kinds().iter().flat_map(|kind| kind.fields).any(|field| field.shape == Shape::List);
+        let has_args = tracer.kinds().iter().flat_map(|kind| kind.fields()).any(|field| field.shape == Shape::List);
         for choice in [Choice::Text, Choice::Json] {
             let filter = Filter {
                 args: has_args.then(|| filter::regex("[a-z]").unwrap()),

@@ -108,8 +108,13 @@ fn losses_are_records_in_json_and_notes_beside_text() {
     let path = std::env::temp_dir().join(format!("coretrace-golden-{}.rec", std::process::id()));
     let mut recorder = Recorder::new(BufWriter::new(File::create(&path).unwrap()), &recording.header).unwrap();
     recorder.clock(recording.clock).unwrap();
-    let lost =
-        |count, cpu| Lost { unix_ns: 1_795_228_200_706_295_105, class: "exec", cause: "buffer_full", count, cpu };
+    let lost = |count, cpu| Lost {
+        unix_ns: 1_795_228_200_706_295_105,
+        class: "exec".into(),
+        cause: "buffer_full",
+        count,
+        cpu,
+    };
     recorder.sample(&recording.samples[0]).unwrap();
     recorder.lost(0, 0, &lost(7, 1)).unwrap();
     recorder.sample(&recording.samples[1]).unwrap();

@@ -102,7 +102,7 @@ pub(crate) fn play<R: Read>(reader: &mut Reader<R>, kinds: &[&Kind], pipeline: &
             Entry::Sample(sample) => pipeline.sample(sample),
             Entry::Clock(now) => pipeline.clock(now),
             Entry::Lost { kind, cause, cpu, count, unix_ns } => {
-                let class = kinds.iter().find(|k| k.id == kind).map_or("unknown", |k| k.name);
+                let class = kinds.iter().find(|k| k.id == kind).map_or("unknown".into(), |k| k.name.clone());
                 let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
                 pipeline.lost(Lost { unix_ns, class, cause, count, cpu });
             }

@@ -12,7 +12,8 @@ use crate::tracers;
 /// # Errors
 /// When stdout cannot be written.
 pub fn schema() -> Result<u8> {
-    let kinds: Vec<&'static Kind> = tracers::all().iter().flat_map(|t| t.kinds()).collect();
+    let tracers = tracers::all();
+    let kinds: Vec<&Kind> = tracers.iter().flat_map(|t| t.kinds()).collect();
     let text = serde_json::to_string_pretty(&output::schema::schema(&kinds))?;
     print(Choice::Json, &format!("{text}\n"))
 }

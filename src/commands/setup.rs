@@ -20,7 +20,7 @@ use crate::load::settings::{CGROUPS_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
 use crate::output::{Choice, Look};
 use crate::event::decode::Decode;
-use crate::event::{Room, Table};
+use crate::output::tables::{Room, Table};
 use crate::tracers::Tracer;
 use crate::types::btf;
 

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use plain::Plain;
 
-use crate::event::List;
+use super::event::Event;
+use super::head::until_nul;
+use super::value::List;
 
 /// Where the kind is in every sample: in `struct event_head` (checked where a skeleton is declared).
 pub const KIND_AT: usize = 24;
@@ -49,7 +51,7 @@ pub fn split<T: Plain + Default>(sample: &[u8]) -> Result<(T, Tail<'_>)> {
 /// # Errors
 /// When the slice reaches past the sample.
 pub fn label(sample: &[u8], slice: impl Into<Slice>) -> Result<&[u8]> {
-    Tail(sample).bytes(slice).map(crate::event::until_nul).context("its label")
+    Tail(sample).bytes(slice).map(until_nul).context("its label")
 }
 
 impl<'a> Tail<'a> {
@@ -73,11 +75,11 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// Turns samples into events: a function of its bytes alone.
+/// Turns samples into events: a function of their bytes, and of what the tracer is, alone.
 pub trait Decode {
     /// Decodes one sample.
     ///
     /// # Errors
     /// When the bytes are no event of this tracer.
-    fn decode<'a>(&self, sample: &'a [u8]) -> Result<crate::event::Event<'a>>;
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>>;
 }

@@ -77,7 +77,7 @@ macro_rules! skeleton {
             #[allow(dead_code)]
             fn event<'a>(
                 self,
-                kind: &'static $crate::event::Kind,
+                kind: &'a $crate::event::Kind,
                 sample: &'a [u8],
             ) -> anyhow::Result<$crate::event::Event<'a>> {
                 let label = $crate::event::decode::label(sample, self.label)?;

@@ -361,7 +361,7 @@ pub fn kinds_mask<'k, S: AsRef<str>>(names: &[S], kinds: impl Iterator<Item = &'
     for name in names {
         let name = name.as_ref();
         let kind = kinds.clone().find(|k| k.name == name).with_context(|| {
-            let known: Vec<_> = kinds.clone().map(|k| k.name).collect();
+            let known: Vec<_> = kinds.clone().map(|k| &*k.name).collect();
             format!("--events {name}: there is no such event here; there are {}", known.join(", "))
         })?;
         mask |= 1 << kind.id;

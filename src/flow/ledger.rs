@@ -53,8 +53,8 @@ pub struct Tally {
 /// One kind's account.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Which kind.
-    pub kind: &'static Kind,
+    /// Of what.
+    pub kind: Kind,
     /// The kernel's side, all CPUs together.
     pub kernel: Counters,
     /// The part of it that was already told as lost, by CPU.
@@ -82,10 +82,10 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger for these kinds.
     #[must_use]
-    pub fn new(kinds: impl Iterator<Item = &'static Kind>) -> Self {
+    pub fn new<'k>(kinds: impl Iterator<Item = &'k Kind>) -> Self {
         let accounts = kinds
             .map(|kind| Account {
-                kind,
+                kind: kind.clone(),
                 kernel: Counters::default(),
                 told: Vec::new(),
                 tally: Tally::default(),
@@ -116,7 +116,7 @@ impl Ledger {
                 for ((cause, now), told) in CAUSES.iter().zip(counters.dropped).zip(told) {
                     if now > *told {
                         let cpu = u32::try_from(cpu).unwrap_or(u32::MAX);
-                        lost(Lost { unix_ns: 0, class: account.kind.name, cause, count: now - *told, cpu });
+                        lost(Lost { unix_ns: 0, class: account.kind.name.clone(), cause, count: now - *told, cpu });
                         *told = now;
                     }
                 }
@@ -196,7 +196,7 @@ impl fmt::Display for Ledger {
         }
         let kinds = self.accounts.iter().filter(|a| a.tally.delivered > 0);
         for (n, account) in kinds.enumerate() {
-            let name = account.kind.name;
+            let name = &account.kind.name;
             write!(f, "{}{name} {}", if n == 0 { " (" } else { ", " }, account.tally.delivered)?;
         }
         if delivered > 0 {
@@ -233,8 +233,7 @@ impl fmt::Display for Ledger {
 mod tests {
     use super::*;
 
-    static KINDS: [Kind; 2] =
-        [Kind { id: 3, name: "a", doc: "", fields: &[] }, Kind { id: 9, name: "b", doc: "", fields: &[] }];
+    static KINDS: [Kind; 2] = [Kind::new(3, "a", "", &[]), Kind::new(9, "b", "", &[])];
 
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new(KINDS.iter());

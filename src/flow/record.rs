@@ -259,7 +259,7 @@ mod tests {
         let mut recorder = Recorder::new(&mut bytes, &header()).unwrap();
         recorder.clock(WallClock { offset: -5 }).unwrap();
         recorder.sample(b"abc").unwrap();
-        recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x", cause: "y", count: 9, cpu: 2 }).unwrap();
+        recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x".into(), cause: "y", count: 9, cpu: 2 }).unwrap();
         recorder.end().unwrap();
         bytes
     }

@@ -19,12 +19,12 @@ pub(crate) const SINCE_DOUBT_NS: u64 = kin::types::kin_limit::KIN_SINCE_DOUBT_NS
 pub(crate) const FOLLOWED_ROW: u32 = kin::types::kin_row::ROW_FOLLOWED.0;
 
 /// Children that were to be followed and are not. No event is of this kind: it is what a loss is called.
-pub static FOLLOW: Kind = Kind {
-    id: kin::types::kin_row::ROW_FOLLOW.0,
-    name: "follow",
-    doc: "a child that was to be followed and is not: all that it does is missed",
-    fields: &[],
-};
+pub static FOLLOW: Kind = Kind::new(
+    kin::types::kin_row::ROW_FOLLOW.0,
+    "follow",
+    "a child that was to be followed and is not: all that it does is missed",
+    &[],
+);
 
 /// The object.
 #[derive(Debug, Clone, Copy)]

@@ -36,7 +36,7 @@ impl Default for Json {
 impl Json {
     fn object(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
         let head = &event.head;
-        self.begin(event.kind.name, head.unix_ns);
+        self.begin(&event.kind.name, head.unix_ns);
         self.uint(",\"boot_ns\":", head.boot_ns);
         self.uint(",\"cpu\":", head.cpu);
         self.uint(",\"seq\":", head.seq);
@@ -62,7 +62,7 @@ impl Json {
         self.begin(LOST, lost.unix_ns);
         let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest);
         let mut map = json.serialize_map(None)?;
-        map.serialize_entry("class", lost.class)?;
+        map.serialize_entry("class", &lost.class)?;
         map.serialize_entry("cause", lost.cause)?;
         map.serialize_entry("count", &lost.count)?;
         map.serialize_entry("cpu", &lost.cpu)?;

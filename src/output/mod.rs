@@ -6,6 +6,7 @@ pub mod clock;
 pub mod json;
 mod line;
 pub mod schema;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -17,7 +18,8 @@ use std::io::{self, Write};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::event::{Event, Lost, Room, Table};
+use self::tables::{Room, Table};
+use crate::event::{Event, Lost};
 
 /// Turns events into bytes. Each call writes whole lines.
 pub trait Format {

@@ -7,7 +7,7 @@ use crate::event::{CAUSES, Field, Kind, Shape};
 
 /// The schema of one line: an object of one of these kinds, or a loss.
 #[must_use]
-pub fn schema(kinds: &[&'static Kind]) -> Json {
+pub fn schema(kinds: &[&Kind]) -> Json {
     let objects: Vec<Json> = kinds.iter().map(|kind| event(kind)).chain([lost()]).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -71,7 +71,7 @@ impl Object {
 }
 
 fn event(kind: &Kind) -> Json {
-    let mut object = Object::begin(kind.name);
+    let mut object = Object::begin(&kind.name);
     object.time("When it happened: RFC 3339, UTC, with nanoseconds.");
     object.always("boot_ns", "Nanoseconds since boot, suspend included (CLOCK_BOOTTIME).", uint(u64::MAX));
     object.always("cpu", "CPU on which the event was taken.", uint(u32::MAX));
@@ -91,10 +91,10 @@ fn event(kind: &Kind) -> Json {
     object.maybe("label".into(), doc, json!({ "type": "string" }));
     object.maybe("label_b64".into(), B64, base64());
     object.always("cgroup_id", "Id of the cgroup v2 directory (its inode number).", uint(u64::MAX));
-    for field in kind.fields {
+    for field in kind.fields() {
         add_field(&mut object, field);
     }
-    object.finish(kind.name, kind.doc)
+    object.finish(&kind.name, &kind.doc)
 }
 
 fn lost() -> Json {
@@ -111,7 +111,7 @@ const B64: &str = "All bytes, in base64; there where they are not UTF-8.";
 
 /// A field, null where the kernel could not read it, and what stands beside it.
 fn add_field(object: &mut Object, field: &Field) {
-    let name = field.name;
+    let name = &field.name;
     let (schema, doc) = match field.shape {
         Shape::Uint => (nullable(uint(u64::MAX)), ""),
         Shape::Pid => (nullable(uint(u32::MAX)), " A process or thread id in coretrace's own PID namespace."),

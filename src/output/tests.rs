@@ -4,46 +4,47 @@ mod columns;
 mod hostile;
 mod schema;
 
+use super::tables::Table;
+use std::borrow::Cow;
+
 use super::{Choice, Format, Look, SignalName};
-use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Table, Value};
+use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Value};
 
 const fn field(name: &'static str, shape: Shape) -> Field {
-    Field { name, shape, always: false, doc: "A sample." }
+    Field::new(name, shape, false, "A sample.")
 }
 
 /// A kind that has every shape; the name of a field tells its shape.
-static SAMPLE: Kind = Kind {
-    id: 1,
-    name: "sample",
-    doc: "Every kind of value.",
-    fields: &[
-        field("uint", Shape::Uint),
-        field("child", Shape::Pid),
-        field("code", Shape::Code),
-        field("signal", Shape::Signal),
-        field("core", Shape::Bool),
-        field("rss", Shape::Size),
-        field("lifetime", Shape::Span),
-        field("str", Shape::Str),
-        field("exe", Shape::Path),
-        field("argv", Shape::List),
-        field("flags", Shape::Flags),
-        field("ret", Shape::Ret),
-        field("mode", Shape::Mode),
-    ],
-};
+static SAMPLE: Kind = Kind::new(
+    1,
+    "sample",
+    "Every kind of value.",
+    const {
+        &[
+            field("uint", Shape::Uint),
+            field("child", Shape::Pid),
+            field("code", Shape::Code),
+            field("signal", Shape::Signal),
+            field("core", Shape::Bool),
+            field("rss", Shape::Size),
+            field("lifetime", Shape::Span),
+            field("str", Shape::Str),
+            field("exe", Shape::Path),
+            field("argv", Shape::List),
+            field("flags", Shape::Flags),
+            field("ret", Shape::Ret),
+            field("mode", Shape::Mode),
+        ]
+    },
+);
 
 /// Another one, with a field that is always there.
-static OTHER: Kind = Kind {
-    id: 2,
-    name: "other",
-    doc: "Something else.",
-    fields: &[Field { name: "code", shape: Shape::Code, always: true, doc: "A sample." }],
-};
+static OTHER: Kind =
+    Kind::new(2, "other", "Something else.", const { &[Field::new("code", Shape::Code, true, "A sample.")] });
 
 const UTC: Look = Look { width: None, colour: false, wide: false, utc: true, labels: false };
 const NAMES: &[(u64, &str)] = &[(1, "VM"), (2, "FS")];
-const LOST: Lost = Lost { unix_ns: T, class: "exec", cause: "buffer_full", count: 12, cpu: 1 };
+const LOST: Lost = Lost { unix_ns: T, class: Cow::Borrowed("exec"), cause: "buffer_full", count: 12, cpu: 1 };
 const T: i64 = 1_700_000_000_123_456_789;
 
 fn head(comm: &[u8]) -> Head {
@@ -65,7 +66,7 @@ fn head(comm: &[u8]) -> Head {
     }
 }
 
-fn sample<'a>(fields: &[(&'static str, Value<'a>)]) -> Event<'a> {
+fn sample<'a>(fields: &[(&'a str, Value<'a>)]) -> Event<'a> {
     let mut event = Event::new(&SAMPLE, head(b"sh"));
     event.fields.extend(fields.iter().copied());
     event

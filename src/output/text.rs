@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 
 use super::clock::{Clock, Style};
 use super::line::{Line, Paint};
+use super::tables::{Column, Show, Table};
 use super::units::{short, size, span};
 use super::{ErrnoName, Format, Look, Octal, SignalName};
-use crate::event::{Column, Event, Flags, List, Lost, Path, Show, Table, Value};
+use crate::event::{Event, Flags, List, Lost, Path, Value};
 
 /// Writes events as text.
 #[derive(Debug)]
@@ -206,7 +207,7 @@ impl Format for Text {
         line.clear();
         line.ascii("-- lost ");
         line.number(lost.count);
-        for part in [" ", lost.class, " ", events, " on cpu "] {
+        for part in [" ", &lost.class, " ", events, " on cpu "] {
             line.ascii(part);
         }
         line.number(lost.cpu);
@@ -226,7 +227,7 @@ fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) {
     let head = &event.head;
     let mut digits = itoa::Buffer::new();
     match column {
-        Column::Kind => at.ascii(line, event.kind.name),
+        Column::Kind => at.ascii(line, &event.kind.name),
         Column::Pid => at.ascii(line, digits.format(head.pid)),
         Column::Ppid => at.ascii(line, digits.format(head.ppid)),
         Column::Tid => at.ascii(line, digits.format(head.tid)),

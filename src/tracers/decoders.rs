@@ -31,7 +31,7 @@ impl<'t> Decoders<'t> {
 }
 
 impl Decode for Decoders<'_> {
-    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>> {
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let kind = kind(sample)?;
         match self.by_kind.get(kind as usize).copied().flatten().and_then(|at| self.tracers.get(at)) {
             Some(tracer) => tracer.decode(sample),
@@ -53,8 +53,8 @@ mod tests {
         let all = crate::tracers::all();
         let kinds = all.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]);
         for kind in kinds {
-            assert_eq!(ids.insert(kind.id, kind.name), None, "two kinds are number {}", kind.id);
-            assert_eq!(names.insert(kind.name, kind.id), None, "two kinds are called {}", kind.name);
+            assert_eq!(ids.insert(kind.id, &kind.name), None, "two kinds are number {}", kind.id);
+            assert_eq!(names.insert(&kind.name, kind.id), None, "two kinds are called {}", kind.name);
             assert!(kind.id < KINDS_MAX && kind.id != kin::FOLLOWED_ROW, "{} has no row in the ledger", kind.name);
         }
     }

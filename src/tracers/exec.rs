@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use exec::types::{exec_kind, execve_event, execve_unread};
 
 use crate::event::decode::{self, Decode};
-use crate::event::{Column, Event, Field, Kind, List, Room, Shape, Table, Value, until_nul};
+use crate::event::{Event, Field, Kind, List, Shape, Value, until_nul};
+use crate::output::tables::{Column, Room, Table};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
@@ -25,32 +26,34 @@ pub struct Exec {
     failed: bool,
 }
 
-static KINDS: [Kind; 1] = [Kind {
-    id: exec_kind::KIND_EXECVE.0,
-    name: "execve",
-    doc: "a process tried to run a program, by execve or execveat",
-    fields: &[
-        Field::new("ret", Shape::Ret, true, "0, or why it failed"),
-        Field::new(
-            "argv",
-            Shape::List,
-            true,
-            "the arguments: of a success as the program has them, of a failure as they were given",
-        ),
-        Field::new("path", Shape::Path, false, "the path that was tried, as it was spelled, from the root on"),
-        Field::new("exe", Shape::Path, false, "the file that runs now, as the kernel resolved it; there on success"),
-        Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
-        Field::new("cwd", Shape::Path, false, "the working directory"),
-        Field::new("pcomm", Shape::Str, false, "name of the parent process"),
-        Field::new("user", Shape::Str, false, "name of the user"),
-        Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
-    ],
-}];
+static KINDS: [Kind; 1] = [Kind::new(
+    exec_kind::KIND_EXECVE.0,
+    "execve",
+    "a process tried to run a program, by execve or execveat",
+    const {
+        &[
+            Field::new("ret", Shape::Ret, true, "0, or why it failed"),
+            Field::new(
+                "argv",
+                Shape::List,
+                true,
+                "the arguments: of a success as the program has them, of a failure as they were given",
+            ),
+            Field::new("path", Shape::Path, false, "the path that was tried, as it was spelled, from the root on"),
+            Field::new("exe", Shape::Path, false, "the file that runs now, as the kernel resolved it; there on success"),
+            Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
+            Field::new("cwd", Shape::Path, false, "the working directory"),
+            Field::new("pcomm", Shape::Str, false, "name of the parent process"),
+            Field::new("user", Shape::Str, false, "name of the user"),
+            Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
+        ]
+    },
+)];
 
 const EXECVE: &Kind = &KINDS[0];
 
 impl Decode for Exec {
-    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>> {
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let (e, tail) = decode::split::<execve_event>(sample)?;
         ensure!(e.head.kind == EXECVE.id, "an event of the unknown kind {}", e.head.kind);
         let unread = |what: execve_unread| e.head.unread & what.0 != 0;
@@ -204,12 +207,15 @@ static INFO: Info = Info {
     about: "Watch attempts to run programs, those that fail too: who, what, with which result",
     layout: LAYOUT,
     object: OBJECT,
-    kinds: &KINDS,
 };
 
 impl Tracer for Exec {
     fn info(&self) -> &'static Info {
         &INFO
+    }
+
+    fn kinds(&self) -> &[Kind] {
+        &KINDS
     }
 
     fn table(&self, room: Room) -> Table {

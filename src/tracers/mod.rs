@@ -3,11 +3,12 @@
 pub mod decoders;
 mod extra;
 
+use crate::event::Kind;
 use crate::event::decode::Decode;
-use crate::event::{Kind, Room, Table};
 use crate::flow::heartbeat::Beat;
 use crate::load::session::Session;
 use crate::load::source::Source;
+use crate::output::tables::{Room, Table};
 
 pub use extra::{extra, extras};
 
@@ -22,8 +23,6 @@ pub struct Info {
     pub layout: u64,
     /// Its BPF object, an ELF file.
     pub object: &'static [u8],
-    /// All kinds of events that it knows.
-    pub kinds: &'static [Kind],
 }
 
 /// What a tracer is to the rest of the program.
@@ -31,12 +30,10 @@ pub trait Tracer: Decode + Source {
     /// What is so of it whatever its options are.
     fn info(&self) -> &'static Info;
     /// All kinds of events that it knows.
-    fn kinds(&self) -> &'static [Kind] {
-        self.info().kinds
-    }
+    fn kinds(&self) -> &[Kind];
     /// The names of those that are wanted where `--events` does not say.
-    fn default_kinds(&self) -> Vec<&'static str> {
-        self.kinds().iter().map(|kind| kind.name).collect()
+    fn default_kinds(&self) -> Vec<&str> {
+        self.kinds().iter().map(|kind| &*kind.name).collect()
     }
     /// How its events look in text.
     fn table(&self, room: Room) -> Table {

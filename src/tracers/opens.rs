@@ -6,7 +6,8 @@ use opens::types::{open_event, open_kind, open_origin, open_unread};
 
 use crate::error::Usage;
 use crate::event::decode::{self, Decode};
-use crate::event::{Column, Event, Field, Flags, Kind, Room, Shape, Show, Table, Value};
+use crate::event::{Event, Field, Flags, Kind, Shape, Value};
+use crate::output::tables::{Column, Room, Show, Table};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
@@ -33,27 +34,29 @@ pub struct Open {
     flags: Vec<String>,
 }
 
-static KINDS: [Kind; 1] = [Kind {
-    id: open_kind::KIND_OPEN.0,
-    name: "open",
-    doc: "a process opened a file, or tried to",
-    fields: &[
-        Field::new(
-            "ret",
-            Shape::Ret,
-            false,
-            "the descriptor, or why it failed; missing where it was opened without one (by)",
-        ),
-        Field::new("path", Shape::Path, true, "the path, as it was spelled, from the root of the process on"),
-        Field::new("flags", Shape::Flags, false, "how it was to be opened; O_LARGEFILE is left out"),
-        Field::new("mode", Shape::Mode, false, "permissions of a file that is made"),
-        Field::new("file", Shape::Path, false, "the file that was opened, as the kernel resolved it; there on success"),
-        Field::new("cwd", Shape::Path, false, "the working directory, from the root of the process on"),
-        Field::new("by", Shape::Str, false, "exec or io_uring, where it was not a system call that opens"),
-        Field::new("user", Shape::Str, false, "name of the user"),
-        Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
-    ],
-}];
+static KINDS: [Kind; 1] = [Kind::new(
+    open_kind::KIND_OPEN.0,
+    "open",
+    "a process opened a file, or tried to",
+    const {
+        &[
+            Field::new(
+                "ret",
+                Shape::Ret,
+                false,
+                "the descriptor, or why it failed; missing where it was opened without one (by)",
+            ),
+            Field::new("path", Shape::Path, true, "the path, as it was spelled, from the root of the process on"),
+            Field::new("flags", Shape::Flags, false, "how it was to be opened; O_LARGEFILE is left out"),
+            Field::new("mode", Shape::Mode, false, "permissions of a file that is made"),
+            Field::new("file", Shape::Path, false, "the file that was opened, as the kernel resolved it; there on success"),
+            Field::new("cwd", Shape::Path, false, "the working directory, from the root of the process on"),
+            Field::new("by", Shape::Str, false, "exec or io_uring, where it was not a system call that opens"),
+            Field::new("user", Shape::Str, false, "name of the user"),
+            Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
+        ]
+    },
+)];
 
 const OPEN: &Kind = &KINDS[0];
 
@@ -88,7 +91,7 @@ static FLAGS: [(u64, &str); 19] = [
 ];
 
 impl Decode for Open {
-    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>> {
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let (e, tail) = decode::split::<open_event>(sample)?;
         ensure!(e.head.kind == OPEN.id, "an event of the unknown kind {}", e.head.kind);
         let by = match open_origin(e.origin) {
@@ -251,12 +254,15 @@ static INFO: Info = Info {
     about: "Watch files being opened, or not: who, which, with which result",
     layout: LAYOUT,
     object: OBJECT,
-    kinds: &KINDS,
 };
 
 impl Tracer for Open {
     fn info(&self) -> &'static Info {
         &INFO
+    }
+
+    fn kinds(&self) -> &[Kind] {
+        &KINDS
     }
 
     fn table(&self, room: Room) -> Table {

@@ -36,54 +36,60 @@ const CHILD_TID: Field = Field::new("child_tid", Shape::Pid, true, "thread id of
 const FLAGS: Field = Field::new("flags", Shape::Flags, true, "clone flags, without the exit signal");
 
 static KINDS: [Kind; 5] = [
-    Kind {
-        id: proc_kind::KIND_EXEC.0,
-        name: "exec",
-        doc: "a process began to run a program",
-        fields: &[
-            Field::new("argv", Shape::List, true, "its arguments, the name that it was called by first"),
-            Field::new("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
-            Field::new("cwd", Shape::Path, false, "its working directory (--cwd)"),
-            Field::new("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
-        ],
-    },
-    Kind {
-        id: proc_kind::KIND_EXIT.0,
-        name: "exit",
-        doc: "a process ended, with all its threads",
-        fields: &[
-            CODE,
-            SIGNAL,
-            CORE,
-            Field::new("lifetime", Shape::Span, true, "time since the process was forked"),
-            Field::new("cpu", Shape::Span, true, "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that"),
-            Field::new("max_rss", Shape::Size, true, "the most memory that was resident"),
-        ],
-    },
-    Kind {
-        id: proc_kind::KIND_FORK.0,
-        name: "fork",
-        doc: "a process created another one (the event is the parent's)",
-        fields: &[CHILD_PID, CHILD_TID, FLAGS],
-    },
-    Kind {
-        id: proc_kind::KIND_CLONE.0,
-        name: "clone",
-        doc: "a process created a thread (--threads)",
-        fields: &[CHILD_PID, CHILD_TID, FLAGS],
-    },
-    Kind {
-        id: proc_kind::KIND_THREAD_EXIT.0,
-        name: "thread_exit",
-        doc: "a thread ended, and its process goes on (--threads)",
-        fields: &[
-            CODE,
-            SIGNAL,
-            CORE,
-            Field::new("lifetime", Shape::Span, true, "time since the thread was created"),
-            Field::new("cpu", Shape::Span, true, "its CPU time, but for the last slice (up to a tick); null: it had only that"),
-        ],
-    },
+    Kind::new(
+        proc_kind::KIND_EXEC.0,
+        "exec",
+        "a process began to run a program",
+        const {
+            &[
+                Field::new("argv", Shape::List, true, "its arguments, the name that it was called by first"),
+                Field::new("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
+                Field::new("cwd", Shape::Path, false, "its working directory (--cwd)"),
+                Field::new("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
+            ]
+        },
+    ),
+    Kind::new(
+        proc_kind::KIND_EXIT.0,
+        "exit",
+        "a process ended, with all its threads",
+        const {
+            &[
+                CODE,
+                SIGNAL,
+                CORE,
+                Field::new("lifetime", Shape::Span, true, "time since the process was forked"),
+                Field::new("cpu", Shape::Span, true, "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that"),
+                Field::new("max_rss", Shape::Size, true, "the most memory that was resident"),
+            ]
+        },
+    ),
+    Kind::new(
+        proc_kind::KIND_FORK.0,
+        "fork",
+        "a process created another one (the event is the parent's)",
+        const { &[CHILD_PID, CHILD_TID, FLAGS] },
+    ),
+    Kind::new(
+        proc_kind::KIND_CLONE.0,
+        "clone",
+        "a process created a thread (--threads)",
+        const { &[CHILD_PID, CHILD_TID, FLAGS] },
+    ),
+    Kind::new(
+        proc_kind::KIND_THREAD_EXIT.0,
+        "thread_exit",
+        "a thread ended, and its process goes on (--threads)",
+        const {
+            &[
+                CODE,
+                SIGNAL,
+                CORE,
+                Field::new("lifetime", Shape::Span, true, "time since the thread was created"),
+                Field::new("cpu", Shape::Span, true, "its CPU time, but for the last slice (up to a tick); null: it had only that"),
+            ]
+        },
+    ),
 ];
 
 const EXEC: &Kind = &KINDS[0];
@@ -128,7 +134,7 @@ static CLONE_FLAGS: [(u64, &str); 31] = [
 ];
 
 impl Decode for Proc {
-    fn decode<'a>(&self, sample: &'a [u8]) -> Result<Event<'a>> {
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let (head, _) = decode::split::<proc::types::event_head>(sample)?;
         match proc_kind(head.kind) {
             proc_kind::KIND_EXEC => exec(sample),
@@ -267,7 +273,6 @@ static INFO: Info = Info {
     about: "Watch programs start, processes fork and end: arguments, exit codes, life times",
     layout: LAYOUT,
     object: OBJECT,
-    kinds: &KINDS,
 };
 
 impl Tracer for Proc {
@@ -275,9 +280,13 @@ impl Tracer for Proc {
         &INFO
     }
 
-    fn default_kinds(&self) -> Vec<&'static str> {
+    fn kinds(&self) -> &[Kind] {
+        &KINDS
+    }
+
+    fn default_kinds(&self) -> Vec<&str> {
         let threads = self.threads;
-        KINDS.iter().map(|k| k.name).filter(|name| threads || !matches!(*name, "clone" | "thread_exit")).collect()
+        KINDS.iter().map(|k| &*k.name).filter(|name| threads || !matches!(*name, "clone" | "thread_exit")).collect()
     }
 
     fn beat(&self, session: &Session) -> Beat {

@@ -27,7 +27,7 @@ impl Names {
 
     /// Adds what the kind declares. The event lives no longer than what it borrows from here.
     pub fn add<'e>(&'e mut self, event: &mut Event<'e>) {
-        let declares = |name: &str| event.kind.fields.iter().any(|field| field.name == name);
+        let declares = |name: &str| event.kind.fields().iter().any(|field| field.name == name);
         let (user, cgroup) = (declares("user"), declares("cgroup"));
         if user {
             let name = self.users.get(event.head.uid, || users(&self.root));
@@ -92,11 +92,11 @@ mod tests {
     use crate::fake::Tree;
 
     const fn field(name: &'static str) -> Field {
-        Field { name, shape: Shape::Str, always: false, doc: "A sample." }
+        Field::new(name, Shape::Str, false, "A sample.")
     }
 
-    static KIND: Kind = Kind { id: 1, name: "exec", doc: "A sample.", fields: &[field("user"), field("cgroup")] };
-    static PLAIN: Kind = Kind { id: 2, name: "fork", doc: "A sample.", fields: &[] };
+    static KIND: Kind = Kind::new(1, "exec", "A sample.", const { &[field("user"), field("cgroup")] });
+    static PLAIN: Kind = Kind::new(2, "fork", "A sample.", &[]);
 
     const MOUNT: &str = "sys/fs/cgroup";
 

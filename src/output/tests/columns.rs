@@ -1,7 +1,7 @@
 //! Tables of a tracer's own, and labels.
 
 use super::*;
-use crate::event::{Column, Room, Show};
+use crate::output::tables::{Column, Room, Show};
 
 const fn column(name: &'static str, title: &'static str, width: usize) -> Column {
     Column::Field { name, title, width, right: false, show: Show::Whole }

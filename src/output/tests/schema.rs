@@ -60,7 +60,7 @@ fn json_lines_keep_to_the_schema() {
         ("argv", Value::List(List { bytes: b"a", total: List::UNKNOWN })),
     ];
     let shapes = values.iter().map(|(_, value)| value.shape());
-    assert!(shapes.eq(SAMPLE.fields.iter().map(|field| field.shape)), "every shape, in order");
+    assert!(shapes.eq(SAMPLE.fields().iter().map(|field| field.shape)), "every shape, in order");
 
     let mut events = vec![sample(&values), sample(&unreadable), sample(&plain), sample(&failed), sample(&[])];
     events[0].label = b"\xff";

@@ -1,0 +1,40 @@
+//! One event.
+
+use arrayvec::ArrayVec;
+
+use super::head::Head;
+use super::kind::{Kind, MAX_FIELDS};
+use super::value::Value;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: &'a Kind,
+    /// Who did it, where and when.
+    pub head: Head,
+    /// What the map of labels (--labels) says of who did it; empty where it says nothing.
+    pub label: &'a [u8],
+    /// The rest, in column order.
+    pub fields: ArrayVec<(&'a str, Value<'a>), MAX_FIELDS>,
+}
+
+impl<'a> Event<'a> {
+    /// An event without fields.
+    #[must_use]
+    pub fn new(kind: &'a Kind, head: Head) -> Self {
+        Event { kind, head, label: &[], fields: ArrayVec::new() }
+    }
+
+    /// Adds a field, which the kind has declared. (It thereby fits: the kind has no more than fit.)
+    pub fn push(&mut self, name: &'a str, value: Value<'a>) {
+        let pushed = self.fields.try_push((name, value));
+        debug_assert!(pushed.is_ok(), "{} has more fields than it declares", self.kind.name);
+    }
+
+    /// The value of a field.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        self.fields.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+}

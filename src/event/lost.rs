@@ -1,0 +1,24 @@
+//! Events that did not arrive.
+
+use std::borrow::Cow;
+
+/// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h (checked in bpf.rs):
+/// the reader was too slow for the buffer; the CPU's scratch space was in use; a map was full; a call began whose return
+/// the kernel did not show; a new process was to be followed whose number was not found; a CPU had no buffer.
+pub const CAUSES: [&str; 6] =
+    ["buffer_full", "scratch_busy", "map_full", "return_missed", "child_unknown", "cpu_offline"];
+
+/// Events that the kernel side could not deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// When it was noticed: nanoseconds since 1970 (UTC).
+    pub unix_ns: i64,
+    /// The kind of the lost events.
+    pub class: Cow<'static, str>,
+    /// Why: one of [`CAUSES`].
+    pub cause: &'static str,
+    /// How many.
+    pub count: u64,
+    /// CPU on which they were lost.
+    pub cpu: u32,
+}

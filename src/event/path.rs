@@ -1,0 +1,90 @@
+//! Paths, as the kernel spells them.
+
+/// A path as the kernel's dentries spell it: names from the file up to the root; or as a system call got it: the
+/// directory in that form, then the name relative to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Path<'a> {
+    /// Names, each NUL-terminated, the file's own name first. Empty: the root itself.
+    pub names: &'a [u8],
+    /// The file no longer has this name (it was unlinked).
+    pub deleted: bool,
+    /// Only the last names are there: the path is longer than what fits, or the directory at its beginning is unknown.
+    pub truncated: bool,
+    /// What follows the names, as the caller spelled it (`sub/../file`); where it begins with `/`, there are no names.
+    pub called: &'a [u8],
+    /// `called` is longer than what fits: its end is missing.
+    pub end_truncated: bool,
+    /// The directory is outside of what the process has as its root.
+    pub outside: bool,
+    /// `called` is the text itself, not a path from the root: `pipe:[1234]`, or an empty name.
+    pub as_it_is: bool,
+}
+
+impl<'a> Path<'a> {
+    /// The parts of the path, a `/` before each that needs one: `/` alone for the root; one that is cut begins with a
+    /// name, not with `/`.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
+        let rooted = !self.truncated && !self.as_it_is;
+        let called = Some(self.called).filter(|called| !called.is_empty());
+        let root = (rooted && self.names.is_empty() && called.is_none()).then_some(&b""[..]);
+        self.from_root().chain(called).chain(root).enumerate().map(move |(n, part)| {
+            let slash = (n > 0 || rooted) && !part.starts_with(b"/");
+            (if slash { "/" } else { "" }, part)
+        })
+    }
+
+    /// Adds the path to `out`.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        for (slash, part) in self.parts() {
+            out.extend_from_slice(slash.as_bytes());
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// The names from the root down to the file.
+    pub fn from_root(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let names = self.names.strip_suffix(b"\0").unwrap_or(self.names);
+        let mut rest = Some(names).filter(|n| !n.is_empty());
+        std::iter::from_fn(move || {
+            let names = rest?;
+            match names.iter().rposition(|b| *b == 0) {
+                Some(at) => {
+                    rest = names.get(..at);
+                    names.get(at + 1..)
+                }
+                None => rest.take(),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_from_the_root() {
+        let path = |names| Path { names, ..Path::default() };
+        let parts = |names| path(names).from_root().collect::<Vec<_>>();
+        assert_eq!(parts(b"ls\0bin\0usr\0"), [&b"usr"[..], b"bin", b"ls"]);
+        assert_eq!(parts(b"ls\0"), [b"ls"]);
+        assert!(parts(b"").is_empty());
+        assert_eq!(parts(b"no nul"), [b"no nul"]);
+    }
+
+    #[test]
+    fn a_path_as_it_was_called_follows_its_directory() {
+        let shown = |names, called, truncated| {
+            let mut out = Vec::new();
+            Path { names, called, truncated, ..Path::default() }.append_to(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(b"", b"", false), "/");
+        assert_eq!(shown(b"", b"/etc//passwd", false), "/etc//passwd");
+        assert_eq!(shown(b"", b"file", false), "/file");
+        assert_eq!(shown(b"sub\0tmp\0", b"../file", false), "/tmp/sub/../file");
+        assert_eq!(shown(b"sub\0tmp\0", b"", false), "/tmp/sub");
+        assert_eq!(shown(b"sub\0tmp\0", b"file", true), "tmp/sub/file");
+        assert_eq!((shown(b"", b"file", true), shown(b"", b"", true)), ("file".into(), String::new()));
+    }
+}
