@@ -241,14 +241,14 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
 /// With -v: which hooks were taken, and what they do not see.
 fn say_hooks(session: &Session, attached: &Attached) {
     let several = attached.parts.len() > 1;
-    for part in &attached.parts {
-        say_part(session, part, &if several { format!("{}: ", part.name) } else { String::new() });
-    }
     if let Some(kin) = &attached.kin {
         kin.refused.iter().for_each(|why| note(&format!("not used to follow processes: {why}")));
         note(&format!("processes are followed by {}", kin.hooks().join(", ")));
     }
     session.btf_passed_over.iter().for_each(|why| note(&format!("types not from {why}")));
+    for part in &attached.parts {
+        say_part(session, part, &if several { format!("{}: ", part.name) } else { String::new() });
+    }
 }
 
 fn say_part(session: &Session, part: &Part, of: &str) {

@@ -40,6 +40,7 @@ mod opened;
 mod pidns;
 mod proof;
 mod relocs;
+mod several;
 mod rights;
 mod smoke;
 mod support;

@@ -177,7 +177,8 @@ smokes! {
 #[test]
 fn every_way_of_every_command_is_here() {
     for tracer in coretrace::tracers::all() {
-        let ways = tracer.plans().iter().map(|plan| plan.hook.name());
+        let plans = tracer.plans();
+        let ways = plans.iter().map(|plan| plan.hook.name());
         for way in ways.chain(["auto"]) {
             assert!(HERE.contains(&(tracer.name(), way)), "no test of {} by {way}", tracer.name());
         }
