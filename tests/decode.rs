@@ -5,7 +5,7 @@ use std::io;
 use coretrace::flow::filter::{self, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
-use coretrace::output::{Choice, Look};
+use coretrace::output::{Format, Look};
 use coretrace::tracers::{self, Tracer};
 
 #[path = "samples/mod.rs"]
@@ -16,15 +16,15 @@ mod samples;
 fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
     let narrow = Look { width: Some(97), colour: true, wide: false, utc: false, labels: false };
     let wide = Look { wide: true, ..narrow };
-    [(Choice::Text, narrow), (Choice::Text, wide), (Choice::Json, wide)].map(|(choice, look)| {
+    [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide)].map(|(format, look)| {
         // Both match anything, but look for themselves.
         let (args, paths) = (filter::regex("").unwrap(), vec![filter::path_glob("*").unwrap()]);
-        let filter = match choice {
-            Choice::Text => Filter { args: Some(args), ..Filter::default() },
-            Choice::Json => Filter { paths, ..Filter::default() },
+        let filter = match format {
+            Format::Text => Filter { args: Some(args), ..Filter::default() },
+            Format::Json => Filter { paths, ..Filter::default() },
         };
         let ledger = Ledger::new(tracer.kinds().iter());
-        Pipeline::new(tracer, ledger, filter, choice.build(look, tracer.table(look.room())), Box::new(io::sink()), true)
+        Pipeline::new(tracer, ledger, filter, format.build(look, tracer.table(look.room())), Box::new(io::sink()), true)
     })
 }
 

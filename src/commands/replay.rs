@@ -71,6 +71,7 @@ pub fn replay(options: &Replay) -> Result<u8> {
     }
     let (look, sink) = (outlet.look(&options.output, false), outlet.target()?);
     let mut pipeline = setup::pipeline(tracer.as_ref(), ledger, filter, &options.output, look, sink);
+    pipeline.replay();
     pipeline.header();
     let ended = loop {
         match reader.entry() {

@@ -9,7 +9,7 @@ use crate::commands::{outlet, setup};
 use crate::error::{EVENTS_LOST, Usage};
 use crate::escape::{self, shown};
 use crate::ffi::log;
-use crate::flow::enrich::Names;
+use crate::flow::enrich::Resolver;
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
@@ -55,7 +55,7 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     ledger.partial = session.watches_some();
     let mut pipeline = pipeline(tracer, common, ledger, filter, &host)?;
     if setup::details(common) {
-        pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
+        pipeline.enrich(Resolver::new(Path::new("/"), host.cgroup2.as_deref()));
     }
     if let Some(count) = common.limits.count {
         pipeline.limit(count);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::json::{LOST, suffix};
-use crate::event::{CAUSES, Field, Kind, Shape};
+use crate::event::{CAUSES, Field, Kind, Names, Shape};
 
 /// The schema of one line: an object of one of these kinds, or a loss.
 #[must_use]
@@ -91,6 +91,11 @@ fn event(kind: &Kind) -> Json {
     object.maybe("label".into(), doc, json!({ "type": "string" }));
     object.maybe("label_b64".into(), B64, base64());
     object.always("cgroup_id", "Id of the cgroup v2 directory (its inode number).", uint(u64::MAX));
+    for (name, doc) in Names::ALL {
+        let doc = format!("{doc} There where names were asked for; null: the host has none. {READABLE}");
+        object.maybe(name.into(), &doc, nullable(json!({ "type": "string" })));
+        object.maybe(format!("{name}_b64"), B64, base64());
+    }
     for field in kind.fields() {
         add_field(&mut object, field);
     }
@@ -107,6 +112,7 @@ fn lost() -> Json {
     object.finish(LOST, "Events that the kernel side could not deliver.")
 }
 
+const READABLE: &str = "U+FFFD stands for what is not UTF-8.";
 const B64: &str = "All bytes, in base64; there where they are not UTF-8.";
 
 /// A field, null where the kernel could not read it, and what stands beside it.

@@ -7,8 +7,9 @@ mod schema;
 use super::tables::Table;
 use std::borrow::Cow;
 
-use super::{Choice, Format, Look, SignalName};
-use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Path, Shape, Value};
+use super::spelling::SignalName;
+use super::{Format, Look, Output};
+use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Names, Path, Shape, Value};
 
 const fn field(name: &'static str, shape: Shape) -> Field {
     Field::new(name, shape, false, "A sample.")
@@ -84,22 +85,22 @@ fn bits(bits: u64) -> Value<'static> {
     Value::Flags(Flags { bits, names: NAMES })
 }
 
-fn build(choice: Choice, look: Look) -> Box<dyn Format> {
-    choice.build(look, Table::general(look.room()))
+fn build(format: Format, look: Look) -> Box<dyn Output> {
+    format.build(look, Table::general(look.room()))
 }
 
-fn line(choice: Choice, look: Look, event: &Event<'_>) -> String {
+fn line(format: Format, look: Look, event: &Event<'_>) -> String {
     let mut out = Vec::new();
-    build(choice, look).event(&mut out, event).unwrap();
+    build(format, look).event(&mut out, event).unwrap();
     String::from_utf8(out).expect("output is UTF-8")
 }
 
 /// What text says after the name of one detail, and what JSON says in its place.
 fn shown(name: &'static str, value: Value<'_>) -> (String, String) {
     let event = sample(&[(name, value)]);
-    let text = line(Choice::Text, UTC, &event);
+    let text = line(Format::Text, UTC, &event);
     let (_, text) = text.trim_end_matches('\n').split_once(&format!(" {name}=")).unwrap();
-    let json = line(Choice::Json, UTC, &event);
+    let json = line(Format::Json, UTC, &event);
     let (_, json) = json.trim_end_matches("}\n").split_once("\"cgroup_id\":18446744073709551615,").unwrap();
     (text.to_owned(), json.to_owned())
 }
@@ -108,11 +109,11 @@ fn shown(name: &'static str, value: Value<'_>) -> (String, String) {
 fn a_line_of_each_format() {
     let event = sample(&[("uint", Value::Uint(7)), ("argv", list(b"ls\0-l\0"))]);
     assert_eq!(
-        line(Choice::Text, UTC, &event),
+        line(Format::Text, UTC, &event),
         "22:13:20.123456 sample      100       1     101  1000   100 sh              uint=7 argv=ls -l\n"
     );
     assert_eq!(
-        line(Choice::Json, UTC, &event),
+        line(Format::Json, UTC, &event),
         concat!(
             r#"{"kind":"sample","time":"2023-11-14T22:13:20.123456789Z","boot_ns":5,"cpu":3,"seq":7,"pid":100,"tid":101,"#,
             r#""ppid":1,"uid":1000,"gid":100,"comm":"sh","cgroup_id":18446744073709551615,"uint":7,"#,
@@ -237,7 +238,7 @@ fn signals_have_names() {
 fn the_header_stands_over_its_columns() {
     let header = |look: Look| {
         let mut out = Vec::new();
-        build(Choice::Text, look).header(&mut out).unwrap();
+        build(Format::Text, look).header(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
     let full = "TIME            EVENT       PID    PPID     TID   UID   GID COMM            DETAILS\n";
@@ -254,23 +255,23 @@ fn the_header_stands_over_its_columns() {
 #[test]
 fn json_has_no_header() {
     let mut out = Vec::new();
-    build(Choice::Json, UTC).header(&mut out).unwrap();
+    build(Format::Json, UTC).header(&mut out).unwrap();
     assert!(out.is_empty());
 }
 
 #[test]
 fn losses_in_both_formats() {
-    let lost = |choice: Choice, look, lost: &Lost| {
+    let lost = |format: Format, look, lost: &Lost| {
         let mut out = Vec::new();
-        build(choice, look).lost(&mut out, lost).unwrap();
+        build(format, look).lost(&mut out, lost).unwrap();
         String::from_utf8(out).unwrap()
     };
     let text = "-- lost 12 exec events on cpu 1: buffer_full\n";
-    assert_eq!(lost(Choice::Text, UTC, &LOST), text);
-    assert_eq!(lost(Choice::Text, Look { width: Some(9), ..UTC }, &LOST), text, "never cut");
-    assert_eq!(lost(Choice::Text, UTC, &Lost { count: 1, ..LOST }), text.replace("12 exec events", "1 exec event"));
+    assert_eq!(lost(Format::Text, UTC, &LOST), text);
+    assert_eq!(lost(Format::Text, Look { width: Some(9), ..UTC }, &LOST), text, "never cut");
+    assert_eq!(lost(Format::Text, UTC, &Lost { count: 1, ..LOST }), text.replace("12 exec events", "1 exec event"));
     assert_eq!(
-        lost(Choice::Json, UTC, &LOST),
+        lost(Format::Json, UTC, &LOST),
         concat!(
             r#"{"kind":"lost","time":"2023-11-14T22:13:20.123456789Z","class":"exec","cause":"buffer_full","#,
             r#""count":12,"cpu":1}"#,
@@ -286,7 +287,7 @@ fn values_too_long_push_the_rest_to_the_right() {
     event.head.comm = *b"\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\0";
     let comm = r"\x1b".repeat(15);
     assert_eq!(
-        line(Choice::Text, UTC, &event),
+        line(Format::Text, UTC, &event),
         format!("22:13:20.123456 sample 4294967295     1     101 4294967295 100 {comm} uint=7\n")
     );
 }
@@ -294,7 +295,7 @@ fn values_too_long_push_the_rest_to_the_right() {
 #[test]
 fn an_empty_name_and_no_details_leave_no_doubt_and_no_trailing_space() {
     let event = Event::new(&SAMPLE, head(b""));
-    let text = line(Choice::Text, UTC, &event);
+    let text = line(Format::Text, UTC, &event);
     assert!(text.ends_with("  1000   100 ''\n"), "{text:?}");
 }
 
@@ -302,7 +303,7 @@ fn an_empty_name_and_no_details_leave_no_doubt_and_no_trailing_space() {
 fn colours_set_off_what_matters() {
     let look = Look { colour: true, ..UTC };
     let event = sample(&[("code", Value::Code(0)), ("code", Value::Code(1)), ("ret", Value::Ret(-2))]);
-    let text = line(Choice::Text, look, &event);
+    let text = line(Format::Text, look, &event);
     let want = "\x1b[1msh\x1b[0m              \x1b[2mcode=\x1b[0m0 \x1b[2mcode=\x1b[0m\x1b[31m1\x1b[0m \
                 \x1b[2mret=\x1b[0m\x1b[31mENOENT\x1b[0m\n";
     assert!(text.starts_with("\x1b[2m22:13:20.123456\x1b[0m sample ") && text.ends_with(want), "{text:?}");

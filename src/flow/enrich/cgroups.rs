@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
-use super::names::{AGAIN, MOST};
+use super::cache::{AGAIN, MOST};
 use crate::ffi::handle::open_cgroup;
 
 /// For so long a walk may keep events waiting …
