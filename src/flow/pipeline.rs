@@ -21,9 +21,9 @@ use crate::report::Notes;
 pub struct Pipeline<'a> {
     decoder: &'a dyn Decode,
     output: Box<dyn Output>,
-    /// What the output was given; none once it was told so.
+    /// What the output was given; none once it has ended.
     summary: Option<Summary>,
-    /// Time goes by the events: none comes to wait for. When the output is next told of it.
+    /// Of a recording, whose time is that of its events: when the output ticks next.
     replayed: Option<i64>,
     sink: BufWriter<Box<dyn Write>>,
     filter: Filter,

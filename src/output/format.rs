@@ -35,7 +35,7 @@ impl Format {
         }
     }
 
-    /// Whether losses are told beside it, on stderr: else they are in it.
+    /// Whether losses are reported beside it, on stderr: else they are in it.
     #[must_use]
     pub fn has_losses_aside(self) -> bool {
         match self {

@@ -6,7 +6,7 @@ mod value;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use self::column::{cell, detail, is_empty, name, shape};
+use self::column::{cell, detail, is_empty, name, named, shape};
 use self::value::At;
 use super::clock::{Clock, Style};
 use super::line::{Line, Paint};
@@ -39,47 +39,44 @@ pub struct Text {
 }
 
 impl Text {
-    /// Text of that look.
     #[must_use]
     pub fn new(look: Look, table: Table) -> Self {
         let width = look.columns();
         let style = if look.utc { Style::Utc } else { Style::Local };
         let clock = Clock::new(style, if width.is_some() { 3 } else { 6 });
-        let (mut cells, mut last, mut end) = (Vec::new(), None, clock.width());
-        let mut add = |column: Column| {
-            let (_, width, right) = shape(&column);
-            if width == 0 {
-                last = Some(column);
-                return;
-            }
-            let start = end + 1;
-            end = start + width;
-            cells.push((column, if right { At::End(end) } else { At::Start(start) }));
-        };
-        for column in &*table.columns {
-            add(column.clone());
-            if *column == Column::Comm && look.labels {
-                add(Column::Label);
-            }
-        }
-        let labelled = cells.iter().any(|(column, _)| *column == Column::Label);
-        let named = |column: &Column| match column {
-            Column::Field { name, .. } => Some(name.clone()),
-            Column::User => Some("user".into()),
-            _ => None,
-        };
-        Text {
+        let mut text = Text {
             line: Line::new(width, look.colour),
             loss: Line::new(None, false),
+            rest: clock.width() + 1,
             clock,
-            cells,
-            last,
-            rest: end + 1,
+            cells: Vec::new(),
+            last: None,
             look,
-            labelled,
+            labelled: false,
             shown: table.columns.iter().filter_map(named).collect(),
             details: table.details,
+        };
+        for column in table.columns.into_owned() {
+            let labelled = column == Column::Comm && look.labels;
+            text.add(column);
+            if labelled {
+                text.add(Column::Label);
+            }
         }
+        text
+    }
+
+    /// Adds a column behind those that are there; the last one takes the rest of the line.
+    fn add(&mut self, column: Column) {
+        self.labelled |= column == Column::Label;
+        let (_, width, right) = shape(&column);
+        if width == 0 {
+            self.last = Some(column);
+            return;
+        }
+        let (start, end) = (self.rest, self.rest + width);
+        self.rest = end + 1;
+        self.cells.push((column, if right { At::End(end) } else { At::Start(start) }));
     }
 }
 

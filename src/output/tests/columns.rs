@@ -137,7 +137,7 @@ fn a_name_has_a_column_where_a_table_has_one() {
     assert_eq!(line(&named()), r"22:13:20.123456     100 anna\ b\xff sh           argv=ls ret=0 cgroup=?");
     let nobody = Event { names: Some(Names::default()), ..sample(&[]) };
     assert_eq!(line(&nobody), "22:13:20.123456     100 ?        sh              cgroup=?");
-    assert_eq!(line(&sample(&[])), "22:13:20.123456     100 -        sh", "nobody asked");
+    assert_eq!(line(&sample(&[])), "22:13:20.123456     100 -        sh", "names were not asked for");
 }
 
 #[test]

@@ -140,12 +140,12 @@ fn no_bytes_break_a_line_and_json_loses_none() {
         assert_eq!(bytes_of(&object, "comm"), event.head.comm());
         let whole: Vec<u8> = path(&names).parts().flat_map(|(slash, name)| [slash.as_bytes(), name].concat()).collect();
         assert_eq!(bytes_of(&object, "exe"), if names.is_empty() { b"/".to_vec() } else { whole });
-        let got: Vec<Vec<u8>> = match object.get("argv_b64") {
+        let shown: Vec<Vec<u8>> = match object.get("argv_b64") {
             Some(base64) => base64.as_array().unwrap().iter().map(decode).collect(),
             None => object["argv"].as_array().unwrap().iter().map(|s| s.as_str().unwrap().into()).collect(),
         };
         let want: Vec<&[u8]> = List { bytes: &items, total: 0 }.iter().collect();
-        assert_eq!(got, want);
+        assert_eq!(shown, want);
     }
 }
 

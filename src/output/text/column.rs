@@ -1,5 +1,7 @@
 //! What a column of text is called, how wide it is, and what it shows of an event.
 
+use std::borrow::Cow;
+
 use super::value::{At, value};
 use crate::event::{Event, Shape, Value};
 use crate::output::line::{Line, Paint};
@@ -18,6 +20,16 @@ pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
         Column::Comm => ("COMM", 15, false),
         Column::Label => ("LABEL", 15, false),
         Column::Field { title, width, right, .. } => (title, *width, *right),
+    }
+}
+
+/// The field or name that a column shows: it is no detail then.
+pub(super) fn named(column: &Column) -> Option<Cow<'static, str>> {
+    match column {
+        Column::Field { name, .. } => Some(name.clone()),
+        Column::User => Some("user".into()),
+        Column::Kind | Column::Pid | Column::Ppid | Column::Tid | Column::Uid | Column::Gid => None,
+        Column::Comm | Column::Label => None,
     }
 }
 
