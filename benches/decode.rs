@@ -6,7 +6,7 @@ use std::time::Duration;
 use coretrace::flow::filter::Filter;
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
-use coretrace::output::{Choice, Look};
+use coretrace::output::{Format, Look};
 use coretrace::tracers::{self, Tracer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -37,12 +37,12 @@ fn events(c: &mut Criterion) {
             group.bench_function(name, |b| b.iter(|| tracer.decode(samples.next().expect("endless")).is_ok()));
         }
         group.finish();
-        for (format, choice, look) in
-            [("text", Choice::Text, plain), ("terminal", Choice::Text, terminal), ("json", Choice::Json, plain)]
+        for (name, format, look) in
+            [("text", Format::Text, plain), ("terminal", Format::Text, terminal), ("json", Format::Json, plain)]
         {
-            let mut group = c.benchmark_group(format!("{}/{format}", tracer.name()));
+            let mut group = c.benchmark_group(format!("{}/{name}", tracer.name()));
             for (name, samples) in &sets {
-                let mut pipeline = pipeline(tracer, choice, look);
+                let mut pipeline = pipeline(tracer, format, look);
                 let mut samples = samples.iter().cycle();
                 group.throughput(Throughput::Elements(1));
                 group.bench_function(name, |b| b.iter(|| pipeline.sample(samples.next().expect("endless"))));
@@ -54,11 +54,11 @@ fn events(c: &mut Criterion) {
 }
 
 /// As in use, but nothing behind it that costs.
-fn pipeline(tracer: &dyn Tracer, choice: Choice, look: Look) -> Pipeline<'_> {
+fn pipeline(tracer: &dyn Tracer, format: Format, look: Look) -> Pipeline<'_> {
     let sink: Box<dyn Write> = Box::new(io::sink());
     let ledger = Ledger::new(tracer.kinds().iter());
     let mut pipeline =
-        Pipeline::new(tracer, ledger, Filter::default(), choice.build(look, tracer.table(look.room())), sink, true);
+        Pipeline::new(tracer, ledger, Filter::default(), format.build(look, tracer.table(look.room())), sink, true);
     pipeline.clock(samples::read(tracer.name()).clock);
     pipeline
 }

@@ -17,7 +17,7 @@ use crate::flow::filter::Filter;
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::record::Reader;
-use crate::output::{Choice, Look};
+use crate::output::{Format, Look};
 use crate::tracers;
 use crate::types::archive::{Archive, Entry as Carried};
 use crate::types::image::{self, samples as made};
@@ -70,14 +70,14 @@ impl Write for Sink {
 
 /// A recording, in both formats: text is harmless, JSON is JSON.
 fn recording(bytes: &[u8]) {
-    for choice in [Choice::Text, Choice::Json] {
+    for format in [Format::Text, Format::Json] {
         let Ok(mut reader) = Reader::new(bytes) else { return };
         let all = tracers::all();
         let Ok(tracers) = tracers_of(&reader.header, &all) else { return };
         let look = Look { width: None, colour: false, wide: true, utc: true, labels: true };
         let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).collect();
         let (sink, ledger) = (Sink::default(), Ledger::new(kinds.iter().copied()));
-        let output = choice.build(look, table(&tracers, look.room()));
+        let output = format.build(look, table(&tracers, look.room()));
         let (filter, decoders) = (Filter::default(), Decoders::new(tracers));
         let mut pipeline = Pipeline::new(&decoders, ledger, filter, output, Box::new(sink.clone()), false);
         pipeline.header();
@@ -86,7 +86,7 @@ fn recording(bytes: &[u8]) {
         let written = sink.0.lock().map(|all| all.clone()).unwrap_or_default();
         let text = String::from_utf8(written).expect("the output is UTF-8");
         harmless(&text, "an event");
-        if let Choice::Json = choice {
+        if let Format::Json = format {
             text.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect(line)));
         }
     }

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::rc::Rc;
 
 use coretrace::event::decode::Decode;
-use coretrace::event::{self, Event, Field, Flags, Head, Kind, List, Lost, Shape, Value};
-use coretrace::flow::enrich::Names;
+use coretrace::event::{self, Event, Flags, Head, Kind, List, Lost, Names, Shape, Value};
+use coretrace::flow::enrich::Resolver;
 use coretrace::flow::filter::{self, CommGlobs, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::tables::{Room, Table};
-use coretrace::output::{Choice, Look};
+use coretrace::output::{Format, Look};
 use coretrace::tracers;
 
 #[path = "samples/mod.rs"]
@@ -40,6 +40,7 @@ fn event() -> Event<'static> {
     event.push("cwd", Value::Path(event::Path { names: b"me\0home\0", ..event::Path::default() }));
     event.push("argv", Value::List(List { bytes: b"it's\0\xff\n\0\xe2\x80\xae\0", total: 99 }));
     event.label = b"web \xff";
+    event.names = Some(Names { user: Some(b"anna \xff"), cgroup: None });
     event.push("env", Value::List(List { bytes: b"A=b\0C=d e\0", total: List::UNKNOWN }));
     event.push("ret", Value::Ret(-2));
     event.push("mode", Value::Mode(0o644));
@@ -52,38 +53,33 @@ fn event() -> Event<'static> {
 fn a_format_allocates_nothing_once_it_has_seen_an_event() {
     let (event, mut out) = (event(), Vec::with_capacity(1 << 20));
     let lost = Lost { unix_ns: event.head.unix_ns, class: "exec".into(), cause: "buffer_full", count: 1, cpu: 0 };
-    for choice in [Choice::Text, Choice::Json] {
-        for (width, colour) in [(None, false), (Some(80), true), (Some(200), true)] {
-            let look = Look { width, colour, wide: false, utc: false, labels: true };
-            let mut format = choice.build(look, Table::general(look.room()));
+    for format in [Format::Text, Format::Json] {
+        for (width, colour, wide) in
+            [(None, false, false), (None, false, true), (Some(80), true, false), (Some(200), true, false)]
+        {
+            let look = Look { width, colour, wide, utc: false, labels: true };
+            let mut output = format.build(look, Table::general(look.room()));
             let mut write = |times| {
                 out.clear();
                 for _ in 0..times {
-                    format.event(&mut out, &event).unwrap();
-                    format.lost(&mut out, &lost).unwrap();
+                    output.event(&mut out, &event).unwrap();
+                    output.lost(&mut out, &lost).unwrap();
                 }
             };
             write(1);
             let allocations = allocation_counter::measure(|| write(100));
-            assert_eq!(allocations.count_total, 0, "{choice:?} {width:?}");
+            assert_eq!(allocations.count_total, 0, "{format:?} {width:?}");
         }
     }
 }
 
-/// Every sample is an event whose kind asks for names: of root in the root cgroup, then of numbers that have none.
+/// Every sample is an event: of root in the root cgroup, then of numbers that have no names.
 struct Named;
-
-static NAMED: Kind = Kind::new(
-    1,
-    "exec",
-    "A program was started.",
-    const { &[Field::new("user", Shape::Str, false, "Who."), Field::new("cgroup", Shape::Str, false, "Where.")] },
-);
 
 impl Decode for Named {
     fn decode<'a>(&'a self, sample: &'a [u8]) -> anyhow::Result<Event<'a>> {
         let (uid, cgroup_id) = if sample.is_empty() { (0, 1) } else { (u32::MAX, u64::MAX) };
-        Ok(Event::new(&NAMED, Head { uid, cgroup_id, ..Head::default() }))
+        Ok(Event::new(&KIND, Head { uid, cgroup_id, ..Head::default() }))
     }
 }
 
@@ -106,12 +102,12 @@ impl io::Write for Shared {
 fn names_allocate_nothing_once_they_are_known() {
     let out = Shared::default();
     out.0.borrow_mut().reserve(1 << 20);
-    let format = Choice::Json.build(Look::default(), Table::general(Room::Wide));
-    let ledger = Ledger::new(std::iter::once(&NAMED));
-    let mut pipeline = Pipeline::new(&Named, ledger, Filter::default(), format, Box::new(out.clone()), true);
+    let output = Format::Json.build(Look::default(), Table::general(Room::Wide));
+    let ledger = Ledger::new(std::iter::once(&KIND));
+    let mut pipeline = Pipeline::new(&Named, ledger, Filter::default(), output, Box::new(out.clone()), true);
     let both = |pipeline: &mut Pipeline<'_>| [&b""[..], b"x"].into_iter().for_each(|sample| pipeline.sample(sample));
     both(&mut pipeline);
-    pipeline.enrich(Names::new(Path::new("/"), None));
+    pipeline.enrich(Resolver::new(Path::new("/"), None));
     both(&mut pipeline);
     pipeline.flush();
     let written = String::from_utf8(out.0.borrow().clone()).unwrap();
@@ -129,7 +125,7 @@ fn the_pipeline_allocates_nothing_once_it_has_seen_each_event() {
     for tracer in tracers::all() {
         let recording = samples::read(tracer.name());
         let has_args = tracer.kinds().iter().flat_map(|kind| kind.fields()).any(|field| field.shape == Shape::List);
-        for choice in [Choice::Text, Choice::Json] {
+        for format in [Format::Text, Format::Json] {
             let filter = Filter {
                 args: has_args.then(|| filter::regex("[a-z]").unwrap()),
                 comm: CommGlobs::compile(&["*"]).unwrap(),
@@ -137,13 +133,13 @@ fn the_pipeline_allocates_nothing_once_it_has_seen_each_event() {
             };
             for filter in [Filter::default(), filter] {
                 let ledger = Ledger::new(tracer.kinds().iter());
-                let format = choice.build(Look::default(), tracer.table(Room::Wide));
-                let mut pipeline = Pipeline::new(tracer.as_ref(), ledger, filter, format, Box::new(io::sink()), true);
+                let output = format.build(Look::default(), tracer.table(Room::Wide));
+                let mut pipeline = Pipeline::new(tracer.as_ref(), ledger, filter, output, Box::new(io::sink()), true);
                 pipeline.clock(recording.clock);
                 let mut all = || recording.samples.iter().for_each(|sample| pipeline.sample(sample));
                 all();
                 let allocations = allocation_counter::measure(|| (0..10).for_each(|_| all()));
-                assert_eq!(allocations.count_total, 0, "{} {choice:?}", tracer.name());
+                assert_eq!(allocations.count_total, 0, "{} {format:?}", tracer.name());
                 assert!(pipeline.undecodable.is_none() && pipeline.ledger.delivered() > 0);
             }
         }

@@ -1,11 +1,14 @@
 //! Any bytes, in every tracer's decoder and through every format: an event or an error, never a panic.
 
+use std::collections::BTreeSet;
 use std::io;
 
+use coretrace::event::{Field, Kind};
 use coretrace::flow::filter::{self, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
-use coretrace::output::{Choice, Look};
+use coretrace::output::schema::schema;
+use coretrace::output::{Format, Look};
 use coretrace::tracers::{self, Tracer};
 
 #[path = "samples/mod.rs"]
@@ -16,15 +19,15 @@ mod samples;
 fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
     let narrow = Look { width: Some(97), colour: true, wide: false, utc: false, labels: false };
     let wide = Look { wide: true, ..narrow };
-    [(Choice::Text, narrow), (Choice::Text, wide), (Choice::Json, wide)].map(|(choice, look)| {
+    [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide)].map(|(format, look)| {
         // Both match anything, but look for themselves.
         let (args, paths) = (filter::regex("").unwrap(), vec![filter::path_glob("*").unwrap()]);
-        let filter = match choice {
-            Choice::Text => Filter { args: Some(args), ..Filter::default() },
-            Choice::Json => Filter { paths, ..Filter::default() },
+        let filter = match format {
+            Format::Text => Filter { args: Some(args), ..Filter::default() },
+            Format::Json => Filter { paths, ..Filter::default() },
         };
         let ledger = Ledger::new(tracer.kinds().iter());
-        Pipeline::new(tracer, ledger, filter, choice.build(look, tracer.table(look.room())), Box::new(io::sink()), true)
+        Pipeline::new(tracer, ledger, filter, format.build(look, tracer.table(look.room())), Box::new(io::sink()), true)
     })
 }
 
@@ -64,6 +67,28 @@ fn every_tracer_decodes_its_recording() {
         }
         for kind in tracer.kinds() {
             assert!(kinds.contains(&kind.name), "the recording has no {}", kind.name);
+        }
+    }
+}
+
+/// Names of an object's members in the schema.
+fn members(fields: &[Field]) -> BTreeSet<String> {
+    let kind = Kind::owned(1, "kind".to_owned(), String::new(), fields.to_vec()).unwrap();
+    let schema = schema(&[&kind]);
+    schema["oneOf"][0]["properties"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn no_two_members_of_an_event_have_the_same_name_in_json() {
+    let head = members(&[]);
+    for kind in tracers::all().iter().flat_map(|tracer| tracer.kinds().to_vec()) {
+        let mut names = head.clone();
+        for field in kind.fields() {
+            let own = members(std::slice::from_ref(field));
+            assert!(own.len() > head.len(), "{} {}: a name of the head", kind.name, field.name);
+            for name in own.difference(&head) {
+                assert!(names.insert(name.clone()), "{} {name}", kind.name);
+            }
         }
     }
 }

@@ -46,22 +46,23 @@ fn shown(recording: &Path, options: &[&str], columns: u16) -> Vec<u8> {
     bytes
 }
 
-fn expect(name: &str, got: &[u8]) {
+fn expect(name: &str, actual: &[u8]) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, got).unwrap();
+        fs::write(&path, actual).unwrap();
     }
     let want = fs::read(&path).unwrap_or_default();
-    if got != want {
+    if actual != want {
         let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
-        let (got, want) = (lines(got), lines(&want));
-        let at = got.iter().zip(&want).position(|(got, want)| got != want).unwrap_or(got.len().min(want.len()));
+        let (actual, want) = (lines(actual), lines(&want));
+        let at =
+            actual.iter().zip(&want).position(|(actual, want)| actual != want).unwrap_or(actual.len().min(want.len()));
         panic!(
             "{} line {}:\n  expected {:?}\n  printed  {:?}\n(UPDATE=1 takes what is printed)",
             path.display(),
             at + 1,
             want.get(at),
-            got.get(at)
+            actual.get(at)
         );
     }
 }

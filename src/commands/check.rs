@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::commands::names::commands;
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::commands::setup;
 use crate::commands::table::{Row, Table, Verdict};
 use crate::commands::verdict::{self, Arch, Judged, judge};
@@ -18,7 +19,6 @@ use crate::ffi::log;
 use crate::host::Host;
 use crate::load::diagnose::diagnosed;
 use crate::options::{Hooking, Kernel, Side, variable};
-use crate::output::Choice;
 use crate::load::source::Source;
 use crate::load::start::start;
 use crate::tracers::{self, Tracer};

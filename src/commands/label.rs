@@ -11,12 +11,12 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::commands::setup;
 use crate::error::Usage;
 use crate::escape::{escaped, shown};
 use crate::host::{Host, users};
 use crate::load::labels::{self, Entry, Pinned, Subject};
-use crate::output::Choice;
 
 /// `coretrace label`.
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod outlet;
 mod print;
 pub(crate) mod relocs;
 pub mod replay;
+pub(crate) mod report_format;
 mod schema;
 pub(crate) mod setup;
 pub(crate) mod table;

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 
+use crate::commands::report_format::Choice;
 use crate::escape;
-use crate::output::Choice;
 
 /// Prints to stdout; whatever is in it, it is harmless then.
 pub(crate) fn print(format: Choice, text: &str) -> Result<u8> {

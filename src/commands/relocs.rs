@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use crate::commands::names::commands;
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::commands::table::utf8;
 use crate::escape::{printable, shown};
 use crate::ffi::log;
 use crate::host::Host;
 use crate::options::{Side, variable};
-use crate::output::Choice;
 use crate::tracers;
 use crate::types::btf::{self, Wanted};
 use crate::types::relo::object::SIZE_MAX;

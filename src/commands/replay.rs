@@ -69,6 +69,7 @@ pub fn replay(options: &Replay) -> Result<u8> {
     let (look, sink) = (outlet.look(&options.output, false), outlet.target()?);
     let (table, decoders) = (setup::table(&tracers, look.room()), Decoders::new(tracers));
     let mut pipeline = setup::pipeline(&decoders, table, ledger, filter, &options.output, look, sink);
+    pipeline.replay();
     pipeline.header();
     let ended = play(&mut reader, &kinds, &mut pipeline);
     pipeline.finish().1?;

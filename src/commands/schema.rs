@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::event::Kind;
-use crate::output::{self, Choice};
+use crate::output;
 use crate::tracers;
 
 /// Prints the schema; returns the exit code.

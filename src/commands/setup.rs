@@ -18,7 +18,7 @@ use crate::load::plan::{Hook, preempts};
 use crate::load::session::Session;
 use crate::load::settings::{CGROUPS_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
-use crate::output::{Choice, Look};
+use crate::output::Look;
 use crate::event::decode::Decode;
 use crate::output::tables::{Room, Table};
 use crate::tracers::Tracer;
@@ -80,7 +80,7 @@ fn labels(options: &Labelling) -> Result<Option<Labels>> {
 
 /// Whether all that can be known of an event is shown, or kept to be shown.
 pub(crate) fn details(common: &Common) -> bool {
-    common.output.wide || matches!(common.output.format, Choice::Json) || common.limits.record.is_some()
+    common.output.wide || common.output.format.is_complete() || common.limits.record.is_some()
 }
 
 pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host) -> Result<Session> {
@@ -173,11 +173,11 @@ pub(crate) fn pipeline<'a>(
     look: Look,
     sink: Box<dyn Write>,
 ) -> Pipeline<'a> {
-    let losses_aside = matches!(output.format, Choice::Text);
     // Of a terminal, which may be resized.
     let width = look.width.map(|_| outlet::terminal_width as fn() -> Option<usize>);
-    let format = output.format.build(look, table);
-    let mut pipeline = Pipeline::new(decoder, ledger, filter, format, sink, losses_aside);
+    let losses_aside = output.format.has_losses_aside();
+    let output = output.format.build(look, table);
+    let mut pipeline = Pipeline::new(decoder, ledger, filter, output, sink, losses_aside);
     pipeline.width = width;
     pipeline
 }

@@ -9,7 +9,7 @@ use crate::commands::{outlet, setup};
 use crate::error::{EVENTS_LOST, Usage};
 use crate::escape::{self, shown};
 use crate::ffi::log;
-use crate::flow::enrich::Names;
+use crate::flow::enrich::Resolver;
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
@@ -179,7 +179,7 @@ fn pipeline<'a>(
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
     if setup::details(common) {
-        pipeline.enrich(Names::new(Path::new("/"), host.cgroup2.as_deref()));
+        pipeline.enrich(Resolver::new(Path::new("/"), host.cgroup2.as_deref()));
     }
     if let Some(count) = common.limits.count {
         pipeline.limit(count);

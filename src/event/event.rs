@@ -4,6 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::head::Head;
 use super::kind::{Kind, MAX_FIELDS};
+use super::names::Names;
 use super::value::Value;
 
 /// One event.
@@ -13,6 +14,8 @@ pub struct Event<'a> {
     pub kind: &'a Kind,
     /// Who did it, where and when.
     pub head: Head,
+    /// Names for its numbers, where they are asked for.
+    pub names: Option<Names<'a>>,
     /// What the map of labels (--labels) says of who did it; empty where it says nothing.
     pub label: &'a [u8],
     /// The rest, in column order.
@@ -23,7 +26,7 @@ impl<'a> Event<'a> {
     /// An event without fields.
     #[must_use]
     pub fn new(kind: &'a Kind, head: Head) -> Self {
-        Event { kind, head, label: &[], fields: ArrayVec::new() }
+        Event { kind, head, names: None, label: &[], fields: ArrayVec::new() }
     }
 
     /// Adds a field, which the kind has declared. (It thereby fits: the kind has no more than fit.)

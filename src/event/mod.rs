@@ -9,6 +9,7 @@ mod event;
 mod head;
 mod kind;
 mod lost;
+mod names;
 mod path;
 mod value;
 
@@ -16,5 +17,6 @@ pub use event::Event;
 pub use head::{Head, until_nul};
 pub use kind::{Field, Kind, MAX_FIELDS};
 pub use lost::{CAUSES, Lost};
+pub use names::Names;
 pub use path::Path;
 pub use value::{Flags, List, Shape, Value};

@@ -1,6 +1,6 @@
 //! Paths, as the kernel spells them.
 
-/// A path as the kernel's dentries spell it: names from the file up to the root; or as a system call got it: the
+/// A path as the kernel's dentries spell it: names from the file up to the root; or as a system call was given it: the
 /// directory in that form, then the name relative to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Path<'a> {

@@ -28,7 +28,7 @@ pub enum Value<'a> {
     Str(&'a [u8]),
     /// A path. JSON adds `NAME_deleted`, `NAME_truncated` and `NAME_unreachable` (outside of the root) where they hold.
     Path(Path<'a>),
-    /// A list of strings. JSON adds `NAME_bytes` (null where nobody counted), and `NAME_truncated` where it holds.
+    /// A list of strings. JSON adds `NAME_bytes` (null where it was not counted), and `NAME_truncated` where it holds.
     List(List<'a>),
     /// Named bits.
     Flags(Flags),
@@ -88,7 +88,7 @@ pub struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    /// A length that nobody counted.
+    /// A length that was not counted.
     pub const UNKNOWN: u64 = u64::MAX;
 
     /// Whether what is there is less than what was.

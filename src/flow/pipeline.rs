@@ -1,4 +1,4 @@
-//! sample → decode → wall clock and names → filter → format → sink: one direction, one event at a time.
+//! sample → decode → wall clock and names → filter → output → sink: one direction, one event at a time.
 
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
@@ -7,20 +7,24 @@ use anyhow::Result;
 
 use crate::event::decode::Decode;
 use crate::event::{CAUSES, Lost};
-use crate::flow::enrich::Names;
+use crate::flow::enrich::Resolver;
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
 use crate::flow::record::Recorder;
 use crate::flow::sink::{Gauge, Sink, Target};
 use crate::host::clock::WallClock;
-use crate::output::Format;
+use crate::output::{Output, Summary};
 use crate::report::Notes;
 
 /// Where a run's samples go.
 pub struct Pipeline<'a> {
     decoder: &'a dyn Decode,
-    format: Box<dyn Format>,
+    output: Box<dyn Output>,
+    /// What the output was given; none once it has ended.
+    summary: Option<Summary>,
+    /// Of a recording, whose time is that of its events: when the output ticks next.
+    replayed: Option<i64>,
     sink: BufWriter<Box<dyn Write>>,
     filter: Filter,
     recorder: Option<Recorder<BufWriter<Sink>>>,
@@ -30,13 +34,13 @@ pub struct Pipeline<'a> {
     /// Events that may not be written yet: the byte at which each of them ends, and its kind.
     unwritten: VecDeque<(u64, u32)>,
     clock: WallClock,
-    names: Option<Names>,
+    resolver: Option<Resolver>,
     limit: u64,
     /// What coretrace does to see whether it arrives.
     pub heartbeats: Vec<Heartbeat>,
     /// How wide the terminal is on which events are shown, if it is one: it may be resized meanwhile.
     pub width: Option<fn() -> Option<usize>>,
-    /// Losses are told on stderr, as the format is for people; else they are records in the stream.
+    /// Losses are told on stderr, as the output is for people; else they are records in the stream.
     losses_aside: bool,
     /// What became of the events.
     pub ledger: Ledger,
@@ -65,13 +69,15 @@ impl<'a> Pipeline<'a> {
         decoder: &'a dyn Decode,
         ledger: Ledger,
         filter: Filter,
-        format: Box<dyn Format>,
+        output: Box<dyn Output>,
         sink: Box<dyn Write>,
         losses_aside: bool,
     ) -> Self {
         Pipeline {
             decoder,
-            format,
+            output,
+            summary: Some(Summary::default()),
+            replayed: None,
             sink: BufWriter::with_capacity(1 << 16, sink),
             filter,
             recorder: None,
@@ -79,7 +85,7 @@ impl<'a> Pipeline<'a> {
             recording: None,
             unwritten: VecDeque::new(),
             clock: WallClock::default(),
-            names: None,
+            resolver: None,
             limit: u64::MAX,
             heartbeats: Vec::new(),
             width: None,
@@ -108,9 +114,9 @@ impl<'a> Pipeline<'a> {
         self.gauge = Some(gauge);
     }
 
-    /// Gives names to the numbers in events whose kinds ask for that: of this host, so not where they come from another.
-    pub fn enrich(&mut self, names: Names) {
-        self.names = Some(names);
+    /// Names are added to events: of this host, so not where they come from another.
+    pub fn enrich(&mut self, resolver: Resolver) {
+        self.resolver = Some(resolver);
     }
 
     /// Delivers no more than this many events.
@@ -175,15 +181,39 @@ impl<'a> Pipeline<'a> {
         self.clock.measured()
     }
 
+    /// The samples are those of a recording: time goes by them.
+    pub fn replay(&mut self) {
+        self.replayed = Some(i64::MIN);
+    }
+
+    /// About a second has passed.
+    pub fn tick(&mut self, unix_ns: i64) {
+        if !self.broken && !self.closed {
+            let written = self.output.tick(&mut self.sink, unix_ns);
+            self.written(written);
+        }
+    }
+
+    /// A second has passed in a recording, or more: nothing is known of what was in between.
+    fn tick_by(&mut self, unix_ns: i64) {
+        const SECOND: i64 = 1_000_000_000;
+        let Some(next) = self.replayed.filter(|next| unix_ns >= *next) else { return };
+        self.replayed = Some(unix_ns.saturating_add(SECOND));
+        if next > i64::MIN {
+            self.tick(unix_ns);
+        }
+    }
+
     /// Prints what comes before all events.
     pub fn header(&mut self) {
-        let written = self.format.header(&mut self.sink);
+        let written = self.output.header(&mut self.sink);
         self.written(written);
     }
 
     /// Takes one sample, as the kernel sent it.
     pub fn sample(&mut self, sample: &[u8]) {
-        let decoded = self.decoder.decode(sample);
+        let decoder = self.decoder;
+        let decoded = decoder.decode(sample);
         let hearts = self.heartbeats.iter_mut();
         let own = decoded.as_ref().is_ok_and(|event| {
             // Each of them is asked: one may be another one's, too.
@@ -204,6 +234,7 @@ impl<'a> Pipeline<'a> {
             }
         };
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
+        self.tick_by(event.head.unix_ns);
         // What nobody reads any more is not delivered (of the last batch before that, nobody knows).
         let full = self.closed || self.full();
         let Some(account) = self.ledger.account(event.kind.id) else { return };
@@ -212,8 +243,8 @@ impl<'a> Pipeline<'a> {
             account.tally.filtered += 1;
             return;
         }
-        if let Some(names) = &mut self.names {
-            names.add(&mut event);
+        if let Some(resolver) = &mut self.resolver {
+            resolver.add(&mut event);
         }
         if !self.filter.wants(&event) {
             account.tally.filtered += 1;
@@ -224,8 +255,11 @@ impl<'a> Pipeline<'a> {
             return;
         }
         account.tally.delivered += 1;
+        if let Some(summary) = &mut self.summary {
+            summary.add(event.head.unix_ns);
+        }
         let kind = event.kind.id;
-        let written = self.format.event(&mut self.sink, &event);
+        let written = self.output.event(&mut self.sink, &event);
         // It borrows the names.
         drop(event);
         if let Some(gauge) = &self.gauge {
@@ -234,8 +268,11 @@ impl<'a> Pipeline<'a> {
         self.written(written);
     }
 
-    /// Tells of a loss.
+    /// Reports a loss.
     pub fn lost(&mut self, lost: Lost) {
+        if let Some(summary) = &mut self.summary {
+            summary.lost = summary.lost.saturating_add(lost.count);
+        }
         if let Some(recorder) = &mut self.recorder {
             let kind = self.ledger.accounts.iter().find(|a| a.kind.name == lost.class).map_or(u32::MAX, |a| a.kind.id);
             let cause = CAUSES.iter().zip(0..).find(|(name, _)| **name == lost.cause).map_or(u32::MAX, |(_, n)| n);
@@ -245,9 +282,9 @@ impl<'a> Pipeline<'a> {
         if self.losses_aside && (!self.to_stderr || self.broken) {
             let mut line = Vec::new();
             // A closed stderr is no reason to end.
-            let _ = self.format.lost(&mut line, &lost).and_then(|()| Notes.write_all(&line));
+            let _ = self.output.lost(&mut line, &lost).and_then(|()| Notes.write_all(&line));
         } else if !self.broken && !self.closed {
-            let written = self.format.lost(&mut self.sink, &lost);
+            let written = self.output.lost(&mut self.sink, &lost);
             self.written(written);
         }
     }
@@ -255,7 +292,7 @@ impl<'a> Pipeline<'a> {
     /// Hands a batch over to the reader.
     pub fn flush(&mut self) {
         if let Some(width) = self.width {
-            self.format.resize(width());
+            self.output.resize(width());
         }
         if !self.broken && !self.closed {
             let written = self.sink.flush();
@@ -285,8 +322,12 @@ impl<'a> Pipeline<'a> {
         self.flush();
     }
 
-    /// Hands over the rest, and ends the recording.
+    /// The output has had all events: hands over the rest, and ends the recording.
     pub fn end(&mut self) {
+        if let Some(summary) = self.summary.take().filter(|_| !self.broken && !self.closed) {
+            let written = self.output.end(&mut self.sink, &summary);
+            self.written(written);
+        }
         self.flush();
         if let Some(recorder) = self.recorder.take() {
             let written = recorder.end();
@@ -377,3 +418,6 @@ impl std::fmt::Debug for Pipeline<'_> {
         f.debug_struct("Pipeline").field("ledger", &self.ledger).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

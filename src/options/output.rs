@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::output::Choice;
+use crate::output::Format;
 
 /// How events are printed.
 #[derive(Debug, Default, Args)]
@@ -12,7 +12,7 @@ use crate::output::Choice;
 pub struct Output {
     /// Format
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
-    pub format: Choice,
+    pub format: Format,
     /// Write events to FILE (- is stdout), which is for its owner alone; without CMD, SIGHUP opens it again
     #[arg(short = 'O', long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,

@@ -25,7 +25,7 @@ pub enum Style {
 pub struct Clock {
     style: Style,
     digits: usize,
-    /// The second of which the spelling is at hand, and where its fraction begins.
+    /// The second that was spelled last, and where its fraction begins.
     second: Option<i64>,
     fraction: usize,
     spelled: ArrayString<40>,

@@ -6,18 +6,18 @@
 //!
 //! What a terminal obeys or hides is written as `\uXXXX`: the same string to a program, and harmless to a reader.
 
-use std::fmt::{self, Display, Write as _};
+mod field;
+
 use std::io::{self, Write};
 
-use arrayvec::ArrayString;
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{SerializeMap, Serializer};
 
+pub(super) use self::field::suffix;
+use self::field::{bytes, field};
 use super::clock::{Clock, Style};
-use super::{ErrnoName, Format, Octal, SignalName};
+use super::output::Output;
 use crate::escape::is_visible;
-use crate::event::{Event, Flags, List, Lost, Path, Shape, Value};
+use crate::event::{Event, Lost, Names};
 
 /// Writes events as JSON lines.
 #[derive(Debug)]
@@ -52,6 +52,12 @@ impl Json {
             bytes(&mut map, "label", event.label)?;
         }
         map.serialize_entry("cgroup_id", &head.cgroup_id)?;
+        for (name, value) in event.names.iter().flat_map(Names::all) {
+            match value {
+                Some(value) => bytes(&mut map, name, value)?,
+                None => map.serialize_entry(name, &())?,
+            }
+        }
         for (name, value) in &event.fields {
             field(&mut map, name, value, &mut self.path)?;
         }
@@ -89,12 +95,7 @@ impl Json {
     }
 }
 
-impl Format for Json {
-    /// Every line names its values, so there is none.
-    fn header(&mut self, _: &mut dyn Write) -> io::Result<()> {
-        Ok(())
-    }
-
+impl Output for Json {
     fn event(&mut self, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         self.object(event)?;
         self.write(out)
@@ -108,179 +109,6 @@ impl Format for Json {
 
 /// The `kind` of a loss.
 pub(super) const LOST: &str = "lost";
-
-/// What a shape adds to the name of its field.
-pub(super) fn suffix(shape: Shape) -> &'static str {
-    match shape {
-        Shape::Size => "_bytes",
-        Shape::Span => "_ns",
-        Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Ret | Shape::Mode | Shape::Bool => "",
-        Shape::Str | Shape::Path | Shape::List | Shape::Flags => "",
-    }
-}
-
-fn field<M: SerializeMap>(map: &mut M, name: &str, value: &Value<'_>, buffer: &mut Vec<u8>) -> Result<(), M::Error> {
-    match value {
-        Value::Uint(n) => map.serialize_entry(name, n),
-        Value::Pid(n) | Value::Code(n) => map.serialize_entry(name, n),
-        Value::Signal(n) => map.serialize_entry(name, &Shown(SignalName(*n))),
-        Value::Ret(n) => ret(map, name, *n),
-        Value::Mode(bits) => map.serialize_entry(name, &Shown(Octal(*bits))),
-        Value::Bool(yes) => map.serialize_entry(name, yes),
-        Value::Size(n) | Value::Span(n) => map.serialize_entry(&Key(name, suffix(value.shape())), n),
-        Value::Str(value) => bytes(map, name, value),
-        Value::Path(value) => path(map, name, value, buffer),
-        Value::List(value) => list(map, name, value),
-        Value::Flags(value) => map.serialize_entry(name, &Names(value)),
-        Value::Unreadable(shape) => map.serialize_entry(&Key(name, suffix(*shape)), &()),
-    }
-}
-
-fn bytes<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M::Error> {
-    map.serialize_entry(name, &Readable(bytes))?;
-    if str::from_utf8(bytes).is_err() {
-        map.serialize_entry(&Key(name, "_b64"), &Base64(bytes))?;
-    }
-    Ok(())
-}
-
-fn ret<M: SerializeMap>(map: &mut M, name: &str, ret: i64) -> Result<(), M::Error> {
-    map.serialize_entry(name, &ret)?;
-    if ret < 0 {
-        map.serialize_entry("errno", &Shown(ErrnoName(ret)))?;
-    }
-    Ok(())
-}
-
-/// The last part of a path that is longer than what fits has no slash before it: it is not a path from the root.
-fn path<M: SerializeMap>(map: &mut M, name: &str, path: &Path<'_>, buffer: &mut Vec<u8>) -> Result<(), M::Error> {
-    buffer.clear();
-    path.append_to(buffer);
-    bytes(map, name, buffer)?;
-    if path.deleted {
-        map.serialize_entry(&Key(name, "_deleted"), &true)?;
-    }
-    if path.truncated || path.end_truncated {
-        map.serialize_entry(&Key(name, "_truncated"), &true)?;
-    }
-    if path.outside {
-        map.serialize_entry(&Key(name, "_unreachable"), &true)?;
-    }
-    Ok(())
-}
-
-fn list<M: SerializeMap>(map: &mut M, name: &str, list: &List<'_>) -> Result<(), M::Error> {
-    // The NULs between the items are valid, so the whole is as valid as each.
-    match str::from_utf8(list.bytes) {
-        Ok(text) => map.serialize_entry(name, &Strings(text))?,
-        Err(_) => {
-            map.serialize_entry(name, &Items(list, Readable))?;
-            map.serialize_entry(&Key(name, "_b64"), &Items(list, Base64))?;
-        }
-    }
-    let total = Some(list.total).filter(|total| *total != List::UNKNOWN);
-    map.serialize_entry(&Key(name, "_bytes"), &total)?;
-    if list.truncated() {
-        map.serialize_entry(&Key(name, "_truncated"), &true)?;
-    }
-    Ok(())
-}
-
-/// A name and what is added to it.
-struct Key<'a>(&'a str, &'static str);
-
-impl Serialize for Key<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Key(name, "") => serializer.serialize_str(name),
-            Key(name, suffix) => {
-                let mut key = ArrayString::<64>::new();
-                match key.try_push_str(name).and_then(|()| key.try_push_str(suffix)) {
-                    Ok(()) => serializer.serialize_str(&key),
-                    Err(_) => serializer.collect_str(&format_args!("{name}{suffix}")),
-                }
-            }
-        }
-    }
-}
-
-/// Bytes as a string, U+FFFD for what is not UTF-8.
-struct Readable<'a>(&'a [u8]);
-
-impl Serialize for Readable<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => serializer.collect_str(self),
-        }
-    }
-}
-
-impl Display for Readable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Bytes in base64.
-struct Base64<'a>(&'a [u8]);
-
-impl Serialize for Base64<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
-    }
-}
-
-/// What is shown, as a string.
-struct Shown<T>(T);
-
-impl<T: Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// The strings of a list that is UTF-8 as a whole (which is quicker than to look at each).
-struct Strings<'a>(&'a str);
-
-impl Serialize for Strings<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let count = if self.0.is_empty() { 0 } else { usize::MAX };
-        serializer.collect_seq(self.0.strip_suffix('\0').unwrap_or(self.0).split('\0').take(count))
-    }
-}
-
-/// The strings of a list, each in that form.
-struct Items<'a, F>(&'a List<'a>, F);
-
-impl<'a, T: Serialize, F: Fn(&'a [u8]) -> T> Serialize for Items<'a, F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(&self.1))
-    }
-}
-
-/// The names of flags, then what has none, in hex.
-struct Names<'a>(&'a Flags);
-
-impl Serialize for Names<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (names, rest) = self.0.named();
-        let mut seq = serializer.serialize_seq(None)?;
-        for name in names {
-            seq.serialize_element(name)?;
-        }
-        if rest != 0 {
-            seq.serialize_element(&Shown(format_args!("{rest:#x}")))?;
-        }
-        seq.end()
-    }
-}
 
 /// The rest of an object that is begun by hand: compact JSON in which what a terminal obeys or hides is escaped. JSON itself
 /// only asks for that below U+0020, but lines are also looked at. (There is one object a line: none is within another.)

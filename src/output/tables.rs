@@ -1,4 +1,6 @@
-//! Which columns a tracer's text has: data that a tracer returns.
+//! Which columns a tracer's text has: data that a tracer returns, and may make at run time.
+
+use std::borrow::Cow;
 
 /// How much room a line of text has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +26,7 @@ pub enum Show {
 }
 
 /// A column of text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is a member of the head, and titled in capitals")]
 pub enum Column {
     Kind,
@@ -32,21 +34,20 @@ pub enum Column {
     Ppid,
     Tid,
     Uid,
+    /// The name of the user: `-` where names are not asked for, `?` where the host has none.
+    User,
     Gid,
     Comm,
     /// Behind [`Column::Comm`] wherever there are labels: no table need list it.
     Label,
     /// The value of a field, without its name: `-` where the event has none, `?` where it could not be read.
     Field {
-        /// The field's name.
-        name: &'static str,
-        /// The column's title.
-        title: &'static str,
-        /// How wide it is; 0: it is the last one, and takes the rest of the line.
+        name: Cow<'static, str>,
+        title: Cow<'static, str>,
+        /// 0: it is the last one, and takes the rest of the line.
         width: usize,
         /// Numbers and the like: aligned to the right.
         right: bool,
-        /// Which part of the value.
         show: Show,
     },
 }
@@ -55,35 +56,48 @@ impl Column {
     /// A field's value, aligned to the left; without a width it is the last column.
     #[must_use]
     pub const fn field(name: &'static str, title: &'static str, width: usize) -> Self {
-        Column::Field { name, title, width, right: false, show: Show::Whole }
+        Self::of(name, title, width, false, Show::Whole)
     }
 
     /// A part of a field's value; numbers are aligned to the right.
     #[must_use]
     pub const fn part(name: &'static str, title: &'static str, width: usize, show: Show) -> Self {
-        Column::Field { name, title, width, right: matches!(show, Show::Number), show }
+        Self::of(name, title, width, matches!(show, Show::Number), show)
+    }
+
+    const fn of(name: &'static str, title: &'static str, width: usize, right: bool, show: Show) -> Self {
+        Column::Field { name: Cow::Borrowed(name), title: Cow::Borrowed(title), width, right, show }
     }
 }
 
-/// How a tracer's events look in text: TIME, then these; with [`Table::details`] all other fields follow, each
-/// `name=value`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a tracer's events look in text: TIME, then these columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// The columns.
-    pub columns: &'static [Column],
-    /// The fields that no column shows are shown as `name=value`.
+    pub columns: Cow<'static, [Column]>,
+    /// The fields that no column shows follow as `name=value`, and with -w the names that none shows.
     pub details: bool,
 }
 
 impl Table {
+    /// These columns, and nothing else.
+    #[must_use]
+    pub const fn plain(columns: &'static [Column]) -> Self {
+        Table { columns: Cow::Borrowed(columns), details: false }
+    }
+
+    /// These columns, and all else as details.
+    #[must_use]
+    pub const fn detailed(columns: &'static [Column]) -> Self {
+        Table { columns: Cow::Borrowed(columns), details: true }
+    }
+
     /// What suits a tracer of several kinds of events: who did it in columns, all else as details.
     #[must_use]
     pub fn general(room: Room) -> Self {
         use Column::{Comm, Gid, Kind, Pid, Ppid, Tid, Uid};
-        let columns: &[Column] = match room {
-            Room::Narrow => &[Kind, Pid, Ppid, Uid, Comm],
-            Room::Roomy | Room::Wide => &[Kind, Pid, Ppid, Tid, Uid, Gid, Comm],
-        };
-        Table { columns, details: true }
+        Table::detailed(match room {
+            Room::Narrow => const { &[Kind, Pid, Ppid, Uid, Comm] },
+            Room::Roomy | Room::Wide => const { &[Kind, Pid, Ppid, Tid, Uid, Gid, Comm] },
+        })
     }
 }

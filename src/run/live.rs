@@ -139,8 +139,11 @@ pub fn run(
             if (pipeline.gap || tick) && pipeline.has_room() {
                 read_ledger(&mut pipeline);
             }
-            pipeline.flush();
             let clock = pipeline.measured_clock();
+            if tick {
+                pipeline.tick(clock.unix_ns(crate::host::clock::boot_now()));
+            }
+            pipeline.flush();
             pipeline.clock(clock);
             pipeline.closed |= closed;
             if let Some(failure) = pipeline.failure() {

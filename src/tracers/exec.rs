@@ -44,8 +44,6 @@ static KINDS: [Kind; 1] = [Kind::new(
             Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
             Field::new("cwd", Shape::Path, false, "the working directory"),
             Field::new("pcomm", Shape::Str, false, "name of the parent process"),
-            Field::new("user", Shape::Str, false, "name of the user"),
-            Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
         ]
     },
 )];
@@ -221,15 +219,11 @@ impl Tracer for Exec {
     fn table(&self, room: Room) -> Table {
         const RET: Column = Column::field("ret", "RET", 6);
         const ARGS: Column = Column::field("argv", "ARGS", 0);
-        const USER: Column = Column::field("user", "USER", 8);
         const PCOMM: Column = Column::field("pcomm", "PCOMM", 15);
-        use Column::{Comm, Pid, Ppid, Tid, Uid};
+        use Column::{Comm, Pid, Ppid, Tid, Uid, User};
         match room {
-            Room::Narrow | Room::Roomy => Table { columns: &[Pid, Ppid, RET, Comm, ARGS], details: false },
-            Room::Wide => Table {
-                columns: &[Pid, Tid, Ppid, Uid, USER, RET, Comm, PCOMM, ARGS],
-                details: true,
-            },
+            Room::Narrow | Room::Roomy => Table::plain(const { &[Pid, Ppid, RET, Comm, ARGS] }),
+            Room::Wide => Table::detailed(const { &[Pid, Tid, Ppid, Uid, User, RET, Comm, PCOMM, ARGS] }),
         }
     }
 

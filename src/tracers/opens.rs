@@ -52,8 +52,6 @@ static KINDS: [Kind; 1] = [Kind::new(
             Field::new("file", Shape::Path, false, "the file that was opened, as the kernel resolved it; there on success"),
             Field::new("cwd", Shape::Path, false, "the working directory, from the root of the process on"),
             Field::new("by", Shape::Str, false, "exec or io_uring, where it was not a system call that opens"),
-            Field::new("user", Shape::Str, false, "name of the user"),
-            Field::new("cgroup", Shape::Str, false, "path of the cgroup (v2)"),
         ]
     },
 )];
@@ -271,8 +269,8 @@ impl Tracer for Open {
         const ERR: Column = Column::part("ret", "ERR", 7, Show::Error);
         const PATH: Column = Column::field("path", "PATH", 0);
         match room {
-            Room::Narrow | Room::Roomy => Table { columns: &[Pid, Comm, FD, ERR, PATH], details: false },
-            Room::Wide => Table { columns: &[Pid, Tid, Uid, Comm, FD, ERR, PATH], details: true },
+            Room::Narrow | Room::Roomy => Table::plain(const { &[Pid, Comm, FD, ERR, PATH] }),
+            Room::Wide => Table::detailed(const { &[Pid, Tid, Uid, Comm, FD, ERR, PATH] }),
         }
     }
 

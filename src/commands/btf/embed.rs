@@ -11,10 +11,10 @@ use serde_json::json;
 
 use crate::commands::btf::minimize::minimize;
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::commands::verdict;
 use crate::escape::{printable, shown};
 use crate::host::{Host, KERNEL_BTF};
-use crate::output::Choice;
 use crate::report::note;
 use crate::types::archive::{Archive, Carrier, Entry};
 use crate::types::image;

@@ -8,9 +8,9 @@ use libbpf_rs::query::BtfInfoIter;
 use serde_json::json;
 
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::escape::{printable, shown};
 use crate::host::{Host, KERNEL_BTF};
-use crate::output::Choice;
 use crate::types::btf::{self, Wanted};
 
 /// Lists them; numbers are those of the kernel (`bpftool btf`), which tells them to the privileged, since 5.11.

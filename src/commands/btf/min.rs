@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::commands::btf::minimize::minimize;
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::escape::shown;
 use crate::options::variable;
-use crate::output::Choice;
 use crate::types::relo::Target;
 
 /// Writes the types of each file, or of the running kernel; tells how many bytes they are.

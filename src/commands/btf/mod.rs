@@ -25,8 +25,8 @@ pub(crate) use self::fuzz::all_of;
 use crate::ffi::dump::Dumper;
 
 use crate::commands::relocs::own;
+use crate::commands::report_format::Choice;
 use crate::escape::printable;
-use crate::output::Choice;
 use crate::types::relo::Target;
 use clap::Subcommand;
 use std::path::PathBuf;

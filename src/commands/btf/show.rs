@@ -9,8 +9,8 @@ use super::layout::{Field, Inside, field, inside, keyword, tagged, title};
 use super::lookup::{Item, find};
 use super::{Declare, clean};
 use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::escape::printable;
-use crate::output::Choice;
 use crate::types::relo::Target;
 use crate::types::relo::types::{Type, kind};
 

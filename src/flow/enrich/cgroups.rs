@@ -1,4 +1,4 @@
-//! Paths of cgroups by their ids: asked of the kernel one by one; where it refuses, all are looked through, bit by bit.
+//! Paths of cgroups by their ids: the kernel is asked for one; where it refuses, all are looked through, a slice at a time.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
-use super::names::{AGAIN, MOST};
+use super::cache::{AGAIN, MOST};
 use crate::ffi::handle::open_cgroup;
 
 /// For so long a walk may keep events waiting …
@@ -92,7 +92,7 @@ impl Cgroups {
     }
 }
 
-/// The mount point, if the kernel opens cgroups by their ids: its own tells.
+/// The mount point, if the kernel opens cgroups by their ids: tried with its own.
 fn opener(mount: &Path) -> Option<File> {
     let dir = File::open(mount).ok()?;
     let id = dir.metadata().ok()?.ino();
@@ -130,7 +130,7 @@ impl Walk {
         Walk { rest: vec![mount.to_owned()], open: None, wanted }
     }
 
-    /// Goes on until then; tells whether that was all.
+    /// Goes on until then; returns whether that was all.
     fn go_on(&mut self, mount: &Path, until: Instant, known: &mut HashMap<u64, Option<Box<[u8]>>>) -> bool {
         loop {
             let Some(entry) = self.open.as_mut().and_then(Iterator::next) else {

@@ -1,6 +1,7 @@
 //! What user space adds to an event: names for its numbers.
 
+mod cache;
 mod cgroups;
-mod names;
+mod resolver;
 
-pub use names::Names;
+pub use resolver::Resolver;

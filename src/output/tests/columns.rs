@@ -3,42 +3,42 @@
 use super::*;
 use crate::output::tables::{Column, Room, Show};
 
-const fn column(name: &'static str, title: &'static str, width: usize) -> Column {
-    Column::Field { name, title, width, right: false, show: Show::Whole }
-}
-
-const fn number(name: &'static str, title: &'static str, show: Show) -> Column {
-    Column::Field { name, title, width: 4, right: true, show }
-}
-
 /// As of a tracer of one system call: narrow and wide.
-const NARROW: Table = Table {
-    columns: &[
-        Column::Pid,
-        Column::Comm,
-        number("ret", "FD", Show::Number),
-        Column::Field { name: "ret", title: "ERR", width: 8, right: false, show: Show::Error },
-        column("exe", "PATH", 0),
-    ],
-    details: false,
-};
-const WIDE: Table = Table {
-    columns: &[
-        Column::Pid,
-        Column::Tid,
-        Column::Ppid,
-        Column::Uid,
-        column("str", "USER", 8),
-        number("ret", "RET", Show::Whole),
-        Column::Comm,
-        column("argv", "ARGS", 0),
-    ],
-    details: true,
-};
+const NARROW: Table = Table::plain(
+    const {
+        &[
+            Column::Pid,
+            Column::Comm,
+            Column::part("ret", "FD", 4, Show::Number),
+            Column::part("ret", "ERR", 8, Show::Error),
+            Column::field("exe", "PATH", 0),
+        ]
+    },
+);
+const WIDE: Table = Table::detailed(
+    const {
+        &[
+            Column::Pid,
+            Column::Tid,
+            Column::Ppid,
+            Column::Uid,
+            Column::field("str", "STR", 8),
+            Column::Field {
+                name: Cow::Borrowed("ret"),
+                title: Cow::Borrowed("RET"),
+                width: 4,
+                right: true,
+                show: Show::Whole,
+            },
+            Column::Comm,
+            Column::field("argv", "ARGS", 0),
+        ]
+    },
+);
 
 fn drawn(look: Look, table: Table, event: &Event<'_>) -> String {
     let mut out = Vec::new();
-    let mut text = Choice::Text.build(look, table);
+    let mut text = Format::Text.build(look, table);
     text.header(&mut out).unwrap();
     text.event(&mut out, event).unwrap();
     String::from_utf8(out).unwrap()
@@ -71,7 +71,7 @@ fn a_table_says_which_columns_there_are() {
     ];
     assert_eq!(
         drawn(UTC, WIDE, &sample(&fields)),
-        "TIME                PID     TID    PPID   UID USER      RET COMM            ARGS DETAILS\n\
+        "TIME                PID     TID    PPID   UID STR       RET COMM            ARGS DETAILS\n\
          22:13:20.123456     100     101       1  1000 anna        0 sh              ls 'a b' exe=/etc/passwd mode=0644\n",
         "and what a column shows is no detail"
     );
@@ -114,6 +114,40 @@ fn an_error_in_a_column_is_red_and_cut_like_the_rest() {
     assert_eq!(text, "22:13:20.123     100 sh                 - ENOENT   /e…");
 }
 
+/// An event with names: of a user, and of a cgroup that the host does not have.
+fn named() -> Event<'static> {
+    let mut event = sample(&[("argv", list(b"ls\0")), ("ret", Value::Ret(0))]);
+    event.names = Some(Names { user: Some(b"anna b\xff"), cgroup: None });
+    event
+}
+
+#[test]
+fn names_follow_the_details_where_all_was_asked_for() {
+    let (event, wide) = (named(), Look { wide: true, ..UTC });
+    let general = |look: Look| one(look, Table::general(look.room()), &event);
+    assert!(general(wide).ends_with(r" sh              argv=ls ret=0 user=anna\ b\xff cgroup=?"), "{}", general(wide));
+    assert!(general(UTC).ends_with(" sh              argv=ls ret=0"), "{}", general(UTC));
+    assert!(one(wide, NARROW, &event).ends_with(" 0 -        -"), "a table without details has no other columns");
+}
+
+#[test]
+fn a_name_has_a_column_where_a_table_has_one() {
+    let table = Table::detailed(&[Column::Pid, Column::User, Column::Comm]);
+    let line = |event: &Event<'_>| one(Look { wide: true, ..UTC }, table.clone(), event);
+    assert_eq!(line(&named()), r"22:13:20.123456     100 anna\ b\xff sh           argv=ls ret=0 cgroup=?");
+    let nobody = Event { names: Some(Names::default()), ..sample(&[]) };
+    assert_eq!(line(&nobody), "22:13:20.123456     100 ?        sh              cgroup=?");
+    assert_eq!(line(&sample(&[])), "22:13:20.123456     100 -        sh", "names were not asked for");
+}
+
+#[test]
+fn json_has_names_in_every_event_where_they_were_asked_for() {
+    assert!(!line(Format::Json, UTC, &sample(&[])).contains("\"user\""));
+    let json = line(Format::Json, UTC, &named());
+    let names = "\"user\":\"anna b\u{fffd}\",\"user_b64\":\"YW5uYSBi/w==\",\"cgroup\":null,\"argv\":[\"ls\"]";
+    assert!(json.contains(&format!("\"cgroup_id\":18446744073709551615,{names}")), "{json}");
+}
+
 #[test]
 fn labels_stand_behind_the_name() {
     let look = Look { labels: true, ..UTC };
@@ -137,7 +171,7 @@ fn a_label_without_a_column_does_not_vanish() {
     assert!(text.ends_with(r"   4 -        label=deploy\ bot\xff /a"), "{text:?}");
     let text = one(UTC, Table::general(Room::Roomy), &event);
     assert!(text.ends_with(r" sh              label=deploy\ bot\xff ret=4 exe=/a"), "{text:?}");
-    let nameless = Table { columns: &[Column::Pid], details: false };
+    let nameless = Table::plain(&[Column::Pid]);
     let look = Look { labels: true, ..UTC };
     assert_eq!(
         one(look, nameless, &event),
@@ -149,11 +183,11 @@ fn a_label_without_a_column_does_not_vanish() {
 #[test]
 fn json_has_a_label_where_there_is_one() {
     let mut event = sample(&[]);
-    assert!(!line(Choice::Json, UTC, &event).contains("label"));
+    assert!(!line(Format::Json, UTC, &event).contains("label"));
     event.label = b"deploy bot";
-    assert!(line(Choice::Json, UTC, &event).contains(r#""comm":"sh","label":"deploy bot","cgroup_id":"#));
+    assert!(line(Format::Json, UTC, &event).contains(r#""comm":"sh","label":"deploy bot","cgroup_id":"#));
     event.label = b"\xff";
-    let json = line(Choice::Json, UTC, &event);
+    let json = line(Format::Json, UTC, &event);
     assert!(json.contains("\"comm\":\"sh\",\"label\":\"\u{fffd}\",\"label_b64\":\"/w==\",\"cgroup_id\":"), "{json}");
 }
 
@@ -175,7 +209,7 @@ fn a_terminal_that_was_resized_has_another_width() {
     let event = sample(&[("ret", Value::Ret(4)), ("exe", Value::Path(path(b"passwd\0etc\0")))]);
     let line = |look: Look, width| {
         let mut out = Vec::new();
-        let mut text = Choice::Text.build(look, NARROW);
+        let mut text = Format::Text.build(look, NARROW);
         text.resize(width);
         text.event(&mut out, &event).unwrap();
         String::from_utf8(out).unwrap().trim_end().chars().count()

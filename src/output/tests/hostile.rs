@@ -24,11 +24,11 @@ fn no_line_is_wider_than_the_terminal() {
     for (width, colour) in (1..=200).flat_map(|width| [(width, false), (width, true)]) {
         let look = Look { width: Some(width), colour, ..UTC };
         for event in [&long, &short] {
-            let mut full = line(Choice::Text, Look { width: Some(1000), ..UTC }, event);
+            let mut full = line(Format::Text, Look { width: Some(1000), ..UTC }, event);
             if width < 110 {
                 full = full.replacen("    101  1000   100 ", " 1000 ", 1);
             }
-            let text = line(Choice::Text, look, event);
+            let text = line(Format::Text, look, event);
             if colour && text.contains('…') {
                 assert!(text.ends_with("…\x1b[0m\n"), "{text:?}");
             }
@@ -111,8 +111,8 @@ fn decode(base64: &JsonValue) -> Vec<u8> {
 #[test]
 fn no_bytes_break_a_line_and_json_loses_none() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut text = build(Choice::Text, UTC);
-    let mut json = build(Choice::Json, UTC);
+    let mut text = build(Format::Text, UTC);
+    let mut json = build(Format::Json, UTC);
     for _ in 0..20_000 {
         let (string, names, items) = (random.bytes(12), random.bytes(12), random.bytes(20));
         let mut event = sample(&[
@@ -140,12 +140,12 @@ fn no_bytes_break_a_line_and_json_loses_none() {
         assert_eq!(bytes_of(&object, "comm"), event.head.comm());
         let whole: Vec<u8> = path(&names).parts().flat_map(|(slash, name)| [slash.as_bytes(), name].concat()).collect();
         assert_eq!(bytes_of(&object, "exe"), if names.is_empty() { b"/".to_vec() } else { whole });
-        let got: Vec<Vec<u8>> = match object.get("argv_b64") {
+        let shown: Vec<Vec<u8>> = match object.get("argv_b64") {
             Some(base64) => base64.as_array().unwrap().iter().map(decode).collect(),
             None => object["argv"].as_array().unwrap().iter().map(|s| s.as_str().unwrap().into()).collect(),
         };
         let want: Vec<&[u8]> = List { bytes: &items, total: 0 }.iter().collect();
-        assert_eq!(got, want);
+        assert_eq!(shown, want);
     }
 }
 

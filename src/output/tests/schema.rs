@@ -65,22 +65,24 @@ fn json_lines_keep_to_the_schema() {
     let mut events = vec![sample(&values), sample(&unreadable), sample(&plain), sample(&failed), sample(&[])];
     events[0].label = b"\xff";
     events[1].label = b"web";
+    events[1].names = Some(Names::default());
+    events[2].names = Some(Names { user: Some(b"\xff"), cgroup: Some(b"/") });
     let mut other = Event::new(&OTHER, head(b"\xff"));
     other.push("code", Value::Code(0));
     events.push(other);
     for event in &events {
-        let object: JsonValue = serde_json::from_str(&line(Choice::Json, UTC, event)).unwrap();
+        let object: JsonValue = serde_json::from_str(&line(Format::Json, UTC, event)).unwrap();
         validator.accepts(&object).unwrap();
     }
     let mut out = Vec::new();
-    build(Choice::Json, UTC).lost(&mut out, &LOST).unwrap();
+    build(Format::Json, UTC).lost(&mut out, &LOST).unwrap();
     validator.accepts(&serde_json::from_slice(&out).unwrap()).unwrap();
 }
 
 #[test]
 fn the_schema_refuses_what_is_not_said() {
     let validator = Validator::new();
-    let good: JsonValue = serde_json::from_str(&line(Choice::Json, UTC, &sample(&[("code", Value::Code(1))]))).unwrap();
+    let good: JsonValue = serde_json::from_str(&line(Format::Json, UTC, &sample(&[("code", Value::Code(1))]))).unwrap();
     validator.accepts(&good).unwrap();
     let changed = |key: &str, value: JsonValue| {
         let mut object = good.clone();
@@ -97,6 +99,7 @@ fn the_schema_refuses_what_is_not_said() {
         ("time", "yesterday".into()),
         ("str_b64", "?".into()),
         ("label", 7.into()),
+        ("user", 7.into()),
         ("errno", "no".into()),
         ("mode", "644".into()),
     ] {

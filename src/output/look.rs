@@ -1,0 +1,37 @@
+//! What text depends on besides the events: the terminal, and what was asked for.
+
+use super::tables::Room;
+
+/// How text looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Columns of the terminal; `None` (or 0) where that is unknown or there is none: lines are then never cut.
+    pub width: Option<usize>,
+    pub colour: bool,
+    /// All columns, microseconds, and lines of any length.
+    pub wide: bool,
+    /// TIME in UTC, not in the local zone.
+    pub utc: bool,
+    /// There are labels: they have a column.
+    pub labels: bool,
+}
+
+/// Below this many columns, a terminal is narrow.
+const ROOMY: usize = 110;
+
+impl Look {
+    /// How much room a line has.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        match self.columns() {
+            _ if self.wide => Room::Wide,
+            Some(..ROOMY) => Room::Narrow,
+            _ => Room::Roomy,
+        }
+    }
+
+    /// Where lines are cut.
+    pub(super) fn columns(&self) -> Option<usize> {
+        self.width.filter(|width| *width > 0 && !self.wide)
+    }
+}

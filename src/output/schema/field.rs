@@ -1,0 +1,73 @@
+//! The schema of a field, as JSON lines have its value and what stands beside it.
+
+use serde_json::{Value as Json, json};
+
+use super::object::Object;
+use super::primitive::{B64, READABLE, base64, nullable, strings, uint};
+use crate::event::{Field, Shape};
+use crate::output::json::suffix;
+
+/// A field, null where the kernel could not read it, and what stands beside it.
+pub(super) fn add_field(object: &mut Object, field: &Field) {
+    let Field { name, shape, .. } = field;
+    let (schema, doc) = of_value(*shape);
+    let own = format!("{}.", field.doc.trim_end_matches('.'));
+    let doc = [&own, doc, "Null: it could not be read."].into_iter().filter(|part| !part.is_empty());
+    let doc = doc.collect::<Vec<_>>().join(" ");
+    object.add(format!("{name}{}", suffix(*shape)), field.always, &doc, nullable(schema));
+    match shape {
+        Shape::Str => object.maybe(format!("{name}_b64"), B64, base64()),
+        Shape::Path => beside_path(object, name),
+        Shape::List => beside_list(object, name),
+        Shape::Ret => {
+            let pattern = json!({ "type": "string", "pattern": "^(E[A-Z0-9]+|-[0-9]+)$" });
+            let doc = "The error's name (its negative number where it has none); there where it failed.";
+            object.maybe("errno".into(), doc, pattern);
+        }
+        Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Mode | Shape::Bool => {}
+        Shape::Size | Shape::Span | Shape::Flags => {}
+    }
+}
+
+/// What a value of that shape is, and a sentence more about it.
+fn of_value(shape: Shape) -> (Json, &'static str) {
+    let matching = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    match shape {
+        Shape::Uint => (uint(u64::MAX), ""),
+        Shape::Pid => (uint(u32::MAX), "A process or thread id in coretrace's own PID namespace."),
+        Shape::Code => (uint(u32::MAX), "0 is success."),
+        Shape::Signal => (matching("^SIG[A-Z0-9+]+$"), "The signal's name."),
+        Shape::Ret => {
+            let integer = json!({ "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX });
+            (integer, "Negative: the number of an error.")
+        }
+        Shape::Mode => (matching("^0[0-7]{3,}$"), "Permission bits, in octal."),
+        Shape::Bool => (json!({ "type": "boolean" }), ""),
+        Shape::Size => (uint(u64::MAX), "In bytes."),
+        Shape::Span => (uint(u64::MAX), "In nanoseconds."),
+        Shape::Str | Shape::Path => (json!({ "type": "string" }), READABLE),
+        Shape::List => (strings(), READABLE),
+        Shape::Flags => (strings(), "Names of the bits that are set; bits without a name as one 0x… string."),
+    }
+}
+
+fn beside_path(object: &mut Object, name: &str) {
+    object.maybe(format!("{name}_b64"), B64, base64());
+    object.maybe(format!("{name}_deleted"), "There where the file no longer has this name.", holds());
+    let doc = "There where only the path's last names are, or its end is missing.";
+    object.maybe(format!("{name}_truncated"), doc, holds());
+    let doc = "There where the path is outside of what the process has as its root.";
+    object.maybe(format!("{name}_unreachable"), doc, holds());
+}
+
+fn beside_list(object: &mut Object, name: &str) {
+    let doc = "All bytes of every string, in base64; there where any of them is not UTF-8.";
+    object.maybe(format!("{name}_b64"), doc, json!({ "type": "array", "items": base64() }));
+    let doc = "Length of the whole list, a NUL after each string included. Null: more than what is there.";
+    object.maybe(format!("{name}_bytes"), doc, nullable(uint(u64::MAX)));
+    object.maybe(format!("{name}_truncated"), "There where only the list's beginning is.", holds());
+}
+
+fn holds() -> Json {
+    json!({ "const": true, "type": "boolean" })
+}

@@ -1,0 +1,52 @@
+//! Numbers of the kernel by their names.
+
+use std::fmt;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+/// A signal's name, as C spells it; `SIG99` for a number that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalName(pub u32);
+
+/// SIGRTMIN as programs know it: glibc keeps the kernel's first two (32 and 33) for itself.
+const RT_MIN: u32 = 34;
+/// The kernel's last signal.
+const RT_MAX: u32 = 64;
+
+impl fmt::Display for SignalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            RT_MIN => f.write_str("SIGRTMIN"),
+            n @ RT_MIN..=RT_MAX => write!(f, "SIGRTMIN+{}", n - RT_MIN),
+            n => match i32::try_from(n).ok().and_then(|n| Signal::try_from(n).ok()) {
+                Some(signal) => f.write_str(signal.as_str()),
+                None => write!(f, "SIG{n}"),
+            },
+        }
+    }
+}
+
+/// The error that a system call returned, by its name; by its number where it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrnoName(pub i64);
+
+impl fmt::Display for ErrnoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0.checked_neg().and_then(|n| i32::try_from(n).ok());
+        match number.map(Errno::from_raw) {
+            Some(errno) if errno != Errno::UnknownErrno => fmt::Debug::fmt(&errno, f),
+            _ => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+/// Permission bits in octal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Octal(pub u32);
+
+impl fmt::Display for Octal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0{:03o}", self.0)
+    }
+}

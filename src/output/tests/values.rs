@@ -1,0 +1,115 @@
+//! Each kind of value, in both formats.
+
+use super::*;
+use crate::output::spelling::SignalName;
+
+#[test]
+fn every_value_in_both_formats() {
+    let deleted = Path { names: b"ls\0bin\0", deleted: true, ..Path::default() };
+    let part = Path { names: b"y\0x\0", truncated: true, ..Path::default() };
+    let cut = Value::List(List { bytes: b"sh\0-c\0ec", total: 30_000 });
+    let table: &[(&'static str, Value<'_>, &str, &str)] = &[
+        ("uint", Value::Uint(u64::MAX), "18446744073709551615", r#""uint":18446744073709551615"#),
+        ("child", Value::Pid(42), "42", r#""child":42"#),
+        ("code", Value::Code(3), "3", r#""code":3"#),
+        ("signal", Value::Signal(9), "SIGKILL", r#""signal":"SIGKILL""#),
+        ("core", Value::Bool(true), "yes", r#""core":true"#),
+        ("core", Value::Bool(false), "no", r#""core":false"#),
+        ("rss", Value::Size(12 << 10), "12.0KiB", r#""rss_bytes":12288"#),
+        ("lifetime", Value::Span(4_210), "4.21us", r#""lifetime_ns":4210"#),
+        ("str", Value::Str(b"a \"b\"\n"), r#"a\ "b"\n"#, r#""str":"a \"b\"\n""#),
+        ("str", Value::Str(b""), "''", r#""str":"""#),
+        ("str", Value::Str(b"a\xffb"), r"a\xffb", "\"str\":\"a\u{fffd}b\",\"str_b64\":\"Yf9i\""),
+        ("exe", Value::Path(path(b"ls\0bin\0")), "/bin/ls", r#""exe":"/bin/ls""#),
+        ("exe", Value::Path(path(b"")), "/", r#""exe":"/""#),
+        ("exe", Value::Path(deleted), "/bin/ls (deleted)", r#""exe":"/bin/ls","exe_deleted":true"#),
+        ("exe", Value::Path(part), "…/x/y", r#""exe":"x/y","exe_truncated":true"#),
+        (
+            "exe",
+            Value::Path(Path { names: b"sub\0tmp\0", called: b"../a b", ..Path::default() }),
+            r"/tmp/sub/../a\ b",
+            r#""exe":"/tmp/sub/../a b""#,
+        ),
+        ("exe", Value::Path(Path { called: b"/a//b/", ..Path::default() }), "/a//b/", r#""exe":"/a//b/""#),
+        ("exe", Value::Path(Path { called: b"x", ..part }), "…/x/y/x", r#""exe":"x/y/x","exe_truncated":true"#),
+        (
+            "exe",
+            Value::Path(Path { called: b"/a/b", end_truncated: true, ..Path::default() }),
+            "/a/b…",
+            r#""exe":"/a/b","exe_truncated":true"#,
+        ),
+        (
+            "exe",
+            Value::Path(Path { names: b"b\0a\0", outside: true, ..Path::default() }),
+            "(unreachable)/a/b",
+            r#""exe":"/a/b","exe_unreachable":true"#,
+        ),
+        ("exe", Value::Path(Path { as_it_is: true, ..Path::default() }), "''", r#""exe":"""#),
+        (
+            "exe",
+            Value::Path(Path { called: b"pipe:[17]", as_it_is: true, ..Path::default() }),
+            "pipe:[17]",
+            r#""exe":"pipe:[17]""#,
+        ),
+        ("exe", Value::Path(path(b"\xff\0a\0")), r"/a/\xff", "\"exe\":\"/a/\u{fffd}\",\"exe_b64\":\"L2Ev/w==\""),
+        ("argv", list(b""), "", r#""argv":[],"argv_bytes":0"#),
+        ("argv", list(b"\0"), "''", r#""argv":[""],"argv_bytes":1"#),
+        ("argv", list(b"a b\0it's\0"), r"'a b' $'it\'s'", r#""argv":["a b","it's"],"argv_bytes":9"#),
+        (
+            "argv",
+            list(b"a\0\xff\0"),
+            r"a $'\xff'",
+            "\"argv\":[\"a\",\"\u{fffd}\"],\"argv_b64\":[\"YQ==\",\"/w==\"],\"argv_bytes\":4",
+        ),
+        (
+            "argv",
+            cut,
+            "sh -c ec …[cut: 8 of 30000 bytes]",
+            r#""argv":["sh","-c","ec"],"argv_bytes":30000,"argv_truncated":true"#,
+        ),
+        (
+            "argv",
+            Value::List(List { bytes: b"ls\0-l\0", total: List::UNKNOWN }),
+            "ls -l …[cut: the first 6 bytes]",
+            r#""argv":["ls","-l"],"argv_bytes":null,"argv_truncated":true"#,
+        ),
+        (
+            "argv",
+            Value::List(List { bytes: b"", total: List::UNKNOWN }),
+            "…[cut: the first 0 bytes]",
+            r#""argv":[],"argv_bytes":null,"argv_truncated":true"#,
+        ),
+        ("ret", Value::Ret(4), "4", r#""ret":4"#),
+        ("ret", Value::Ret(-2), "ENOENT", r#""ret":-2,"errno":"ENOENT""#),
+        ("ret", Value::Ret(-512), "-512", r#""ret":-512,"errno":"-512""#),
+        (
+            "ret",
+            Value::Ret(i64::MIN),
+            "-9223372036854775808",
+            r#""ret":-9223372036854775808,"errno":"-9223372036854775808""#,
+        ),
+        ("mode", Value::Mode(0o644), "0644", r#""mode":"0644""#),
+        ("mode", Value::Mode(0o4755), "04755", r#""mode":"04755""#),
+        ("mode", Value::Mode(0), "0000", r#""mode":"0000""#),
+        ("flags", bits(0), "0", r#""flags":[]"#),
+        ("flags", bits(3), "VM|FS", r#""flags":["VM","FS"]"#),
+        ("flags", bits(0x102), "FS|0x100", r#""flags":["FS","0x100"]"#),
+        ("flags", bits(0x100), "0x100", r#""flags":["0x100"]"#),
+        ("ret", Value::Unreadable(Shape::Ret), "?", r#""ret":null"#),
+        ("mode", Value::Unreadable(Shape::Mode), "?", r#""mode":null"#),
+        ("rss", Value::Unreadable(Shape::Size), "?", r#""rss_bytes":null"#),
+        ("lifetime", Value::Unreadable(Shape::Span), "?", r#""lifetime_ns":null"#),
+        ("argv", Value::Unreadable(Shape::List), "?", r#""argv":null"#),
+    ];
+    for (name, value, text, json) in table {
+        assert_eq!(shown(name, *value), ((*text).to_owned(), (*json).to_owned()));
+    }
+}
+
+#[test]
+fn signals_have_names() {
+    let names = [9, 11, 0, 32, 34, 37, 64, 65, u32::MAX].map(|n| SignalName(n).to_string());
+    let want =
+        ["SIGKILL", "SIGSEGV", "SIG0", "SIG32", "SIGRTMIN", "SIGRTMIN+3", "SIGRTMIN+30", "SIG65", "SIG4294967295"];
+    assert_eq!(names, want);
+}

@@ -1,0 +1,88 @@
+//! What a column of text is called, how wide it is, and what it shows of an event.
+
+use std::borrow::Cow;
+
+use super::value::{At, value};
+use crate::event::{Event, Shape, Value};
+use crate::output::line::{Line, Paint};
+use crate::output::tables::{Column, Show};
+
+/// Title of a column, how wide it is, and whether it is aligned to the right.
+pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
+    match column {
+        Column::Kind => ("EVENT", 7, false),
+        Column::Pid => ("PID", 7, true),
+        Column::Ppid => ("PPID", 7, true),
+        Column::Tid => ("TID", 7, true),
+        Column::Uid => ("UID", 5, true),
+        Column::User => ("USER", 8, false),
+        Column::Gid => ("GID", 5, true),
+        Column::Comm => ("COMM", 15, false),
+        Column::Label => ("LABEL", 15, false),
+        Column::Field { title, width, right, .. } => (title, *width, *right),
+    }
+}
+
+/// The field or name that a column shows: it is no detail then.
+pub(super) fn named(column: &Column) -> Option<Cow<'static, str>> {
+    match column {
+        Column::Field { name, .. } => Some(name.clone()),
+        Column::User => Some("user".into()),
+        Column::Kind | Column::Pid | Column::Ppid | Column::Tid | Column::Uid | Column::Gid => None,
+        Column::Comm | Column::Label => None,
+    }
+}
+
+/// An empty list shows nothing: spaces before it would be at the line's end.
+pub(super) fn is_empty(column: &Column, event: &Event<'_>) -> bool {
+    let Column::Field { name, .. } = column else { return false };
+    matches!(event.get(name), Some(Value::List(list)) if list.bytes.is_empty() && !list.truncated())
+}
+
+/// Adds what a column shows.
+pub(super) fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) {
+    let head = &event.head;
+    let mut digits = itoa::Buffer::new();
+    match column {
+        Column::Kind => at.ascii(line, &event.kind.name),
+        Column::Pid => at.ascii(line, digits.format(head.pid)),
+        Column::Ppid => at.ascii(line, digits.format(head.ppid)),
+        Column::Tid => at.ascii(line, digits.format(head.tid)),
+        Column::Uid => at.ascii(line, digits.format(head.uid)),
+        Column::User => match event.names {
+            Some(names) => value(line, at, &name(names.user), Show::Whole),
+            None => at.ascii(line, "-"),
+        },
+        Column::Gid => at.ascii(line, digits.format(head.gid)),
+        Column::Comm => {
+            at.begin(line);
+            line.paint(Paint::Bold);
+            line.escaped(head.comm());
+            line.paint(Paint::Off);
+        }
+        Column::Label if event.label.is_empty() => at.ascii(line, "-"),
+        Column::Label => {
+            at.begin(line);
+            line.escaped(event.label);
+        }
+        Column::Field { name, show, .. } => match event.get(name) {
+            Some(known) => value(line, at, known, *show),
+            None => at.ascii(line, "-"),
+        },
+    }
+}
+
+/// Adds `name=value`, from the column `start` on.
+pub(super) fn detail(line: &mut Line, start: usize, name: &str, detail: &Value<'_>) {
+    line.pad_to(start);
+    line.paint(Paint::Dim);
+    line.ascii(name);
+    line.ascii("=");
+    line.paint(Paint::Off);
+    value(line, At::Here, detail, Show::Whole);
+}
+
+/// A name that was looked for: one that the host does not have is like what could not be read.
+pub(super) fn name(name: Option<&[u8]>) -> Value<'_> {
+    name.map_or(Value::Unreadable(Shape::Str), Value::Str)
+}
