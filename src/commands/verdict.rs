@@ -11,7 +11,7 @@ use crate::host::{Host, mounts};
 use crate::load::plan::{Hook, Plan, Program, Target as Place, in_order, preempts};
 use crate::load::session::NO_KERNEL_BTF;
 use crate::tracers::Tracer;
-use crate::types::relo::types::{Types, kind};
+use crate::types::model::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};
 
 /// `--arch`.

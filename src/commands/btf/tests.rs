@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::declare::Declare;
 use super::lookup::find;
 use super::show::Shown;
 use super::*;

@@ -2,7 +2,10 @@
 
 use std::io::{self, Read};
 
-use super::{About, Fault, Image, Stream, TYPES_MAX, raw, release};
+use super::about::{About, Image, release};
+use super::budget::{Stream, TYPES_MAX};
+use super::fault::Fault;
+use super::raw;
 use crate::types::bytes::Bytes;
 
 pub(super) const MAGIC: &[u8] = b"\x7fELF";

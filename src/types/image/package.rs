@@ -2,7 +2,11 @@
 
 use std::io::{self, Read};
 
-use super::{Fault, Image, Room, Stream, stream};
+use super::about::Image;
+use super::budget::{Budget, Stream};
+use super::fault::Fault;
+use super::names::is_kernel;
+use super::unpack;
 
 /// What a package is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,31 +34,22 @@ const SKIPPED: u64 = 8 << 30;
 /// The longest name of a file.
 const NAME_MAX: u64 = 4096;
 
-/// Whether a file of this name may be a kernel: `boot/vmlinuz-…`, `usr/lib/modules/…/vmlinuz`,
-/// `usr/lib/debug/…/vmlinux-…`, `….btf`.
-pub(super) fn is_kernel(name: &[u8]) -> bool {
-    let last = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
-    let kernel = [&b"vmlinuz"[..], b"vmlinux", b"Image"].iter().any(|begin| last.starts_with(begin));
-    let other = [&b".h"[..], b".lds", b".lds.S", b".sig", b".hmac", b".py", b".bz2"];
-    kernel && !other.iter().any(|end| last.ends_with(end)) || last.ends_with(b".btf")
-}
-
 /// Reads the types of the first kernel in it that has some.
-pub(super) fn read(kind: Kind, mut from: Stream<'_>, room: &Room) -> Result<Image, Fault> {
+pub(super) fn read(kind: Kind, mut from: Stream<'_>, budget: &Budget) -> Result<Image, Fault> {
     match kind {
-        Kind::Deb => deb(&mut from, room),
-        Kind::Tar => tar(&mut from, room),
+        Kind::Deb => deb(&mut from, budget),
+        Kind::Tar => tar(&mut from, budget),
         Kind::Rpm => {
             rpm(&mut from)?;
             let mut head = Vec::new();
             (&mut from).take(8).read_to_end(&mut head)?;
-            let format = super::unpack::format(&head);
+            let format = unpack::format(&head);
             let from: Stream<'_> = Box::new(io::Cursor::new(head).chain(from));
             let mut from = match format {
-                Some(format) => super::unpack::unpack(format, from, room).map_err(Fault::Packed)?,
+                Some(format) => unpack::unpack(format, from, budget).map_err(Fault::Packed)?,
                 None => from,
             };
-            cpio(&mut from, room)
+            cpio(&mut from, budget)
         }
     }
 }
@@ -93,20 +88,20 @@ impl<'a> Files<'a> {
     }
 
     /// A file of `size` bytes, and `padded` with what follows it: a kernel, if it is one that has types.
-    fn file(&mut self, name: &[u8], size: u64, padded: u64, room: &Room) -> Result<Option<Image>, Fault> {
+    fn file(&mut self, name: &[u8], size: u64, padded: u64, budget: &Budget) -> Result<Option<Image>, Fault> {
         if !is_kernel(name) || size == 0 {
             self.skip(padded)?;
             return Ok(None);
         }
         let mut file = (&mut *self.from).take(size);
-        match stream(Box::new(&mut file), room) {
+        match budget.read(Box::new(&mut file)) {
             Ok(image) => return Ok(Some(image)),
             // The name told it wrong.
             Err(Fault::NotBtf) => {}
             // The archive itself is no good.
             Err(fault @ (Fault::EndsEarly | Fault::Unreadable(_))) => return Err(fault),
             // What one file may cost is spent.
-            Err(fault) if room.is_spent() => return Err(fault),
+            Err(fault) if budget.is_spent() => return Err(fault),
             Err(Fault::NoSection) => self.fault = Fault::NoTypes,
             Err(fault) => self.fault = fault,
         }
@@ -127,14 +122,14 @@ fn number(text: &[u8], radix: u32) -> Option<u64> {
 }
 
 /// ar(5): a line of 60 bytes before each file; files begin at even places.
-fn deb(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
+fn deb(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
     let mut files = Files::new(from);
     files.skip(8)?;
     while let Some(line) = files.bytes(60)? {
         let size = line.get(48..58).and_then(|text| number(text, 10));
         let size = size.filter(|_| line.ends_with(b"`\n")).ok_or_else(|| spoiled("ar"))?;
         if line.starts_with(b"data.tar") {
-            return stream(Box::new((&mut *files.from).take(size)), room);
+            return budget.read(Box::new((&mut *files.from).take(size)));
         }
         files.skip(size.checked_next_multiple_of(2).ok_or_else(|| spoiled("ar"))?)?;
     }
@@ -142,7 +137,7 @@ fn deb(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
 }
 
 /// tar(5), as POSIX and GNU have it.
-fn tar(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
+fn tar(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
     let mut files = Files::new(from);
     let mut long: Option<Vec<u8>> = None;
     while let Some(head) = files.bytes(512)?.filter(|head| head.first() != Some(&0)) {
@@ -166,7 +161,7 @@ fn tar(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
             }
             Some(b'0' | b'\0') => {
                 let name = long.take().unwrap_or_else(|| part(0, 100).to_vec());
-                if let Some(image) = files.file(&name, size, padded, room)? {
+                if let Some(image) = files.file(&name, size, padded, budget)? {
                     return Ok(image);
                 }
             }
@@ -202,7 +197,7 @@ fn rpm(from: &mut dyn Read) -> Result<(), Fault> {
 }
 
 /// cpio(5), the format that it calls new: numbers in hexadecimal, all padded to 4 bytes.
-fn cpio(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
+fn cpio(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
     let mut files = Files::new(from);
     while let Some(head) = files.bytes(110)? {
         let field = |n: usize| head.get(6 + 8 * n..14 + 8 * n).and_then(|text| number(text, 16));
@@ -222,7 +217,8 @@ fn cpio(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
         }
         let is_file = mode & 0o170_000 == 0o100_000;
         let padded = size.next_multiple_of(4);
-        let found = if is_file { files.file(name, size, padded, room)? } else { files.skip(padded).map(|()| None)? };
+        let found =
+            if is_file { files.file(name, size, padded, budget)? } else { files.skip(padded).map(|()| None)? };
         if let Some(image) = found {
             return Ok(image);
         }

@@ -192,7 +192,7 @@ pub(crate) fn arm_image(btf: &[u8]) -> Vec<u8> {
     image[56..60].copy_from_slice(b"ARM\x64");
     image.extend(format!("Linux version {RELEASE} (x)\0").bytes());
     // The types of a little program, before and after the kernel's.
-    let small = crate::types::btf::sample();
+    let small = crate::types::sample::sample();
     image.extend([&small[..], btf, &small, b"the end"].concat());
     image
 }

@@ -1,9 +1,11 @@
 //! Each kind of file, sound, cut and damaged.
 
+use super::budget::TYPES_MAX;
+use super::read::HEAD;
 use super::samples::*;
 use super::*;
 use crate::fake::Tree;
-use crate::types::btf::sample;
+use crate::types::sample::sample;
 
 const FORMATS: [&str; 4] = ["gzip", "xz", "zstd", "lz4"];
 

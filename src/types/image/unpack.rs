@@ -10,7 +10,7 @@ use std::rc::Rc;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use xz4rust::{XzDecoder, XzError};
 
-use super::Room;
+use super::budget::Budget;
 use crate::ffi::zlib::Gunzip;
 
 /// The largest window: of `zstd --ultra -22`, as kernels are packed with.
@@ -78,9 +78,9 @@ fn damaged(format: &'static str) -> io::Error {
 pub(super) fn unpack<'a>(
     format: Format,
     from: Box<dyn Read + 'a>,
-    room: &Room,
+    budget: &Budget,
 ) -> Result<Box<dyn Read + 'a>, &'static str> {
-    let window = Window::open(&room.windows);
+    let window = Window::open(&budget.windows);
     let most = window.most;
     let unpacked: Box<dyn Read + 'a> = match format {
         Format::Gzip => Box::new(Stepwise::new(from, Gzip(Gunzip::new()))),
@@ -90,7 +90,7 @@ pub(super) fn unpack<'a>(
         Format::Other(name) => return Err(name),
     };
     let window = matches!(format, Format::Xz | Format::Zstd).then_some(window);
-    Ok(Box::new(Limited { from: unpacked, left: room.unpacked.clone(), _window: window }))
+    Ok(Box::new(Limited { from: unpacked, left: budget.unpacked.clone(), _window: window }))
 }
 
 /// What ends with an error where the whole file, with all that is packed in it, comes to too much.

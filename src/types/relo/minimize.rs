@@ -8,9 +8,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::types::{Types, kind};
-use super::{Answer, Object, Outcome, Site, Target, Walk, in_c, walk};
+use super::object::{Object, Site};
+use super::target::Target;
+use super::walk::{Answer, Outcome, Walk, in_c, walk};
 use crate::types::bytes::Bytes;
+use crate::types::model::{Types, kind};
 
 /// `BPF_CORE_TYPE_ID_TARGET` and those before it that name fields, those from it on that name types, and the values of
 /// enums (`enum bpf_core_relo_kind`).

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::types::{NAME_MAX, Types};
 use crate::ffi::relo::{Insns, Relo};
 use crate::types::bytes::Bytes;
+use crate::types::model::{NAME_MAX, Types};
 
 /// Bytes of an instruction.
 const INSN: u32 = 8;
