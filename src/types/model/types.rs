@@ -1,5 +1,9 @@
 //! Type information (BTF) of a kernel as a target: read by libbpf, indexed by name.
 
+use std::hash::Hasher;
+
+use fnv::FnvHasher;
+
 use crate::ffi::relo::Btf;
 use crate::types::bytes::Bytes;
 
@@ -223,7 +227,10 @@ pub(crate) fn essential(name: &[u8]) -> &[u8] {
     }
 }
 
-/// FNV-1a.
+/// FNV-1a, folded to 32 bits.
 fn hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    let mut hasher = FnvHasher::default();
+    hasher.write(name);
+    let hash = hasher.finish();
+    (hash ^ hash >> 32) as u32
 }
