@@ -14,7 +14,7 @@ fn pad(bytes: &mut Vec<u8>, to: usize) {
 pub(crate) fn elf(machine: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     let order = if cfg!(target_endian = "little") { 1 } else { 2 };
     let mut bytes = vec![0; 64];
-    bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, order]);
+    bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, order, 1]);
     let mut names = vec![0];
     let mut table = vec![[0; 64]];
     let mut row = |name: usize, at: usize, len: usize| {

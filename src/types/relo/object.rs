@@ -5,6 +5,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow};
+use object::NativeEndian;
+use object::elf::FileHeader64;
+use object::read::elf::{FileHeader, SectionHeader};
 
 use crate::ffi::relo::{Insns, Relo};
 use crate::types::bytes::Bytes;
@@ -97,21 +100,21 @@ impl<'a> Table<'a> {
 }
 
 /// Sections of an ELF file of 64 bits and this byte order, by name: of several, the first.
-fn sections(elf: Bytes<'_>) -> Option<HashMap<&[u8], Bytes<'_>>> {
-    let (at, size) = (elf.u64(40)?, u64::from(elf.u16(58)?));
-    let [count, names] = [elf.u16(60)?, elf.u16(62)?];
-    let header = |n: u16| elf.part(at.checked_add(size.checked_mul(n.into())?)?, size);
-    let content = |header: Bytes<'_>| elf.part(header.u64(24)?, header.u64(32)?);
-    let names = content(header(names)?)?.0;
+fn sections(elf: &[u8]) -> Option<HashMap<&[u8], Bytes<'_>>> {
+    let header = FileHeader64::<NativeEndian>::parse(elf).ok()?;
+    // `parse` takes files of both byte orders.
+    header.endian().ok().filter(|order| *order == NativeEndian)?;
+    let headers = header.section_headers(NativeEndian, elf).ok()?;
+    let names = headers.get(header.shstrndx(NativeEndian, elf).ok()? as usize)?.data(NativeEndian, elf).ok()?;
     let mut all = HashMap::new();
-    for n in 0..count {
-        let name = || {
-            let rest = names.get(usize::try_from(header(n)?.u32(0)?).ok()?..)?;
-            let end = rest.iter().take(NAME_MAX + 1).position(|byte| *byte == 0)?;
-            Some((rest.get(..end)?, content(header(n)?)?))
-        };
-        if let Some((name, content)) = name() {
-            all.entry(name).or_insert(content);
+    for section in headers {
+        // No further than any name goes: all of them may be one, of any length.
+        let name = usize::try_from(section.sh_name(NativeEndian)).ok().and_then(|at| {
+            let rest = names.get(at..)?;
+            rest.get(..rest.iter().take(NAME_MAX + 1).position(|byte| *byte == 0)?)
+        });
+        if let (Some(name), Ok(content)) = (name, section.data(NativeEndian, elf)) {
+            all.entry(name).or_insert(Bytes(content));
         }
     }
     Some(all)
@@ -126,7 +129,7 @@ impl Object {
     /// # Errors
     /// When it is not one that clang makes with `-g`.
     pub fn read(elf: &[u8]) -> Result<Self> {
-        let sections = sections(Bytes(elf)).context("the BPF object is no ELF file")?;
+        let sections = sections(elf).context("the BPF object is no ELF file")?;
         let find = |name: &str| sections.get(name.as_bytes()).copied();
         let btf = find(".BTF").context("the BPF object has no types")?;
         let types = Types::read(btf.0).map_err(|fault| anyhow!("the BPF object {fault}"))?;
