@@ -154,9 +154,8 @@ fn recordings() -> Vec<Vec<u8>> {
 
 /// The objects that are built for the tests.
 fn objects() -> Vec<Vec<u8>> {
-    let path = |name: &str| Path::new(env!("OUT_DIR")).join(format!("test-{name}.bpf.o"));
     let names = ["all", "field", "type", "enum", "guard", "complex", "layout", "helper"];
-    names.iter().filter_map(|name| fs::read(path(name)).ok()).collect()
+    names.iter().map(|name| test_objects::bytes(name).to_vec()).collect()
 }
 
 fn all_types() -> Vec<Vec<u8>> {

@@ -276,8 +276,9 @@ fn functions_do_not_each_take_their_section() {
 
 #[test]
 fn devices_are_not_read_to_their_end() {
+    let kernel = test_objects::path("kernel");
     for args in [
-        &["relocs", "--object", "/dev/zero", "--btf", concat!(env!("OUT_DIR"), "/test-kernel.bpf.o")][..],
+        &["relocs", "--object", "/dev/zero", "--btf", kernel.to_str().unwrap()][..],
         &["check", "--kernel", "/dev/zero"],
         &["btf", "show", "x", "--btf", "/dev/zero"],
         &["replay", "/dev/zero"],

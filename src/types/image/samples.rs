@@ -1,7 +1,5 @@
 //! For tests: files of each kind, made here.
 
-use std::path::Path;
-
 pub(crate) const RELEASE: &str = "6.1.0-50-cloud-amd64";
 /// The machine that the tests run on.
 pub(crate) const MACHINE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
@@ -284,6 +282,5 @@ pub(crate) fn really_packed(format: &str, bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// The types in the object that is built for the tests.
 pub(crate) fn kernel_btf() -> Vec<u8> {
-    let path = Path::new(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
-    super::read(path).unwrap().btf
+    super::from_bytes(test_objects::bytes("kernel")).unwrap().btf
 }

@@ -9,7 +9,7 @@ use crate::types::model::kind;
 /// `tests/bpf/NAME.bpf.c`, compiled.
 fn compiled(tree: &Tree, name: &str) -> std::path::PathBuf {
     let object = format!("{name}.bpf.o");
-    tree.file(&object, std::fs::read(Path::new(env!("OUT_DIR")).join(format!("test-{object}"))).unwrap());
+    tree.file(&object, test_objects::bytes(name));
     tree.path(&object)
 }
 
