@@ -60,6 +60,14 @@ pub(crate) fn arch(target: &Target) -> Option<Arch> {
     }
 }
 
+fn no_function(name: &str) -> String {
+    format!("the kernel has no function {name}")
+}
+
+fn no_tracepoint(name: &str) -> String {
+    format!("the kernel has no tracepoint {name}")
+}
+
 struct Judge<'a> {
     object: &'a Object,
     types: &'a Types,
@@ -117,7 +125,7 @@ impl Judge<'_> {
     /// Every tracepoint has a type of its arguments (include/trace/bpf_probe.h, since 5.2).
     fn tracepoint(&self, name: &str) -> Result<(), String> {
         let found = self.bare || self.types.find(kind::TYPEDEF, &format!("btf_trace_{name}")).is_some();
-        if found { Ok(()) } else { Err(format!("the kernel has no tracepoint {name}")) }
+        if found { Ok(()) } else { Err(no_tracepoint(name)) }
     }
 
     fn tracefs(&self) -> Result<(), String> {
@@ -135,61 +143,50 @@ impl Judge<'_> {
 
     /// The hooks that a program takes, or why it has none.
     fn hooks(&self, program: &Program, section: &str) -> Result<Vec<String>, String> {
-        let one = |found: bool, hook: String, what: &str| {
-            if found { Ok(vec![hook]) } else { Err(format!("the kernel has no function {what}")) }
-        };
-        let probes = |kind: &str, names: &[&str], functions: Vec<String>| {
-            if self.host.map_or(!self.function("register_kprobe"), |host| !host.kprobes) {
-                return Err("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned());
-            }
-            let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
-            let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{name}")).collect();
-            if hooks.is_empty() {
-                Err(format!("the kernel has no function {}", functions.join(" or ")))
-            } else {
-                Ok(hooks)
-            }
-        };
-        let same = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let calls = |names: &[&str]| names.iter().map(|name| format!("{SYSCALL}{name}")).collect::<Vec<_>>();
         match program.target {
-            Place::Exit(names) => {
-                let found = names.iter().find(|name| self.function(name));
-                one(found.is_some(), format!("fexit/{}", found.unwrap_or(&"")), &names.join(" or "))
-            }
-            Place::Entry(names) => probes("kprobe", names, same(names)),
-            Place::Return(names) => probes("kretprobe", names, same(names)),
-            Place::SyscallReturn(names) => probes("kretsyscall", names, calls(names)),
+            Place::Exit(names) => match names.iter().find(|name| self.function(name)) {
+                Some(name) => Ok(vec![format!("fexit/{name}")]),
+                None => Err(no_function(&names.join(" or "))),
+            },
+            Place::Entry(names) => self.probes("kprobe", names, ""),
+            Place::Return(names) => self.probes("kretprobe", names, ""),
+            Place::SyscallReturn(names) => self.probes("kretsyscall", names, SYSCALL),
             Place::SyscallEvents(events) => {
-                let hooks: Vec<_> = events.iter().filter(|event| self.event(event)).collect();
                 self.tracefs()?;
-                let hooks: Vec<_> = hooks.iter().map(|event| format!("tp/syscalls/{event}")).collect();
-                if hooks.is_empty() {
-                    Err(format!("the kernel has no tracepoint {}", events.join(" or ")))
-                } else {
-                    Ok(hooks)
-                }
+                let there = events.iter().filter(|event| self.event(event));
+                let hooks: Vec<_> = there.map(|event| format!("tp/syscalls/{event}")).collect();
+                if hooks.is_empty() { Err(no_tracepoint(&events.join(" or "))) } else { Ok(hooks) }
             }
-            Place::Section => {
-                let hook = vec![section.to_owned()];
-                match section.split('/').collect::<Vec<_>>().as_slice() {
-                    ["tp", "syscalls", event] => {
-                        self.tracefs()?;
-                        if self.event(event) { Ok(hook) } else { Err(format!("the kernel has no tracepoint {event}")) }
-                    }
-                    ["tp", _, event] => self.tracefs().and_then(|()| self.tracepoint(event)).map(|()| hook),
-                    ["tp_btf" | "raw_tp", event] => self.tracepoint(event).map(|()| hook),
-                    ["fentry" | "fexit", name] => one(self.function(name), section.to_owned(), name),
-                    ["kprobe" | "kretprobe", name] => {
-                        probes(section.split('/').next().unwrap_or(""), &[name], same(&[name]))
-                    }
-                    ["ksyscall" | "kretsyscall", name] => {
-                        probes(section.split('/').next().unwrap_or(""), &[name], calls(&[name]))
-                    }
-                    _ => Ok(hook),
-                }
-            }
+            Place::Section => self.section(section),
         }
+    }
+
+    /// The same of a program whose section says it all: `tp_btf/sched_process_exec`.
+    fn section(&self, section: &str) -> Result<Vec<String>, String> {
+        let hook = vec![section.to_owned()];
+        match section.split('/').collect::<Vec<_>>().as_slice() {
+            ["tp", "syscalls", event] => {
+                self.tracefs()?;
+                if self.event(event) { Ok(hook) } else { Err(no_tracepoint(event)) }
+            }
+            ["tp", _, event] => self.tracefs().and_then(|()| self.tracepoint(event)).map(|()| hook),
+            ["tp_btf" | "raw_tp", event] => self.tracepoint(event).map(|()| hook),
+            ["fentry" | "fexit", name] if !self.function(name) => Err(no_function(name)),
+            [kind @ ("kprobe" | "kretprobe"), name] => self.probes(kind, &[name], ""),
+            [kind @ ("ksyscall" | "kretsyscall"), name] => self.probes(kind, &[name], SYSCALL),
+            _ => Ok(hook),
+        }
+    }
+
+    /// Probes of those functions that there are, whose names begin with `before`.
+    fn probes(&self, kind: &str, names: &[&str], before: &str) -> Result<Vec<String>, String> {
+        if self.host.map_or(!self.function("register_kprobe"), |host| !host.kprobes) {
+            return Err("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned());
+        }
+        let functions: Vec<_> = names.iter().map(|name| format!("{before}{name}")).collect();
+        let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
+        let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{name}")).collect();
+        if hooks.is_empty() { Err(no_function(&functions.join(" or "))) } else { Ok(hooks) }
     }
 
     /// A tracepoint of a system call: there are types of its function alone.

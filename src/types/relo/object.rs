@@ -120,8 +120,8 @@ fn sections(elf: &[u8]) -> Option<HashMap<&[u8], Bytes<'_>>> {
     Some(all)
 }
 
-/// A section with functions: its code, and the numbers of its functions in their order.
-type Coded<'a> = (Bytes<'a>, Range<usize>);
+/// Sections with functions, by name: the code, and the numbers of its functions in their order.
+type Coded<'a> = HashMap<Rc<str>, (Bytes<'a>, Range<usize>)>;
 
 impl Object {
     /// Reads an object.
@@ -144,82 +144,9 @@ impl Object {
         most: usize,
         content: impl Fn(&str) -> Option<Bytes<'a>>,
     ) -> Option<Self> {
-        let mut functions: Vec<Function> = Vec::new();
-        let mut coded: HashMap<Rc<str>, Coded<'a>> = HashMap::new();
-        let table = Table::read(ext, 8, 2, most)?;
-        for (name, part) in &table.parts {
-            let section: Rc<str> = types.text(*name)?.into();
-            let code = content(&section)?;
-            let (first, end) = (functions.len(), u32::try_from(code.0.len()).ok()?);
-            for row in table.rows(*part) {
-                let (start, id) = (row.u32(0)?, row.u32(4)?);
-                if let Some(before) = functions.get_mut(first..).and_then(<[_]>::last_mut) {
-                    before.range.end = start;
-                }
-                let name = String::from_utf8_lossy(types.get(id)?.name).into_owned();
-                functions.push(Function { name, section: section.clone(), range: start..end, code: Vec::new() });
-                if functions.len() > FUNCTIONS_MAX {
-                    return None;
-                }
-            }
-            // One part has all functions of a section.
-            if coded.insert(section, (code, first..functions.len())).is_some() {
-                return None;
-            }
-        }
-        let mut left = SIZE_MAX;
-        for (code, which) in coded.values() {
-            for function in functions.get_mut(which.clone())? {
-                let Range { start, end } = function.range;
-                let size = end.checked_sub(start).filter(|size| *size <= CODE_MAX)?;
-                // Sections may be the same bytes of the file.
-                left = left.checked_sub(size.into())?;
-                function.code = code.0.get(start as usize..end as usize)?.to_vec();
-            }
-        }
-        let lines = Table::read(ext, 16, 4, most)?;
-        let by_section: HashMap<_, _> =
-            lines.parts.iter().rev().filter_map(|(name, part)| Some((types.text(*name)?, *part))).collect();
-        let table = Table::read(ext, 24, 4, most)?;
-        let mut sites = Vec::new();
-        for (name, part) in &table.parts {
-            let section = types.text(*name)?;
-            let Some((code, which)) = coded.get(section.as_str()) else { continue };
-            let lines: Vec<_> = by_section.get(&section).into_iter().flat_map(|part| lines.rows(*part)).collect();
-            let of_section = functions.get(which.clone())?;
-            for (index, row) in table.rows(*part).enumerate() {
-                let relo = Relo {
-                    insn_off: row.u32(0)?,
-                    type_id: row.u32(4)?,
-                    access_str_off: row.u32(8)?,
-                    kind: row.u32(12)?,
-                };
-                // As libbpf does: none of ours, if it belongs to a function that the linker took out.
-                let upto = of_section.partition_point(|function| function.range.start <= relo.insn_off);
-                let Some(place) = upto.checked_sub(1) else { continue };
-                if !of_section.get(place)?.range.contains(&relo.insn_off) {
-                    continue;
-                }
-                let function = which.start.checked_add(place)?;
-                let mut insns = Insns::default();
-                let rest = code.0.get(relo.insn_off as usize..)?;
-                insns.0.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                let source = || {
-                    let upto = lines.partition_point(|row| row.u32(0).is_some_and(|off| off <= relo.insn_off));
-                    // Line and column in one number: BPF_LINE_INFO_LINE_NUM of include/uapi/linux/bpf.h. What the
-                    // compiler made of several lines is of none.
-                    let line = |row: &&Bytes<'_>| row.u32(12).unwrap_or(0) >> 10;
-                    let near = lines.get(upto.saturating_sub(LINES_MAX)..upto)?;
-                    let row = near.iter().rev().find(|row| line(row) != 0)?;
-                    let file = types.text(row.u32(4)?)?;
-                    Some((file.rsplit('/').next().unwrap_or_default().to_owned(), line(&row)))
-                };
-                sites.push(Site { relo, index, function, source: source(), insns });
-                if sites.len() > SITES_MAX {
-                    return None;
-                }
-            }
-        }
+        let (mut functions, coded) = functions(&types, ext, most, content)?;
+        fill(&mut functions, &coded)?;
+        let sites = sites(&types, ext, most, &functions, &coded)?;
         Some(Self { types, functions, sites })
     }
 
@@ -229,5 +156,96 @@ impl Object {
     }
 }
 
+/// The functions that .BTF.ext names, without their code; no more sections than these.
+fn functions<'a>(
+    types: &Types,
+    ext: Bytes<'a>,
+    most: usize,
+    content: impl Fn(&str) -> Option<Bytes<'a>>,
+) -> Option<(Vec<Function>, Coded<'a>)> {
+    let (mut functions, mut coded): (Vec<Function>, Coded<'a>) = Default::default();
+    let table = Table::read(ext, 8, 2, most)?;
+    for (name, part) in &table.parts {
+        let section: Rc<str> = types.text(*name)?.into();
+        let code = content(&section)?;
+        let (first, end) = (functions.len(), u32::try_from(code.0.len()).ok()?);
+        for row in table.rows(*part) {
+            let (start, id) = (row.u32(0)?, row.u32(4)?);
+            if let Some(before) = functions.get_mut(first..).and_then(<[_]>::last_mut) {
+                before.range.end = start;
+            }
+            let name = String::from_utf8_lossy(types.get(id)?.name).into_owned();
+            functions.push(Function { name, section: section.clone(), range: start..end, code: Vec::new() });
+            if functions.len() > FUNCTIONS_MAX {
+                return None;
+            }
+        }
+        // One part has all functions of a section.
+        if coded.insert(section, (code, first..functions.len())).is_some() {
+            return None;
+        }
+    }
+    Some((functions, coded))
+}
+
+/// Gives each function its code.
+fn fill(functions: &mut [Function], coded: &Coded<'_>) -> Option<()> {
+    let mut left = SIZE_MAX;
+    for (code, which) in coded.values() {
+        for function in functions.get_mut(which.clone())? {
+            let Range { start, end } = function.range;
+            let size = end.checked_sub(start).filter(|size| *size <= CODE_MAX)?;
+            // Sections may be the same bytes of the file.
+            left = left.checked_sub(size.into())?;
+            function.code = code.0.get(start as usize..end as usize)?.to_vec();
+        }
+    }
+    Some(())
+}
+
+/// The relocations that .BTF.ext has.
+fn sites(types: &Types, ext: Bytes<'_>, most: usize, functions: &[Function], coded: &Coded<'_>) -> Option<Vec<Site>> {
+    let lines = Table::read(ext, 16, 4, most)?;
+    let by_section: HashMap<_, _> =
+        lines.parts.iter().rev().filter_map(|(name, part)| Some((types.text(*name)?, *part))).collect();
+    let table = Table::read(ext, 24, 4, most)?;
+    let mut sites = Vec::new();
+    for (name, part) in &table.parts {
+        let section = types.text(*name)?;
+        let Some((code, which)) = coded.get(section.as_str()) else { continue };
+        let lines: Vec<_> = by_section.get(&section).into_iter().flat_map(|part| lines.rows(*part)).collect();
+        let of_section = functions.get(which.clone())?;
+        for (index, row) in table.rows(*part).enumerate() {
+            let [insn_off, type_id, access_str_off, kind] = [row.u32(0)?, row.u32(4)?, row.u32(8)?, row.u32(12)?];
+            // As libbpf does: none of ours, if it belongs to a function that the linker took out.
+            let upto = of_section.partition_point(|function| function.range.start <= insn_off);
+            let Some(place) = upto.checked_sub(1) else { continue };
+            if !of_section.get(place)?.range.contains(&insn_off) {
+                continue;
+            }
+            let mut insns = Insns::default();
+            insns.0.iter_mut().zip(code.0.get(insn_off as usize..)?).for_each(|(to, from)| *to = *from);
+            let relo = Relo { insn_off, type_id, access_str_off, kind };
+            let function = which.start.checked_add(place)?;
+            sites.push(Site { relo, index, function, source: source(types, &lines, insn_off), insns });
+            if sites.len() > SITES_MAX {
+                return None;
+            }
+        }
+    }
+    Some(sites)
+}
+
 /// How many instructions back one of a known line is looked for.
 const LINES_MAX: usize = 4096;
+
+/// File and line of an instruction. What the compiler made of several lines is of none: then that of one before it.
+fn source(types: &Types, lines: &[Bytes<'_>], insn_off: u32) -> Option<(String, u32)> {
+    let upto = lines.partition_point(|row| row.u32(0).is_some_and(|off| off <= insn_off));
+    // Line and column in one number: BPF_LINE_INFO_LINE_NUM of include/uapi/linux/bpf.h.
+    let line = |row: &&Bytes<'_>| row.u32(12).unwrap_or(0) >> 10;
+    let near = lines.get(upto.saturating_sub(LINES_MAX)..upto)?;
+    let row = near.iter().rev().find(|row| line(row) != 0)?;
+    let file = types.text(row.u32(4)?)?;
+    Some((file.rsplit('/').next().unwrap_or_default().to_owned(), line(&row)))
+}
