@@ -27,6 +27,7 @@ Examples:
   sudo coretrace proc -n 'nginx*' -o json    as JSON, one object a line
   sudo coretrace exec -x                     programs that could not be started, and why
   sudo coretrace open --path /etc            who opens what below /etc
+  sudo coretrace proc --with open -- make    programs and files, in one ordered stream
   coretrace check                            what this host offers, and what is missing
   coretrace check open --btf kernels/        whether it will run on other kernels, by their types
   coretrace check --kernel linux-image.deb   the same of a kernel as it is shipped

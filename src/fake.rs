@@ -27,7 +27,7 @@ impl Tree {
         tree.file("proc/sys/kernel/version", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-06-01)\n");
         tree.file("sys/kernel/debug/sched/preempt", "none (voluntary) full\n");
         tree.status("0", "000001ffffffffff", "0");
-        tree.file("sys/kernel/btf/vmlinux", crate::types::btf::sample());
+        tree.file("sys/kernel/btf/vmlinux", crate::types::sample::sample());
         tree.file("sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
         tree.file("sys/kernel/security/lsm", "lockdown,capability,landlock,yama,apparmor,tomoyo,bpf");
         tree.file("proc/sys/kernel/unprivileged_bpf_disabled", "2\n");

@@ -21,7 +21,7 @@ use crate::output::{Format, Look};
 use crate::tracers;
 use crate::types::archive::{Archive, Entry as Carried};
 use crate::types::image::{self, samples as made};
-use crate::types::relo::types::Types;
+use crate::types::model::Types;
 use crate::types::relo::{Object, Target, walk};
 
 /// Name, function, and files to begin with.
@@ -146,13 +146,12 @@ fn recordings() -> Vec<Vec<u8>> {
 
 /// The objects that are built for the tests.
 fn objects() -> Vec<Vec<u8>> {
-    let path = |name: &str| Path::new(env!("OUT_DIR")).join(format!("test-{name}.bpf.o"));
     let names = ["all", "field", "type", "enum", "guard", "complex", "layout", "helper"];
-    names.iter().filter_map(|name| fs::read(path(name)).ok()).collect()
+    names.iter().map(|name| test_objects::bytes(name).to_vec()).collect()
 }
 
 fn all_types() -> Vec<Vec<u8>> {
-    let mut all = vec![made::kernel_btf(), crate::types::btf::sample()];
+    let mut all = vec![made::kernel_btf(), crate::types::sample::sample()];
     all.extend(objects().iter().filter_map(|object| Some(image::from_bytes(object).ok()?.btf)));
     for tracer in tracers::all() {
         let whole = Object::read(tracer.object()).map(|object| object.types);
@@ -165,7 +164,7 @@ fn all_types() -> Vec<Vec<u8>> {
 const FORMATS: [&str; 4] = ["gzip", "xz", "zstd", "lz4"];
 
 fn images() -> Vec<Vec<u8>> {
-    let btf = crate::types::btf::sample();
+    let btf = crate::types::sample::sample();
     let kernel = made::vmlinux(&btf, made::RELEASE);
     let mut all = vec![kernel.clone(), made::arm_image(&btf)];
     for packed in FORMATS.map(|format| made::packed(format, &kernel)) {
@@ -175,7 +174,7 @@ fn images() -> Vec<Vec<u8>> {
 }
 
 fn packages() -> Vec<Vec<u8>> {
-    let btf = crate::types::btf::sample();
+    let btf = crate::types::sample::sample();
     let kernel = made::bz_image(&made::packed("gzip", &made::vmlinux(&btf, made::RELEASE)), true);
     let tar =
         made::tar(&[("boot", b'5', b""), ("L", b'L', b"some/long/name.btf\0"), ("./boot/vmlinuz-6", b'0', &kernel)]);
@@ -190,7 +189,7 @@ fn packages() -> Vec<Vec<u8>> {
 
 fn archives() -> Vec<Vec<u8>> {
     let mut archive = Archive::default();
-    for (n, btf) in [&[1, 2, 3][..], &[1, 2, 3], &[], &crate::types::btf::sample()].iter().enumerate() {
+    for (n, btf) in [&[1, 2, 3][..], &[1, 2, 3], &[], &crate::types::sample::sample()].iter().enumerate() {
         let text = |text: &str| format!("{text}{n}");
         let entry = Carried { release: text("6."), arch: text("x86_"), distro: text("debian"), version: text("12") };
         archive.add(entry, btf.to_vec());

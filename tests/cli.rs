@@ -225,7 +225,8 @@ fn the_schema_is_json_and_knows_every_kind() {
 
 #[test]
 fn a_closed_output_is_no_panic() {
-    let file = concat!(env!("OUT_DIR"), "/test-layout.bpf.o");
+    let file = test_objects::path("layout");
+    let file = file.to_str().unwrap();
     for args in [
         &["schema"][..],
         &["--help"],
@@ -248,7 +249,7 @@ fn a_closed_output_is_no_panic() {
 #[test]
 fn other_kernels_are_checked_by_their_types() {
     let scratch = Scratch::new("check-btf");
-    let types = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
+    let types = test_objects::bytes("kernel");
     let file = scratch.file("kernel", types);
     let dir = scratch.0.to_str().unwrap().to_owned();
     scratch.file("readme", b"no types\n");
@@ -325,7 +326,7 @@ fn package(name: &str, content: &[u8]) -> Vec<u8> {
 #[test]
 fn kernels_are_looked_into_as_they_are_shipped() {
     let scratch = Scratch::new("check-kernel");
-    let types = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
+    let types = test_objects::bytes("kernel");
     let file = scratch.file("named-by-chance.txt", &package("lib/modules/6.1/vmlinuz", types));
     scratch.file("other.rpm", &package("usr/bin/true", types));
     let dir = scratch.0.to_str().unwrap().to_owned();
@@ -355,7 +356,7 @@ fn kernels_are_looked_into_as_they_are_shipped() {
 fn what_cannot_be_embedded_leaves_no_program() {
     let scratch = Scratch::new("embed");
     let out = scratch.0.join("out").to_str().unwrap().to_owned();
-    let types = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
+    let types = test_objects::bytes("kernel");
     let empty = scratch.0.join("empty");
     fs::create_dir(&empty).unwrap();
     for (file, words) in [
@@ -379,8 +380,8 @@ fn what_cannot_be_embedded_leaves_no_program() {
 #[test]
 fn relocations_need_types() {
     let scratch = Scratch::new("relocs");
-    let types = scratch.file("kernel", include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o")));
-    let object = scratch.file("all", include_bytes!(concat!(env!("OUT_DIR"), "/test-all.bpf.o")));
+    let types = scratch.file("kernel", test_objects::bytes("kernel"));
+    let object = scratch.file("all", test_objects::bytes("all"));
     let output = coretrace(&["relocs", "--btf", &types, "--object", &object]);
     let said = text(&output.stdout);
     assert!(output.status.success() && said.contains("handle_all (raw_tp/sys_enter)"), "{said}");
@@ -393,15 +394,10 @@ fn relocations_need_types() {
     assert!(output.status.success() && text(&output.stdout).lines().count() == 1);
 }
 
-/// `tests/bpf/layout.bpf.c`, compiled.
-const LAYOUT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/test-layout.bpf.o"));
-/// `tests/bpf/kernel.bpf.c`, compiled.
-const KERNEL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
-
 #[test]
 fn types_are_shown_from_any_file() {
     let scratch = Scratch::new("btf-show");
-    let file = scratch.file("layout", LAYOUT);
+    let file = scratch.file("layout", test_objects::bytes("layout"));
     let output = coretrace(&["btf", "show", "shapes.leaf.b", "enum sign", "--btf", &file]);
     let expected = "/* struct shapes.leaf.b: offset 52, size 4 */\nu32 b;\n\nenum sign {\n\tZERO = 0,";
     assert!(output.status.success() && text(&output.stdout).starts_with(expected), "{}", text(&output.stdout));
@@ -423,7 +419,8 @@ fn types_are_shown_from_any_file() {
 #[test]
 fn types_of_two_kernels_are_compared() {
     let scratch = Scratch::new("btf-diff");
-    let [a, b] = [("a", KERNEL), ("b", LAYOUT)].map(|(name, bytes)| scratch.file(name, bytes));
+    let [a, b] = [("a", test_objects::bytes("kernel")), ("b", test_objects::bytes("layout"))]
+        .map(|(name, bytes)| scratch.file(name, bytes));
     let output = coretrace(&["btf", "diff", &a, &b, "u32", "u64", "thing", "leaf"]);
     let said = text(&output.stdout);
     assert!(output.status.success() && said.starts_with("3 of 5 types changed, "), "{said}");
@@ -476,7 +473,7 @@ fn types_are_made_few_and_serve_as_before() {
 #[test]
 fn types_are_written_as_c_that_compiles_and_as_they_are() {
     let scratch = Scratch::new("btf-dump");
-    let file = scratch.file("layout", LAYOUT);
+    let file = scratch.file("layout", test_objects::bytes("layout"));
     let raw = scratch.0.join("raw").to_str().unwrap().to_owned();
     assert!(coretrace(&["btf", "dump", "-o", "raw", "--btf", &file, "-O", &raw]).status.success());
     let output = coretrace(&["btf", "dump", "-o", "raw", "--btf", &raw]);

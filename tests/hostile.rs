@@ -120,7 +120,8 @@ impl Btf {
 /// An ELF file: its names of sections, and its sections as name, place, size.
 fn elf(machine: u16, body: &[u8], sections: &[(u32, u64, u64)], names: usize) -> Vec<u8> {
     let mut bytes = vec![0; 64];
-    bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, if cfg!(target_endian = "little") { 1 } else { 2 }]);
+    let order = if cfg!(target_endian = "little") { 1 } else { 2 };
+    bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, order, 1]);
     bytes.extend(body);
     let at = bytes.len() as u64;
     for (name, at, size) in [(0, 0, 0)].iter().chain(sections) {
@@ -275,8 +276,9 @@ fn functions_do_not_each_take_their_section() {
 
 #[test]
 fn devices_are_not_read_to_their_end() {
+    let kernel = test_objects::path("kernel");
     for args in [
-        &["relocs", "--object", "/dev/zero", "--btf", concat!(env!("OUT_DIR"), "/test-kernel.bpf.o")][..],
+        &["relocs", "--object", "/dev/zero", "--btf", kernel.to_str().unwrap()][..],
         &["check", "--kernel", "/dev/zero"],
         &["btf", "show", "x", "--btf", "/dev/zero"],
         &["replay", "/dev/zero"],

@@ -24,7 +24,7 @@ use crate::load::start::start;
 use crate::tracers::{self, Tracer};
 use crate::types::btf::{self, BtfError, Found};
 use crate::types::image::{self, Fault};
-use crate::types::relo::types::Types;
+use crate::types::model::Types;
 use crate::types::relo::{Object, Target, Walk, walk};
 
 /// `coretrace check`.

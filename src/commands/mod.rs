@@ -2,6 +2,7 @@
 
 pub(crate) mod btf;
 pub mod check;
+mod kernel_types;
 pub mod label;
 mod man;
 mod names;

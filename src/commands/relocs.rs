@@ -3,24 +3,22 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::commands::kernel_types;
 use crate::commands::names::commands;
 use crate::commands::print::print;
 use crate::commands::report_format::Choice;
 use crate::commands::table::utf8;
 use crate::escape::{printable, shown};
 use crate::ffi::log;
-use crate::host::Host;
-use crate::options::{Side, variable};
+use crate::options::Side;
 use crate::tracers;
-use crate::types::btf::{self, Wanted};
-use crate::types::relo::object::SIZE_MAX;
-use crate::types::relo::{Answer, Object, Outcome, Site, Target, Walk, walk};
+use crate::types::relo::{Answer, Object, Outcome, SIZE_MAX, Site, Target, Walk, walk};
 
 /// `coretrace relocs`.
 #[derive(Debug, Args)]
@@ -53,7 +51,7 @@ pub struct Relocs {
 pub fn relocs(options: &Relocs) -> Result<u8> {
     log::capture_log(false);
     let targets = match options.diff.as_slice() {
-        [] => vec![own_or_aside(options.btf.as_deref(), options.side.btf_dir.as_deref())?],
+        [] => vec![kernel_types::named_or_of_a_run(options.btf.as_deref(), options.side.btf_dir.as_deref())?],
         files => files.iter().map(|path| Target::read(path)).collect::<Result<_>>()?,
     };
     let mut text = String::new();
@@ -82,18 +80,6 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         }
     }
     print(options.format, &text)
-}
-
-/// The types that are named, of whatever kernel, or those that a run here would take.
-pub(crate) fn own(file: Option<&Path>) -> Result<Target> {
-    own_or_aside(file, variable("CORETRACE_BTF_DIR").as_deref().map(Path::new))
-}
-
-fn own_or_aside(file: Option<&Path>, dir: Option<&Path>) -> Result<Target> {
-    match file {
-        Some(file) => Target::read(file),
-        None => Target::of(&btf::find(Wanted { file, dir }, &Host::read(Path::new("/")))?.source),
-    }
 }
 
 /// An object's relocations, against one target or two.

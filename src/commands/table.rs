@@ -143,62 +143,15 @@ fn rows(host: &Host, btf: Result<&Found, &BtfError>, ring: Option<bool>) -> Vec<
         ring_buffer(host, ring),
         capabilities(host),
         lockdown(host),
-        Row::new(
-            "security modules",
-            Verdict::Info,
-            match &host.lsms {
-                Some(modules) => modules.join(", "),
-                None => "not known (securityfs is not mounted)".into(),
-            },
-        ),
+        security_modules(host),
         tracefs(host),
         memlock(host),
-        Row::new(
-            "unprivileged bpf",
-            Verdict::Info,
-            match host.unprivileged_bpf_disabled {
-                Some(0) => {
-                    "allowed (kernel.unprivileged_bpf_disabled=0); tracing needs capabilities all the same".into()
-                }
-                Some(mode) => format!("off (kernel.unprivileged_bpf_disabled={mode})"),
-                None => "not known".into(),
-            },
-        ),
-        Row::new(
-            "perf_event_paranoid",
-            Verdict::Info,
-            match host.perf_event_paranoid {
-                Some(level) if level > 2 && !host.caps.has(caps::SYS_ADMIN) => {
-                    format!("{level}: kprobes, uprobes and classic tracepoints may need cap_sys_admin")
-                }
-                Some(level) => level.to_string(),
-                None => "not known".into(),
-            },
-        ),
+        unprivileged_bpf(host),
+        perf_event_paranoid(host),
         pid_namespace(host),
-        match &host.cgroup2 {
-            Some(path) => Row::new("cgroup v2", Verdict::Yes, shown(path)),
-            None => Row::new("cgroup v2", Verdict::Fallback, "not mounted: cgroups have no names, and -c finds none")
-                .mend("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
-        },
-        Row::new(
-            "CPUs",
-            Verdict::Info,
-            match host.possible_cpus {
-                Some(cpus) => format!("{cpus} possible"),
-                None => "not known".into(),
-            },
-        ),
-        Row::new(
-            "container",
-            Verdict::Info,
-            match &host.container {
-                Some(engine) => {
-                    format!("looks like {engine}{}", if host.seccomp { ", with a seccomp filter" } else { "" })
-                }
-                None => if host.seccomp { "none, but a seccomp filter" } else { "none" }.into(),
-            },
-        ),
+        cgroups(host),
+        cpus(host),
+        container(host),
     ]
 }
 
@@ -323,6 +276,55 @@ fn pid_namespace(host: &Host) -> Row {
         Some(_) => Row::new(NAME, Verdict::Yes, "the host's"),
         None => Row::new(NAME, Verdict::Info, "not known"),
     }
+}
+
+fn security_modules(host: &Host) -> Row {
+    let modules = host.lsms.as_ref().map(|modules| modules.join(", "));
+    let value = modules.unwrap_or_else(|| "not known (securityfs is not mounted)".into());
+    Row::new("security modules", Verdict::Info, value)
+}
+
+fn unprivileged_bpf(host: &Host) -> Row {
+    let value = match host.unprivileged_bpf_disabled {
+        Some(0) => "allowed (kernel.unprivileged_bpf_disabled=0); tracing needs capabilities all the same".into(),
+        Some(mode) => format!("off (kernel.unprivileged_bpf_disabled={mode})"),
+        None => "not known".into(),
+    };
+    Row::new("unprivileged bpf", Verdict::Info, value)
+}
+
+fn perf_event_paranoid(host: &Host) -> Row {
+    let value = match host.perf_event_paranoid {
+        Some(level) if level > 2 && !host.caps.has(caps::SYS_ADMIN) => {
+            format!("{level}: kprobes, uprobes and classic tracepoints may need cap_sys_admin")
+        }
+        Some(level) => level.to_string(),
+        None => "not known".into(),
+    };
+    Row::new("perf_event_paranoid", Verdict::Info, value)
+}
+
+fn cgroups(host: &Host) -> Row {
+    match &host.cgroup2 {
+        Some(path) => Row::new("cgroup v2", Verdict::Yes, shown(path)),
+        None => Row::new("cgroup v2", Verdict::Fallback, "not mounted: cgroups have no names, and -c finds none")
+            .mend("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
+    }
+}
+
+fn cpus(host: &Host) -> Row {
+    let value = host.possible_cpus.map_or_else(|| "not known".into(), |cpus| format!("{cpus} possible"));
+    Row::new("CPUs", Verdict::Info, value)
+}
+
+fn container(host: &Host) -> Row {
+    let value = match (&host.container, host.seccomp) {
+        (Some(engine), true) => format!("looks like {engine}, with a seccomp filter"),
+        (Some(engine), false) => format!("looks like {engine}"),
+        (None, true) => "none, but a seccomp filter".into(),
+        (None, false) => "none".into(),
+    };
+    Row::new("container", Verdict::Info, value)
 }
 
 #[cfg(test)]

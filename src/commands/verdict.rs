@@ -11,9 +11,8 @@ use crate::host::{Host, mounts};
 use crate::load::plan::{Hook, Plan, Program, Target as Place, in_order, preempts};
 use crate::flow::filter::kinds_mask;
 use crate::load::plan::NO_KERNEL_BTF;
-use std::borrow::Cow;
 use crate::tracers::Tracer;
-use crate::types::relo::types::{Types, kind};
+use crate::types::model::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};
 
 /// `--arch`.
@@ -60,6 +59,14 @@ pub(crate) fn arch(target: &Target) -> Option<Arch> {
         _ if has("orig_ax") => Some(Arch::X86),
         _ => has("syscallno").then_some(Arch::Arm),
     }
+}
+
+fn no_function(name: &str) -> String {
+    format!("the kernel has no function {name}")
+}
+
+fn no_tracepoint(name: &str) -> String {
+    format!("the kernel has no tracepoint {name}")
 }
 
 struct Judge<'a> {
@@ -118,7 +125,7 @@ impl Judge<'_> {
     /// Every tracepoint has a type of its arguments (include/trace/bpf_probe.h, since 5.2).
     fn tracepoint(&self, name: &str) -> Result<(), String> {
         let found = self.bare || self.types.find(kind::TYPEDEF, &format!("btf_trace_{name}")).is_some();
-        if found { Ok(()) } else { Err(format!("the kernel has no tracepoint {name}")) }
+        if found { Ok(()) } else { Err(no_tracepoint(name)) }
     }
 
     fn tracefs(&self) -> Result<(), String> {
@@ -136,62 +143,50 @@ impl Judge<'_> {
 
     /// The hooks that a program takes, or why it has none.
     fn hooks(&self, program: &Program, section: &str) -> Result<Vec<String>, String> {
-        let one = |found: bool, hook: String, what: &str| {
-            if found { Ok(vec![hook]) } else { Err(format!("the kernel has no function {what}")) }
-        };
-        let probes = |kind: &str, names: &[Cow<'static, str>], functions: Vec<String>| {
-            if self.host.map_or(!self.function("register_kprobe"), |host| !host.kprobes) {
-                return Err("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned());
-            }
-            let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
-            let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{name}")).collect();
-            if hooks.is_empty() {
-                Err(format!("the kernel has no function {}", functions.join(" or ")))
-            } else {
-                Ok(hooks)
-            }
-        };
-        let same = |names: &[Cow<'static, str>]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let calls = |names: &[Cow<'static, str>]| names.iter().map(|name| format!("{SYSCALL}{name}")).collect::<Vec<_>>();
         match &program.target {
-            Place::Exit(names) => {
-                let found = names.iter().find(|name| self.function(name));
-                one(found.is_some(), format!("fexit/{}", found.map_or("", AsRef::as_ref)), &names.join(" or "))
-            }
-            Place::Entry(names) => probes("kprobe", names, same(names)),
-            Place::Return(names) => probes("kretprobe", names, same(names)),
-            Place::SyscallReturn(names) => probes("kretsyscall", names, calls(names)),
+            Place::Exit(names) => match names.iter().find(|name| self.function(name)) {
+                Some(name) => Ok(vec![format!("fexit/{name}")]),
+                None => Err(no_function(&names.join(" or "))),
+            },
+            Place::Entry(names) => self.probes("kprobe", names, ""),
+            Place::Return(names) => self.probes("kretprobe", names, ""),
+            Place::SyscallReturn(names) => self.probes("kretsyscall", names, SYSCALL),
             Place::SyscallEvents(events) => {
-                let hooks: Vec<_> = events.iter().filter(|event| self.event(event)).collect();
                 self.tracefs()?;
-                let hooks: Vec<_> = hooks.iter().map(|event| format!("tp/syscalls/{event}")).collect();
-                if hooks.is_empty() {
-                    Err(format!("the kernel has no tracepoint {}", events.join(" or ")))
-                } else {
-                    Ok(hooks)
-                }
+                let there = events.iter().filter(|event| self.event(event));
+                let hooks: Vec<_> = there.map(|event| format!("tp/syscalls/{event}")).collect();
+                if hooks.is_empty() { Err(no_tracepoint(&events.join(" or "))) } else { Ok(hooks) }
             }
-            Place::Section => {
-                let hook = vec![section.to_owned()];
-                let own = |name: &str| [Cow::from(name.to_owned())];
-                match section.split('/').collect::<Vec<_>>().as_slice() {
-                    ["tp", "syscalls", event] => {
-                        self.tracefs()?;
-                        if self.event(event) { Ok(hook) } else { Err(format!("the kernel has no tracepoint {event}")) }
-                    }
-                    ["tp", _, event] => self.tracefs().and_then(|()| self.tracepoint(event)).map(|()| hook),
-                    ["tp_btf" | "raw_tp", event] => self.tracepoint(event).map(|()| hook),
-                    ["fentry" | "fexit", name] => one(self.function(name), section.to_owned(), name),
-                    ["kprobe" | "kretprobe", name] => {
-                        probes(section.split('/').next().unwrap_or(""), &own(name), same(&own(name)))
-                    }
-                    ["ksyscall" | "kretsyscall", name] => {
-                        probes(section.split('/').next().unwrap_or(""), &own(name), calls(&own(name)))
-                    }
-                    _ => Ok(hook),
-                }
-            }
+            Place::Section => self.section(section),
         }
+    }
+
+    /// The same of a program whose section says it all: `tp_btf/sched_process_exec`.
+    fn section(&self, section: &str) -> Result<Vec<String>, String> {
+        let hook = vec![section.to_owned()];
+        match section.split('/').collect::<Vec<_>>().as_slice() {
+            ["tp", "syscalls", event] => {
+                self.tracefs()?;
+                if self.event(event) { Ok(hook) } else { Err(no_tracepoint(event)) }
+            }
+            ["tp", _, event] => self.tracefs().and_then(|()| self.tracepoint(event)).map(|()| hook),
+            ["tp_btf" | "raw_tp", event] => self.tracepoint(event).map(|()| hook),
+            ["fentry" | "fexit", name] if !self.function(name) => Err(no_function(name)),
+            [kind @ ("kprobe" | "kretprobe"), name] => self.probes(kind, &[*name], ""),
+            [kind @ ("ksyscall" | "kretsyscall"), name] => self.probes(kind, &[*name], SYSCALL),
+            _ => Ok(hook),
+        }
+    }
+
+    /// Probes of those functions that there are, whose names begin with `before`.
+    fn probes(&self, kind: &str, names: &[impl AsRef<str>], before: &str) -> Result<Vec<String>, String> {
+        if self.host.map_or(!self.function("register_kprobe"), |host| !host.kprobes) {
+            return Err("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned());
+        }
+        let functions: Vec<_> = names.iter().map(|name| format!("{before}{}", name.as_ref())).collect();
+        let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
+        let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{}", name.as_ref())).collect();
+        if hooks.is_empty() { Err(no_function(&functions.join(" or "))) } else { Ok(hooks) }
     }
 
     /// A tracepoint of a system call: there are types of its function alone.

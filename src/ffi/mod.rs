@@ -10,4 +10,3 @@ pub(crate) mod process;
 pub(crate) mod relo;
 pub(crate) mod signals;
 pub(crate) mod skeleton;
-pub(crate) mod zlib;

@@ -161,7 +161,7 @@ impl Btf {
         u64::try_from(unsafe { libbpf_sys::btf__resolve_size(self.0.as_ptr(), id) }).ok()
     }
 
-    /// How a type is aligned; none where it has no size. Only of what [`crate::types::relo::types::Types::declarable`] has
+    /// How a type is aligned; none where it has no size. Only of what [`crate::types::model::Types::declarable`] has
     /// found sound.
     pub fn align(&self, id: u32) -> Option<u64> {
         // SAFETY: as above.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use super::facts::KERNEL_BTF;
 use crate::escape::shown;
 use crate::ffi::process::{at_secure, drop_capabilities};
 
@@ -61,7 +62,7 @@ pub fn refuse_set_id() -> Result<()> {
 pub(crate) fn of_root(path: &Path) -> Result<PathBuf, String> {
     // What is not there is said by who opens it.
     let Ok(path) = fs::canonicalize(path) else { return Ok(path.to_owned()) };
-    if path == Path::new(super::KERNEL_BTF) {
+    if path == Path::new(KERNEL_BTF) {
         return Ok(path);
     }
     let because = |what: String| {
@@ -118,7 +119,7 @@ mod tests {
         symlink("/no/such/file", &link).unwrap();
         assert_eq!(of_root(&link), Ok(link.clone()), "what is not there");
         fs::remove_file(&link).unwrap();
-        let kernel = Path::new(crate::host::KERNEL_BTF);
+        let kernel = Path::new(KERNEL_BTF);
         if kernel.exists() {
             symlink(kernel, &link).unwrap();
             assert_eq!(of_root(&link), Ok(kernel.to_owned()));

@@ -4,8 +4,11 @@
 //! few types) and a trailer: length and checksum of the archive, version, magic.
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use fnv::FnvHasher;
 
 use super::side::{ARCHES, distribution};
 use crate::host::Host;
@@ -145,7 +148,9 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
 
 /// FNV-1a, of 64 bits.
 fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut hasher = FnvHasher::default();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// A program, its length without an archive, and the archive that it carries, if any.

@@ -22,7 +22,7 @@ use crate::host::elevated::{elevated, of_root};
 use crate::host::mounts::below;
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::image::{self, Fault};
-use crate::types::relo::types::Types;
+use crate::types::model::Types;
 
 /// The type information to load programs with. Programs of the kinds `tp_btf`, `fentry` and `fexit` need the kernel's
 /// own all the same.
@@ -287,19 +287,6 @@ fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
         mend.push(format!("or leave it out: this kernel has its own in {KERNEL_BTF}"));
     }
     BtfError { cause: format!("BTF file {}: {fault}", shown(path)), mend, fault: Some(fault) }
-}
-
-/// The smallest sound BTF, in this machine's byte order: one type (int), for tests.
-#[cfg(any(test, feature = "fuzz"))]
-pub(crate) fn sample() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    bytes.extend(0xeb9f_u16.to_ne_bytes());
-    bytes.extend([1, 0]);
-    for number in [24_u32, 0, 16, 16, 5, 1, 1 << 24, 4, 0x0100_0020] {
-        bytes.extend(number.to_ne_bytes());
-    }
-    bytes.extend(b"\0int\0");
-    bytes
 }
 
 #[cfg(test)]

@@ -13,10 +13,6 @@ impl<'a> Bytes<'a> {
         Some(u32::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
     }
 
-    pub fn u64(self, at: usize) -> Option<u64> {
-        Some(u64::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
-    }
-
     /// A place in it, by two numbers of which a file may say anything.
     pub fn part(self, at: u64, len: u64) -> Option<Bytes<'a>> {
         let at = usize::try_from(at).ok()?;

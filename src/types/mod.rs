@@ -4,5 +4,8 @@ pub(crate) mod archive;
 pub mod btf;
 pub(crate) mod bytes;
 pub mod image;
+pub(crate) mod model;
 pub(crate) mod relo;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod sample;
 pub(crate) mod side;

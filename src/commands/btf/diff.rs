@@ -15,7 +15,7 @@ use crate::commands::report_format::Choice;
 use crate::commands::table::utf8;
 use crate::escape::printable;
 use crate::tracers;
-use crate::types::relo::types::{essential, kind};
+use crate::types::model::{essential, kind};
 use crate::types::relo::{Object, Target};
 
 /// Prints what changed of these types, or of those that the tracers' relocations look into.

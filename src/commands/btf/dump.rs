@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use super::{Declare, clean};
+use super::declare::{Declare, clean};
 use crate::error::Usage;
 use crate::escape::shown;
 use crate::types::relo::Target;

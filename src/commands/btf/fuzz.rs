@@ -3,7 +3,6 @@
 use super::lookup::find;
 use super::show::Shown;
 use super::{diff, dump};
-use crate::commands::btf::dump::BtfFormat;
 use crate::escape::printable;
 use crate::types::relo::Target;
 
@@ -37,7 +36,7 @@ pub(crate) fn all_of(target: &Target) -> Vec<String> {
         }
     }
     let mut bytes = Vec::new();
-    let written = dump::write(target, BtfFormat::C, &mut bytes);
+    let written = dump::write(target, dump::BtfFormat::C, &mut bytes);
     said.extend(written.err().map(|error| format!("{error:#}")));
     said.push(String::from_utf8(bytes).expect("C in UTF-8"));
     said

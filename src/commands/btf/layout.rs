@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result};
 
-use super::{Declare, clean};
+use super::declare::{Declare, clean};
 use crate::types::bytes::Bytes;
-use crate::types::relo::members::Member;
-use crate::types::relo::types::{Type, Types, kind};
+use crate::types::model::Member;
+use crate::types::model::{Type, Types, kind};
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use anyhow::{Result, anyhow, bail, ensure};
 
 use super::layout::title;
 use crate::escape::printable;
-use crate::types::relo::members::Member;
-use crate::types::relo::types::{Type, Types, kind};
+use crate::types::model::Member;
+use crate::types::model::{Type, Types, kind};
 
 /// What was found.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::commands::btf::minimize::minimize;
+use crate::commands::kernel_types::of_a_run;
 use crate::commands::print::print;
 use crate::commands::report_format::Choice;
 use crate::escape::shown;
@@ -19,7 +20,7 @@ use crate::types::relo::Target;
 /// When there are no types, when they do not serve, or when a file cannot be written.
 pub(super) fn min(out: &Path, files: &[PathBuf]) -> Result<u8> {
     let mut own = match files {
-        [] => Some(super::own(variable("CORETRACE_BTF").map(PathBuf::from).as_deref())?),
+        [] => Some(of_a_run(variable("CORETRACE_BTF").map(PathBuf::from).as_deref())?),
         _ => None,
     };
     let files = own.as_ref().map_or_else(|| files.to_vec(), |own| vec![own.path.clone()]);

@@ -23,7 +23,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::types::relo::types::Types;
+    use crate::types::model::Types;
 
     #[test]
     fn the_tracers_own_types_are_small() {

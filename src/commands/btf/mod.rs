@@ -1,5 +1,6 @@
 //! `coretrace btf`: looks into the types (BTF) of a kernel, and makes small files of them.
 
+mod declare;
 mod diff;
 mod dump;
 mod embed;
@@ -12,24 +13,18 @@ mod min;
 pub(crate) mod minimize;
 mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use clap::Subcommand;
 
-use crate::commands::btf::dump::BtfFormat;
-use crate::ffi::log;
-
+use self::dump::BtfFormat;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use self::fuzz::all_of;
-
-use crate::ffi::dump::Dumper;
-
-use crate::commands::relocs::own;
+use crate::commands::kernel_types;
+use crate::ffi::log;
 use crate::commands::report_format::Choice;
-use crate::escape::printable;
 use crate::types::relo::Target;
-use clap::Subcommand;
-use std::path::PathBuf;
 
 /// `coretrace btf`.
 #[derive(Debug, Subcommand)]
@@ -127,42 +122,7 @@ pub(crate) fn btf(options: &Btf) -> Result<u8> {
 
 /// The types that are named, a module's, too; or those that a run here would take.
 fn target(file: Option<&Path>, base: Option<&Path>) -> Result<Target> {
-    file.map_or_else(|| own(None), |file| Target::read_with(file, base))
-}
-
-/// Declarations in C, by libbpf.
-#[derive(Debug)]
-struct Declare<'a>(Dumper<'a>);
-
-impl<'a> Declare<'a> {
-    /// For these types alone, and what they need: it is made sure first that libbpf comes to an end with them.
-    ///
-    /// # Errors
-    /// When they contradict each other: the file is damaged.
-    fn new(target: &'a Target, ids: impl Iterator<Item = u32>) -> Result<Self> {
-        ensure!(
-            target.types.declarable(ids),
-            "BTF file {}: is damaged: its types contradict each other",
-            target.name()
-        );
-        let dumper = Dumper::new(&target.types.btf).map_err(std::io::Error::from_raw_os_error);
-        dumper.map(Declare).context("writing types in C")
-    }
-}
-
-/// What libbpf wrote, harmless: names are whatever a file says.
-fn clean(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let mut lines = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-        let indent = line.len() - line.trim_start_matches('\t').len();
-        lines.push_str(line.get(..indent).unwrap_or_default());
-        // Blanks at an end may be what separates it from the next piece.
-        lines.push_str(&printable(line));
-        lines.push_str(end);
-    }
-    lines
+    file.map_or_else(|| kernel_types::of_a_run(None), |file| Target::read_with(file, base))
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::declare::{Declare, clean};
 use super::layout::{Field, Inside, field, inside, keyword, tagged, title};
 use super::lookup::{Item, find};
-use super::{Declare, clean};
 use crate::commands::print::print;
 use crate::commands::report_format::Choice;
 use crate::escape::printable;
+use crate::types::model::{Type, kind};
 use crate::types::relo::Target;
-use crate::types::relo::types::{Type, kind};
 
 /// How much is shown at once: more than anybody reads.
 const TEXT_MAX: usize = 16 << 20;

@@ -1,16 +1,15 @@
 //! Types that clang makes of `tests/bpf`, shown and compared; and files that are damaged.
 
-use std::path::Path;
-
 use serde_json::json;
 
+use super::declare::Declare;
 use super::lookup::find;
 use super::show::Shown;
 use super::*;
 use crate::fake::Tree;
 
 fn target(name: &str) -> Target {
-    Target::read(&Path::new(env!("OUT_DIR")).join(format!("test-{name}.bpf.o"))).unwrap()
+    Target::read(&test_objects::path(name)).unwrap()
 }
 
 fn text(target: &Target, name: &str) -> String {

@@ -2,7 +2,8 @@
 
 use nix::errno::Errno;
 
-use super::{Diagnosis, Failure, found, rights};
+use super::failure::{Diagnosis, Failure, found};
+use super::rights::rights;
 use crate::escape::printable;
 use crate::host::Lockdown;
 use crate::host::caps::{self, SYS_ADMIN};

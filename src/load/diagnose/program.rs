@@ -3,8 +3,8 @@
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::failure::{Diagnosis, Failure, found};
 use super::log::{Helper, POISON, quoted};
-use super::{Diagnosis, Failure, found};
 use crate::escape::{printable, shown};
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::btf::advice;

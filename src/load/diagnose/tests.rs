@@ -3,7 +3,9 @@
 use std::io;
 
 use anyhow::Context;
+use nix::errno::Errno;
 
+use super::rights::shell_word;
 use super::*;
 use crate::fake::Tree;
 use crate::host::Lockdown;

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::fake::Tree;
-use crate::types::btf::sample;
+use crate::types::sample::sample;
 
 fn entry(release: &str, distro: &str, version: &str) -> Entry {
     Entry { release: release.into(), arch: ARCHES[0].into(), distro: distro.into(), version: version.into() }

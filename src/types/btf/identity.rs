@@ -3,9 +3,10 @@
 
 use std::fs;
 
-use super::super::side::ARCHES;
-use super::{Host, printable};
-use crate::types::image::{Fault, Image, elf, find};
+use crate::escape::printable;
+use crate::host::Host;
+use crate::types::image::{Fault, Image, build_id, find};
+use crate::types::side::ARCHES;
 
 /// Refuses what is another kernel's.
 pub(super) fn suits(image: &Image, host: &Host) -> Result<(), Fault> {
@@ -14,7 +15,7 @@ pub(super) fn suits(image: &Image, host: &Host) -> Result<(), Fault> {
         Some(other) => return Err(Fault::ForeignMachine(other)),
         None => suits_machine(&image.btf)?,
     }
-    let here = fs::read(host.root.join("sys/kernel/notes")).ok().and_then(|notes| elf::build_id(&notes));
+    let here = fs::read(host.root.join("sys/kernel/notes")).ok().and_then(|notes| build_id(&notes));
     let ids = image.about.build_id.as_ref().zip(here.as_ref());
     // Setting a name of its own (setarch, a container) does not make a kernel another one.
     if ids.is_some_and(|(a, b)| a == b) {

@@ -4,6 +4,7 @@ use super::*;
 use crate::fake::Tree;
 use crate::types::archive::{Archive, Entry};
 use crate::types::image::samples::{self, RELEASE, elf, packed, vmlinux};
+use crate::types::sample::sample;
 use crate::types::side::ARCHES;
 
 fn of(tree: &Tree) -> Result<Found, BtfError> {

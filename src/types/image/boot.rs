@@ -2,10 +2,11 @@
 
 use std::io::Read;
 
-use super::{About, Fault, Image, Room, raw, release, stream, unpack};
+use super::about::{About, Image, release};
+use super::budget::Budget;
+use super::fault::Fault;
+use super::{elf, raw, unpack};
 
-/// The largest image that is looked into: those of today have 8 to 60 MB.
-pub(super) const SIZE_MAX: usize = 128 << 20;
 /// Places that look like the begin of something packed, at most, where no header tells the right one.
 const TRIES: usize = 64;
 
@@ -53,8 +54,8 @@ fn payload(image: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Reads it.
-pub(super) fn read(image: &[u8], room: &Room) -> Result<Image, Fault> {
-    let inner = |bytes: &[u8]| match stream(Box::new(bytes), room) {
+pub(super) fn read(image: &[u8], budget: &Budget) -> Result<Image, Fault> {
+    let inner = |bytes: &[u8]| match budget.read(Box::new(bytes)) {
         Err(Fault::NoSection) => Err(Fault::NoTypes),
         other => other,
     };
@@ -81,8 +82,8 @@ pub(super) fn read(image: &[u8], room: &Room) -> Result<Image, Fault> {
             break;
         }
         let mut magic = [0; 4];
-        let begins = unpack::unpack(format, Box::new(rest), room).map(|mut from| from.read_exact(&mut magic));
-        if matches!(begins, Ok(Ok(()))) && magic == super::elf::MAGIC {
+        let begins = unpack::unpack(format, Box::new(rest), budget).map(|mut from| from.read_exact(&mut magic));
+        if matches!(begins, Ok(Ok(()))) && magic == elf::MAGIC {
             return inner(rest);
         }
     }

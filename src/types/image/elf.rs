@@ -1,19 +1,22 @@
-//! A kernel as an ELF file: its `.BTF` section, and what tells which kernel it is.
+//! A kernel as an ELF file: its `.BTF` section, and what says which kernel it is.
 
 use std::io::{self, Read};
 
-use super::{About, Fault, Image, Stream, TYPES_MAX, raw, release};
-use crate::types::bytes::Bytes;
+use object::elf::{self, FileHeader64, Machine, SHT_NOBITS, SectionHeader64};
+use object::read::elf::{FileHeader, NoteIterator};
+use object::{NativeEndian, pod};
 
-pub(super) const MAGIC: &[u8] = b"\x7fELF";
+use super::about::{About, Image, release};
+use super::budget::{Stream, TYPES_MAX};
+use super::fault::Fault;
+use super::raw;
 
-/// `sizeof(Elf64_Ehdr)` and `sizeof(Elf64_Shdr)` (include/uapi/linux/elf.h).
-const HEADER: usize = 64;
-const SECTION: usize = 64;
-/// `SHT_NOBITS`: the content is in another file.
-const NOBITS: u32 = 8;
-/// `NT_GNU_BUILD_ID`
-const BUILD_ID: u32 = 3;
+pub(super) const MAGIC: &[u8] = &elf::ELFMAG;
+
+type Header = FileHeader64<NativeEndian>;
+type Section = SectionHeader64<NativeEndian>;
+const HEADER: usize = size_of::<Header>();
+const SECTION: usize = size_of::<Section>();
 
 /// Of a stream, the part that is kept: all of a kernel but its DWARF.
 const HELD: u64 = 128 << 20;
@@ -25,103 +28,135 @@ const SKIPPED: u64 = 4 << 30;
 /// Bytes from a place on, fewer where the file ends.
 type Part<'a> = &'a dyn Fn(u64, usize) -> Result<Vec<u8>, Fault>;
 
-/// Architectures (include/uapi/linux/elf-em.h); `BPF` objects are of none.
-fn machine(number: u16) -> Option<&'static str> {
+/// Architectures; BPF objects are of none.
+fn machine(number: Machine) -> Option<&'static str> {
     Some(match number {
-        3 => "x86, 32 bits",
-        8 => "mips",
-        20 | 21 => "powerpc",
-        22 => "s390",
-        40 => "arm, 32 bits",
-        62 => "x86_64",
-        183 => "arm64",
-        243 => "riscv",
-        258 => "loongarch",
+        elf::EM_386 => "x86, 32 bits",
+        elf::EM_MIPS => "mips",
+        elf::EM_PPC | elf::EM_PPC64 => "powerpc",
+        elf::EM_S390 => "s390",
+        elf::EM_ARM => "arm, 32 bits",
+        elf::EM_X86_64 => "x86_64",
+        elf::EM_AARCH64 => "arm64",
+        elf::EM_RISCV => "riscv",
+        elf::EM_LOONGARCH => "loongarch",
         _ => return None,
     })
 }
 
-/// A section.
-#[derive(Debug, Clone, Copy)]
-struct Section {
-    name: u32,
-    kind: u32,
-    at: u64,
-    size: u64,
+/// The file's header, if it is of 64 bits and of this byte order.
+fn header(head: &[u8]) -> Result<&Header, Fault> {
+    const ORDER: elf::DataEncoding = if cfg!(target_endian = "little") { elf::ELFDATA2LSB } else { elf::ELFDATA2MSB };
+    let (header, _) = pod::from_bytes::<Header>(head).map_err(|()| Fault::EndsEarly)?;
+    if header.e_ident.data != ORDER {
+        return Err(Fault::ForeignByteOrder);
+    }
+    if header.e_ident.class != elf::ELFCLASS64 {
+        // The machine is at the same place in both.
+        let machine = machine(header.e_machine.get(NativeEndian));
+        return Err(Fault::ForeignMachine(machine.unwrap_or("one of 32 bits")));
+    }
+    Ok(header)
+}
+
+/// Where the section headers begin, and how many there are.
+fn table(header: &Header) -> (u64, usize) {
+    (header.e_shoff.get(NativeEndian), header.e_shnum.get(NativeEndian).into())
+}
+
+/// An ELF file by its sections, of which no content is read before it is asked for. (`object` can read from files, too,
+/// but keeps all that it has read.)
+struct Elf<'a> {
+    part: Part<'a>,
+    /// The file's, where that is known.
+    size: Option<u64>,
+    machine: Option<&'static str>,
+    sections: Vec<Section>,
+    names: Vec<u8>,
+}
+
+impl<'a> Elf<'a> {
+    fn open(part: Part<'a>, size: Option<u64>) -> Result<Self, Fault> {
+        let head = part(0, HEADER)?;
+        let mut elf = Self { part, size, machine: None, sections: Vec::new(), names: Vec::new() };
+        if head.len() < HEADER {
+            return Err(elf.ends_before(HEADER as u64));
+        }
+        let header = header(&head)?;
+        elf.machine = machine(header.e_machine.get(NativeEndian));
+        let (at, count) = table(header);
+        if at == 0 || count == 0 || usize::from(header.e_shentsize.get(NativeEndian)) != SECTION {
+            return Err(Fault::NoSection);
+        }
+        let bytes = part(at, count * SECTION)?;
+        if bytes.len() < count * SECTION {
+            return Err(elf.ends_before(at.saturating_add((count * SECTION) as u64)));
+        }
+        elf.sections = pod::slice_from_all_bytes(&bytes).map_err(|()| Fault::NoSection)?.to_vec();
+        // None with more sections than any kernel has, whose number would be elsewhere.
+        let names = header.shstrndx(NativeEndian, &[][..]).ok().and_then(|n| elf.sections.get(n as usize));
+        let names = names.ok_or(Fault::NoSection)?;
+        let length = usize::try_from(names.sh_size.get(NativeEndian)).unwrap_or(usize::MAX).min(TAIL as usize);
+        elf.names = part(names.sh_offset.get(NativeEndian), length)?;
+        Ok(elf)
+    }
+
+    /// The fault of a file that ends before this byte.
+    fn ends_before(&self, wanted: u64) -> Fault {
+        self.size.map_or(Fault::EndsEarly, |size| Fault::Cut { size, wanted })
+    }
+
+    /// The first section of this name. Of each name only as much is looked at as is asked for: all of them may be one, of
+    /// any length.
+    fn section(&self, name: &[u8]) -> Option<&Section> {
+        let is_called = |section: &&Section| {
+            let at = usize::try_from(section.sh_name.get(NativeEndian)).ok();
+            let rest = at.and_then(|at| self.names.get(at..)?.strip_prefix(name));
+            rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
+        };
+        self.sections.iter().find(is_called)
+    }
+
+    /// All that is in the first section of this name; none, where that or its content is not in the file.
+    fn content(&self, name: &[u8]) -> Option<Result<Vec<u8>, Fault>> {
+        let found = self.section(name).filter(|section| section.sh_type.get(NativeEndian) != SHT_NOBITS)?;
+        let [at, size] = [found.sh_offset, found.sh_size].map(|number| number.get(NativeEndian));
+        let read = || {
+            let length = usize::try_from(size).ok().filter(|size| *size <= TYPES_MAX).ok_or(Fault::TooLarge)?;
+            let bytes = (self.part)(at, length)?;
+            if bytes.len() < length { Err(self.ends_before(at.saturating_add(size))) } else { Ok(bytes) }
+        };
+        Some(read())
+    }
+
+    /// The same of what may be missing or damaged: then it is not known.
+    fn known(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.content(name)?.ok()
+    }
 }
 
 /// Reads it. `size` is the file's, where that is known.
 pub(super) fn read(part: Part<'_>, size: Option<u64>) -> Result<Image, Fault> {
-    const CLASS_64: u8 = 2;
-    const ORDER: u8 = if cfg!(target_endian = "little") { 1 } else { 2 };
-    let ends = |wanted: u64| match size {
-        Some(size) => Fault::Cut { size, wanted },
-        None => Fault::EndsEarly,
+    let elf = Elf::open(part, size)?;
+    let btf = elf.content(b".BTF").ok_or(Fault::NoSection)??;
+    raw::check(&btf, btf.len() as u64)?;
+    let module = elf.section(b".gnu.linkonce.this_module").is_some() || raw::about(&btf).module;
+    let release = match module {
+        true => elf.known(b".modinfo").and_then(|bytes| vermagic(&bytes)),
+        false => elf.known(b".rodata").and_then(|bytes| release(&bytes)),
     };
-    let head = part(0, HEADER)?;
-    if head.len() < HEADER {
-        return Err(ends(HEADER as u64));
-    }
-    if head.get(5) != Some(&ORDER) {
-        return Err(Fault::ForeignByteOrder);
-    }
-    let machine = Bytes(&head).u16(18).and_then(machine);
-    if head.get(4) != Some(&CLASS_64) {
-        return Err(Fault::ForeignMachine(machine.unwrap_or("one of 32 bits")));
-    }
-    let table = Bytes(&head).u64(40).unwrap_or(0);
-    let [entry, count, names] = [58, 60, 62].map(|at| usize::from(Bytes(&head).u16(at).unwrap_or(0)));
-    if table == 0 || count == 0 || entry != SECTION {
-        return Err(Fault::NoSection);
-    }
-    let bytes = part(table, count * SECTION)?;
-    if bytes.len() < count * SECTION {
-        return Err(ends(table.saturating_add((count * SECTION) as u64)));
-    }
-    let section = |bytes: &[u8]| {
-        let bytes = Bytes(bytes);
-        Some(Section { name: bytes.u32(0)?, kind: bytes.u32(4)?, at: bytes.u64(24)?, size: bytes.u64(32)? })
-    };
-    let sections: Vec<Section> = bytes.chunks_exact(SECTION).filter_map(section).collect();
-    let names = sections.get(names).ok_or(Fault::NoSection)?;
-    let names = part(names.at, usize::try_from(names.size).unwrap_or(usize::MAX).min(TAIL as usize))?;
-    // Of a name only as much as is asked for: all of them may be one, of any length.
-    let is_called = |s: &Section, name: &[u8]| {
-        let rest = usize::try_from(s.name).ok().and_then(|at| names.get(at..)?.strip_prefix(name));
-        rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
-    };
-    let content = |name: &[u8], max: usize| {
-        let found = sections.iter().find(|s| is_called(s, name) && s.kind != NOBITS)?;
-        let size = usize::try_from(found.size).ok().filter(|size| *size <= max);
-        Some((found, size.ok_or(Fault::TooLarge).and_then(|size| part(found.at, size))))
-    };
-    let (found, btf) = content(b".BTF", TYPES_MAX).ok_or(Fault::NoSection)?;
-    let btf = btf?;
-    if (btf.len() as u64) < found.size {
-        return Err(ends(found.at.saturating_add(found.size)));
-    }
-    raw::check(&btf, found.size)?;
-    // What cannot be read of these is not known.
-    let text = |name: &[u8]| content(name, TYPES_MAX).and_then(|(_, bytes)| bytes.ok());
-    let module = sections.iter().any(|s| is_called(s, b".gnu.linkonce.this_module")) || raw::about(&btf).module;
-    let kernels = || text(b".rodata").and_then(|bytes| release(&bytes));
-    let about = About {
-        release: if module { text(b".modinfo").and_then(|bytes| vermagic(&bytes)) } else { kernels() },
-        build_id: text(b".notes").and_then(|bytes| build_id(&bytes)),
-        machine,
-        module,
-    };
+    let build_id = elf.known(b".notes").and_then(|bytes| build_id(&bytes));
     // What a module was built against, where that is not the kernel itself (since 6.11).
-    let base = content(b".BTF.base", TYPES_MAX).filter(|_| module).and_then(|(_, bytes)| bytes.ok());
-    Ok(Image { btf, about, base })
+    let base = if module { elf.known(b".BTF.base") } else { None };
+    Ok(Image { btf, about: About { release, build_id, machine: elf.machine, module }, base })
 }
 
-/// Reads it as it comes: the types are near the begin, and where they are is told at the end.
+/// Reads it as it comes: the types are near the begin, and the section headers, which say where, at the end.
 pub(super) fn stream(mut from: Stream<'_>) -> Result<Image, Fault> {
     let mut held = Vec::new();
     (&mut from).take(HEADER as u64).read_to_end(&mut held)?;
-    let table = Bytes(&held).u64(40).unwrap_or(0);
-    let end = table.saturating_add((SECTION * usize::from(Bytes(&held).u16(60).unwrap_or(0))) as u64);
+    let (table, count) = table(header(&held)?);
+    let end = table.saturating_add((SECTION * count) as u64);
     (&mut from).take(end.min(HELD).saturating_sub(held.len() as u64)).read_to_end(&mut held)?;
     let (mut tail_at, mut tail) = (held.len() as u64, Vec::new());
     if end > HELD && tail_at == HELD {
@@ -147,16 +182,12 @@ fn vermagic(modinfo: &[u8]) -> Option<String> {
     (word.len() <= 64 && word.iter().all(u8::is_ascii_graphic)).then(|| String::from_utf8_lossy(word).into_owned())
 }
 
-/// The build id among notes: each has the lengths of its name and its content, its kind, and both, padded to 4 bytes.
-pub(crate) fn build_id(mut notes: &[u8]) -> Option<Vec<u8>> {
-    loop {
-        let note = Bytes(notes);
-        let [name, content, kind] = [note.u32(0)?, note.u32(4)?, note.u32(8)?];
-        let padded = |len: u32| usize::try_from(len).ok().and_then(|len| len.checked_next_multiple_of(4));
-        let at = padded(name)?.checked_add(12)?;
-        if kind == BUILD_ID && notes.get(12..16) == Some(b"GNU\0") {
-            return Some(notes.get(at..at.checked_add(usize::try_from(content).ok()?)?)?.to_vec());
-        }
-        notes = notes.get(at.checked_add(padded(content)?)?..)?;
-    }
+/// The build id among notes, as in an ELF section or in /sys/kernel/notes.
+pub(crate) fn build_id(notes: &[u8]) -> Option<Vec<u8>> {
+    const ALIGN: u64 = 4;
+    let notes = NoteIterator::<Header>::new(NativeEndian, ALIGN, notes).ok()?;
+    let is_id = |note: &object::read::elf::Note<'_, Header>| {
+        note.name() == elf::ELF_NOTE_GNU && note.n_type(NativeEndian) == elf::NT_GNU_BUILD_ID
+    };
+    notes.map_while(Result::ok).find(is_id).map(|note| note.desc().to_vec())
 }

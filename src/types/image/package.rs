@@ -2,7 +2,13 @@
 
 use std::io::{self, Read};
 
-use super::{Fault, Image, Room, Stream, stream};
+use tar::{Archive, EntryType, PaxExtensions};
+
+use super::about::Image;
+use super::budget::{Budget, Stream};
+use super::fault::Fault;
+use super::names::is_kernel;
+use super::unpack::{self, Ending};
 
 /// What a package is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,46 +36,70 @@ const SKIPPED: u64 = 8 << 30;
 /// The longest name of a file.
 const NAME_MAX: u64 = 4096;
 
-/// Whether a file of this name may be a kernel: `boot/vmlinuz-…`, `usr/lib/modules/…/vmlinuz`,
-/// `usr/lib/debug/…/vmlinux-…`, `….btf`.
-pub(super) fn is_kernel(name: &[u8]) -> bool {
-    let last = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
-    let kernel = [&b"vmlinuz"[..], b"vmlinux", b"Image"].iter().any(|begin| last.starts_with(begin));
-    let other = [&b".h"[..], b".lds", b".lds.S", b".sig", b".hmac", b".py", b".bz2"];
-    kernel && !other.iter().any(|end| last.ends_with(end)) || last.ends_with(b".btf")
-}
-
 /// Reads the types of the first kernel in it that has some.
-pub(super) fn read(kind: Kind, mut from: Stream<'_>, room: &Room) -> Result<Image, Fault> {
+pub(super) fn read(kind: Kind, mut from: Stream<'_>, budget: &Budget) -> Result<Image, Fault> {
     match kind {
-        Kind::Deb => deb(&mut from, room),
-        Kind::Tar => tar(&mut from, room),
+        Kind::Deb => deb(&mut from, budget),
+        Kind::Tar => tar(&mut from, budget),
         Kind::Rpm => {
             rpm(&mut from)?;
             let mut head = Vec::new();
             (&mut from).take(8).read_to_end(&mut head)?;
-            let format = super::unpack::format(&head);
+            let format = unpack::format(&head);
             let from: Stream<'_> = Box::new(io::Cursor::new(head).chain(from));
             let mut from = match format {
-                Some(format) => super::unpack::unpack(format, from, room).map_err(Fault::Packed)?,
+                Some(format) => unpack::unpack(format, from, budget).map_err(Fault::Packed)?,
                 None => from,
             };
-            cpio(&mut from, room)
+            cpio(&mut from, budget)
         }
     }
 }
 
-/// Files of an archive, one after the other.
-struct Files<'a> {
-    from: &'a mut dyn Read,
-    skipped: u64,
-    /// Why a kernel in it did not do.
+/// Looks for a kernel among pieces.
+struct Search<'a> {
+    budget: &'a Budget,
+    /// Why none was found, so far.
     fault: Fault,
 }
 
-impl<'a> Files<'a> {
+impl<'a> Search<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        Self { budget, fault: Fault::NoKernel }
+    }
+
+    /// The types in a file, if it is a kernel that has some. An error ends the search.
+    fn file(&mut self, name: &[u8], size: u64, content: &mut dyn Read) -> Result<Option<Image>, Fault> {
+        if !is_kernel(name) || size == 0 {
+            return Ok(None);
+        }
+        match self.budget.read(Box::new(content)) {
+            Ok(image) => return Ok(Some(image)),
+            // It only has the name of one.
+            Err(Fault::NotBtf) => {}
+            // The archive itself is damaged.
+            Err(fault @ (Fault::EndsEarly | Fault::Unreadable(_))) => return Err(fault),
+            // What one file may cost is spent.
+            Err(fault) if self.budget.is_spent() => return Err(fault),
+            Err(Fault::NoSection) => self.fault = Fault::NoTypes,
+            Err(fault) => self.fault = fault,
+        }
+        Ok(None)
+    }
+}
+
+/// Pieces of an archive, one after the other.
+///
+/// ar and cpio are read here: the crate `ar` allocates what a header asks for before there is any of it, and `cpio` takes
+/// names of any length, and none that are not UTF-8.
+struct Pieces<'a> {
+    from: &'a mut dyn Read,
+    skipped: u64,
+}
+
+impl<'a> Pieces<'a> {
     fn new(from: &'a mut dyn Read) -> Self {
-        Self { from, skipped: 0, fault: Fault::NoKernel }
+        Self { from, skipped: 0 }
     }
 
     fn skip(&mut self, size: u64) -> Result<(), Fault> {
@@ -91,29 +121,6 @@ impl<'a> Files<'a> {
             _ => Ok(Some(bytes)),
         }
     }
-
-    /// A file of `size` bytes, and `padded` with what follows it: a kernel, if it is one that has types.
-    fn file(&mut self, name: &[u8], size: u64, padded: u64, room: &Room) -> Result<Option<Image>, Fault> {
-        if !is_kernel(name) || size == 0 {
-            self.skip(padded)?;
-            return Ok(None);
-        }
-        let mut file = (&mut *self.from).take(size);
-        match stream(Box::new(&mut file), room) {
-            Ok(image) => return Ok(Some(image)),
-            // The name told it wrong.
-            Err(Fault::NotBtf) => {}
-            // The archive itself is no good.
-            Err(fault @ (Fault::EndsEarly | Fault::Unreadable(_))) => return Err(fault),
-            // What one file may cost is spent.
-            Err(fault) if room.is_spent() => return Err(fault),
-            Err(Fault::NoSection) => self.fault = Fault::NoTypes,
-            Err(fault) => self.fault = fault,
-        }
-        let rest = file.limit();
-        self.skip(rest.saturating_add(padded - size))?;
-        Ok(None)
-    }
 }
 
 fn spoiled(format: &'static str) -> Fault {
@@ -127,84 +134,89 @@ fn number(text: &[u8], radix: u32) -> Option<u64> {
 }
 
 /// ar(5): a line of 60 bytes before each file; files begin at even places.
-fn deb(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
-    let mut files = Files::new(from);
-    files.skip(8)?;
-    while let Some(line) = files.bytes(60)? {
+fn deb(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
+    let mut pieces = Pieces::new(from);
+    pieces.skip(8)?;
+    while let Some(line) = pieces.bytes(60)? {
         let size = line.get(48..58).and_then(|text| number(text, 10));
         let size = size.filter(|_| line.ends_with(b"`\n")).ok_or_else(|| spoiled("ar"))?;
         if line.starts_with(b"data.tar") {
-            return stream(Box::new((&mut *files.from).take(size)), room);
+            return budget.read(Box::new((&mut *pieces.from).take(size)));
         }
-        files.skip(size.checked_next_multiple_of(2).ok_or_else(|| spoiled("ar"))?)?;
+        pieces.skip(size.checked_next_multiple_of(2).ok_or_else(|| spoiled("ar"))?)?;
     }
     Err(Fault::NoKernel)
 }
 
-/// tar(5), as POSIX and GNU have it.
-fn tar(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
-    let mut files = Files::new(from);
-    let mut long: Option<Vec<u8>> = None;
-    while let Some(head) = files.bytes(512)?.filter(|head| head.first() != Some(&0)) {
-        let part = |from: usize, to: usize| {
-            head.get(from..to).unwrap_or_default().split(|byte| *byte == 0).next().unwrap_or_default()
-        };
-        let damaged = || spoiled("tar");
-        let sum: u64 =
-            head.iter().enumerate().map(|(n, b)| if (148..156).contains(&n) { 32 } else { u64::from(*b) }).sum();
-        if number(part(148, 156), 8) != Some(sum) {
-            return Err(damaged());
-        }
-        let size = number(part(124, 136), 8).ok_or_else(damaged)?;
-        let padded = size.checked_next_multiple_of(512).ok_or_else(damaged)?;
-        match head.get(156) {
-            // The next file's name, by GNU or by POSIX.
-            Some(kind @ (b'L' | b'x')) if size <= NAME_MAX => {
-                let text = files.bytes(usize::try_from(padded).unwrap_or(0))?.unwrap_or_default();
-                long =
-                    if *kind == b'L' { text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec) } else { path(&text) };
-            }
-            Some(b'0' | b'\0') => {
-                let name = long.take().unwrap_or_else(|| part(0, 100).to_vec());
-                if let Some(image) = files.file(&name, size, padded, room)? {
-                    return Ok(image);
-                }
-            }
-            _ => {
-                long = None;
-                files.skip(padded)?;
-            }
-        }
+/// tar(5), as POSIX and GNU have it. The entries come as they are, as the crate would hold names of any length in memory.
+fn tar(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
+    let mut from = Ending::new(Box::new(from.take(SKIPPED)));
+    match tar_entries(&mut from, budget) {
+        Ok(found) => found,
+        Err(error) if from.failed.is_some() => Err(error.into()),
+        Err(_) if from.ended => Err(Fault::EndsEarly),
+        Err(_) => Err(spoiled("tar")),
     }
-    Err(files.fault)
 }
 
-/// The path in an extended header: lines of `LENGTH path=VALUE`.
+/// The types of the first kernel that has some, or why there is none; an error where the archive itself is damaged.
+fn tar_entries(from: &mut Ending<'_>, budget: &Budget) -> io::Result<Result<Image, Fault>> {
+    let mut search = Search::new(budget);
+    let mut long: Option<Vec<u8>> = None;
+    let mut archive = Archive::new(from);
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        match entry.header().entry_type() {
+            // The next file's name, by GNU or by POSIX.
+            kind @ (EntryType::GNULongName | EntryType::XHeader) if entry.size() <= NAME_MAX => {
+                let mut text = Vec::new();
+                entry.read_to_end(&mut text)?;
+                long = match kind {
+                    EntryType::XHeader => path(&text),
+                    _ => text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec),
+                };
+            }
+            EntryType::Regular => {
+                let name = long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+                let size = entry.size();
+                match search.file(&name, size, &mut entry) {
+                    Ok(None) => {}
+                    Ok(Some(image)) => return Ok(Ok(image)),
+                    Err(fault) => return Ok(Err(fault)),
+                }
+            }
+            _ => long = None,
+        }
+    }
+    Ok(Err(search.fault))
+}
+
+/// The path in an extended header.
 fn path(text: &[u8]) -> Option<Vec<u8>> {
-    let lines = text.split(|byte| *byte == b'\n');
-    let mut paths = lines.filter_map(|line| line.splitn(2, |byte| *byte == b' ').nth(1)?.strip_prefix(b"path="));
-    paths.next().map(<[u8]>::to_vec)
+    let mut all = PaxExtensions::new(text).map_while(Result::ok);
+    all.find(|extension| extension.key_bytes() == b"path").map(|found| found.value_bytes().to_vec())
 }
 
 /// What stands before the files: a lead of 96 bytes, and two headers (rpm.org: "RPM V4 Package format").
 fn rpm(from: &mut dyn Read) -> Result<(), Fault> {
-    let mut files = Files::new(from);
-    files.skip(96)?;
+    let mut pieces = Pieces::new(from);
+    pieces.skip(96)?;
     for signature in [true, false] {
-        let head = files.bytes(16)?.ok_or(Fault::EndsEarly)?;
+        let head = pieces.bytes(16)?.ok_or(Fault::EndsEarly)?;
         let field = |at: usize| Some(u64::from(u32::from_be_bytes(*head.get(at..)?.first_chunk()?)));
         let sizes = field(8).zip(field(12)).filter(|_| head.starts_with(b"\x8e\xad\xe8\x01"));
         let (entries, size) = sizes.ok_or_else(|| spoiled("rpm"))?;
         let size = entries * 16 + size;
-        files.skip(if signature { size.next_multiple_of(8) } else { size })?;
+        pieces.skip(if signature { size.next_multiple_of(8) } else { size })?;
     }
     Ok(())
 }
 
 /// cpio(5), the format that it calls new: numbers in hexadecimal, all padded to 4 bytes.
-fn cpio(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
-    let mut files = Files::new(from);
-    while let Some(head) = files.bytes(110)? {
+fn cpio(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
+    let mut pieces = Pieces::new(from);
+    let mut search = Search::new(budget);
+    while let Some(head) = pieces.bytes(110)? {
         let field = |n: usize| head.get(6 + 8 * n..14 + 8 * n).and_then(|text| number(text, 16));
         let known = head.starts_with(b"070701") || head.starts_with(b"070702");
         let (Some(mode), Some(size), Some(length), true) = (field(1), field(6), field(11), known) else {
@@ -215,17 +227,18 @@ fn cpio(from: &mut dyn Read, room: &Room) -> Result<Image, Fault> {
         }
         // With the header, a multiple of 4.
         let padded = (110 + length).next_multiple_of(4) - 110;
-        let name = files.bytes(usize::try_from(padded).unwrap_or(0))?.unwrap_or_default();
+        let name = pieces.bytes(usize::try_from(padded).unwrap_or(0))?.unwrap_or_default();
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         if name == b"TRAILER!!!" {
             break;
         }
+        let mut content = (&mut *pieces.from).take(size);
         let is_file = mode & 0o170_000 == 0o100_000;
-        let padded = size.next_multiple_of(4);
-        let found = if is_file { files.file(name, size, padded, room)? } else { files.skip(padded).map(|()| None)? };
-        if let Some(image) = found {
+        if is_file && let Some(image) = search.file(name, size, &mut content)? {
             return Ok(image);
         }
+        let rest = content.limit() + (size.next_multiple_of(4) - size);
+        pieces.skip(rest)?;
     }
-    Err(files.fault)
+    Err(search.fault)
 }

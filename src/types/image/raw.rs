@@ -1,6 +1,8 @@
 //! The header of raw BTF, looked at before libbpf does, because libbpf's errors do not say what is wrong.
 
-use super::{About, Fault};
+use super::about::About;
+use super::fault::Fault;
+use super::search;
 use crate::types::bytes::Bytes;
 
 /// `BTF_MAGIC` (include/uapi/linux/btf.h).
@@ -66,7 +68,7 @@ pub(super) fn find(bytes: &[u8]) -> Option<&[u8]> {
     let start = [a, b, 1, 0, 24, 0, 0, 0];
     let mut best: Option<&[u8]> = None;
     let mut rest = bytes;
-    while let Some(at) = super::find(rest, &start) {
+    while let Some(at) = search::find(rest, &start) {
         rest = rest.get(at..)?;
         if check(rest, rest.len() as u64).is_ok() {
             let found = rest.get(..usize::try_from(length(rest)).ok()?)?;

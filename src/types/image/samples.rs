@@ -1,7 +1,5 @@
 //! For tests: files of each kind, made here.
 
-use std::path::Path;
-
 pub(crate) const RELEASE: &str = "6.1.0-50-cloud-amd64";
 /// The machine that the tests run on.
 pub(crate) const MACHINE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
@@ -14,7 +12,7 @@ fn pad(bytes: &mut Vec<u8>, to: usize) {
 pub(crate) fn elf(machine: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     let order = if cfg!(target_endian = "little") { 1 } else { 2 };
     let mut bytes = vec![0; 64];
-    bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, order]);
+    bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, order, 1]);
     let mut names = vec![0];
     let mut table = vec![[0; 64]];
     let mut row = |name: usize, at: usize, len: usize| {
@@ -192,7 +190,7 @@ pub(crate) fn arm_image(btf: &[u8]) -> Vec<u8> {
     image[56..60].copy_from_slice(b"ARM\x64");
     image.extend(format!("Linux version {RELEASE} (x)\0").bytes());
     // The types of a little program, before and after the kernel's.
-    let small = crate::types::btf::sample();
+    let small = crate::types::sample::sample();
     image.extend([&small[..], btf, &small, b"the end"].concat());
     image
 }
@@ -284,6 +282,5 @@ pub(crate) fn really_packed(format: &str, bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// The types in the object that is built for the tests.
 pub(crate) fn kernel_btf() -> Vec<u8> {
-    let path = Path::new(concat!(env!("OUT_DIR"), "/test-kernel.bpf.o"));
-    super::read(path).unwrap().btf
+    super::from_bytes(test_objects::bytes("kernel")).unwrap().btf
 }

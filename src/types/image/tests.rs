@@ -1,9 +1,11 @@
 //! Each kind of file, sound, cut and damaged.
 
+use super::budget::TYPES_MAX;
+use super::read::HEAD;
 use super::samples::*;
 use super::*;
 use crate::fake::Tree;
-use crate::types::btf::sample;
+use crate::types::sample::sample;
 
 const FORMATS: [&str; 4] = ["gzip", "xz", "zstd", "lz4"];
 
@@ -108,7 +110,7 @@ fn packages_are_looked_into() {
     // Names that are longer than a header holds, as GNU and POSIX have them.
     let long = format!("usr/lib/debug/{}/vmlinux-6.1", "d".repeat(150));
     assert_kernel(&tar(&[("././@LongLink", b'L', long.as_bytes()), ("usr/lib", b'0', &image)]), "GNU");
-    let pax = format!("30 mtime=1\n{} path={long}\n", long.len() + 10);
+    let pax = format!("11 mtime=1\n{} path={long}\n", long.len() + 10);
     assert_kernel(&tar(&[("PaxHeaders/vm", b'x', pax.as_bytes()), ("usr/lib", b'0', &image)]), "POSIX");
 
     let files = cpio(&[

@@ -7,11 +7,11 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 
+use flate2::read::GzDecoder;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use xz4rust::{XzDecoder, XzError};
 
-use super::Room;
-use crate::ffi::zlib::Gunzip;
+use super::budget::Budget;
 
 /// The largest window: of `zstd --ultra -22`, as kernels are packed with.
 const WINDOW_MAX: usize = 128 << 20;
@@ -78,19 +78,19 @@ fn damaged(format: &'static str) -> io::Error {
 pub(super) fn unpack<'a>(
     format: Format,
     from: Box<dyn Read + 'a>,
-    room: &Room,
+    budget: &Budget,
 ) -> Result<Box<dyn Read + 'a>, &'static str> {
-    let window = Window::open(&room.windows);
+    let window = Window::open(&budget.windows);
     let most = window.most;
     let unpacked: Box<dyn Read + 'a> = match format {
-        Format::Gzip => Box::new(Stepwise::new(from, Gzip(Gunzip::new()))),
-        Format::Xz => Box::new(Stepwise::new(from, Xz(XzDecoder::with_alloc_dict_size(0, most)))),
+        Format::Gzip => Box::new(Gzip(GzDecoder::new(from))),
+        Format::Xz => Box::new(Xz::new(from, most)),
         Format::Zstd => Box::new(Zstd { from: Ending::new(from), decoder: FrameDecoder::new(), most, begun: false }),
         Format::Lz4 => Box::new(Lz4 { from: Ending::new(from), begun: false, block: Vec::new(), at: 0 }),
         Format::Other(name) => return Err(name),
     };
     let window = matches!(format, Format::Xz | Format::Zstd).then_some(window);
-    Ok(Box::new(Limited { from: unpacked, left: room.unpacked.clone(), _window: window }))
+    Ok(Box::new(Limited { from: unpacked, left: budget.unpacked.clone(), _window: window }))
 }
 
 /// What ends with an error where the whole file, with all that is packed in it, comes to too much.
@@ -131,90 +131,86 @@ impl Drop for Window {
     }
 }
 
-/// A decoder that takes what it can of what it is given.
-trait Decoder {
-    fn step(&mut self, from: &[u8], to: &mut [u8]) -> io::Result<Step>;
-}
-
-/// Bytes taken and given, and whether that was all.
-type Step = (usize, usize, bool);
-
-struct Gzip(Option<Gunzip>);
-
-impl Decoder for Gzip {
-    fn step(&mut self, from: &[u8], to: &mut [u8]) -> io::Result<Step> {
-        let gunzip = self.0.as_mut().ok_or(ErrorKind::OutOfMemory)?;
-        let step = gunzip.step(from, to).ok_or_else(|| damaged("gzip"))?;
-        Ok((step.consumed, step.produced, step.end))
-    }
-}
-
-struct Xz(XzDecoder<'static>);
-
-impl Decoder for Xz {
-    fn step(&mut self, from: &[u8], to: &mut [u8]) -> io::Result<Step> {
-        match self.0.decode(from, to) {
-            Ok(step) => Ok((step.input_consumed(), step.output_produced(), step.is_end_of_stream())),
-            Err(XzError::NeedsLargerInputBuffer) => Ok((0, 0, false)),
-            Err(XzError::DictionaryTooLarge(_) | XzError::DictionaryOverflow) => Err(ErrorKind::OutOfMemory.into()),
-            Err(_) => Err(damaged("xz")),
-        }
-    }
-}
-
-/// Feeds such a decoder.
-struct Stepwise<'a, D> {
+struct Xz<'a> {
     from: Box<dyn Read + 'a>,
-    decoder: D,
+    decoder: XzDecoder<'static>,
     buffer: Vec<u8>,
-    /// How much of the buffer is not taken yet.
+    /// How much of the buffer the decoder has taken.
     at: usize,
     end: bool,
 }
 
-impl<'a, D> Stepwise<'a, D> {
-    fn new(from: Box<dyn Read + 'a>, decoder: D) -> Self {
+impl<'a> Xz<'a> {
+    fn new(from: Box<dyn Read + 'a>, most: usize) -> Self {
+        let decoder = XzDecoder::with_alloc_dict_size(0, most);
         Self { from, decoder, buffer: Vec::new(), at: 0, end: false }
+    }
+
+    /// Bytes taken and given, and whether that was all.
+    fn step(&mut self, to: &mut [u8]) -> io::Result<(usize, usize, bool)> {
+        match self.buffer.get(self.at..).unwrap_or_default() {
+            [] => Ok((0, 0, false)),
+            rest => match self.decoder.decode(rest, to) {
+                Ok(step) => Ok((step.input_consumed(), step.output_produced(), step.is_end_of_stream())),
+                Err(XzError::NeedsLargerInputBuffer) => Ok((0, 0, false)),
+                Err(XzError::DictionaryTooLarge(_) | XzError::DictionaryOverflow) => Err(ErrorKind::OutOfMemory.into()),
+                Err(_) => Err(damaged("xz")),
+            },
+        }
+    }
+
+    /// More of what is packed, as the decoder wants more than there is.
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.at.min(self.buffer.len()));
+        self.at = 0;
+        let before = self.buffer.len();
+        if before > 2 * BUFFER {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        (&mut self.from).take(BUFFER as u64).read_to_end(&mut self.buffer)?;
+        if self.buffer.len() == before { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 }
 
-impl<D: Decoder> Read for Stepwise<'_, D> {
+impl Read for Xz<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         while !self.end && !to.is_empty() {
-            let rest = self.buffer.get(self.at..).unwrap_or_default();
-            let (taken, given, end) = if rest.is_empty() { (0, 0, false) } else { self.decoder.step(rest, to)? };
+            let (taken, given, end) = self.step(to)?;
             self.at = self.at.saturating_add(taken);
             self.end = end;
             if given > 0 || end {
                 return Ok(given);
             }
             if taken == 0 {
-                // It wants more than there is.
-                self.buffer.drain(..self.at.min(self.buffer.len()));
-                self.at = 0;
-                let before = self.buffer.len();
-                if before > 2 * BUFFER {
-                    return Err(ErrorKind::OutOfMemory.into());
-                }
-                (&mut self.from).take(BUFFER as u64).read_to_end(&mut self.buffer)?;
-                if self.buffer.len() == before {
-                    return Err(ErrorKind::UnexpectedEof.into());
-                }
+                self.fill()?;
             }
         }
         Ok(0)
     }
 }
 
-/// Knows whether there was more.
-struct Ending<'a> {
+/// One member, as the kernel's build packs one: what is behind it is something else.
+struct Gzip<'a>(GzDecoder<Box<dyn Read + 'a>>);
+
+impl Read for Gzip<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.read(to).map_err(|error| match error.kind() {
+            // What is packed inside of what is unpacked may be damaged itself, and says so.
+            ErrorKind::InvalidInput | ErrorKind::InvalidData if format_of(&error).is_none() => damaged("gzip"),
+            _ => error,
+        })
+    }
+}
+
+/// What is read, and why there was no more of it: who reads it has errors of its own for that.
+pub(super) struct Ending<'a> {
     from: Box<dyn Read + 'a>,
-    ended: bool,
-    failed: Option<ErrorKind>,
+    pub(super) ended: bool,
+    pub(super) failed: Option<ErrorKind>,
 }
 
 impl<'a> Ending<'a> {
-    fn new(from: Box<dyn Read + 'a>) -> Self {
+    pub(super) fn new(from: Box<dyn Read + 'a>) -> Self {
         Self { from, ended: false, failed: None }
     }
 

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::types::{Types, kind};
-use super::{Answer, Object, Outcome, Site, Target, Walk, in_c, walk};
+use super::object::{Object, Site};
+use super::target::Target;
+use super::walk::{Answer, Outcome, Walk, in_c, walk};
 use crate::types::bytes::Bytes;
+use crate::types::model::{Types, kind};
 
 /// `BPF_CORE_TYPE_ID_TARGET` and those before it that name fields, those from it on that name types, and the values of
 /// enums (`enum bpf_core_relo_kind`).
@@ -227,16 +229,10 @@ impl<'a> Strings<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn object(name: &str) -> Object {
-        Object::read(&std::fs::read(path(name)).unwrap()).unwrap()
-    }
-
-    fn path(name: &str) -> PathBuf {
-        Path::new(env!("OUT_DIR")).join(format!("{name}.bpf.o"))
+        Object::read(test_objects::bytes(name)).unwrap()
     }
 
     fn target(bytes: &[u8]) -> Target {
@@ -246,8 +242,8 @@ mod tests {
     /// Objects that ask for what is there and for what is not, against tests/bpf/kernel.bpf.c.
     #[test]
     fn every_kind_of_relocation_resolves_as_before() {
-        let whole = Target::read(&path("test-kernel")).unwrap();
-        let objects = ["all", "field", "type", "enum", "guard"].map(|name| object(&format!("test-{name}")));
+        let whole = Target::read(&test_objects::path("kernel")).unwrap();
+        let objects = ["all", "field", "type", "enum", "guard"].map(object);
         let bytes = minimize(&objects, &whole).unwrap();
         let few = target(&bytes);
         let members = |of: &Target| {
@@ -266,8 +262,8 @@ mod tests {
     fn a_result_that_says_something_else_is_refused() {
         // libbpf has something to say of most.
         crate::ffi::log::capture_log(false);
-        let whole = Target::read(&path("test-kernel")).unwrap();
-        let objects = [object("test-all")];
+        let whole = Target::read(&test_objects::path("kernel")).unwrap();
+        let objects = [object("all")];
         let walks = [walk(&objects[0], &whole)];
         let bytes = minimize(&objects, &whole).unwrap();
         prove(&objects, &walks, &bytes).unwrap();

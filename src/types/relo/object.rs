@@ -5,10 +5,13 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow};
+use object::NativeEndian;
+use object::elf::FileHeader64;
+use object::read::elf::{FileHeader, SectionHeader};
 
-use super::types::{NAME_MAX, Types};
 use crate::ffi::relo::{Insns, Relo};
 use crate::types::bytes::Bytes;
+use crate::types::model::{NAME_MAX, Types};
 
 /// Bytes of an instruction.
 const INSN: u32 = 8;
@@ -97,28 +100,28 @@ impl<'a> Table<'a> {
 }
 
 /// Sections of an ELF file of 64 bits and this byte order, by name: of several, the first.
-fn sections(elf: Bytes<'_>) -> Option<HashMap<&[u8], Bytes<'_>>> {
-    let (at, size) = (elf.u64(40)?, u64::from(elf.u16(58)?));
-    let [count, names] = [elf.u16(60)?, elf.u16(62)?];
-    let header = |n: u16| elf.part(at.checked_add(size.checked_mul(n.into())?)?, size);
-    let content = |header: Bytes<'_>| elf.part(header.u64(24)?, header.u64(32)?);
-    let names = content(header(names)?)?.0;
+fn sections(elf: &[u8]) -> Option<HashMap<&[u8], Bytes<'_>>> {
+    let header = FileHeader64::<NativeEndian>::parse(elf).ok()?;
+    // `parse` takes files of both byte orders.
+    header.endian().ok().filter(|order| *order == NativeEndian)?;
+    let headers = header.section_headers(NativeEndian, elf).ok()?;
+    let names = headers.get(header.shstrndx(NativeEndian, elf).ok()? as usize)?.data(NativeEndian, elf).ok()?;
     let mut all = HashMap::new();
-    for n in 0..count {
-        let name = || {
-            let rest = names.get(usize::try_from(header(n)?.u32(0)?).ok()?..)?;
-            let end = rest.iter().take(NAME_MAX + 1).position(|byte| *byte == 0)?;
-            Some((rest.get(..end)?, content(header(n)?)?))
-        };
-        if let Some((name, content)) = name() {
-            all.entry(name).or_insert(content);
+    for section in headers {
+        // No further than any name goes: all of them may be one, of any length.
+        let name = usize::try_from(section.sh_name(NativeEndian)).ok().and_then(|at| {
+            let rest = names.get(at..)?;
+            rest.get(..rest.iter().take(NAME_MAX + 1).position(|byte| *byte == 0)?)
+        });
+        if let (Some(name), Ok(content)) = (name, section.data(NativeEndian, elf)) {
+            all.entry(name).or_insert(Bytes(content));
         }
     }
     Some(all)
 }
 
-/// A section with functions: its code, and the numbers of its functions in their order.
-type Coded<'a> = (Bytes<'a>, Range<usize>);
+/// Sections with functions, by name: the code, and the numbers of its functions in their order.
+type Coded<'a> = HashMap<Rc<str>, (Bytes<'a>, Range<usize>)>;
 
 impl Object {
     /// Reads an object.
@@ -126,7 +129,7 @@ impl Object {
     /// # Errors
     /// When it is not one that clang makes with `-g`.
     pub fn read(elf: &[u8]) -> Result<Self> {
-        let sections = sections(Bytes(elf)).context("the BPF object is no ELF file")?;
+        let sections = sections(elf).context("the BPF object is no ELF file")?;
         let find = |name: &str| sections.get(name.as_bytes()).copied();
         let btf = find(".BTF").context("the BPF object has no types")?;
         let types = Types::read(btf.0).map_err(|fault| anyhow!("the BPF object {fault}"))?;
@@ -141,82 +144,9 @@ impl Object {
         most: usize,
         content: impl Fn(&str) -> Option<Bytes<'a>>,
     ) -> Option<Self> {
-        let mut functions: Vec<Function> = Vec::new();
-        let mut coded: HashMap<Rc<str>, Coded<'a>> = HashMap::new();
-        let table = Table::read(ext, 8, 2, most)?;
-        for (name, part) in &table.parts {
-            let section: Rc<str> = types.text(*name)?.into();
-            let code = content(&section)?;
-            let (first, end) = (functions.len(), u32::try_from(code.0.len()).ok()?);
-            for row in table.rows(*part) {
-                let (start, id) = (row.u32(0)?, row.u32(4)?);
-                if let Some(before) = functions.get_mut(first..).and_then(<[_]>::last_mut) {
-                    before.range.end = start;
-                }
-                let name = String::from_utf8_lossy(types.get(id)?.name).into_owned();
-                functions.push(Function { name, section: section.clone(), range: start..end, code: Vec::new() });
-                if functions.len() > FUNCTIONS_MAX {
-                    return None;
-                }
-            }
-            // One part has all functions of a section.
-            if coded.insert(section, (code, first..functions.len())).is_some() {
-                return None;
-            }
-        }
-        let mut left = SIZE_MAX;
-        for (code, which) in coded.values() {
-            for function in functions.get_mut(which.clone())? {
-                let Range { start, end } = function.range;
-                let size = end.checked_sub(start).filter(|size| *size <= CODE_MAX)?;
-                // Sections may be the same bytes of the file.
-                left = left.checked_sub(size.into())?;
-                function.code = code.0.get(start as usize..end as usize)?.to_vec();
-            }
-        }
-        let lines = Table::read(ext, 16, 4, most)?;
-        let by_section: HashMap<_, _> =
-            lines.parts.iter().rev().filter_map(|(name, part)| Some((types.text(*name)?, *part))).collect();
-        let table = Table::read(ext, 24, 4, most)?;
-        let mut sites = Vec::new();
-        for (name, part) in &table.parts {
-            let section = types.text(*name)?;
-            let Some((code, which)) = coded.get(section.as_str()) else { continue };
-            let lines: Vec<_> = by_section.get(&section).into_iter().flat_map(|part| lines.rows(*part)).collect();
-            let of_section = functions.get(which.clone())?;
-            for (index, row) in table.rows(*part).enumerate() {
-                let relo = Relo {
-                    insn_off: row.u32(0)?,
-                    type_id: row.u32(4)?,
-                    access_str_off: row.u32(8)?,
-                    kind: row.u32(12)?,
-                };
-                // As libbpf does: none of ours, if it belongs to a function that the linker took out.
-                let upto = of_section.partition_point(|function| function.range.start <= relo.insn_off);
-                let Some(place) = upto.checked_sub(1) else { continue };
-                if !of_section.get(place)?.range.contains(&relo.insn_off) {
-                    continue;
-                }
-                let function = which.start.checked_add(place)?;
-                let mut insns = Insns::default();
-                let rest = code.0.get(relo.insn_off as usize..)?;
-                insns.0.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                let source = || {
-                    let upto = lines.partition_point(|row| row.u32(0).is_some_and(|off| off <= relo.insn_off));
-                    // Line and column in one number: BPF_LINE_INFO_LINE_NUM of include/uapi/linux/bpf.h. What the
-                    // compiler made of several lines is of none.
-                    let line = |row: &&Bytes<'_>| row.u32(12).unwrap_or(0) >> 10;
-                    let near = lines.get(upto.saturating_sub(LINES_MAX)..upto)?;
-                    let row = near.iter().rev().find(|row| line(row) != 0)?;
-                    let file = types.text(row.u32(4)?)?;
-                    Some((file.rsplit('/').next().unwrap_or_default().to_owned(), line(&row)))
-                };
-                sites.push(Site { relo, index, function, source: source(), insns });
-                if sites.len() > SITES_MAX {
-                    return None;
-                }
-            }
-        }
+        let (mut functions, coded) = functions(&types, ext, most, content)?;
+        fill(&mut functions, &coded)?;
+        let sites = sites(&types, ext, most, &functions, &coded)?;
         Some(Self { types, functions, sites })
     }
 
@@ -226,5 +156,96 @@ impl Object {
     }
 }
 
+/// The functions that .BTF.ext names, without their code; no more sections than these.
+fn functions<'a>(
+    types: &Types,
+    ext: Bytes<'a>,
+    most: usize,
+    content: impl Fn(&str) -> Option<Bytes<'a>>,
+) -> Option<(Vec<Function>, Coded<'a>)> {
+    let (mut functions, mut coded): (Vec<Function>, Coded<'a>) = Default::default();
+    let table = Table::read(ext, 8, 2, most)?;
+    for (name, part) in &table.parts {
+        let section: Rc<str> = types.text(*name)?.into();
+        let code = content(&section)?;
+        let (first, end) = (functions.len(), u32::try_from(code.0.len()).ok()?);
+        for row in table.rows(*part) {
+            let (start, id) = (row.u32(0)?, row.u32(4)?);
+            if let Some(before) = functions.get_mut(first..).and_then(<[_]>::last_mut) {
+                before.range.end = start;
+            }
+            let name = String::from_utf8_lossy(types.get(id)?.name).into_owned();
+            functions.push(Function { name, section: section.clone(), range: start..end, code: Vec::new() });
+            if functions.len() > FUNCTIONS_MAX {
+                return None;
+            }
+        }
+        // One part has all functions of a section.
+        if coded.insert(section, (code, first..functions.len())).is_some() {
+            return None;
+        }
+    }
+    Some((functions, coded))
+}
+
+/// Gives each function its code.
+fn fill(functions: &mut [Function], coded: &Coded<'_>) -> Option<()> {
+    let mut left = SIZE_MAX;
+    for (code, which) in coded.values() {
+        for function in functions.get_mut(which.clone())? {
+            let Range { start, end } = function.range;
+            let size = end.checked_sub(start).filter(|size| *size <= CODE_MAX)?;
+            // Sections may be the same bytes of the file.
+            left = left.checked_sub(size.into())?;
+            function.code = code.0.get(start as usize..end as usize)?.to_vec();
+        }
+    }
+    Some(())
+}
+
+/// The relocations that .BTF.ext has.
+fn sites(types: &Types, ext: Bytes<'_>, most: usize, functions: &[Function], coded: &Coded<'_>) -> Option<Vec<Site>> {
+    let lines = Table::read(ext, 16, 4, most)?;
+    let by_section: HashMap<_, _> =
+        lines.parts.iter().rev().filter_map(|(name, part)| Some((types.text(*name)?, *part))).collect();
+    let table = Table::read(ext, 24, 4, most)?;
+    let mut sites = Vec::new();
+    for (name, part) in &table.parts {
+        let section = types.text(*name)?;
+        let Some((code, which)) = coded.get(section.as_str()) else { continue };
+        let lines: Vec<_> = by_section.get(&section).into_iter().flat_map(|part| lines.rows(*part)).collect();
+        let of_section = functions.get(which.clone())?;
+        for (index, row) in table.rows(*part).enumerate() {
+            let [insn_off, type_id, access_str_off, kind] = [row.u32(0)?, row.u32(4)?, row.u32(8)?, row.u32(12)?];
+            // As libbpf does: none of ours, if it belongs to a function that the linker took out.
+            let upto = of_section.partition_point(|function| function.range.start <= insn_off);
+            let Some(place) = upto.checked_sub(1) else { continue };
+            if !of_section.get(place)?.range.contains(&insn_off) {
+                continue;
+            }
+            let mut insns = Insns::default();
+            insns.0.iter_mut().zip(code.0.get(insn_off as usize..)?).for_each(|(to, from)| *to = *from);
+            let relo = Relo { insn_off, type_id, access_str_off, kind };
+            let function = which.start.checked_add(place)?;
+            sites.push(Site { relo, index, function, source: source(types, &lines, insn_off), insns });
+            if sites.len() > SITES_MAX {
+                return None;
+            }
+        }
+    }
+    Some(sites)
+}
+
 /// How many instructions back one of a known line is looked for.
 const LINES_MAX: usize = 4096;
+
+/// File and line of an instruction. What the compiler made of several lines is of none: then that of one before it.
+fn source(types: &Types, lines: &[Bytes<'_>], insn_off: u32) -> Option<(String, u32)> {
+    let upto = lines.partition_point(|row| row.u32(0).is_some_and(|off| off <= insn_off));
+    // Line and column in one number: BPF_LINE_INFO_LINE_NUM of include/uapi/linux/bpf.h.
+    let line = |row: &&Bytes<'_>| row.u32(12).unwrap_or(0) >> 10;
+    let near = lines.get(upto.saturating_sub(LINES_MAX)..upto)?;
+    let row = near.iter().rev().find(|row| line(row) != 0)?;
+    let file = types.text(row.u32(4)?)?;
+    Some((file.rsplit('/').next().unwrap_or_default().to_owned(), line(&row)))
+}

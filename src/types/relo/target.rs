@@ -6,7 +6,7 @@ use crate::escape::shown;
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::btf::BtfSource;
 use crate::types::image::{self, About, Fault, Image};
-use crate::types::relo::types::Types;
+use crate::types::model::Types;
 
 /// A kernel's types, and where they are from.
 #[derive(Debug)]

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::*;
 use crate::fake::Tree;
+use crate::types::model::kind;
 
 /// `tests/bpf/NAME.bpf.c`, compiled.
 fn compiled(tree: &Tree, name: &str) -> std::path::PathBuf {
     let object = format!("{name}.bpf.o");
-    tree.file(&object, std::fs::read(Path::new(env!("OUT_DIR")).join(format!("test-{object}"))).unwrap());
+    tree.file(&object, test_objects::bytes(name));
     tree.path(&object)
 }
 
@@ -106,7 +107,7 @@ fn files_that_are_none_are_told_and_damaged_ones_do_no_harm() {
 #[test]
 fn types_without_an_end_are_refused() {
     let tree = Tree::new();
-    let mut bytes = crate::types::btf::sample();
+    let mut bytes = crate::types::sample::sample();
     // A typedef of itself in place of the int.
     bytes.splice(28..40, [8_u32 << 24, 1].iter().flat_map(|n| n.to_ne_bytes()));
     bytes[12..16].copy_from_slice(&12_u32.to_ne_bytes());
@@ -118,7 +119,7 @@ fn types_without_an_end_are_refused() {
 
 /// As a module has them: a struct with a member of the kernel's first type, and strings that go on.
 fn split() -> Vec<u8> {
-    let mut bytes = crate::types::btf::sample();
+    let mut bytes = crate::types::sample::sample();
     bytes.truncate(24);
     // The kernel's strings are 5 bytes, and it has one type.
     let words = [5_u32, 4 << 24 | 1, 4, 15, 1, 0];
@@ -134,7 +135,7 @@ fn split() -> Vec<u8> {
 fn a_modules_types_are_read_with_its_kernels() {
     use crate::types::image::samples::{MACHINE, elf};
     let tree = Tree::new();
-    let kernel = crate::types::btf::sample();
+    let kernel = crate::types::sample::sample();
     tree.file("alone/module", split());
     tree.file("kernel", &kernel);
     let alone = tree.path("alone/module");
@@ -144,10 +145,10 @@ fn a_modules_types_are_read_with_its_kernels() {
     }
     let shows = |path: &Path, base: Option<&Path>| {
         let target = Target::read_with(path, base).unwrap();
-        let found = target.types.find(types::kind::STRUCT, "of_module").unwrap();
+        let found = target.types.find(kind::STRUCT, "of_module").unwrap();
         let members: Vec<_> = target.types.members(found).map(|member| (member.name, member.id)).collect();
         assert_eq!(members, [(&b"member"[..], 1)]);
-        assert!(target.types.find(types::kind::INT, "int").is_some() && target.types.own() == (2..3));
+        assert!(target.types.find(kind::INT, "int").is_some() && target.types.own() == (2..3));
     };
     // Named, beside it, or brought along.
     shows(&alone, Some(&tree.path("kernel")));
@@ -164,7 +165,7 @@ fn a_modules_types_are_read_with_its_kernels() {
 #[test]
 fn kinds_that_are_newer_are_named() {
     let tree = Tree::new();
-    let mut bytes = crate::types::btf::sample();
+    let mut bytes = crate::types::sample::sample();
     bytes[28..32].copy_from_slice(&(20_u32 << 24).to_ne_bytes());
     tree.file("newer", &bytes);
     let error = Target::read(&tree.path("newer")).unwrap_err().to_string();

@@ -1,10 +1,11 @@
 //! Type information (BTF) of a kernel as a target: read by libbpf, indexed by name.
 
-use nix::errno::Errno;
+use std::hash::Hasher;
+
+use fnv::FnvHasher;
 
 use crate::ffi::relo::Btf;
 use crate::types::bytes::Bytes;
-use crate::types::image::Fault;
 
 /// `BTF_KIND_…` of include/uapi/linux/btf.h, as far as they are looked at.
 pub(crate) mod kind {
@@ -29,7 +30,7 @@ pub(crate) mod kind {
 }
 
 /// `struct btf_type`: name_off, info, size or type.
-const TYPE: usize = 12;
+pub(super) const TYPE: usize = 12;
 
 /// One type.
 #[derive(Debug, Clone, Copy)]
@@ -79,54 +80,18 @@ pub(crate) struct Types {
     /// Hash of a name without its flavour, and the type that has it; sorted.
     pub(super) names: Vec<(u32, u32)>,
     /// How much there is to compare at most in one type: what a relocation may cost.
-    pub(super) widest: u32,
+    pub(crate) widest: u32,
     /// The kernel's types, where these are a module's. (After `btf`, which refers to them: fields go in their order.)
     base: Option<Box<Types>>,
 }
 
-/// Damage that libbpf does not see.
-pub(super) const DAMAGED: Fault = Fault::BadHeader("its types contradict each other");
-
 /// How long a name may be. The kernel takes no longer ones of types than KSYM_NAME_LEN, which is 512 since 6.1
 /// (`btf_name_valid_identifier` in kernel/bpf/btf.c).
 pub(crate) const NAME_MAX: usize = 1023;
-/// How many types a file may have: `BTF_MAX_TYPE` (include/uapi/linux/btf.h), as the kernel itself has it.
-const TYPES_MAX: usize = 0xf_ffff;
 
 impl Types {
-    /// A kernel's.
-    ///
-    /// # Errors
-    /// When they make no sense, or are more than any kernel's.
-    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        Self::looked_through(bytes, None)
-    }
-
-    /// Those of a module, which go on where its kernel's end.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn of_module(bytes: &[u8], base: Types) -> Result<Self, Fault> {
-        Self::looked_through(bytes, Some(Box::new(base)))
-    }
-
-    fn looked_through(bytes: &[u8], base: Option<Box<Types>>) -> Result<Self, Fault> {
-        first_look(bytes, base.as_ref().map_or(0, |base| base.strings().len()))?;
-        let btf = match &base {
-            Some(base) => Btf::split(bytes, &base.btf),
-            None => Btf::new(bytes),
-        };
-        let btf = btf.map_err(|errno| match Errno::from_raw(errno) {
-            Errno::EINVAL | Errno::ENODATA | Errno::EPROTO => DAMAGED,
-            other => Fault::Unreadable(other.into()),
-        })?;
-        let mut types = Self::index(btf, base).ok_or(DAMAGED)?;
-        types.widest = types.sound()?;
-        Ok(types)
-    }
-
     /// Indexes what libbpf has accepted.
-    fn index(btf: Btf, base: Option<Box<Types>>) -> Option<Self> {
+    pub(super) fn index(btf: Btf, base: Option<Box<Types>>) -> Option<Self> {
         let bytes = Bytes(btf.bytes());
         let field = |n: usize| usize::try_from(bytes.u32(4 + 4 * n)?).ok();
         let [header, type_off, type_len, str_off, str_len] = [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
@@ -165,7 +130,7 @@ impl Types {
         if at < before { name_at(base.strings(), at) } else { name_at(self.strings(), at - before) }
     }
 
-    fn strings(&self) -> &[u8] {
+    pub(super) fn strings(&self) -> &[u8] {
         self.btf.bytes().get(self.parts.1.clone()).unwrap_or_default()
     }
 
@@ -217,12 +182,6 @@ impl Types {
         self.named(name.as_bytes()).map(|(_, found)| found).find(|t| t.kind == kind && t.name == name.as_bytes())
     }
 
-    /// Whether a struct has a member of this name, at its first level.
-    pub fn has_member(&self, name: &str, member: &str) -> bool {
-        let found = self.find(kind::STRUCT, name);
-        found.is_some_and(|found| self.members(found).any(|other| other.name == member.as_bytes()))
-    }
-
     /// Whether an enum has this value; none, if there is no such enum.
     pub fn has_value(&self, name: &str, value: u32) -> Option<bool> {
         Some(self.find(kind::ENUM, name)?.rows().any(|row| row.u32(4) == Some(value)))
@@ -235,12 +194,12 @@ impl Types {
     }
 }
 
-fn kind_of(info: u32) -> u8 {
+pub(super) fn kind_of(info: u32) -> u8 {
     (info >> 24) as u8 & 0x1f
 }
 
 /// Bytes that follow a type.
-fn extra(info: u32) -> Option<usize> {
+pub(super) fn extra(info: u32) -> Option<usize> {
     let vlen = (info & 0xffff) as usize;
     match kind_of(info) {
         kind::INT | kind::VAR | kind::DECL_TAG => Some(4),
@@ -252,35 +211,8 @@ fn extra(info: u32) -> Option<usize> {
     }
 }
 
-/// What is looked at before libbpf gets them: it only says that a kind is no good which it does not know, and compares
-/// names of any length. Strings begin at `before`, where the base has others.
-fn first_look(bytes: &[u8], before: usize) -> Result<(), Fault> {
-    let header = Bytes(bytes);
-    let field = |n: usize| header.u32(4 + 4 * n).map(u64::from);
-    let part = |from: usize, to: usize| header.part(field(0)?.checked_add(field(from)?)?, field(to)?);
-    let (types, strings) = part(1, 2).zip(part(3, 4)).ok_or(DAMAGED)?;
-    let (mut at, mut count) = (0_usize, 0_usize);
-    while at < types.0.len() {
-        let (name, info) = types.u32(at).zip(types.u32(at.saturating_add(4))).ok_or(DAMAGED)?;
-        let more = match extra(info) {
-            Some(more) => more,
-            None if kind_of(info) == 0 => return Err(DAMAGED),
-            None => return Err(Fault::NewerKind(kind_of(info))),
-        };
-        if let Some(own) = (name as usize).checked_sub(before) {
-            name_at(strings.0, own).ok_or(Fault::BadHeader("it has longer names than any kernel's types"))?;
-        }
-        count += 1;
-        if count > TYPES_MAX {
-            return Err(Fault::BadHeader("it has more types than any kernel"));
-        }
-        at = at.saturating_add(TYPE).saturating_add(more);
-    }
-    Ok(())
-}
-
 /// A string, no further than any name goes: there may be as many as the file is long, all of them of that length.
-fn name_at(strings: &[u8], at: usize) -> Option<&[u8]> {
+pub(super) fn name_at(strings: &[u8], at: usize) -> Option<&[u8]> {
     let rest = strings.get(at..)?;
     let end = rest.iter().take(NAME_MAX + 1).position(|byte| *byte == 0)?;
     rest.get(..end)
@@ -295,7 +227,10 @@ pub(crate) fn essential(name: &[u8]) -> &[u8] {
     }
 }
 
-/// FNV-1a.
+/// FNV-1a, folded to 32 bits.
 fn hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    let mut hasher = FnvHasher::default();
+    hasher.write(name);
+    let hash = hasher.finish();
+    (hash ^ hash >> 32) as u32
 }

@@ -27,6 +27,12 @@ impl Types {
         })
     }
 
+    /// Whether a struct has a member of this name, at its first level.
+    pub fn has_member(&self, name: &str, member: &str) -> bool {
+        let found = self.find(kind::STRUCT, name);
+        found.is_some_and(|found| self.members(found).any(|other| other.name == member.as_bytes()))
+    }
+
     /// The values of an enum, in their order.
     pub fn values<'a>(&'a self, of: Type<'a>) -> impl Iterator<Item = (&'a [u8], i128)> {
         let rows = of.is_enum().then(|| of.rows()).into_iter().flatten();

@@ -1,9 +1,12 @@
 //! Whether types make sense together, and come to an end soon: libbpf follows them without counting, and some divide by
 //! what they say. Only a damaged file has others, or one that somebody made up.
 
-use super::types::{DAMAGED, Type, Types, kind};
+use super::types::{Type, Types, kind};
 use crate::types::bytes::Bytes;
 use crate::types::image::Fault;
+
+/// Damage that libbpf does not see.
+pub(super) const DAMAGED: Fault = Fault::BadHeader("its types contradict each other");
 
 /// How deep types may be inside each other: far more than any kernel's.
 const DEPTH: u16 = 400;
@@ -148,7 +151,7 @@ impl Types {
 
     /// How much a relocation of a type may follow in it: as `bpf_core_types_are_compat` and, with members,
     /// `bpf_core_types_match` (relo_core.c) do, which go through pointers, 32 deep, and count nothing else.
-    pub(super) fn spread(&self, root: u32, members: bool, most: u64) -> u64 {
+    pub(crate) fn spread(&self, root: u32, members: bool, most: u64) -> u64 {
         const LEVELS: u8 = 32;
         let (mut todo, mut sum) = (vec![(root, LEVELS, members)], 0_u64);
         while let Some((id, levels, members)) = todo.pop() {

@@ -1,0 +1,61 @@
+//! A failure as the rules look at it, and what they make of it.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+use super::log::Log;
+use crate::host::Host;
+
+/// Why something failed, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The cause in one sentence.
+    pub cause: String,
+    /// Ways out, the best first: a command, or a sentence.
+    pub mend: Vec<String>,
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.cause)?;
+        self.mend.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// What a rule looks at.
+pub(super) struct Failure<'a> {
+    pub(super) errno: Option<i32>,
+    /// The programs ran, and read what is not so ([`crate::load::proof`]).
+    pub(super) misfit: bool,
+    pub(super) log: Log<'a>,
+    pub(super) host: &'a Host,
+}
+
+impl Failure<'_> {
+    pub(super) fn is(&self, errnos: &[Errno]) -> bool {
+        errnos.iter().any(|errno| self.errno == Some(*errno as i32))
+    }
+
+    pub(super) fn denied(&self) -> bool {
+        self.is(&[Errno::EPERM, Errno::EACCES])
+    }
+}
+
+/// What a rule has found.
+pub(super) fn found<S: Into<String>>(cause: impl Into<String>, mend: impl IntoIterator<Item = S>) -> Option<Diagnosis> {
+    Some(Diagnosis { cause: cause.into(), mend: mend.into_iter().map(Into::into).collect() })
+}
+
+/// The system's error number, out of the texts: libbpf-rs hides the `io::Error` inside of its own.
+pub(super) fn errno(error: &anyhow::Error) -> Option<i32> {
+    let direct = error.chain().find_map(|cause| {
+        let of_nix = cause.downcast_ref::<Errno>().map(|errno| *errno as i32);
+        of_nix.or_else(|| cause.downcast_ref::<std::io::Error>()?.raw_os_error())
+    });
+    if direct.is_some() {
+        return direct;
+    }
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    texts.iter().rev().find_map(|text| text.rsplit_once("(os error ")?.1.strip_suffix(')')?.parse().ok())
+}

@@ -1,0 +1,18 @@
+//! `tests/bpf/NAME.bpf.c`, compiled.
+
+use std::path::{Path, PathBuf};
+
+const ALL: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/list.rs"));
+
+/// The object of this name.
+///
+/// # Panics
+/// When there is none.
+pub fn bytes(name: &str) -> &'static [u8] {
+    ALL.iter().find(|(other, _)| *other == name).unwrap_or_else(|| panic!("no tests/bpf/{name}.bpf.c")).1
+}
+
+/// Its file, on the machine that built it.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("OUT_DIR")).join(format!("{name}.bpf.o"))
+}
