@@ -17,8 +17,8 @@ fn in_text_losses_are_lines_on_standard_error_even_if_quiet() {
         assert!(losses.iter().all(|line| line.ends_with(": buffer_full")), "{losses:#?}");
         assert!(rest.iter().all(|line| line.contains("attached to") || line.contains("not used:")), "{rest:#?}");
         let lost: usize = losses.iter().map(|line| number(line)).sum();
-        // A header, 2000 forks and exits, the last exit.
-        assert_eq!(ended.stdout.len() + lost, 1 + 4000 + 1, "{transport}");
+        // A header, 1000 forks and exits, the last exit.
+        assert_eq!(ended.stdout.len() + lost, 1 + 2000 + 1, "{transport}");
     }
 }
 

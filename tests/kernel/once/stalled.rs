@@ -16,7 +16,7 @@ use crate::host::{Peer, Scratch, children_of, is_running, text, until};
 use crate::support::{DEADLINE, Ended, Trace, coretrace, targets};
 
 /// More events than a pipe and all buffers before it hold.
-const FORKS: &str = "5000";
+const FORKS: &str = "2000";
 /// A run ends within two seconds; an emulated machine that has other things to do may take longer.
 const SOON: Duration = Duration::from_secs(8);
 
