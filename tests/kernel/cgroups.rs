@@ -73,10 +73,13 @@ fn a_cgroup_has_its_path_at_once() {
     let mut trace = crate::attempts::start("exec", ["-p", &pid, "--follow"].map(String::from).to_vec());
     trace.ready();
     let run = format!("run {} exit 0", text(&targets()));
-    let cgroups: Vec<Dir> = (0..5).map(|_| Dir::cgroup()).collect();
-    // One after the other within a second: all are looked through no more than once in one.
+    // One after the other, each made when those before have been shown: a walk through all finds no later one, and is
+    // made no more than once in a second.
     let begin = std::time::Instant::now();
-    for cgroup in &cgroups {
+    let mut cgroups = Vec::new();
+    for _ in 0..5 {
+        cgroups.push(Dir::cgroup());
+        let cgroup = cgroups.last().unwrap();
         fs::write(cgroup.join("cgroup.procs"), &pid).unwrap();
         let child = peer.tell(&run);
         let exec = trace.wait_for("it ran", |e| e["pid"].to_string() == child);

@@ -1,12 +1,13 @@
 //! How a run ends: by itself, by a signal, because nobody reads; and that nothing of it stays.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::host::{Peer, assert_unloaded, programs_of, text};
-use crate::support::{Trace, targets};
+use crate::host::{Peer, Scratch, assert_unloaded, is_running, programs_of, text, until_unloaded};
+use crate::support::{Ended, Trace, coretrace, targets};
 
 /// A run that watches one process, and the ids of its BPF programs.
 pub fn watch(peer: &Peer, args: &[&str]) -> (Trace, BTreeSet<u32>) {
@@ -80,4 +81,43 @@ fn an_event_is_printed_long_before_the_next() {
         assert_eq!(trace.stdout.len(), n);
     }
     assert_eq!(trace.stop().assert_clean().delivered, 3);
+}
+
+/// Starts coretrace and signals it as soon as its first program is loaded; how it ended, if that was before the programs
+/// were on their hooks.
+fn signalled_before_it_is_attached(signal: Signal, args: &[&str]) -> Option<Ended> {
+    let mut command = Command::new(coretrace());
+    let trace = Trace::raw(command.args(["proc", "-v", "-O", "/dev/null"]).args(args));
+    let pid = trace.child.id();
+    let mut programs = BTreeSet::new();
+    while programs.is_empty() {
+        assert!(is_running(pid), "{args:?}: it ended by itself");
+        programs = programs_of(pid);
+    }
+    trace.signal(signal);
+    let begin = Instant::now();
+    let ended = trace.output();
+    assert!(begin.elapsed() < Duration::from_secs(8), "{args:?}: {:?}", begin.elapsed());
+    until_unloaded(&programs);
+    (!ended.stderr.iter().any(|line| line.contains("attached to"))).then_some(ended)
+}
+
+#[test]
+fn by_a_signal_while_its_hooks_are_being_attached() {
+    let scratch = Scratch::new("attaching");
+    let marker = scratch.path("marker");
+    let peer = Peer::obedient();
+    let pid = peer.pid().to_string();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        for args in [&["-p", &pid, "--follow"][..], &["--", "touch", text(&marker)]] {
+            // It may be faster than this test, but not always.
+            let ended = (0..20).find_map(|_| {
+                let _ = std::fs::remove_file(&marker);
+                signalled_before_it_is_attached(signal, args)
+            });
+            let ended = ended.unwrap_or_else(|| panic!("{args:?}: always attached before the signal came"));
+            assert!(!ended.status.success(), "{args:?}: {:?} {:#?}", ended.status, ended.stderr);
+            assert!(!marker.exists(), "the command has run");
+        }
+    }
 }

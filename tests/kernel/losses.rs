@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::host::{Peer, Scratch, text, until};
-use crate::support::{Ended, Trace, coretrace, in_vm, run, skip, targets, without_names};
+use crate::support::{DEADLINE, Ended, Trace, coretrace, in_vm, run, skip, targets, without_names};
 
 pub const TRANSPORTS: [&str; 2] = ["ring", "perf"];
 
@@ -48,11 +49,11 @@ fn a_burst_of_forks_is_delivered_or_counted() {
     for transport in TRANSPORTS {
         for buffer in ["16M", "8K"] {
             let targets = targets();
-            let args = ["--transport", transport, "--buffer", buffer, "--", text(&targets), "burst", "2000"];
+            let args = ["--transport", transport, "--buffer", buffer, "--", text(&targets), "burst", "600"];
             let ended = Trace::proc(args).end();
             assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.stderr);
             let totals = ended.totals();
-            assert_eq!(totals.delivered + totals.dropped, 1 + 2000 + 2001, "{transport} {buffer}: {totals:?}");
+            assert_eq!(totals.delivered + totals.dropped, 1 + 600 + 601, "{transport} {buffer}: {totals:?}");
             assert_eq!(lost(&ended).values().sum::<u64>(), totals.dropped, "{transport} {buffer}");
             assert_gaps_are_told(&ended);
             assert!(buffer == "8K" || totals.dropped == 0, "{transport}: 16M hold it all: {totals:?}");
@@ -75,13 +76,13 @@ fn a_storm_that_is_filtered_out_is_counted_exactly() {
     let trace = Trace::proc(["-u", "54321", "--events", "fork"]);
     peer.tell("burst 20");
     for _ in 0..3 {
-        peer.tell("forks 2000");
+        peer.tell("forks 500");
     }
     let ended = trace.stop();
     let totals = ended.assert_clean();
     assert_eq!((totals.delivered, totals.seen), (0, totals.filtered));
     let most = created() - before;
-    assert!((6_020..=most).contains(&totals.filtered) && most < 6_200, "{totals:?}, {most} were created");
+    assert!((1_520..=most).contains(&totals.filtered) && most < 1_700, "{totals:?}, {most} were created");
 }
 
 /// Watches a process, is stopped while that makes far more events than the buffer holds, and goes on.
@@ -95,7 +96,7 @@ pub fn starve(args: &[&str]) -> (Trace, Peer) {
     trace.signal(Signal::SIGSTOP);
     let stat = format!("/proc/{}/stat", trace.child.id());
     until("coretrace is stopped", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
-    peer.tell("forks 2000");
+    peer.tell("forks 1000");
     trace.signal(Signal::SIGCONT);
     (trace, peer)
 }
@@ -115,8 +116,8 @@ fn a_starved_reader_tells_what_it_lost() {
         let ended = trace.end();
         assert_eq!(ended.status.code(), Some(3), "--strict: {:#?}", ended.stderr);
         let totals = ended.totals();
-        assert_eq!(totals.delivered + totals.dropped, 4000 + 4, "{transport}: {totals:?}");
-        assert!(totals.dropped > 1000 && totals.delivered > 100, "{transport}: {totals:?}");
+        assert_eq!(totals.delivered + totals.dropped, 2000 + 4, "{transport}: {totals:?}");
+        assert!(totals.dropped > 500 && totals.delivered > 100, "{transport}: {totals:?}");
         assert_eq!(lost(&ended).values().sum::<u64>(), totals.dropped);
         assert_gaps_are_told(&ended);
         let detail = ended.stderr.iter().filter(|line| line.contains("dropped: ") && line.contains("(buffer_full)"));
@@ -143,6 +144,14 @@ fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
         second.set(1).unwrap();
         sched_setaffinity(Pid::from_raw(peer.pid() as i32), &second).unwrap();
     };
+    /// A test that fails does not leave the others without the CPU.
+    struct On;
+    impl Drop for On {
+        fn drop(&mut self) {
+            let _ = fs::write(ONLINE, "1");
+        }
+    }
+    let _on = On;
     // Off while it runs, or already when it starts.
     for off_before in [false, true] {
         let mut peer = Peer::obedient();
@@ -164,8 +173,9 @@ fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
             pin(&peer);
             // Before it is noticed that the CPU is on.
             peer.tell("forks 20");
-            let mut told = round;
+            let (mut told, again) = (round, Instant::now());
             loop {
+                assert!(again.elapsed() < DEADLINE, "of the CPU that is on again, losses are all that is heard");
                 let child = peer.tell(&run);
                 // It arrives, or the next loss is told.
                 let (mut losses, want) = (0, told + 1);

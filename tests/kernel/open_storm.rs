@@ -10,7 +10,10 @@ use crate::known::{may_miss, uint};
 use crate::opened::{WAYS, open_command, works};
 use crate::support::{Ended, Trace, coretrace, kernel, targets};
 
-const OPENS: u64 = 200_000;
+/// Enough for two threads to meet many times, on emulated CPUs, too; each opens for as long as a few time slices.
+const OPENS: u64 = 40_000;
+/// The same where it is done in every way, or must only be more than a small buffer holds.
+const FEWER: u64 = 6_000;
 
 /// Opens of a storm that were seen and not refused, or that the kernel says it ran no program for, or that are said not
 /// to have returned.
@@ -39,10 +42,10 @@ fn a_storm_of_two_threads_balances_exactly() {
 fn every_way_and_transport_balances() {
     for way in WAYS.iter().filter(|way| works(way)) {
         for transport in ["ring", "perf"] {
-            let ended = storm(&["-O", "/dev/null", "--attach", way, "--transport", transport], 20_000);
+            let ended = storm(&["-O", "/dev/null", "--attach", way, "--transport", transport], FEWER);
             // Skipped runs of the second program, which has nothing to tell of these opens, count as missed, too.
             let sure = accounted(&ended) - ended.missed();
-            assert!(sure <= 20_000 && accounted(&ended) >= 20_000, "{way}, {transport}: {:#?}", ended.stderr);
+            assert!(sure <= FEWER && accounted(&ended) >= FEWER, "{way}, {transport}: {:#?}", ended.stderr);
             // Seen once on 7.2, on a busy host: 129 skipped on the system calls' tracepoints, and told.
             assert!(
                 may_miss(way) || kernel() >= (7, 0) || ended.missed() == 0,
@@ -55,13 +58,13 @@ fn every_way_and_transport_balances() {
 
 #[test]
 fn a_small_buffer_loses_and_counts() {
-    let ended = storm(&["-o", "json", "-O", "-", "--buffer", "8K"], 20_000);
+    let ended = storm(&["-o", "json", "-O", "-", "--buffer", "8K"], FEWER);
     let events: Vec<_> = ended.stdout.iter().map(|line| crate::support::parse(line)).collect();
     let (lost, shown): (Vec<_>, Vec<_>) = events.iter().partition(|event| event["kind"] == "lost");
     let lost: u64 = lost.iter().map(|event| uint(&event["count"])).sum();
     let totals = ended.balance();
     assert_eq!((shown.len() as u64, lost), (totals.delivered, totals.dropped));
-    assert_eq!(accounted(&ended), 20_000, "{:#?}", ended.stderr);
+    assert_eq!(accounted(&ended), FEWER, "{:#?}", ended.stderr);
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn a_starved_reader_of_opens_tells_what_it_lost() {
         trace.signal(Signal::SIGSTOP);
         let stat = format!("/proc/{}/stat", trace.child.id());
         until("coretrace is stopped", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
-        peer.tell("open-storm /dev/null 20000");
+        peer.tell(&format!("open-storm /dev/null {FEWER}"));
         trace.signal(Signal::SIGCONT);
         trace.wait_for("a loss", |e| e["kind"] == "lost");
         // It has caught up: what comes now arrives.
@@ -83,9 +86,9 @@ fn a_starved_reader_of_opens_tells_what_it_lost() {
         peer.send("exit 0");
         let ended = trace.end();
         let totals = ended.totals();
-        assert!(totals.dropped > 10_000 && totals.delivered > 50, "{transport}: {totals:?}");
+        assert!(totals.dropped > FEWER / 2 && totals.delivered > 50, "{transport}: {totals:?}");
         let lost: u64 = ended.kind("lost").iter().map(|event| uint(&event["count"])).sum();
         assert_eq!(lost, totals.dropped, "{transport}");
-        assert_eq!(accounted(&ended), 20_001, "{transport}: {:#?}", ended.stderr);
+        assert_eq!(accounted(&ended), FEWER + 1, "{transport}: {:#?}", ended.stderr);
     }
 }

@@ -79,7 +79,7 @@ fn an_extra_that_cannot_be_attached_is_a_warning_and_an_error_with_strict() {
     std::fs::create_dir(empty.path("empty")).unwrap();
     // As on a kernel without tracepoints of system calls.
     let hidden = format!("bind={}=/sys/kernel/tracing/events/syscalls", text(&empty.path("empty")));
-    let changes = format!("+tracefs,{hidden}");
+    let changes = format!("-tracefs,+tracefs,{hidden}");
     let args = ["--attach", "tracepoint", "--with", "open"];
     let ended = several(&changes, &args, &["exit", "7"]).end();
     assert_eq!(ended.status.code(), Some(7), "{:#?}", ended.stderr);

@@ -19,7 +19,7 @@ fn a_command_is_waited_for_when_its_events_cannot_be_written() {
         (&["-O", "/dev/null", "--record", "/dev/full"], "writing the recording: No space left"),
     ] {
         for (own, code) in [(0, 1), (5, 5)] {
-            let script = format!("{} forks 3000; read line; exit {own}", text(&targets()));
+            let script = format!("{} forks 300; read line; exit {own}", text(&targets()));
             let mut command = Command::new(coretrace());
             command.args(["proc", "-o", "json"]).args(args).args(["--", "/bin/sh", "-c", &script]);
             let mut trace = Trace::with_stdin(command.stdin(Stdio::piped()));
@@ -70,7 +70,7 @@ fn a_limit_of_file_sizes_is_a_failure_and_no_end() {
         let file = scratch.path(option);
         let traced = format!("{} proc -o json {option} {}", text(&coretrace()), text(&file));
         // Blocks of 512 bytes.
-        let script = format!("ulimit -f 8; exec {traced} -- {} forks 2000", text(&targets()));
+        let script = format!("ulimit -f 8; exec {traced} -- {} forks 300", text(&targets()));
         let ended = Trace::raw(Command::new("/bin/sh").args(["-c", &script])).output();
         assert_eq!(ended.status.code(), Some(1), "{:#?}", ended.stderr);
         assert!(ended.stderr.iter().any(|line| line.contains("File too large")), "{:#?}", ended.stderr);
@@ -83,7 +83,7 @@ fn a_command_is_waited_for_when_nobody_reads_standard_error() {
     let scratch = Scratch::new("unread");
     for (own, code) in [(0, 1), (5, 5)] {
         let marker = scratch.path(&format!("marker-{own}"));
-        let script = format!("read line; {} forks 3000; touch {}; exit {own}", text(&targets()), text(&marker));
+        let script = format!("read line; {} forks 300; touch {}; exit {own}", text(&targets()), text(&marker));
         let mut command = Command::new(coretrace());
         command.args(["proc", "--", "/bin/sh", "-c", &script]).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -18,8 +18,8 @@ fn in_text_losses_are_lines_on_standard_error_even_if_quiet() {
         let hooks = ["attached to", "not used", "processes are followed by"];
         assert!(rest.iter().all(|line| hooks.iter().any(|word| line.contains(word))), "{rest:#?}");
         let lost: usize = losses.iter().map(|line| number(line)).sum();
-        // A header, 2000 forks and exits, the last exit.
-        assert_eq!(ended.stdout.len() + lost, 1 + 4000 + 1, "{transport}");
+        // A header, 1000 forks and exits, the last exit.
+        assert_eq!(ended.stdout.len() + lost, 1 + 2000 + 1, "{transport}");
     }
 }
 

@@ -12,11 +12,11 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::host::{Scratch, children_of, is_running, text, until};
+use crate::host::{Peer, Scratch, children_of, is_running, text, until};
 use crate::support::{DEADLINE, Ended, Trace, coretrace, targets};
 
 /// More events than a pipe and all buffers before it hold.
-const FORKS: &str = "5000";
+const FORKS: &str = "2000";
 /// A run ends within two seconds; an emulated machine that has other things to do may take longer.
 const SOON: Duration = Duration::from_secs(8);
 
@@ -172,4 +172,29 @@ fn a_reader_that_comes_late_gets_everything() {
     let ended = trace.output();
     assert_eq!((ended.status.code(), ended.balance().dropped), (Some(0), 0), "{:#?}", ended.stderr);
     assert_eq!(all.lines().count() as u64, ended.balance().delivered);
+}
+
+#[test]
+fn two_interrupts_end_a_run_whose_output_stalls() {
+    let scratch = Scratch::new("twice");
+    let path = fifo(&scratch, "fifo");
+    let _reader = sleeper(&path);
+    for option in ["-O", "--record"] {
+        let mut peer = Peer::obedient();
+        let mut command = Command::new(coretrace());
+        command.args(["proc", "-v", "-o", "json", option, text(&path), "-p", &peer.pid().to_string()]);
+        // Where the events do not go to the FIFO, they go to stdout.
+        let mut trace = Trace::raw(&mut command);
+        trace.ready();
+        peer.tell(&format!("forks {FORKS}"));
+        let begin = Instant::now();
+        trace.signal(Signal::SIGINT);
+        // Two that come within 300 ms are one wish, as of who signals a process and then its group.
+        until("it is pressed again", || begin.elapsed() > Duration::from_millis(500));
+        trace.signal(Signal::SIGINT);
+        let ended = trace.output();
+        assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+        // By the second one, or it had given up what is not written before that came.
+        assert!(matches!(ended.status.code(), Some(130 | 0 | 1)), "{:?} {:#?}", ended.status, ended.stderr);
+    }
 }
