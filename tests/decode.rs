@@ -55,7 +55,12 @@ impl Random {
 fn every_tracer_decodes_its_recording() {
     for tracer in tracers::all() {
         let recording = samples::read(tracer.name());
-        assert_eq!(recording.header.tracers[0].layout, tracer.info().layout, "{}: see tests/samples/README", tracer.name());
+        assert_eq!(
+            recording.header.tracers[0].layout,
+            tracer.info().layout,
+            "{}: see tests/samples/README",
+            tracer.name()
+        );
         let mut kinds: Vec<_> = Vec::new();
         for sample in &recording.samples {
             let event = tracer.decode(sample).unwrap();

@@ -11,15 +11,15 @@ use crate::commands::{outlet, setup};
 use crate::error::Usage;
 use crate::escape::shown;
 use crate::event::{CAUSES, Kind, Lost};
-use crate::flow::pipeline::Pipeline;
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
+use crate::flow::pipeline::Pipeline;
 use crate::flow::record::{Entry, Reader};
-use crate::options::{Filters, Output};
-use crate::load::kin;
 use crate::flow::record::{Header, Made};
-use crate::tracers::{self, Tracer};
+use crate::load::kin;
+use crate::options::{Filters, Output};
 use crate::tracers::decoders::Decoders;
+use crate::tracers::{self, Tracer};
 
 /// `coretrace replay`.
 #[derive(Debug, Args)]
@@ -80,9 +80,10 @@ pub fn replay(options: &Replay) -> Result<u8> {
 pub(crate) fn tracers_of<'t>(header: &Header, all: &'t [Box<dyn Tracer>]) -> Result<Vec<&'t dyn Tracer>> {
     ensure!(!header.tracers.is_empty(), "no tracer made it");
     let find = |made: &Made| {
-        let tracer = all.iter().find(|tracer| tracer.info().name == made.name).with_context(|| {
-            format!("it was made by the tracer {:?}, which this version does not have", made.name)
-        })?;
+        let tracer = all
+            .iter()
+            .find(|tracer| tracer.info().name == made.name)
+            .with_context(|| format!("it was made by the tracer {:?}, which this version does not have", made.name))?;
         ensure!(
             tracer.info().layout == made.layout,
             "it was recorded by coretrace {} with another layout of events: use that version to replay it",

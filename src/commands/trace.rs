@@ -113,12 +113,13 @@ fn attach(session: &Session, all: &[&dyn Tracer], common: &Common, host: &Host) 
         warnings.push(format!("{error:#}; the run goes on without it"));
         Ok(())
     });
-    attached.map_err(|error| {
-        let (lines, failed) = log::take_log();
-        say_log(common, &lines);
-        diagnosed(error, lines.get(failed).unwrap_or_default(), host)
-    })
-    .inspect(|_| warnings.iter().for_each(|warning| note(warning)))
+    attached
+        .map_err(|error| {
+            let (lines, failed) = log::take_log();
+            say_log(common, &lines);
+            diagnosed(error, lines.get(failed).unwrap_or_default(), host)
+        })
+        .inspect(|_| warnings.iter().for_each(|warning| note(warning)))
 }
 
 /// What libbpf said, with -vv.

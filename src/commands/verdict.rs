@@ -7,10 +7,10 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use crate::escape::shown;
-use crate::host::{Host, mounts};
-use crate::load::plan::{Hook, Plan, Program, Target as Place, in_order, preempts};
 use crate::flow::filter::kinds_mask;
+use crate::host::{Host, mounts};
 use crate::load::plan::NO_KERNEL_BTF;
+use crate::load::plan::{Hook, Plan, Program, Target as Place, in_order, preempts};
 use crate::tracers::Tracer;
 use crate::types::model::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};

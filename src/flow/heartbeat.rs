@@ -95,7 +95,9 @@ impl Heartbeat {
             waits.told = true;
             let (n, seconds) = (waits.number, now.duration_since(waits.since).as_secs_f64());
             let of = &self.of;
-            note(&format!("heartbeat {n}{of} has not arrived for {seconds:.1} s: events are late, or do not come at all"));
+            note(&format!(
+                "heartbeat {n}{of} has not arrived for {seconds:.1} s: events are late, or do not come at all"
+            ));
         }
         // Not before it is known whether the last one is late.
         let waits = self.waits.back().is_some_and(|waits| !waits.told);

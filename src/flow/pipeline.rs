@@ -214,11 +214,13 @@ impl<'a> Pipeline<'a> {
     pub fn sample(&mut self, sample: &[u8]) {
         let decoder = self.decoder;
         let decoded = decoder.decode(sample);
-        let hearts = self.heartbeats.iter_mut();
-        let own = decoded.as_ref().is_ok_and(|event| {
-            // Each of them is asked: one may be another one's, too.
-            hearts.fold(false, |own, heart| heart.takes(event.kind.id, &event.head) || own)
-        });
+        let mut own = false;
+        if let Ok(event) = &decoded {
+            // Each of them is asked: an event may be one that several wait for.
+            for heart in &mut self.heartbeats {
+                own |= heart.takes(event.kind.id, &event.head);
+            }
+        }
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
             let written = recorder.sample(sample);
             self.recorded(written);

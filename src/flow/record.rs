@@ -77,9 +77,8 @@ impl<W: Write> Recorder<W> {
     /// # Errors
     /// When it cannot be written.
     pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
-        let made = |made: &Made| {
-            json!({ "name": made.name, "layout": format!("{:#018x}", made.layout), "with": made.with })
-        };
+        let made =
+            |made: &Made| json!({ "name": made.name, "layout": format!("{:#018x}", made.layout), "with": made.with });
         let text = json!({
             "tracers": header.tracers.iter().map(made).collect::<Vec<_>>(),
             "version": header.version,

@@ -102,7 +102,8 @@ impl Attached {
     pub fn detach(&self, mut meanwhile: impl FnMut() -> Result<()>) -> Result<()> {
         // Of the object for followed processes, the hook that was attached after all others goes first.
         let last = self.kin.iter().flat_map(|kin| kin.hooks.links.take()).rev();
-        let links: Vec<Link> = last.chain(self.parts.iter().rev().flat_map(|part| part.hooks.links.take().into_iter().rev())).collect();
+        let links: Vec<Link> =
+            last.chain(self.parts.iter().rev().flat_map(|part| part.hooks.links.take().into_iter().rev())).collect();
         let mut done = Ok(());
         for link in links {
             drop(link);

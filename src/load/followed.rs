@@ -54,7 +54,9 @@ impl<'a> Followed<'a> {
 
     /// How many joined, and how many left.
     fn changes(&self) -> (u64, u64) {
-        self.counters.of(FOLLOWED_ROW).fold((0, 0), |(joined, left), [seen, _, emitted, ..]| (joined + seen, left + emitted))
+        self.counters
+            .of(FOLLOWED_ROW)
+            .fold((0, 0), |(joined, left), [seen, _, emitted, ..]| (joined + seen, left + emitted))
     }
 
     /// Forgets processes that are gone although their end was not seen (it was lost, or they ended while the hooks were

@@ -32,7 +32,8 @@ impl Shared {
     /// When one is missing, or cannot be filled, mapped or pinned.
     pub(crate) fn of(session: &Session, object: &mut Object) -> Result<Self> {
         if let Some(labels) = &session.settings.labels {
-            let mut map = object.maps_mut().find(|map| map.name() == labels::MAP).context("the object has no labels")?;
+            let mut map =
+                object.maps_mut().find(|map| map.name() == labels::MAP).context("the object has no labels")?;
             labels.keep(&mut map)?;
         }
         let mut maps = Vec::new();

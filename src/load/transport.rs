@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     pub fn ring(map: &'a MapHandle, mut each: impl FnMut(&[u8]) + 'a) -> Result<Self> {
         let mut builder = RingBufferBuilder::new();
         builder
-                .add(map, move |sample| {
+            .add(map, move |sample| {
                 each(sample);
                 // Anything else would stop the reading in the middle.
                 0

@@ -22,8 +22,8 @@ use self::dump::BtfFormat;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use self::fuzz::all_of;
 use crate::commands::kernel_types;
-use crate::ffi::log;
 use crate::commands::report_format::Choice;
+use crate::ffi::log;
 use crate::types::relo::Target;
 
 /// `coretrace btf`.
