@@ -1,5 +1,5 @@
 //! Compiles every `src/bpf/*.bpf.c` with clang and generates a Rust skeleton for each, and the hash
-//! of its event layouts, by which a recording is told from one of another build.
+//! of its event layouts, by which a recording of another build is recognised.
 
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// An error in full: what was being done and why it failed; where the cause is known, that and the mend first.
+/// An error in full: what was being done and why it failed; where the cause is known, that and how to fix it first.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Diagnosed>() {
@@ -32,7 +32,7 @@ pub fn describe(error: &anyhow::Error) -> String {
     }
 }
 
-/// A failure whose cause is known, with its mend.
+/// A failure whose cause is known, with how to fix it.
 #[derive(Debug)]
 pub(crate) struct Diagnosed(pub(crate) String);
 

@@ -91,7 +91,7 @@ fn spelled_out(text: &str, stays: impl Fn(char) -> bool, spell: impl Fn(char, &m
     cleaned
 }
 
-/// Text of whatever bytes as one harmless line, in which quotes and backslashes stay.
+/// Text of any bytes as one harmless line, in which quotes and backslashes stay.
 #[must_use]
 pub fn line(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());

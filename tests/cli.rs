@@ -269,7 +269,7 @@ fn other_kernels_are_checked_by_their_types() {
         ] {
             assert!(said.contains(words), "{words}: {said}");
         }
-        assert!(!said.contains("readme") && said.contains("not told"), "{said}");
+        assert!(!said.contains("readme") && said.contains("not known"), "{said}");
     }
     let output = coretrace(&["check", "-o", "json", "--btf", &file, &scratch.file("none", b"\n")]);
     let rows: Vec<serde_json::Value> =

@@ -61,7 +61,7 @@ pub struct Check {
 /// Prints the table; the exit code is 0 if all works, else 1.
 ///
 /// # Errors
-/// When a file named by `--btf` is no good, or stdout cannot be written.
+/// When a file named by `--btf` cannot be used, or stdout cannot be written.
 pub fn check(options: &Check) -> Result<u8> {
     log::capture_log(false);
     // `--btf FILE… COMMAND`: what has a command's name is one (a file of that name: ./NAME).
@@ -89,7 +89,7 @@ pub fn check(options: &Check) -> Result<u8> {
         Choice::Text => table.write(&mut text)?,
         Choice::Json => {
             for row in &table.0 {
-                let mend: Vec<_> = row.mend.iter().flat_map(|mend| mend.lines()).collect();
+                let hint: Vec<_> = row.hint.iter().flat_map(|hint| hint.lines()).collect();
                 let (name, target) = match row.name.rsplit_once(": ") {
                     Some((target, command)) => (command, Some(target)),
                     None => (row.name.as_str(), None),
@@ -100,7 +100,7 @@ pub fn check(options: &Check) -> Result<u8> {
                     "btf": target,
                     "verdict": row.verdict.name(),
                     "value": row.value,
-                    "mend": mend,
+                    "hint": hint,
                 });
                 text.extend_from_slice(format!("{line}\n").as_bytes());
             }
@@ -110,7 +110,7 @@ pub fn check(options: &Check) -> Result<u8> {
     Ok(u8::from(!works))
 }
 
-/// The running kernel.
+/// The table of the running kernel.
 fn here(options: &Check, tracers: &[&dyn Tracer], files: Vec<PathBuf>) -> Result<Table> {
     ensure!(files.len() < 2, "--load: one file of types at most can be loaded with");
     let host = Host::read(Path::new("/"));
@@ -121,13 +121,13 @@ fn here(options: &Check, tracers: &[&dyn Tracer], files: Vec<PathBuf>) -> Result
     let rows: Vec<Row> = if options.load {
         tracers.iter().map(|tracer| loaded(*tracer, &kernel, &host)).collect()
     } else {
-        foretold(options, tracers, &host, source, &table)?
+        predicted(options, tracers, &host, source, &table)?
     };
     rows.into_iter().for_each(|row| table.push(row));
     Ok(table)
 }
 
-/// By loading it.
+/// A tracer's row, after its programs were loaded and attached for a moment.
 fn loaded(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Row {
     let mut row = Row::new(tracer.name(), Verdict::Yes, "");
     let started = setup::base_session(&[tracer], kernel, host).and_then(|session| {
@@ -136,7 +136,7 @@ fn loaded(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Row {
             row.value = part.hooks().join(", ");
             if !part.refused.is_empty() {
                 row.verdict = Verdict::Fallback;
-                row.mend = Some(part.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
+                row.hint = Some(part.refused.iter().map(|why| format!("not {why}")).collect::<Vec<_>>().join("\n"));
             }
         }
         Ok(())
@@ -144,16 +144,16 @@ fn loaded(tracer: &dyn Tracer, kernel: &Kernel, host: &Host) -> Row {
     let (log, failed) = log::take_log();
     if let Err(error) = started {
         row.verdict = Verdict::No;
-        let told = describe(&diagnosed(error, log.get(failed).unwrap_or_default(), host));
-        let (cause, mend) = told.split_once('\n').unwrap_or((&told, ""));
+        let text = describe(&diagnosed(error, log.get(failed).unwrap_or_default(), host));
+        let (cause, hint) = text.split_once('\n').unwrap_or((&text, ""));
         row.value = format!("does not work: {cause}");
-        row.mend = Some(mend.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
+        row.hint = Some(hint.lines().map(str::trim).collect::<Vec<_>>().join("\n"));
     }
     row
 }
 
-/// Without loading it.
-fn foretold(
+/// The tracers' rows from the kernel's types, without loading anything.
+fn predicted(
     options: &Check,
     tracers: &[&dyn Tracer],
     host: &Host,
@@ -169,7 +169,7 @@ fn foretold(
                 name: tracer.name().to_owned(),
                 verdict: Verdict::No,
                 value: format!("does not work: {}: {}", fault.name, fault.value),
-                mend: fault.mend.clone(),
+                hint: fault.hint.clone(),
             };
             return Ok(tracers.iter().map(failed).collect());
         }
@@ -183,9 +183,9 @@ fn foretold(
         verdict_row(tracer.name().to_owned(), &judged)
     }));
     rows.push(Row::new(
-        "not told",
+        "not known",
         Verdict::Info,
-        "without loading (?): whether the verifier and the kernel's policies let them in; --load tells",
+        "without loading (?): whether the verifier and the kernel's policies accept them; --load tries it",
     ));
     Ok(rows)
 }
@@ -203,7 +203,7 @@ const MAPS: [(&str, u32); 7] = [
     ("ringbuf", 27),
 ];
 
-/// What of that the kernel has, and of the helpers that the programs call, as far as its types tell.
+/// What of that the kernel has, and of the helpers that the programs call, as far as its types show.
 fn offered(walks: &[Walk], types: &Types) -> Vec<Row> {
     let helpers: BTreeSet<u32> = walks.iter().flat_map(Walk::helpers).collect();
     let helpers: Vec<_> = helpers.iter().map(|helper| (format!("#{helper}"), *helper)).collect();
@@ -231,19 +231,19 @@ fn offered(walks: &[Walk], types: &Types) -> Vec<Row> {
 
 /// The first plan that works, or why none does.
 fn verdict_row(name: String, judged: &[Judged]) -> Row {
-    let told = |plan: &Judged| format!("not {}: {}", plan.plan.hook.name(), plan.refused.join("; "));
+    let why = |plan: &Judged| format!("not {}: {}", plan.plan.hook.name(), plan.refused.join("; "));
     let refused: Vec<_> = judged.iter().take_while(|plan| !plan.refused.is_empty()).collect();
-    let mend = (!refused.is_empty()).then(|| refused.iter().map(|plan| told(plan)).collect::<Vec<_>>().join("\n"));
+    let hint = (!refused.is_empty()).then(|| refused.iter().map(|plan| why(plan)).collect::<Vec<_>>().join("\n"));
     let (verdict, value) = match judged.get(refused.len()) {
         Some(plan) if refused.is_empty() => (Verdict::Untested, plan.hooks.join(", ")),
         Some(plan) => (Verdict::Fallback, plan.hooks.join(", ")),
         None if judged.is_empty() => (Verdict::No, "does not work: it has no such way to attach (--attach)".to_owned()),
-        None => (Verdict::No, "does not work: no way to hook in does".to_owned()),
+        None => (Verdict::No, "does not work: no way to attach works".to_owned()),
     };
-    Row { name, verdict, value, mend }
+    Row { name, verdict, value, hint }
 }
 
-/// Kernels that are elsewhere.
+/// The table of other kernels, by their types.
 fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Result<Table> {
     let arch = options.arch.unwrap_or(verdict::OWN);
     if arch != verdict::OWN {
@@ -279,15 +279,15 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
                         elsewhere(name, &judge(*tracer, walked, &target.types, None, options.hooking.attach.0))
                     }
                     Err(error) => Row::new(&name, Verdict::No, error)
-                        .mend("name a file of types (BTF) of a kernel of this architecture"),
+                        .hint("name a file of types (BTF) of a kernel of this architecture"),
                 });
             }
         }
         ensure!(table.0.len() > before, "{}: there are no types of kernels", shown(path));
     }
-    table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD));
+    table.push(Row::new("not known", Verdict::Info, verdict::NOT_IN_TYPES));
     if bare {
-        table.push(Row::new("not told", Verdict::Info, verdict::UNTOLD_BARE));
+        table.push(Row::new("not known", Verdict::Info, verdict::NOT_IN_MINIMIZED));
     }
     Ok(table)
 }
@@ -305,8 +305,8 @@ fn of_arch(read: Result<Target, Fault>, file: &Path, arch: Arch) -> Result<Targe
 /// The verdict on a kernel that is not here.
 fn elsewhere(name: String, judged: &[Judged]) -> Row {
     let mut row = verdict_row(name, judged);
-    if let (Verdict::No, Some(mend)) = (row.verdict, &mut row.mend) {
-        mend.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
+    if let (Verdict::No, Some(hint)) = (row.verdict, &mut row.hint) {
+        hint.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
     }
     row
 }

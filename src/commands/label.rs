@@ -56,7 +56,7 @@ pub enum Label {
     },
 }
 
-/// Does what the options say; tells the exit code.
+/// Does what the options say; returns the exit code.
 ///
 /// # Errors
 /// When the labels are not there, or the user or cgroup is not.

@@ -55,13 +55,13 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         files => files.iter().map(|path| Target::read(path)).collect::<Result<_>>()?,
     };
     let mut text = String::new();
-    let tell = |command: &str, object: &[u8], text: &mut String| {
+    let list = |command: &str, object: &[u8], text: &mut String| {
         let object = Object::read(object)?;
         let walks: Vec<_> = targets.iter().map(|target| walk(&object, target)).collect();
-        let list = List { command, object: &object, targets: &targets, walks: &walks };
+        let all = List { command, object: &object, targets: &targets, walks: &walks };
         match options.format {
-            Choice::Json => list.json(text),
-            Choice::Text => list.text(text, utf8()),
+            Choice::Json => all.json(text),
+            Choice::Text => all.text(text, utf8()),
         }
     };
     if let Some(path) = &options.object {
@@ -71,12 +71,12 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         let read = File::open(path).and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut object));
         read.with_context(|| format!("reading {name}"))?;
         ensure!(object.len() as u64 <= SIZE_MAX, "{name}: is larger than any BPF object: more than {SIZE_MAX} bytes");
-        tell(&name, &object, &mut text).with_context(|| name.clone())?;
+        list(&name, &object, &mut text).with_context(|| name.clone())?;
         return print(options.format, &text);
     }
     for tracer in tracers::all() {
         if options.command.as_ref().is_none_or(|name| name == tracer.name()) {
-            tell(tracer.name(), tracer.object(), &mut text)?;
+            list(tracer.name(), tracer.object(), &mut text)?;
         }
     }
     print(options.format, &text)
@@ -90,8 +90,8 @@ struct List<'a> {
     walks: &'a [Walk],
 }
 
-/// What comes of it, for people.
-fn told(site: &Site, answer: &Answer) -> String {
+/// What a load makes of it, for people.
+fn outcome(site: &Site, answer: &Answer) -> String {
     match &answer.outcome {
         Outcome::Value { target, .. } if site.asks() => if *target == 0 { "no" } else { "yes" }.to_owned(),
         Outcome::Value { target, size: Some((_, bytes)), .. } => format!("{target} ({bytes} bytes)"),
@@ -104,7 +104,7 @@ fn told(site: &Site, answer: &Answer) -> String {
 }
 
 impl<'a> List<'a> {
-    /// The relocations that are told, each with its answers.
+    /// The relocations that are listed, each with its answers.
     fn rows(&self) -> impl Iterator<Item = (&'a Site, Vec<&'a Answer>)> {
         let walks = self.walks;
         let all = self.object.sites.iter().enumerate();
@@ -121,8 +121,8 @@ impl<'a> List<'a> {
         let (arrow, cross) = if utf8 { ("→", "✗") } else { ("->", "x") };
         let names: Vec<_> = self.targets.iter().map(Target::name).collect();
         let rows: Vec<_> = self.rows().collect();
-        let told_of = rows.len();
-        let differ = if names.len() > 1 { format!("{told_of} of ") } else { String::new() };
+        let listed = rows.len();
+        let differ = if names.len() > 1 { format!("{listed} of ") } else { String::new() };
         let about = names.join(&format!(" {arrow} "));
         writeln!(out, "{}: {differ}{} relocations, {about}", self.command, self.object.sites.len())?;
         let width = rows.iter().filter_map(|(_, a)| Some(a.first()?.spec().len())).max().unwrap_or(0).min(64);
@@ -147,7 +147,7 @@ impl<'a> List<'a> {
                 [Answer { outcome: Outcome::Value { local, .. }, .. }] if !site.asks() => format!("{local} {arrow} "),
                 _ => String::new(),
             };
-            let values: Vec<_> = answers.iter().map(|answer| told(site, answer)).collect();
+            let values: Vec<_> = answers.iter().map(|answer| outcome(site, answer)).collect();
             let values = format!("{before}{}", values.join(&format!(" {arrow} ")));
             let source =
                 site.source.as_ref().map_or_else(String::new, |(file, line)| format!("{}:{line}", printable(file)));

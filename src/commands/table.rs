@@ -11,16 +11,13 @@ use crate::host::{Host, Lockdown};
 use crate::load::diagnose::rights;
 use crate::types::btf::{BtfError, BtfSource, Found};
 
-/// How a row ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It works.
     Yes,
-    /// Nothing speaks against it; only trying it tells.
+    /// Nothing is known against it; only a try would show.
     Untested,
     /// It works in another way, or in part.
     Fallback,
-    /// It does not work.
     No,
     /// Good to know, nothing to judge.
     Info,
@@ -43,26 +40,23 @@ impl Verdict {
 /// One fact, or one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What it is about.
     pub name: String,
-    /// Whether it works.
     pub verdict: Verdict,
-    /// What was found.
     pub value: String,
     /// What to do about it, one way per line.
-    pub mend: Option<String>,
+    pub hint: Option<String>,
 }
 
 impl Row {
-    /// A row without advice.
+    /// A row without a hint.
     pub fn new(name: &str, verdict: Verdict, value: impl Into<String>) -> Self {
-        Self { name: name.into(), verdict, value: value.into(), mend: None }
+        Self { name: name.into(), verdict, value: value.into(), hint: None }
     }
 
-    /// The same with advice.
+    /// The same with a hint.
     #[must_use]
-    pub fn mend(mut self, lines: impl Into<String>) -> Self {
-        self.mend = Some(lines.into());
+    pub fn hint(mut self, lines: impl Into<String>) -> Self {
+        self.hint = Some(lines.into());
         self
     }
 }
@@ -113,7 +107,7 @@ impl Table {
             let mark = if utf8 { unicode } else { ascii };
             let line = |text: &str| if utf8 { printable(text) } else { ascii_only(&printable(text)) };
             writeln!(out, "{mark} {:width$}  {}", line(&row.name), line(&row.value))?;
-            for advice in row.mend.iter().flat_map(|text| text.lines()) {
+            for advice in row.hint.iter().flat_map(|text| text.lines()) {
                 writeln!(out, "  {:width$}  {} {}", "", if utf8 { '→' } else { '>' }, line(advice))?;
             }
         }
@@ -164,7 +158,7 @@ fn kernel(host: &Host) -> Row {
         version if version >= (4, 18) => {
             Row::new("kernel", Verdict::Fallback, format!("{release}: older than 5.10, so it may lack something"))
         }
-        _ => Row::new("kernel", Verdict::No, format!("{release}: too old")).mend("use a kernel of 5.10 or newer"),
+        _ => Row::new("kernel", Verdict::No, format!("{release}: too old")).hint("use a kernel of 5.10 or newer"),
     }
 }
 
@@ -183,7 +177,7 @@ fn btf_row(host: &Host, btf: Result<&Found, &BtfError>) -> Row {
                 }
             }
         }
-        Err(error) => Row::new(NAME, Verdict::No, &error.cause).mend(error.mend.join("\n")),
+        Err(error) => Row::new(NAME, Verdict::No, &error.cause).hint(error.hints.join("\n")),
     }
 }
 
@@ -200,12 +194,12 @@ fn ring_buffer(host: &Host, ring: Option<bool>) -> Row {
 fn capabilities(host: &Host) -> Row {
     const NAME: &str = "capabilities";
     if host.in_user_namespace() {
-        return Row::new(NAME, Verdict::No, "they count only inside this user namespace").mend(rights(host).join("\n"));
+        return Row::new(NAME, Verdict::No, "they count only inside this user namespace").hint(rights(host).join("\n"));
     }
     let missing = host.caps.missing(host.version);
     if !missing.is_empty() {
         return Row::new(NAME, Verdict::No, format!("missing: {}", caps::names(&missing, ", ")))
-            .mend(rights(host).join("\n"));
+            .hint(rights(host).join("\n"));
     }
     let needed: Vec<_> = caps::needed(host.version).iter().copied().filter(|cap| host.caps.has(*cap)).collect();
     let held = if needed.is_empty() { "cap_sys_admin".into() } else { caps::names(&needed, ", ") };
@@ -228,7 +222,7 @@ fn lockdown(host: &Host) -> Row {
         }
         Lockdown::Confidentiality => {
             Row::new(NAME, Verdict::No, "confidentiality: no program may read the kernel's memory")
-                .mend("boot without `lockdown=confidentiality`, or without Secure Boot where that implies it")
+                .hint("boot without `lockdown=confidentiality`, or without Secure Boot where that implies it")
         }
     }
 }
@@ -237,17 +231,18 @@ fn tracefs(host: &Host) -> Row {
     const NAME: &str = "tracefs";
     match &host.tracefs {
         Some(tracefs) if tracefs.elsewhere => {
-            let value = format!("mounted at {}, where nobody looks: no classic tracepoints", shown(&tracefs.path));
-            Row::new(NAME, Verdict::Fallback, value).mend("sudo mount -t tracefs tracefs /sys/kernel/tracing")
+            let value =
+                format!("mounted at {}, where libbpf does not look: no classic tracepoints", shown(&tracefs.path));
+            Row::new(NAME, Verdict::Fallback, value).hint("sudo mount -t tracefs tracefs /sys/kernel/tracing")
         }
         Some(tracefs) if tracefs.readable => Row::new(NAME, Verdict::Yes, shown(&tracefs.path)),
         Some(tracefs) => {
             let value = format!("{} may not be read: no classic tracepoints", shown(&tracefs.path));
             Row::new(NAME, Verdict::Fallback, value)
-                .mend("sudo coretrace …, or add cap_dac_read_search to its capabilities")
+                .hint("sudo coretrace …, or add cap_dac_read_search to its capabilities")
         }
         None => Row::new(NAME, Verdict::Fallback, "not mounted: no classic tracepoints")
-            .mend("sudo mount -t tracefs tracefs /sys/kernel/tracing"),
+            .hint("sudo mount -t tracefs tracefs /sys/kernel/tracing"),
     }
 }
 
@@ -263,7 +258,7 @@ fn memlock(host: &Host) -> Row {
         return Row::new(NAME, Verdict::Yes, format!("{limit}{raised}"));
     }
     Row::new(NAME, Verdict::No, format!("{limit}: this kernel counts BPF memory against it"))
-        .mend("ulimit -l unlimited   (as root)\nor add cap_sys_resource to its capabilities")
+        .hint("ulimit -l unlimited   (as root)\nor add cap_sys_resource to its capabilities")
 }
 
 fn pid_namespace(host: &Host) -> Row {
@@ -271,7 +266,7 @@ fn pid_namespace(host: &Host) -> Row {
     match host.pid_namespace {
         Some(inode) if host.in_pid_namespace() => {
             let value = format!("{inode}, not the host's: processes outside have no number here");
-            Row::new(NAME, Verdict::Fallback, value).mend("in a container: start it with --pid=host")
+            Row::new(NAME, Verdict::Fallback, value).hint("in a container: start it with --pid=host")
         }
         Some(_) => Row::new(NAME, Verdict::Yes, "the host's"),
         None => Row::new(NAME, Verdict::Info, "not known"),
@@ -308,7 +303,7 @@ fn cgroups(host: &Host) -> Row {
     match &host.cgroup2 {
         Some(path) => Row::new("cgroup v2", Verdict::Yes, shown(path)),
         None => Row::new("cgroup v2", Verdict::Fallback, "not mounted: cgroups have no names, and -c finds none")
-            .mend("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
+            .hint("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
     }
 }
 

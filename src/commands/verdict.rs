@@ -1,4 +1,4 @@
-//! Whether a tracer works on a kernel, as far as its types tell: relocations, hooks, helpers.
+//! Whether a tracer works on a kernel, as far as its types show: relocations, hooks, helpers.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ pub enum Arch {
     Arm,
 }
 
-/// What types do not tell.
-pub(crate) const UNTOLD: &str = "from types alone (?): not told are rights, lockdown, tracefs, what probes are refused, the \
+/// What types do not show.
+pub(crate) const NOT_IN_TYPES: &str = "from types alone (?), which say nothing of rights, lockdown, tracefs, refused probes and the \
 verifier's limits; since 7.0 classic tracepoints are tried first";
 
-/// What types alone do not tell where there are few of them.
-pub(crate) const UNTOLD_BARE: &str =
-    "types without functions (minimized ones) do not tell which functions, tracepoints and helpers the kernel has";
+/// The same of types that were minimized.
+pub(crate) const NOT_IN_MINIMIZED: &str =
+    "types without functions (minimized ones) do not say which functions, tracepoints and helpers the kernel has";
 
 /// A plan on a kernel.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ const SYSCALL: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_" } else { "_
 /// The architecture that this program's objects are for.
 pub(crate) const OWN: Arch = if cfg!(target_arch = "x86_64") { Arch::X86 } else { Arch::Arm };
 
-/// The architecture that types are of, if they tell.
+/// The architecture that types are of, if they show it.
 pub(crate) fn arch(target: &Target) -> Option<Arch> {
     let has = |member| target.types.has_member("pt_regs", member);
     match target.about.machine {

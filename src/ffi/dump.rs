@@ -20,7 +20,7 @@ pub(crate) struct Dumper<'a> {
 
 #[allow(unsafe_code)]
 impl<'a> Dumper<'a> {
-    /// A new one: of types of the same name, it tells the second by a number behind it.
+    /// A new one. Of types that have the same name, the second gets a number behind it.
     ///
     /// # Errors
     /// The error number: no memory.

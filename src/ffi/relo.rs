@@ -1,7 +1,7 @@
 //! libbpf's own matcher of CO-RE relocations, as the static library has it: what a load would do, without one.
 //!
 //! The functions are not part of libbpf's interface: their structs (src/relo_core.h of libbpf 1.7.0) are declared
-//! again here, the version is pinned in Cargo.toml, and a test tells when another one has other structs.
+//! again here, the version is pinned in Cargo.toml, and a test fails when another one has other structs.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::NonNull;
@@ -24,7 +24,6 @@ pub(crate) struct Relo {
     pub type_id: u32,
     /// The access to it, in the local strings: `0:1:2`.
     pub access_str_off: u32,
-    /// Which kind.
     pub kind: u32,
 }
 
@@ -183,7 +182,7 @@ impl Drop for Btf {
     }
 }
 
-/// An error number as it is told. What a file says gets into some: the smallest number has no counterpart.
+/// libbpf's negative error number as a positive one. Some come from numbers in a file: the smallest has no counterpart.
 pub(super) fn errno(failed: i32) -> i32 {
     failed.checked_neg().filter(|errno| *errno > 0).unwrap_or(Errno::EINVAL as i32)
 }
@@ -200,7 +199,6 @@ pub(crate) struct Matched {
     pub way: Option<(u32, Vec<u32>)>,
     /// libbpf replaces the instruction by one that no verifier takes.
     pub poisoned: bool,
-    /// The instruction after it.
     pub insns: Insns,
 }
 
@@ -258,7 +256,7 @@ pub(crate) fn resolve(
 #[allow(unsafe_code)]
 fn format(spec: &Spec) -> String {
     let mut text = [0_u8; 512];
-    // SAFETY: libbpf filled the spec in, and writes no more than it is told, with a NUL at the end.
+    // SAFETY: libbpf filled the spec in, and writes no more than the given length, with a NUL at the end.
     unsafe { bpf_core_format_spec(text.as_mut_ptr().cast(), text.len(), spec) };
     CStr::from_bytes_until_nul(&text).map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
 }

@@ -5,7 +5,6 @@ use std::fmt;
 /// One capability: its bit in `/proc/PID/status` (include/uapi/linux/capability.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
-    /// Number of the bit.
     pub bit: u8,
     /// Name as `setcap` and `capsh` spell it.
     pub name: &'static str,
@@ -24,7 +23,6 @@ pub const PERFMON: Cap = Cap { bit: 38, name: "cap_perfmon" };
 /// Create BPF maps and load BPF programs. Since 5.8 (a17b53c4a4b5).
 pub const BPF: Cap = Cap { bit: 39, name: "cap_bpf" };
 
-/// A set of capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Caps(u64);
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 /// One more than the highest number that a CPU may have.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// When the kernel does not say.
 pub fn possible_cpus() -> anyhow::Result<u32> {
     let path = "/sys/devices/system/cpu/possible";
     // Ranges and numbers, ascending: `0-3,8`. Without sysfs, those that libbpf counts.
@@ -18,7 +18,7 @@ pub fn possible_cpus() -> anyhow::Result<u32> {
     last.and_then(|n| n.checked_add(1)).with_context(|| format!("{path} has {:?}", text.trim()))
 }
 
-/// The CPUs that are on, by number; none where the kernel does not tell.
+/// The CPUs that are on, by number; none where the kernel does not say.
 #[must_use]
 pub fn online_cpus() -> Vec<u32> {
     cpu_list(&fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default())

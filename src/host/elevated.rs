@@ -53,7 +53,7 @@ pub fn refuse_set_id() -> Result<()> {
     Ok(())
 }
 
-/// The true path of a file of types that may be used, and nobody but root can put another in its place.
+/// The true path of a file of types that may be used, and only root can put another in its place.
 ///
 /// The programs read the kernel's memory where the types say: types that a user makes up are a way to read any of it.
 ///

@@ -23,7 +23,6 @@ pub const INITIAL_USER_NAMESPACE: u64 = 4_026_531_837;
 /// How far the kernel is closed to its own administrator (kernel_lockdown(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lockdown {
-    /// Not at all.
     None,
     /// Nobody may change the running kernel. Tracing is not affected.
     Integrity,
@@ -47,19 +46,15 @@ pub struct Host {
     pub preemption: Preemption,
     /// The kernel carries its own type information (`/sys/kernel/btf/vmlinux`: `CONFIG_DEBUG_INFO_BTF`, since 5.4).
     pub has_btf: bool,
-    /// Real user id.
     pub uid: u32,
-    /// Effective user id.
     pub euid: u32,
     /// Effective capabilities. Without `/proc`: all for root, none for others.
     pub caps: Caps,
     /// A seccomp filter watches this process's system calls (`Seccomp: 2`), as container engines set one.
     pub seccomp: bool,
-    /// Lockdown mode.
     pub lockdown: Lockdown,
     /// Active security modules in order, where securityfs is mounted.
     pub lsms: Option<Vec<String>>,
-    /// Where tracefs is mounted.
     pub tracefs: Option<Tracefs>,
     /// Kernel functions can be probed (`CONFIG_KPROBE_EVENTS`; the source of events is there since 4.17).
     pub kprobes: bool,
@@ -80,7 +75,6 @@ pub struct Host {
     pub container: Option<String>,
     /// Where the cgroup v2 hierarchy is mounted.
     pub cgroup2: Option<PathBuf>,
-    /// The executable's own path.
     pub exe: PathBuf,
 }
 

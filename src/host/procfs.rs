@@ -1,4 +1,4 @@
-//! What /proc tells of processes that already run.
+//! What /proc shows of processes that already run.
 
 use std::collections::HashMap;
 use std::fs;
@@ -69,7 +69,7 @@ pub fn began_by(pid: u32) -> u64 {
     }
 }
 
-/// Nanoseconds in a tick of the clock by which /proc tells times.
+/// Nanoseconds in a tick of the clock by which /proc counts times.
 #[must_use]
 pub fn tick() -> u64 {
     let second = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|n| u64::try_from(n).ok());

@@ -15,13 +15,9 @@ use crate::escape::shown;
 /// A line of `/etc/passwd`, with the user's groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Login name.
     pub name: String,
-    /// User id.
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
-    /// Home directory.
     pub home: PathBuf,
     /// Login shell; empty means `/bin/sh` (passwd(5)).
     pub shell: PathBuf,

@@ -1,7 +1,7 @@
-//! Turns a failure of loading or attaching into its cause and what mends it.
+//! Turns a failure of loading or attaching into its cause and what to do about it.
 //!
 //! The kernel answers with a bare number, and libbpf's log has the rest. The rules below go from the certain to the
-//! likely; the first that fits speaks.
+//! likely; the first that fits is the answer.
 
 mod failure;
 mod log;
@@ -43,8 +43,8 @@ const RULES: [Rule; 19] = [
     program::old,
 ];
 
-/// Explains `error` with the messages that libbpf wrote since the operation began (all levels; what failed earlier
-/// and was got around must not be among them). None: no rule knows it, and the error has to speak for itself.
+/// Explains `error` with the messages that libbpf wrote since the operation began (all levels; those of earlier, failed
+/// attempts must not be among them). None: no rule knows it, and the error alone is printed.
 #[must_use]
 pub fn explain(error: &anyhow::Error, log: &[String], host: &Host) -> Option<Diagnosis> {
     let failure = Failure { errno: errno(error), misfit: error.is::<Misfit>(), log: Log::new(log), host };

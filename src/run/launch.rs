@@ -177,7 +177,11 @@ pub fn check(program: &OsStr) -> Result<()> {
     check_interpreter(&find(program)?, &program.to_string_lossy())
 }
 
-/// Looks a command up as a shell does.
+/// Looks a command up as a POSIX shell does: a name with a slash is a path; else the first executable file of PATH, in
+/// which an empty entry is the current directory, and a usual PATH where none is set.
+///
+/// Not by the crate `which`: it takes no usual PATH, and does not say whether a file is missing (127) or cannot be run
+/// (126).
 fn find(program: &OsStr) -> Result<PathBuf> {
     let executable = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     let shown = program.to_string_lossy();

@@ -30,13 +30,8 @@ use crate::types::model::Types;
 pub enum BtfSource {
     /// The running kernel's own: nothing to set.
     Kernel,
-    /// Another's, looked through. libbpf gets these very bytes: what a file has by then, nobody knows.
-    Memory {
-        /// Where they are from.
-        name: String,
-        /// The BTF.
-        bytes: Arc<[u8]>,
-    },
+    /// Another's, checked. libbpf reads these very bytes: the file may have changed since.
+    Memory { name: String, bytes: Arc<[u8]> },
 }
 
 impl fmt::Display for BtfSource {
@@ -48,26 +43,25 @@ impl fmt::Display for BtfSource {
     }
 }
 
-/// A file for libbpf, while this lives.
+/// Types as a file in memory, for libbpf, which wants a path. The file is there as long as this is.
 #[derive(Debug)]
-pub(crate) struct Handed {
+pub(crate) struct TypesFile {
     path: PathBuf,
     _file: File,
 }
 
-impl Handed {
-    /// Its name.
+impl TypesFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
 impl BtfSource {
-    /// What to hand to `btf_custom_path`; none: nothing.
+    /// What to give to libbpf as `btf_custom_path`; nothing, for the kernel's own.
     ///
     /// # Errors
     /// When there is no memory for it, or no /proc to name it by.
-    pub(crate) fn file(&self) -> anyhow::Result<Option<Handed>> {
+    pub(crate) fn file(&self) -> anyhow::Result<Option<TypesFile>> {
         Ok(match self {
             Self::Kernel => None,
             Self::Memory { name, bytes } => {
@@ -77,9 +71,9 @@ impl BtfSource {
                 let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
                 ensure!(
                     path.exists(),
-                    "handing the types from {name} to libbpf: /proc is not mounted\n  mount -t proc proc /proc"
+                    "giving the types from {name} to libbpf: /proc is not mounted\n  mount -t proc proc /proc"
                 );
-                Some(Handed { path, _file: file })
+                Some(TypesFile { path, _file: file })
             }
         })
     }
@@ -94,12 +88,10 @@ pub struct Wanted<'a> {
     pub dir: Option<&'a Path>,
 }
 
-/// What was found.
 #[derive(Debug)]
 pub struct Found {
-    /// The type information.
     pub source: BtfSource,
-    /// What was there before it and is no good, and why.
+    /// What was found before it and cannot be used, and why.
     pub passed_over: Vec<String>,
 }
 
@@ -109,7 +101,7 @@ pub struct BtfError {
     /// What was looked for and not found, or what is wrong with the named file.
     pub cause: String,
     /// What to do, one way per line.
-    pub mend: Vec<String>,
+    pub hints: Vec<String>,
     /// What is wrong with the named file, if one was named.
     pub fault: Option<Fault>,
 }
@@ -117,7 +109,7 @@ pub struct BtfError {
 impl fmt::Display for BtfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.cause)?;
-        self.mend.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        self.hints.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -149,7 +141,7 @@ fn booted(release: &str) -> [String; 3] {
 /// else that of an image of this very release on disk.
 ///
 /// # Errors
-/// When the named file cannot serve, or when there is none at all.
+/// When the named file cannot be used, or when there are no types at all.
 pub fn find(wanted: Wanted<'_>, host: &Host) -> Result<Found, BtfError> {
     let allowed = |path: &Path| if elevated() { of_root(path) } else { Ok(path.to_owned()) };
     if let Some(path) = wanted.file {
@@ -198,7 +190,7 @@ fn none(host: &Host, passed_over: &[String], images: &[String]) -> BtfError {
             images.iter().map(|path| printable(path)).collect::<Vec<_>>().join(", "),
             booted(&host.release).map(|path| printable(&path)).join(", "),
         ),
-        mend: advice(host),
+        hints: advice(host),
         fault: None,
     }
 }
@@ -234,7 +226,7 @@ fn embedded(host: &Host, passed_over: &mut Vec<String>) -> Option<BtfSource> {
     None
 }
 
-/// How to come by type information for this kernel.
+/// Ways to get type information for this kernel.
 pub(crate) fn advice(host: &Host) -> Vec<String> {
     let release = printable(&host.release);
     vec![
@@ -252,18 +244,18 @@ pub(crate) fn advice(host: &Host) -> Vec<String> {
     ]
 }
 
-/// For who has no rights but those of this program.
+/// A user whose only rights are those of this program may not choose any file.
 fn not_allowed(path: &Path, cause: &str, host: &Host) -> BtfError {
-    let mut mend = vec!["start it with sudo, or have root keep the file where nobody else may write".to_owned()];
+    let mut hints = vec!["start it with sudo, or keep the file where only root may write".to_owned()];
     if host.has_btf {
-        mend.push(format!("or leave it out: this kernel has its own in {KERNEL_BTF}"));
+        hints.push(format!("or leave it out: this kernel has its own in {KERNEL_BTF}"));
     }
-    BtfError { cause: format!("BTF file {} may not be used: {cause}", shown(path)), mend, fault: None }
+    BtfError { cause: format!("BTF file {} may not be used: {cause}", shown(path)), hints, fault: None }
 }
 
 fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
     let release = printable(&host.release);
-    let mend = match &fault {
+    let hint = match &fault {
         Fault::Missing => "check the name given by --btf or CORETRACE_BTF".into(),
         Fault::Unreadable(_) => "make it readable for this user, or name another".into(),
         Fault::Cut { .. } | Fault::EndsEarly | Fault::Spoiled(_) | Fault::BadHeader(_) => {
@@ -282,11 +274,11 @@ fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
             "name a vmlinux with a .BTF section; `pahole -J vmlinux` makes one from DWARF debug information".into()
         }
     };
-    let mut mend: Vec<String> = vec![mend];
+    let mut hints: Vec<String> = vec![hint];
     if host.has_btf {
-        mend.push(format!("or leave it out: this kernel has its own in {KERNEL_BTF}"));
+        hints.push(format!("or leave it out: this kernel has its own in {KERNEL_BTF}"));
     }
-    BtfError { cause: format!("BTF file {}: {fault}", shown(path)), mend, fault: Some(fault) }
+    BtfError { cause: format!("BTF file {}: {fault}", shown(path)), hints, fault: Some(fault) }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn without_loading_nothing_is_said_to_work() {
         let (line, _) = row(&ended, command);
         assert!(line.starts_with(['?', '~']), "{line}");
     }
-    assert!(row(&ended, "not told").0.contains("--load"));
+    assert!(row(&ended, "not known").0.contains("--load"));
 }
 
 /// Verdict of a row that `-o json` printed, with the hooks.

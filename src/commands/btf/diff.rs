@@ -21,7 +21,7 @@ use crate::types::relo::{Object, Target};
 /// Prints what changed of these types, or of those that the tracers' relocations look into.
 ///
 /// # Errors
-/// When a file is no good, or neither kernel has a type that is named.
+/// When a file cannot be used, or neither kernel has a type that is named.
 pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Result<u8> {
     let [a, b] = files.map(|file| Target::read_with(file, None));
     let targets = [a?, b?];
@@ -33,7 +33,7 @@ pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Resul
     }
     let count = changes.len();
     if names.is_empty() {
-        changes.retain(Change::is_one);
+        changes.retain(Change::is_change);
     }
     let mut text = String::new();
     match format {
@@ -44,7 +44,7 @@ pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Resul
         }
         Choice::Text => {
             let arrow = if utf8() { "→" } else { "->" };
-            let differ = changes.iter().filter(|change| change.is_one()).count();
+            let differ = changes.iter().filter(|change| change.is_change()).count();
             writeln!(text, "{differ} of {count} types changed, {} {arrow} {}", a.name(), b.name())?;
             changes.iter().for_each(|change| change.text(arrow, &mut text));
         }
@@ -210,8 +210,7 @@ impl Change {
         all.filter(|(name, [a, b])| a != b && !name.is_empty()).collect()
     }
 
-    /// Whether anything changed.
-    fn is_one(&self) -> bool {
+    fn is_change(&self) -> bool {
         match &self.sides {
             [Some(a), Some(b)] => a.size != b.size || a.declaration != b.declaration || !self.rows().is_empty(),
             _ => true,
@@ -226,7 +225,7 @@ impl Change {
             [_, None] => return out.push_str(&format!("\n{title}: removed\n")),
         };
         let sizes = a.size.zip(b.size).filter(|(a, b)| a != b).map(|(a, b)| format!(" size {a} {arrow} {b}"));
-        let same = if self.is_one() { "" } else { " the same" };
+        let same = if self.is_change() { "" } else { " the same" };
         out.push_str(&format!("\n{title}:{}{same}\n", sizes.unwrap_or_default()));
         if let (Some(a), Some(b)) = (&a.declaration, &b.declaration)
             && a != b
@@ -237,8 +236,8 @@ impl Change {
             let name = printable(name);
             match sides {
                 [Some(a), Some(b)] => out.push_str(&format!("  ~ {name}: {}\n", changed(a, b, arrow))),
-                [Some(row), None] => out.push_str(&format!("  - {name}{}\n", told(row))),
-                [None, Some(row)] => out.push_str(&format!("  + {name}{}\n", told(row))),
+                [Some(row), None] => out.push_str(&format!("  - {name}{}\n", described(row))),
+                [None, Some(row)] => out.push_str(&format!("  + {name}{}\n", described(row))),
                 [None, None] => {}
             }
         }
@@ -258,7 +257,7 @@ impl Change {
         let change = match &self.sides {
             [None, _] => "added",
             [_, None] => "removed",
-            _ if self.is_one() => "changed",
+            _ if self.is_change() => "changed",
             _ => "none",
         };
         let [a, b] = &self.sides;
@@ -277,14 +276,14 @@ impl Change {
 }
 
 /// What it is, or was: `: pid_t, offset 1400, size 4`.
-fn told(row: &Row) -> String {
+fn described(row: &Row) -> String {
     match row {
         Row::Field(field) => format!(": {}, {}", one_line(&field.ty), place(field)),
         Row::Value(value) => format!(" = {value}"),
     }
 }
 
-/// A type that holds others is told by its beginning.
+/// A type that holds others, cut to its first and last line.
 fn one_line(ty: &str) -> String {
     match ty.split_once('\n') {
         Some((first, rest)) => format!("{first}...{}", rest.rsplit_once('\n').map_or(rest, |(_, last)| last).trim()),
@@ -292,12 +291,12 @@ fn one_line(ty: &str) -> String {
     }
 }
 
-/// What of it changed.
+/// What changed: type, offset, size.
 fn changed(a: &Row, b: &Row, arrow: &str) -> String {
     let (a, b) = match (a, b) {
         (Row::Field(a), Row::Field(b)) => (a, b),
         (Row::Value(a), Row::Value(b)) => return format!("{a} {arrow} {b}"),
-        (a, b) => return format!("{} {arrow} {}", told(a), told(b)),
+        (a, b) => return format!("{} {arrow} {}", described(a), described(b)),
     };
     let mut all = Vec::new();
     if a.ty != b.ty {

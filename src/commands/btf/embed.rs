@@ -35,7 +35,7 @@ fn own() -> Result<(Carrier, Archive)> {
 /// Writes the copy, with what the program carries already.
 ///
 /// # Errors
-/// When a named file cannot serve, or the copy cannot be written.
+/// When a named file cannot be used, or the copy cannot be written.
 pub(super) fn embed(out: &Path, paths: &[PathBuf]) -> Result<u8> {
     let (mut carrier, mut archive) = own()?;
     let own_kernel = [PathBuf::from(KERNEL_BTF)];
@@ -48,15 +48,15 @@ pub(super) fn embed(out: &Path, paths: &[PathBuf]) -> Result<u8> {
             }
             for file in files.into_iter().filter(|file| !image::is_module(file)) {
                 match add(&mut archive, &file, Some(path)) {
-                    Ok(()) | Err(Left::Other) => {}
-                    Err(Left::Fault(why)) => note(&format!("left out: {}: {why:#}", shown(&file))),
+                    Ok(()) | Err(Skipped::Other) => {}
+                    Err(Skipped::Fault(why)) => note(&format!("left out: {}: {why:#}", shown(&file))),
                 }
             }
         } else {
             match add(&mut archive, path, None) {
                 Ok(()) => {}
-                Err(Left::Fault(why)) => return Err(why),
-                Err(Left::Other) => bail!("{}: there are no types of a kernel of this architecture", shown(path)),
+                Err(Skipped::Fault(why)) => return Err(why),
+                Err(Skipped::Other) => bail!("{}: there are no types of a kernel of this architecture", shown(path)),
             }
         }
     }
@@ -65,19 +65,20 @@ pub(super) fn embed(out: &Path, paths: &[PathBuf]) -> Result<u8> {
     let bytes = archive.bytes().context("that is more than fits: 64 MB")?;
     write(&mut carrier, &bytes, out).with_context(|| format!("writing {}", shown(out)))?;
     let (different, size) = (archive.blobs(), bytes.len());
-    let told = format!("{}: types of {kernels} kernels ({different} different), {size} bytes of archive\n", shown(out));
-    print(Choice::Text, &told)
+    let summary =
+        format!("{}: types of {kernels} kernels ({different} different), {size} bytes of archive\n", shown(out));
+    print(Choice::Text, &summary)
 }
 
-/// Why a file is left out.
-enum Left {
-    /// It has nothing to do with it.
+/// Why a file is not embedded.
+enum Skipped {
+    /// It is no kernel's, or of another architecture.
     Other,
     Fault(anyhow::Error),
 }
 
 /// Adds a file's types, as few as are needed. Below a directory its place says which kernel's they are.
-fn add(archive: &mut Archive, file: &Path, below: Option<&Path>) -> Result<(), Left> {
+fn add(archive: &mut Archive, file: &Path, below: Option<&Path>) -> Result<(), Skipped> {
     let place = below.and_then(|dir| file.strip_prefix(dir).ok()).and_then(Path::parent).unwrap_or(Path::new(""));
     let steps: Vec<String> = place.iter().map(|step| step.to_string_lossy().into_owned()).collect();
     let mut entry = Entry { arch: ARCHES.first().copied().unwrap_or_default().to_owned(), ..Entry::default() };
@@ -86,19 +87,19 @@ fn add(archive: &mut Archive, file: &Path, below: Option<&Path>) -> Result<(), L
             (entry.distro, entry.version) = (distro.clone(), version.clone());
         }
         // BTFHub's, of machines on which this program does not run.
-        [.., _, _, arch] if ["x86_64", "arm64", "aarch64"].contains(&arch.as_str()) => return Err(Left::Other),
+        [.., _, _, arch] if ["x86_64", "arm64", "aarch64"].contains(&arch.as_str()) => return Err(Skipped::Other),
         _ => {}
     }
     let target = Target::load(file).map_err(|fault| match below {
-        Some(_) if fault.is_other() || !image::may_be_kernel(file) => Left::Other,
-        _ => Left::Fault(anyhow::anyhow!("BTF file {}: {fault}", shown(file))),
+        Some(_) if fault.is_other() || !image::may_be_kernel(file) => Skipped::Other,
+        _ => Skipped::Fault(anyhow::anyhow!("BTF file {}: {fault}", shown(file))),
     })?;
     if verdict::arch(&target).is_some_and(|arch| arch != verdict::OWN) && below.is_some() {
-        return Err(Left::Other);
+        return Err(Skipped::Other);
     }
-    entry.release = release(file, &target).map_err(Left::Fault)?;
-    let btf = minimize(&target).map_err(Left::Fault)?;
-    archive.add(entry, btf).context("too many kernels").map_err(Left::Fault)
+    entry.release = release(file, &target).map_err(Skipped::Fault)?;
+    let btf = minimize(&target).map_err(Skipped::Fault)?;
+    archive.add(entry, btf).context("too many kernels").map_err(Skipped::Fault)
 }
 
 /// The kernel's release: as its image has it, or as the file is called.

@@ -7,7 +7,6 @@ use crate::types::bytes::Bytes;
 use crate::types::model::Member;
 use crate::types::model::{Type, Types, kind};
 
-/// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Field {
     /// Empty, if it has none.
@@ -33,7 +32,6 @@ pub(super) struct Inside {
     pub head: String,
     /// What follows the members: name and size of an array of it.
     pub tail: String,
-    /// It is a union.
     pub union: bool,
     /// Bytes of one, and where it begins in bits.
     pub size: u64,

@@ -7,20 +7,27 @@ use crate::escape::printable;
 use crate::types::model::Member;
 use crate::types::model::{Type, Types, kind};
 
-/// What was found.
 #[derive(Debug)]
 pub(super) enum Item<'a> {
-    /// A type.
     Type(u32),
     /// A member, with the type that is looked into, the way there, and its offset (bits) from the beginning of that.
-    Field { root: u32, path: String, member: Member<'a>, offset: u64 },
+    Field {
+        root: u32,
+        path: String,
+        member: Member<'a>,
+        offset: u64,
+    },
     /// A value of an enum.
-    Value { of: u32, name: &'a [u8], value: i128 },
+    Value {
+        of: u32,
+        name: &'a [u8],
+        value: i128,
+    },
 }
 
 /// How many things of one name are shown, times how many types there are: a kernel's have 100,000 to 200,000 types.
 const ITEMS_MAX: usize = 1 << 25;
-/// How many names are told where there is none.
+/// How many similar names are suggested where there is none.
 const NEAR: usize = 5;
 
 /// All that has this name.

@@ -13,7 +13,7 @@ use crate::escape::{printable, shown};
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::btf::{self, Wanted};
 
-/// Lists them; numbers are those of the kernel (`bpftool btf`), which tells them to the privileged, since 5.11.
+/// Lists them; numbers are those of the kernel (`bpftool btf`), which shows them to privileged processes, since 5.11.
 ///
 /// # Errors
 /// When the kernel shows no types, with what to do.

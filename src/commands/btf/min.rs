@@ -14,25 +14,25 @@ use crate::escape::shown;
 use crate::options::variable;
 use crate::types::relo::Target;
 
-/// Writes the types of each file, or of the running kernel; tells how many bytes they are.
+/// Writes the types of each file, or of the running kernel, and prints how many bytes they are.
 ///
 /// # Errors
-/// When there are no types, when they do not serve, or when a file cannot be written.
+/// When there are no types, when they cannot be used, or when a file cannot be written.
 pub(super) fn min(out: &Path, files: &[PathBuf]) -> Result<u8> {
     let mut own = match files {
         [] => Some(of_a_run(variable("CORETRACE_BTF").map(PathBuf::from).as_deref())?),
         _ => None,
     };
     let files = own.as_ref().map_or_else(|| files.to_vec(), |own| vec![own.path.clone()]);
-    let mut told = String::new();
+    let mut summary = String::new();
     for (file, out) in files.iter().zip(places(out, &files)?) {
         let target = own.take().map_or_else(|| Target::read(file), Ok)?;
         let bytes = minimize(&target)?;
         fs::write(&out, &bytes).with_context(|| format!("writing {}", shown(&out)))?;
         let whole = target.types.btf.bytes().len();
-        writeln!(told, "{}: {} bytes, of {whole} in {}", shown(&out), bytes.len(), target.name())?;
+        writeln!(summary, "{}: {} bytes, of {whole} in {}", shown(&out), bytes.len(), target.name())?;
     }
-    print(Choice::Text, &told)
+    print(Choice::Text, &summary)
 }
 
 /// Where each goes: into the directory, if there is one or several go there.

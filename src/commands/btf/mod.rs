@@ -53,7 +53,7 @@ pub enum Btf {
         #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
         format: Choice,
     },
-    /// Tell what changed between the types of two kernels; the exit code is 0, whatever changed
+    /// Show what changed between the types of two kernels; the exit code is 0, whatever changed
     Diff {
         /// Types of the one kernel (BTF, or any kernel or package that holds it)
         a: PathBuf,
@@ -101,7 +101,7 @@ pub enum Btf {
     },
 }
 
-/// Does what the options say; tells the exit code.
+/// Does what the options say; returns the exit code.
 ///
 /// # Errors
 /// When there are no types, or what is asked for is not among them.

@@ -39,19 +39,38 @@ pub(super) fn show(target: &Target, names: &[String], format: Choice) -> Result<
     print(format, &text)
 }
 
-/// What is to be told of a thing.
+/// What is shown of a type, a member or a value.
 #[derive(Debug)]
 pub(super) enum Shown {
     /// A struct or a union; its declaration around the members is in head and tail.
-    Layout { name: String, kind: &'static str, layout: Inside },
+    Layout {
+        name: String,
+        kind: &'static str,
+        layout: Inside,
+    },
     /// An enum, by its size in bytes.
-    Enum { name: String, size: u32, values: Vec<(String, i128)> },
-    /// One value.
-    Value { name: String, of: String, value: i128 },
+    Enum {
+        name: String,
+        size: u32,
+        values: Vec<(String, i128)>,
+    },
+    Value {
+        name: String,
+        of: String,
+        value: i128,
+    },
     /// A member by the way to it.
-    Field { path: String, field: Box<Field> },
+    Field {
+        path: String,
+        field: Box<Field>,
+    },
     /// Whatever else, by its declaration.
-    Plain { name: String, kind: &'static str, declaration: String, size: Option<u64> },
+    Plain {
+        name: String,
+        kind: &'static str,
+        declaration: String,
+        size: Option<u64>,
+    },
 }
 
 fn lossy(name: &[u8]) -> String {
@@ -59,8 +78,6 @@ fn lossy(name: &[u8]) -> String {
 }
 
 impl Shown {
-    /// Looks at it.
-    ///
     /// # Errors
     /// When the types are damaged.
     pub fn new(target: &Target, item: &Item<'_>) -> Result<Self> {
@@ -213,7 +230,7 @@ pub(super) fn columns(field: &Field) -> [String; 2] {
     }
 }
 
-/// The same in words.
+/// The same as text: `offset 16, size 4`.
 pub(super) fn place(field: &Field) -> String {
     let [offset, size] = columns(field);
     format!("offset {offset}, size {size}")
@@ -231,8 +248,8 @@ fn width(of: &Inside, indent: usize) -> usize {
 
 /// Of nothing: `1 byte and 3 bits`.
 fn hole(bits: u64) -> String {
-    let told = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
-    [told(bits / 8, "byte"), told(bits % 8, "bit")].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    let count = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
+    [count(bits / 8, "byte"), count(bits % 8, "bit")].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
 /// The declaration up to its last brace, which is the caller's.
@@ -270,7 +287,7 @@ fn body(of: &Inside, indent: usize, width: usize, out: &mut String) {
     }
     if indent == 0 {
         let count = holes.iter().filter(|hole| **hole > 0).count();
-        let told = if count > 0 { format!(", holes: {count} ({})", hole(holes.iter().sum())) } else { String::new() };
-        out.push_str(&format!("\n{tabs}/* size: {}, members: {}{told} */\n", of.size, of.fields.len()));
+        let holes = if count > 0 { format!(", holes: {count} ({})", hole(holes.iter().sum())) } else { String::new() };
+        out.push_str(&format!("\n{tabs}/* size: {}, members: {}{holes} */\n", of.size, of.fields.len()));
     }
 }

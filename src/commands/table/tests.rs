@@ -26,7 +26,7 @@ fn text(table: &Table, utf8: bool) -> String {
 fn a_good_host_has_no_fault() {
     let table = table(&Tree::debian().host(), Some(true));
     assert!(table.works());
-    assert!(table.0.iter().all(|row| row.verdict != Verdict::Fallback && row.mend.is_none()), "{table:?}");
+    assert!(table.0.iter().all(|row| row.verdict != Verdict::Fallback && row.hint.is_none()), "{table:?}");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn each_fault_spoils_it_and_says_what_to_do() {
         let table = table(&tree.host(), Some(true));
         assert!(!table.works(), "{name}");
         let row = row(&table, name);
-        assert!(row.verdict == Verdict::No && row.mend.is_some(), "{row:?}");
+        assert!(row.verdict == Verdict::No && row.hint.is_some(), "{row:?}");
     }
 }
 
@@ -99,7 +99,7 @@ fn memlock_is_a_fault_only_before_5_11() {
 fn the_table_is_aligned_and_escaped() {
     let mut table = Table::default();
     table.push(Row::new("a", Verdict::Yes, "fine"));
-    table.push(Row::new("längst", Verdict::No, "bad\x1b[0m 'x'").mend("do …\nor that"));
+    table.push(Row::new("längst", Verdict::No, "bad\x1b[0m 'x'").hint("do …\nor that"));
     table.push(Row::new("b", Verdict::Info, "i"));
     table.push(Row::new("c", Verdict::Fallback, "f"));
     table.push(Row::new("d", Verdict::Untested, "u"));

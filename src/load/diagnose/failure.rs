@@ -13,13 +13,13 @@ pub struct Diagnosis {
     /// The cause in one sentence.
     pub cause: String,
     /// Ways out, the best first: a command, or a sentence.
-    pub mend: Vec<String>,
+    pub hints: Vec<String>,
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.cause)?;
-        self.mend.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        self.hints.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -43,8 +43,11 @@ impl Failure<'_> {
 }
 
 /// What a rule has found.
-pub(super) fn found<S: Into<String>>(cause: impl Into<String>, mend: impl IntoIterator<Item = S>) -> Option<Diagnosis> {
-    Some(Diagnosis { cause: cause.into(), mend: mend.into_iter().map(Into::into).collect() })
+pub(super) fn found<S: Into<String>>(
+    cause: impl Into<String>,
+    hints: impl IntoIterator<Item = S>,
+) -> Option<Diagnosis> {
+    Some(Diagnosis { cause: cause.into(), hints: hints.into_iter().map(Into::into).collect() })
 }
 
 /// The system's error number, out of the texts: libbpf-rs hides the `io::Error` inside of its own.

@@ -34,17 +34,17 @@ pub(super) fn capabilities(failure: &Failure) -> Option<Diagnosis> {
 pub(super) fn lockdown(failure: &Failure) -> Option<Diagnosis> {
     let host = failure.host;
     let read = failure.log.helper().filter(|helper| READ_KERNEL.contains(&helper.id));
-    let mend = [
+    let hints = [
         "boot without confidentiality: no `lockdown=confidentiality` on the kernel's command line (integrity lets tracing work)",
         "where the distribution ties lockdown to Secure Boot: turn that off in the firmware; a running kernel cannot be opened",
     ];
     match (host.lockdown, read) {
         (Lockdown::Confidentiality, Some(_)) => {
-            found("the kernel is locked down (confidentiality): no program may read its memory", mend)
+            found("the kernel is locked down (confidentiality): no program may read its memory", hints)
         }
         (Lockdown::Confidentiality, None) if failure.denied() => found(
             "the kernel is locked down (confidentiality): it allows no kprobes, no tracefs and no reading of its memory",
-            mend,
+            hints,
         ),
         // These helpers are as old as what coretrace supports; nothing but lockdown takes them away.
         (Lockdown::Unknown, Some(_)) => found(
@@ -52,7 +52,7 @@ pub(super) fn lockdown(failure: &Failure) -> Option<Diagnosis> {
              whether it is locked down is not known, because securityfs is not mounted",
             ["mount -t securityfs securityfs /sys/kernel/security   (then `coretrace check` says)"]
                 .into_iter()
-                .chain(mend),
+                .chain(hints),
         ),
         _ => None,
     }
@@ -105,23 +105,23 @@ pub(super) fn refused(failure: &Failure) -> Option<Diagnosis> {
     }
     let modules = host.lsms.as_deref().unwrap_or_default();
     let module = modules.iter().find(|name| ["selinux", "apparmor", "smack", "tomoyo"].contains(&name.as_str()));
-    let mut mend = Vec::new();
+    let mut hints = Vec::new();
     if host.container.is_some() || host.seccomp {
-        mend.push(
+        hints.push(
             "in a container: start it with `--privileged --pid=host`, or with `--security-opt seccomp=unconfined`"
                 .to_owned(),
         );
     }
     match module.map(String::as_str) {
-        Some("selinux") => mend.push("look for SELinux's denial: sudo ausearch -m avc -ts recent".into()),
-        Some(_) => mend.push("look for a denial: sudo dmesg | grep -i denied".into()),
+        Some("selinux") => hints.push("look for SELinux's denial: sudo ausearch -m avc -ts recent".into()),
+        Some(_) => hints.push("look for a denial: sudo dmesg | grep -i denied".into()),
         None => {}
     }
-    mend.push("if this process was started by a service: its unit may filter bpf(2) (SystemCallFilter=)".into());
+    hints.push("if this process was started by a service: its unit may filter bpf(2) (SystemCallFilter=)".into());
     let by = match (host.seccomp, module) {
         (true, _) => "a seccomp filter is active, and probably denies bpf(2)".to_owned(),
         (false, Some(module)) => format!("a security module does so, probably {}", printable(module)),
         (false, None) => "a security policy does so".to_owned(),
     };
-    found(format!("the kernel refuses although the capabilities are held: {by}"), mend)
+    found(format!("the kernel refuses although the capabilities are held: {by}"), hints)
 }

@@ -9,7 +9,7 @@ use crate::escape::{printable, shown};
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::btf::advice;
 
-/// `ENOTSUPP` of include/linux/errno.h: not meant for user space, so nobody else has a name for it.
+/// `ENOTSUPP` of include/linux/errno.h: not meant for user space, so no other library has a name for it.
 const ENOTSUPP: i32 = 524;
 
 /// Helpers that coretrace may call, and the first kernel that has them (include/uapi/linux/bpf.h).
@@ -34,7 +34,7 @@ const HELPERS: [(u32, &str, (u32, u32)); 16] = [
 
 fn report(host: &Host) -> String {
     format!(
-        "this is coretrace's to mend: please report it, with the output of `coretrace check` and of the same command with -v \
+        "this is a fault of coretrace: please report it, with the output of `coretrace check` and of the same command with -v \
          (kernel {})",
         printable(&host.release)
     )
@@ -44,7 +44,7 @@ fn report(host: &Host) -> String {
 pub(super) fn misfit(failure: &Failure) -> Option<Diagnosis> {
     let host = failure.host;
     let release = printable(&host.release);
-    let mend = match host.has_btf {
+    let hints = match host.has_btf {
         true => vec![
             format!("leave --btf and CORETRACE_BTF out: kernel {release} has its own types in {KERNEL_BTF}"),
             format!("where neither is given, {}", report(host)),
@@ -52,10 +52,10 @@ pub(super) fn misfit(failure: &Failure) -> Option<Diagnosis> {
         false => advice(host),
     };
     failure.misfit.then_some(())?;
-    found(format!("the type information (BTF) is not that of the running kernel {release}"), mend)
+    found(format!("the type information (BTF) is not that of the running kernel {release}"), hints)
 }
 
-/// Out of memory, or of descriptors: then the rest of the log tells what came of it.
+/// Out of memory, or of descriptors: then the rest of the log has only what followed from that.
 pub(super) fn exhausted(failure: &Failure) -> Option<Diagnosis> {
     let said = |errno: Errno| failure.is(&[errno]) || failure.log.line(&["BTF", &format!(": -{errno:?}")]).is_some();
     if said(Errno::EMFILE) {
@@ -83,16 +83,16 @@ pub(super) fn exhausted(failure: &Failure) -> Option<Diagnosis> {
 
 /// No type information at all.
 pub(super) fn no_btf(failure: &Failure) -> Option<Diagnosis> {
-    // That the kernel has no file of it is said too where an image on disk then serves.
+    // libbpf also logs that the kernel has no file of it where it then takes an image on disk.
     let signs = ["failed to find valid kernel BTF", "Error loading vmlinux BTF"];
     if !signs.iter().any(|sign| failure.log.has(sign)) || failure.log.verifier().is_some() {
         return None;
     }
-    let mut mend = advice(failure.host);
-    mend.push(
+    let mut hints = advice(failure.host);
+    hints.push(
         "(programs of the kinds tp_btf, fentry and fexit need the kernel's own: there --btf does not help)".into(),
     );
-    found(format!("there is no type information (BTF) of kernel {}", printable(&failure.host.release)), mend)
+    found(format!("there is no type information (BTF) of kernel {}", printable(&failure.host.release)), hints)
 }
 
 /// The named file of type information is none.

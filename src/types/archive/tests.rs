@@ -1,4 +1,4 @@
-//! What is appended is found again, and damage is told.
+//! What is appended is found again, and damage is reported.
 
 use std::fs;
 

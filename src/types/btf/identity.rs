@@ -1,4 +1,4 @@
-//! Whether types are those of the running kernel, as far as that can be told: a kernel image says its release, its
+//! Whether types are those of the running kernel, as far as that shows: a kernel image says its release, its
 //! build id and its architecture, raw BTF at most the architecture.
 
 use std::fs;

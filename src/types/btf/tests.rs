@@ -153,7 +153,7 @@ fn side_archives_come_before_images_the_named_one_first() {
 }
 
 #[test]
-fn what_is_no_good_is_passed_over_and_told() {
+fn what_is_no_good_is_unusable_and_told() {
     let tree = without();
     tree.file(&format!("usr/share/coretrace/btf/{RELEASE}.btf"), &sample()[..30]);
     let mut archive = Archive::default();

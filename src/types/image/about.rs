@@ -19,7 +19,6 @@ pub(crate) struct About {
     pub release: Option<String>,
     /// The linker's hash of it all.
     pub build_id: Option<Vec<u8>>,
-    /// Its architecture.
     pub machine: Option<&'static str>,
     /// It is a module's, whose types go on where the kernel's end.
     pub module: bool,

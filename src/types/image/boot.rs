@@ -7,7 +7,7 @@ use super::budget::Budget;
 use super::fault::Fault;
 use super::{elf, raw, unpack};
 
-/// Places that look like the begin of something packed, at most, where no header tells the right one.
+/// Places that look like the begin of something packed, at most, where no header says which is the right one.
 const TRIES: usize = 64;
 
 fn word(bytes: &[u8], at: usize) -> Option<usize> {
@@ -53,7 +53,6 @@ fn payload(image: &[u8]) -> Option<(usize, usize)> {
     Some((at, at.checked_add(len).filter(|_| len > 0)?))
 }
 
-/// Reads it.
 pub(super) fn read(image: &[u8], budget: &Budget) -> Result<Image, Fault> {
     let inner = |bytes: &[u8]| match budget.read(Box::new(bytes)) {
         Err(Fault::NoSection) => Err(Fault::NoTypes),
@@ -66,7 +65,7 @@ pub(super) fn read(image: &[u8], budget: &Budget) -> Result<Image, Fault> {
             other => return other,
         }
     } else if is_arm(image) && !is_zboot(image) {
-        // It is the kernel itself, and no sections tell what is where.
+        // It is the kernel itself, without sections that say what is where.
         let btf = raw::find(image).ok_or(Fault::NoTypes)?.to_vec();
         let about = About { release: release(image), machine: Some("arm64"), ..About::default() };
         return Ok(Image { btf, about, base: None });

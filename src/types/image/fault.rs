@@ -7,11 +7,8 @@ use std::{fmt, io};
 pub enum Fault {
     /// There is no such file.
     Missing,
-    /// It cannot be read.
     Unreadable(io::Error),
-    /// It ends early.
     Cut {
-        /// Its size in bytes.
         size: u64,
         /// The size that its header promises.
         wanted: u64,

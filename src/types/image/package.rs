@@ -10,7 +10,6 @@ use super::fault::Fault;
 use super::names::is_kernel;
 use super::unpack::{self, Ending};
 
-/// What a package is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Deb,
@@ -107,8 +106,8 @@ impl<'a> Pieces<'a> {
         if self.skipped > SKIPPED {
             return Err(Fault::TooLarge);
         }
-        let got = io::copy(&mut (&mut *self.from).take(size), &mut io::sink())?;
-        if got < size { Err(Fault::EndsEarly) } else { Ok(()) }
+        let count = io::copy(&mut (&mut *self.from).take(size), &mut io::sink())?;
+        if count < size { Err(Fault::EndsEarly) } else { Ok(()) }
     }
 
     /// Exactly so many bytes; none at the very end.
@@ -117,7 +116,7 @@ impl<'a> Pieces<'a> {
         (&mut *self.from).take(size as u64).read_to_end(&mut bytes)?;
         match bytes.len() {
             0 => Ok(None),
-            got if got < size => Err(Fault::EndsEarly),
+            count if count < size => Err(Fault::EndsEarly),
             _ => Ok(Some(bytes)),
         }
     }

@@ -30,16 +30,16 @@ pub(crate) fn read(path: &Path) -> Result<Image, Fault> {
     let size = regular(file.metadata()?)?;
     let part = |at: u64, len: usize| {
         let mut bytes = vec![0; len];
-        let mut got = 0;
-        while let Some(rest) = bytes.get_mut(got..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, at.saturating_add(got as u64)) {
+        let mut count = 0;
+        while let Some(rest) = bytes.get_mut(count..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, at.saturating_add(count as u64)) {
                 Ok(0) => break,
-                Ok(n) => got += n,
+                Ok(n) => count += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        bytes.truncate(got);
+        bytes.truncate(count);
         Ok(bytes)
     };
     let head = part(0, HEAD)?;

@@ -290,7 +290,7 @@ fn a_raw_file_is_cut_or_contradicts_itself() {
 
 #[test]
 fn a_kernel_with_its_dwarf_is_not_held_in_memory() {
-    // Sections and names are told behind 130 MB of other things, which gzip makes small.
+    // Sections and names are listed behind 130 MB of other things, which gzip makes small.
     let debug = vec![0; 130 << 20];
     let whole = elf(MACHINE, &[(".BTF", &sample()), (".debug_info", &debug)]);
     let image = elf::stream(Box::new(whole.as_slice())).unwrap();

@@ -24,7 +24,6 @@ const LZ4_MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 /// Bytes read at once.
 const BUFFER: usize = 32 << 10;
 
-/// How something is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Gzip,
@@ -102,11 +101,11 @@ struct Limited<'a> {
 
 impl Read for Limited<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let got = self.from.read(to)?;
-        let left = self.left.get().checked_sub(got as u64);
+        let count = self.from.read(to)?;
+        let left = self.left.get().checked_sub(count as u64);
         self.left.set(left.unwrap_or(0));
         left.ok_or(ErrorKind::FileTooLarge)?;
-        Ok(got)
+        Ok(count)
     }
 }
 
@@ -233,13 +232,13 @@ impl<'a> Ending<'a> {
 
 impl Read for Ending<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let got = self.from.read(to);
-        match &got {
+        let count = self.from.read(to);
+        match &count {
             Ok(0) => self.ended |= !to.is_empty(),
             Ok(_) => {}
             Err(error) => self.failed = Some(error.kind()),
         }
-        got
+        count
     }
 }
 
@@ -261,14 +260,14 @@ impl Read for Zstd<'_> {
             let some = BlockDecodingStrategy::UptoBytes(to.len().max(BUFFER));
             self.decoder.decode_blocks(&mut self.from, some).map_err(|_| self.from.why("zstd"))?;
         }
-        let got = self.decoder.read(to)?;
+        let count = self.decoder.read(to)?;
         let sums = (self.decoder.get_checksum_from_data(), self.decoder.get_calculated_checksum());
-        if let (0, false, (Some(a), Some(b))) = (got, to.is_empty(), sums)
+        if let (0, false, (Some(a), Some(b))) = (count, to.is_empty(), sums)
             && a != b
         {
             return Err(damaged("zstd"));
         }
-        Ok(got)
+        Ok(count)
     }
 }
 

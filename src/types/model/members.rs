@@ -7,7 +7,6 @@ use super::types::{Type, Types, kind};
 pub(crate) struct Member<'a> {
     /// Empty, if it has none.
     pub name: &'a [u8],
-    /// Its type.
     pub id: u32,
     /// Where it begins, in bits.
     pub offset: u32,

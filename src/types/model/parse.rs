@@ -44,7 +44,7 @@ impl Types {
     }
 }
 
-/// What is looked at before libbpf gets them: it only says that a kind is no good which it does not know, and compares
+/// What is looked at before libbpf gets them: of a kind that it does not know it only says that it is invalid, and it compares
 /// names of any length. Strings begin at `before`, where the base has others.
 fn first_look(bytes: &[u8], before: usize) -> Result<(), Fault> {
     let header = Bytes(bytes);

@@ -31,7 +31,7 @@ struct Sum {
     inside: u32,
 }
 
-/// All that is reached from the `roots`, if it comes to an end soon. `inside` tells of each how much it has itself, and
+/// All that is reached from the `roots`, if it comes to an end soon. `inside` returns of each how much it has itself, and
 /// what it leads to. All are numbers below `count`.
 fn ends(count: usize, roots: impl Iterator<Item = u32>, inside: &dyn Fn(u32) -> (u32, Vec<u32>)) -> Option<Vec<Sum>> {
     const UNDERWAY: u16 = u16::MAX;

@@ -32,7 +32,6 @@ pub(crate) mod kind {
 /// `struct btf_type`: name_off, info, size or type.
 pub(super) const TYPE: usize = 12;
 
-/// One type.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Type<'a> {
     pub kind: u8,
@@ -57,7 +56,6 @@ impl<'a> Type<'a> {
         matches!(self.kind, kind::STRUCT | kind::UNION)
     }
 
-    /// A list of values.
     pub fn is_enum(self) -> bool {
         matches!(self.kind, kind::ENUM | kind::ENUM64)
     }

@@ -50,7 +50,7 @@ pub(crate) fn minimize(objects: &[Object], target: &Target) -> Result<Vec<u8>> {
 fn prove(objects: &[Object], walks: &[Walk], bytes: &[u8]) -> Result<()> {
     // As a run will: what it would refuse is not to be written.
     let read = crate::types::image::check_raw(bytes, bytes.len() as u64).and_then(|()| Types::read(bytes));
-    let types = read.map_err(|fault| anyhow::anyhow!("the result cannot serve: it {fault}"))?;
+    let types = read.map_err(|fault| anyhow::anyhow!("the result cannot be used: it {fault}"))?;
     let small = Target { path: PathBuf::new(), types, about: Default::default() };
     for (object, whole) in objects.iter().zip(walks) {
         let few = walk(object, &small);
@@ -115,14 +115,14 @@ impl Kept<'_> {
         }
     }
 
-    /// What tells the architecture: the registers that a system call is found by.
+    /// What shows the architecture: the registers that a system call is found by.
     fn arch(&mut self) {
         let Some((id, found)) = self.types.named(b"pt_regs").find(|(_, found)| found.kind == kind::STRUCT) else {
             return;
         };
         let name = |row: &Bytes<'_>| self.types.string(row.u32(0)?);
-        let tells = |row: Bytes<'_>| matches!(name(&row), Some(b"orig_ax" | b"syscallno"));
-        if let Some(n) = found.rows().position(tells).and_then(|n| u32::try_from(n).ok()) {
+        let marks = |row: Bytes<'_>| matches!(name(&row), Some(b"orig_ax" | b"syscallno"));
+        if let Some(n) = found.rows().position(marks).and_then(|n| u32::try_from(n).ok()) {
             self.keep(*FIELDS.start(), id, &[0, n]);
         }
     }

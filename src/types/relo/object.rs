@@ -27,13 +27,11 @@ const SITES_MAX: usize = 1 << 15;
 /// A function: a program, or one that programs call.
 #[derive(Debug, Clone)]
 pub(crate) struct Function {
-    /// Its name.
     pub name: String,
     /// The section it is in: for a program where it hooks in.
     pub section: Rc<str>,
     /// Byte offsets of its instructions in the section.
     pub range: Range<u32>,
-    /// Its instructions.
     pub code: Vec<u8>,
 }
 
@@ -45,7 +43,6 @@ pub(crate) struct Site {
     pub index: usize,
     /// Which function it is in.
     pub function: usize,
-    /// Source file and line.
     pub source: Option<(String, u32)>,
     /// The instruction as it was compiled.
     pub insns: Insns,

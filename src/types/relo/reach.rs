@@ -39,7 +39,6 @@ impl Insn {
         Some(Self { code, dst, src, off: i16::from_ne_bytes([a, b]), imm: i32::from_ne_bytes([c, d, e, f]) })
     }
 
-    /// Its second operand.
     fn operand(self, registers: &Registers) -> Option<u64> {
         const X: u8 = 8;
         if self.code & X == 0 {

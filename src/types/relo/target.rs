@@ -22,7 +22,7 @@ impl Target {
     /// # Errors
     /// When it holds none, with the file's name.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        Self::load(path).map_err(|fault| told(path, &fault))
+        Self::load(path).map_err(|fault| described(path, &fault))
     }
 
     /// The same, with what is wrong.
@@ -40,7 +40,7 @@ impl Target {
     /// # Errors
     /// When it holds no types, or a module's and there are none of its kernel.
     pub fn read_with(path: &Path, base: Option<&Path>) -> anyhow::Result<Self> {
-        let named = |fault| told(path, &fault);
+        let named = |fault| described(path, &fault);
         let Image { btf, about, base: brought } = image::read(path).map_err(named)?;
         if !about.module {
             return Ok(Self { path: path.to_owned(), types: Types::read(&btf).map_err(named)?, about });
@@ -80,7 +80,7 @@ impl Target {
 }
 
 /// What is wrong with a file, and what to do about a module's.
-pub(crate) fn told(path: &Path, fault: &Fault) -> anyhow::Error {
+pub(crate) fn described(path: &Path, fault: &Fault) -> anyhow::Error {
     let what = match fault {
         Fault::Module => {
             "\n  name the types of its kernel (/sys/kernel/btf/vmlinux, a vmlinux, a vmlinuz), or to look into the module: \
