@@ -1,5 +1,6 @@
 //! `coretrace check` and `coretrace schema` on a real kernel.
 
+use std::io::Write;
 use std::process::Command;
 
 use serde_json::Value;
@@ -122,6 +123,8 @@ fn what_is_foretold_is_what_loading_does() {
     const BTF: &str = "/sys/kernel/btf/vmlinux";
     const COMMANDS: [&str; 3] = ["proc", "exec", "open"];
     for attach in ["auto", "fentry", "btf", "raw", "kprobe", "ksyscall", "tracepoint"] {
+        // Whoever waits for this test sees that it goes on.
+        let _ = writeln!(std::io::stderr(), "check --attach {attach}");
         let said = |args: &[&str]| {
             let all = [&COMMANDS[..], &["-o", "json", "--attach", attach], args].concat();
             let ended = check(&["mounts", "+tracefs"], "C", &all);

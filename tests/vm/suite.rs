@@ -42,9 +42,12 @@ pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
     // In a smoke run, a skip is a way to hook in that the kernel has not got: the tests know which may be missing.
     let report = Report::new(names, Skips::read()?, !args.smoke);
     let once = kernels.iter().find(|kernel| kernel.name == ONCE).or(kernels.first()).map(|kernel| &kernel.name);
+    // What takes longest first, so that no guest is left alone at the end: the one with more tests, then newer kernels.
+    let mut order: Vec<&Kernel> = kernels.iter().rev().collect();
+    order.sort_by_key(|kernel| once != Some(&kernel.name));
     let next = AtomicUsize::new(0);
     let worker = || {
-        while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(kernel) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = one(args, kernel, once == Some(&kernel.name), guest.clone(), &report) {
                 report.test(&kernel.name, KERNEL_ROW, Outcome::Failed(format!("{error:#}")));
             }
