@@ -116,6 +116,7 @@ pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host
         hook: kernel.hooking.attach.0,
         preempted: Hook::ALL.into_iter().filter(|hook| preempts(host, *hook)).collect(),
         uncounted: !host.at_least((6, 7)),
+        entry_on_one_cpu: host.at_least((7, 1)) && !host.at_least((7, 2)),
         buffer,
         pids: Vec::new(),
         followed_max: pid_max.unwrap_or(32768).clamp(1024, 65536),

@@ -30,11 +30,11 @@ use crate::run::launch::{self, Inherited, Launched};
 use crate::run::live;
 use crate::run::signals::Signals;
 use crate::tracers::decoders::Decoders;
-use crate::tracers::{self, Tracer};
+use crate::tracers::{Tracer, extra};
 
 /// Runs a tracer, and those beside it (`--with`); returns the exit code.
 pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
-    let extras = tracers::extras(tracer, &common.with)?;
+    let extras = extra::extras(tracer, &common.with)?;
     let all: Vec<&dyn Tracer> = std::iter::once(tracer).chain(extras.iter().map(AsRef::as_ref)).collect();
     let host = Host::read(Path::new("/"));
     let with_command = !common.command.is_empty();

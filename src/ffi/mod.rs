@@ -6,6 +6,7 @@ pub(crate) mod dump;
 pub(crate) mod handle;
 pub(crate) mod log;
 pub(crate) mod perf;
+pub(crate) mod perf_event;
 pub(crate) mod process;
 pub(crate) mod relo;
 pub(crate) mod signals;

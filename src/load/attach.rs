@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::{ErrorKind, Link, Object, ProgramMut, TracepointCategory};
 
+use crate::load::every_cpu::EveryCpu;
 use crate::load::plan::{Program, Target};
 
 /// What there is once programs are on their hooks.
@@ -18,6 +19,8 @@ pub(crate) struct Hooks {
     pub absent: Vec<String>,
     /// Of programs that could go on one of several functions, the one that was chosen before the object was loaded.
     pub exits: Vec<(String, String)>,
+    /// Where the kernel needs a perf event on every CPU.
+    pub every_cpu: Option<EveryCpu>,
 }
 
 impl Hooks {
@@ -52,6 +55,9 @@ impl Hooks {
             match link {
                 Ok(link) => {
                     self.links.get_mut().push(link);
+                    if let Some(every_cpu) = &mut self.every_cpu {
+                        every_cpu.hold(&hook)?;
+                    }
                     self.taken.push(hook);
                 }
                 // Not there, or under another name.

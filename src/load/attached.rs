@@ -5,6 +5,7 @@ use libbpf_rs::{Link, MapCore, Object};
 
 use crate::ffi::counters::recursion_misses;
 use crate::load::attach::Hooks;
+use crate::load::every_cpu::EveryCpu;
 use crate::load::followed;
 use crate::load::object::Loaded;
 use crate::load::plan::{Plan, Program};
@@ -83,6 +84,14 @@ impl Attached {
     pub fn unreturned(&self) -> u64 {
         let of = |part: &Part| shared::find(&part.object, "calls").map_or(0, |calls| calls.keys().count());
         self.all().map(of).sum::<usize>() as u64
+    }
+
+    /// Looks after what changes while programs run: CPUs that come on.
+    ///
+    /// # Errors
+    /// When a hook does not see what happens there.
+    pub fn look(&self) -> Result<()> {
+        self.all().filter_map(|part| part.hooks.every_cpu.as_ref()).try_for_each(EveryCpu::look)
     }
 
     /// Follows one more process.

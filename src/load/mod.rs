@@ -3,6 +3,7 @@
 mod attach;
 pub mod attached;
 pub mod diagnose;
+mod every_cpu;
 pub(crate) mod followed;
 pub mod kin;
 pub mod labels;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Object, ObjectBuilder, OpenObject};
 
 use crate::load::attach::Hooks;
+use crate::load::every_cpu::EveryCpu;
 use crate::load::plan::{Plan, Target};
 use crate::load::proof::{self, Misfit};
 use crate::load::session::Session;
@@ -32,7 +33,7 @@ pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: 
     }
     let mut open = builder.open_memory(source.object()).context("opening the BPF object")?;
     source.configure(session, &mut open)?;
-    let mut hooks = Hooks::default();
+    let mut hooks = Hooks { every_cpu: session.entry_on_one_cpu.then(EveryCpu::default), ..Hooks::default() };
     choose(session, plan, &mut open, &mut hooks)?;
     for mut map in open.maps_mut() {
         shared::prepare(session, shared, &mut map)?;

@@ -28,6 +28,8 @@ pub struct Session {
     /// The kernel does not count how often it skips programs on probes and classic tracepoints: before 6.7
     /// (dd8657894c11: bpf: Count missed stats in trace_call_bpf).
     pub uncounted: bool,
+    /// The kernel runs programs on the entry of system calls on CPUs with a perf event alone: see `every_cpu.rs`.
+    pub entry_on_one_cpu: bool,
     /// Bytes of the buffer: of the ring, or of all CPUs' perf buffers together.
     pub buffer: u32,
     /// Processes to watch.

@@ -94,7 +94,7 @@ pub fn run(
     let begin = Instant::now();
     let mut next_stats = limits.stats.map(|every| begin + every);
     let mut next_tick = begin + TICK;
-    let mut drained = true;
+    let (mut drained, mut warned) = (true, false);
     signals.reopens = limits.reopen.is_some();
     loop {
         let room = pipeline.borrow().has_room();
@@ -172,6 +172,13 @@ pub fn run(
         } else if command_ended && let Some(followed) = &mut followed {
             // Nothing can come any more once all watched processes are gone.
             stop |= followed.all_gone(tick);
+        }
+        if tick
+            && !warned
+            && let Err(error) = attached.look()
+        {
+            note(&format!("{error:#}: what happens there is not seen"));
+            warned = true;
         }
         if tick && let Some(watched) = &mut watched {
             watched.look();

@@ -1,7 +1,7 @@
 //! One module a tracer: its options, its events, its decoder, its hooks.
 
 pub mod decoders;
-mod extra;
+pub mod extra;
 
 use crate::event::Kind;
 use crate::event::decode::Decode;
@@ -9,8 +9,6 @@ use crate::flow::heartbeat::Beat;
 use crate::load::session::Session;
 use crate::load::source::Source;
 use crate::output::tables::{Room, Table};
-
-pub use extra::{extra, extras};
 
 /// What is so of a tracer whatever its options are.
 #[derive(Debug)]

@@ -72,6 +72,18 @@ pub fn with_mounts(about: &str, command: &[&str]) {
     become_program(command);
 }
 
+/// `on-last-cpu CMD…`: runs a command on the last of the CPUs that it may run on, alone.
+pub fn on_last_cpu(command: &[&str]) {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let me = nix::unistd::Pid::this();
+    let mine = sched_getaffinity(me).expect("sched_getaffinity");
+    let last = (0..CpuSet::count()).rev().find(|cpu| mine.is_set(*cpu).unwrap_or(false)).expect("a CPU");
+    let mut one = CpuSet::new();
+    one.set(last).expect("a CPU");
+    sched_setaffinity(me, &one).expect("sched_setaffinity");
+    become_program(command);
+}
+
 /// `tty CMD…`: in a session of its own, whose terminal is standard input.
 pub fn on_terminal(command: &[&str]) {
     setsid().expect("setsid");

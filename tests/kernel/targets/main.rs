@@ -35,6 +35,7 @@ fn main() {
         ["kill", signal] => sys::kill_self(number(signal) as i32),
         ["mounts", about, command @ ..] => identity::with_mounts(about, command),
         ["nest"] => kin::nest(),
+        ["on-last-cpu", command @ ..] => identity::on_last_cpu(command),
         ["obey"] => obey::obey(),
         ["self"] => report::about_self(),
         ["setcap", caps, file] => identity::setcap(caps, file),
