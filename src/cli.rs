@@ -131,7 +131,7 @@ pub enum Command {
     Trace(Tracers),
     /// Print a recording (--record) again, in any format
     Replay(Replay),
-    /// Tell what this host offers for tracing: what works, what is missing, how to fix it
+    /// Show what this host offers for tracing: what works, what is missing, how to fix it
     Check(Check),
     /// Explain what CO-RE makes of each access to the kernel's types, for this kernel or any other
     Relocs(Relocs),

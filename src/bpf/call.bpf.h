@@ -63,7 +63,7 @@ enum begun {
 /* In call.bits: what the call was to do could not be read. */
 #define CALL_UNREAD 0x40000000
 
-/* Counts a call that cannot be told: it is not wanted, or lost. */
+/* Counts a call that cannot be reported: it is not wanted, or lost. */
 static __noinline int count_call(u32 kind, u32 cause)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();

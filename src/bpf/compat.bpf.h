@@ -75,7 +75,7 @@ static __always_inline u32 thread_id(bool direct, struct task_struct *task)
 #define NEW_TASKS 16
 
 /*
- * The task that the current one has just made, where the hook tells only its number (in the initial
+ * The task that the current one has just made, where the hook has only its number (in the initial
  * namespace): it is the last, or close to it, of the thread's children or of the process's threads
  * (kernel/fork.c: copy_process). NULL if it is not there.
  */
@@ -107,9 +107,9 @@ static __noinline __attribute__((unused)) struct task_struct *new_task(u32 pid, 
 }
 
 /*
- * sched_process_exit tells on newer kernels (seen on 6.18 and 7.2, not on 6.12) whether the whole process
+ * sched_process_exit says on newer kernels (seen on 6.18 and 7.2, not on 6.12) whether the whole process
  * is gone: its record is its own (before, it shared one with other events) and its arguments gained
- * `group_dead`. The two came together, so the field's existence in the record tells of the argument.
+ * `group_dead`. The two came together, so the field's existence in the record shows that of the argument.
  */
 struct trace_event_raw_sched_process_exit___group_dead {
 	bool group_dead;
@@ -135,7 +135,7 @@ static __always_inline bool exit_tells_group_dead(void)
 /*
  * The registers with which the current task entered the kernel: by bpf_task_pt_regs (5.15; it needs the kernel's
  * own BTF: `known`, a constant), before that from where the stack begins. The number of the system call in them
- * tells whether they are the right ones.
+ * says whether they are the right ones.
  */
 static __always_inline struct pt_regs *entry_regs(bool known)
 {

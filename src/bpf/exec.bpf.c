@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `exec`: every attempt to run a program, by execve or execveat. One that succeeds is told when the new program
+ * `exec`: every attempt to run a program, by execve or execveat. One that succeeds is reported when the new program
  * is in place (sched_process_exec), one that fails when the system call returns.
  */
 #include "event.bpf.h"
@@ -147,7 +147,7 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 }
 
 /*
- * Appends the strings that a caller's array points to; tells their length in bytes, or that of what is there with
+ * Appends the strings that a caller's array points to; returns their length in bytes, or that of what is there with
  * ARGS_CUT or (nothing is there) ARGS_UNREAD. A global function, as walk_to_root() is.
  */
 #define ARGS_CUT (1ULL << 32)
@@ -270,11 +270,11 @@ static __always_inline int on_return(void *ctx, s64 ret)
 	struct call *call = current_call();
 	int done;
 
-	if (!call) /* A success was told already. */
+	if (!call) /* A success was reported already. */
 		return ret < 0 ? on_unknown_failure() : 0;
 	if (ret < 0)
 		done = on_failure(ctx, call, ret);
-	else /* The kernel did not run the program that tells of successes. */
+	else /* The kernel did not run the program that reports successes. */
 		done = on_missed_success(ctx);
 	end_call();
 	return done;

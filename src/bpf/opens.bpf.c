@@ -148,7 +148,7 @@ static __noinline bool is_roundabout(const u8 *name, u32 len)
 	return false;
 }
 
-/* What of the flags tells something: a 64-bit program opens everything with O_LARGEFILE. */
+/* What of the flags says something: a 64-bit program opens everything with O_LARGEFILE. */
 static __always_inline u64 told_flags(u64 flags)
 {
 	return flags & ~(u64)(O_LARGEFILE | FMODE_EXEC);

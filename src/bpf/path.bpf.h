@@ -98,7 +98,7 @@ static __always_inline void append_label(struct scratch *s, struct event_head *h
 	*(volatile u32 *)&s->used = used + sizeof(*label);
 }
 
-/* Appends one name; tells its length with its NUL, or 0 if there is no room or it is unreadable. */
+/* Appends one name; returns its length with its NUL, or 0 if there is no room or it is unreadable. */
 static __always_inline u32 append_name(struct scratch *s, const unsigned char *name, u32 limit)
 {
 	u32 used = *(volatile u32 *)&s->used;

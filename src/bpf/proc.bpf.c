@@ -184,7 +184,7 @@ int BPF_PROG(proc_exit_btf, struct task_struct *task)
 	return on_exit(ctx, true, task, ends);
 }
 
-/* Called once for every ending thread, and told by do_exit() whether it was the last. */
+/* Called once for every ending thread, and do_exit() says whether it was the last. */
 SEC("fentry/taskstats_exit")
 int BPF_PROG(proc_exit_fentry, struct task_struct *task, int group_dead)
 {

@@ -74,9 +74,9 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         list(&name, &object, &mut text).with_context(|| name.clone())?;
         return print(options.format, &text);
     }
-    for tracer in tracers::all() {
-        if options.command.as_ref().is_none_or(|name| name == tracer.name()) {
-            list(tracer.name(), tracer.object(), &mut text)?;
+    for source in tracers::sources() {
+        if options.command.as_ref().is_none_or(|name| name == source.name()) {
+            list(source.name(), source.object(), &mut text)?;
         }
     }
     print(options.format, &text)

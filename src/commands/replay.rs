@@ -34,7 +34,7 @@ pub struct Replay {
     pub output: Output,
 }
 
-/// Prints a recording; tells the exit code.
+/// Prints a recording; returns the exit code.
 ///
 /// # Errors
 /// When the file is no recording, is cut or damaged (after all that could be read was printed), or the output

@@ -243,7 +243,9 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
 fn say_hooks(session: &Session, attached: &Attached) {
     let several = attached.parts.len() > 1;
     if let Some(kin) = &attached.kin {
-        kin.refused.iter().for_each(|why| note(&format!("not used to follow processes: {why}")));
+        let said = |why: &&String| attached.parts.iter().any(|part| part.refused.contains(*why));
+        let refused = kin.refused.iter().filter(|why| !said(why));
+        refused.for_each(|why| note(&format!("not used to follow processes: {why}")));
         note(&format!("processes are followed by {}", kin.hooks().join(", ")));
     }
     session.btf_passed_over.iter().for_each(|why| note(&format!("types not from {why}")));

@@ -119,7 +119,7 @@ pub(crate) fn send(pid: u32, number: i32, value: Option<usize>) -> nix::Result<(
     Errno::result(ret).map(drop)
 }
 
-/// Takes one signal of that number that is pending; tells whether there was one.
+/// Takes one signal of that number that is pending; returns whether there was one.
 pub(crate) fn take_pending(number: i32) -> bool {
     let mask = bit(number);
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -50,7 +50,7 @@ struct Waits {
     since: Instant,
     /// By the clock of events.
     boot_ns: u64,
-    told: bool,
+    reported: bool,
 }
 
 impl Heartbeat {
@@ -90,9 +90,9 @@ impl Heartbeat {
             }
             runs
         });
-        if let Some(waits) = self.waits.back_mut().filter(|waits| !waits.told && now.duration_since(waits.since) > LATE)
+        if let Some(waits) = self.waits.back_mut().filter(|waits| !waits.reported && now.duration_since(waits.since) > LATE)
         {
-            waits.told = true;
+            waits.reported = true;
             let (n, seconds) = (waits.number, now.duration_since(waits.since).as_secs_f64());
             let of = &self.of;
             note(&format!(
@@ -100,7 +100,7 @@ impl Heartbeat {
             ));
         }
         // Not before it is known whether the last one is late.
-        let waits = self.waits.back().is_some_and(|waits| !waits.told);
+        let waits = self.waits.back().is_some_and(|waits| !waits.reported);
         if now < self.next || waits || self.stopped {
             return;
         }
@@ -114,7 +114,7 @@ impl Heartbeat {
             number: self.sent,
             since: now,
             boot_ns: crate::host::clock::boot_now(),
-            told: false,
+            reported: false,
         });
         match (self.beat)() {
             Ok(child) => self.children.extend(child),
@@ -143,7 +143,7 @@ impl Heartbeat {
             let after = waits.since.elapsed();
             self.slowest = self.slowest.max(after);
             self.arrived += 1;
-            if waits.told {
+            if waits.reported {
                 note(&format!("heartbeat {}{} came after {:.1} s", waits.number, self.of, after.as_secs_f64()));
             }
         }
@@ -216,7 +216,7 @@ mod tests {
         // The second never arrives, which the third, just sent, shows.
         heart.tick(begin + Duration::from_secs(10));
         heart.tick(begin + Duration::from_secs(12));
-        assert!(heart.waits.back().is_some_and(|waits| waits.told));
+        assert!(heart.waits.back().is_some_and(|waits| waits.reported));
         heart.next = Instant::now();
         heart.tick(heart.next);
         assert_eq!((heart.sent, heart.arrived, heart.unheard()), (3, 1, 1));

@@ -57,8 +57,8 @@ pub struct Account {
     pub kind: Kind,
     /// The kernel's side, all CPUs together.
     pub kernel: Counters,
-    /// The part of it that was already told as lost, by CPU.
-    told: Vec<[u64; CAUSES.len()]>,
+    /// The part of it that was already reported as lost, by CPU.
+    reported: Vec<[u64; CAUSES.len()]>,
     /// This side.
     pub tally: Tally,
     /// By CPU: the sequence number that comes next.
@@ -87,7 +87,7 @@ impl Ledger {
             .map(|kind| Account {
                 kind: kind.clone(),
                 kernel: Counters::default(),
-                told: Vec::new(),
+                reported: Vec::new(),
                 tally: Tally::default(),
                 next_seq: Vec::new(),
             })
@@ -109,15 +109,15 @@ impl Ledger {
             for (cpu, words) in counters.of(account.kind.id).enumerate() {
                 let counters = Counters::new(words);
                 sum.add(&counters);
-                if account.told.len() <= cpu {
-                    account.told.resize(cpu + 1, [0; CAUSES.len()]);
+                if account.reported.len() <= cpu {
+                    account.reported.resize(cpu + 1, [0; CAUSES.len()]);
                 }
-                let Some(told) = account.told.get_mut(cpu) else { continue };
-                for ((cause, now), told) in CAUSES.iter().zip(counters.dropped).zip(told) {
-                    if now > *told {
+                let Some(reported) = account.reported.get_mut(cpu) else { continue };
+                for ((cause, now), reported) in CAUSES.iter().zip(counters.dropped).zip(reported) {
+                    if now > *reported {
                         let cpu = u32::try_from(cpu).unwrap_or(u32::MAX);
-                        lost(Lost { unix_ns: 0, class: account.kind.name.clone(), cause, count: now - *told, cpu });
-                        *told = now;
+                        lost(Lost { unix_ns: 0, class: account.kind.name.clone(), cause, count: now - *reported, cpu });
+                        *reported = now;
                     }
                 }
             }
@@ -162,7 +162,7 @@ impl Account {
         self.kernel.lost() + self.tally.unwritten
     }
 
-    /// Notes the sequence number of an event that arrived; tells whether others are missing before it.
+    /// Notes the sequence number of an event that arrived; returns whether others are missing before it.
     pub fn arrived(&mut self, cpu: u32, seq: u64) -> bool {
         let cpu = cpu as usize;
         // A damaged recording may claim any CPU: what no kernel has is not tracked.

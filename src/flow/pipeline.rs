@@ -40,7 +40,7 @@ pub struct Pipeline<'a> {
     pub heartbeats: Vec<Heartbeat>,
     /// How wide the terminal is on which events are shown, if it is one: it may be resized meanwhile.
     pub width: Option<fn() -> Option<usize>>,
-    /// Losses are told on stderr, as the output is for people; else they are records in the stream.
+    /// Losses are reported on stderr, as the output is for people; else they are records in the stream.
     losses_aside: bool,
     /// What became of the events.
     pub ledger: Ledger,
@@ -358,7 +358,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Ends the recording, and tells the first thing that went wrong.
+    /// Ends the recording, and returns the first thing that went wrong.
     ///
     /// # Errors
     /// When the output or the recording could not be written, or samples could not be decoded.

@@ -26,7 +26,7 @@ pub(crate) struct Followed<'a> {
     /// How many had left it when it was last asked for those that remain.
     asked: Option<u64>,
     /// Those that are still to be looked at, a few at a time: there may be tens of thousands.
-    doubtful: Vec<Vec<u8>>,
+    unchecked: Vec<Vec<u8>>,
     /// Those that were not there the last time. One look is not enough: while a thread that execs takes the place of
     /// its process's first (fs/exec.c: de_thread), /proc may show the dead one.
     dead: HashSet<u32>,
@@ -36,11 +36,11 @@ pub(crate) struct Followed<'a> {
 
 impl<'a> Followed<'a> {
     pub(crate) fn new(map: &'a MapHandle, counters: &'a MappedCounters) -> Self {
-        let (doubtful, dead, known) = (Vec::new(), HashSet::new(), HashMap::new());
-        Followed { map, counters, asked: None, doubtful, dead, known }
+        let (unchecked, dead, known) = (Vec::new(), HashSet::new(), HashMap::new());
+        Followed { map, counters, asked: None, unchecked, dead, known }
     }
 
-    /// Whether none is left. Looks only where one has left since the last time, or where it is told to.
+    /// Whether none is left. Looks only where one has left since the last time, or where it is asked to.
     pub(crate) fn all_gone(&mut self, look: bool) -> bool {
         let (joined, left) = self.changes();
         if !look && self.asked == Some(left) {
@@ -63,15 +63,15 @@ impl<'a> Followed<'a> {
     /// put in place): a run would wait for them for ever. The same with those whose number another process has by now.
     pub(crate) fn prune(&mut self) {
         const AT_ONCE: usize = 256;
-        if self.doubtful.is_empty() {
+        if self.unchecked.is_empty() {
             let most = self.map.max_entries() as usize;
             // The kernel begins anew where a key is gone meanwhile: there may be no end.
-            self.doubtful.extend(self.map.keys().take(most));
-            if self.known.len() > 2 * self.doubtful.len() {
+            self.unchecked.extend(self.map.keys().take(most));
+            if self.known.len() > 2 * self.unchecked.len() {
                 self.known.clear();
             }
         }
-        for key in self.doubtful.drain(self.doubtful.len().saturating_sub(AT_ONCE)..) {
+        for key in self.unchecked.drain(self.unchecked.len().saturating_sub(AT_ONCE)..) {
             let pid = key.first_chunk().map_or(0, |pid| u32::from_ne_bytes(*pid));
             let stale = match procfs::life(pid) {
                 Life::Gone => !self.dead.insert(pid),

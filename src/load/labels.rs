@@ -273,7 +273,7 @@ impl Pinned {
         }
     }
 
-    /// Removes a label; tells whether it was there.
+    /// Removes a label; returns whether it was there.
     ///
     /// # Errors
     /// When the map may not be written.

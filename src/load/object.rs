@@ -46,7 +46,7 @@ pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: 
     Ok(Loaded { object, hooks, unproven })
 }
 
-/// include/linux/bpf_verifier.h: the verifier tells how many instructions it processed.
+/// include/linux/bpf_verifier.h: the verifier reports how many instructions it processed.
 const BPF_LOG_STATS: u32 = 4;
 
 /// Which programs are loaded, and on which of several functions each goes.

@@ -28,10 +28,10 @@ pub struct Read {
     pub(crate) argv: Vec<u8>,
 }
 
-/// What this process knows of itself. What /proc alone tells is not there without it.
+/// What this process knows of itself. What /proc alone knows is not there without it.
 #[derive(Debug, Clone)]
 struct Known {
-    /// Process, thread, parent: where /proc tells in which PID namespace they have these numbers.
+    /// Process, thread, parent: where /proc says in which PID namespace they have these numbers.
     ids: Option<[u32; 3]>,
     comm: Option<Vec<u8>>,
     /// In ticks of the clock since boot, and how many there are in a second.

@@ -1,4 +1,4 @@
-//! What the kernel side is told before it is loaded.
+//! What the kernel side knows before it is loaded.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub const UIDS_MAX: usize = 16;
 /// Most cgroups that can be filtered by: `CGROUPS_MAX` in event.bpf.h (the map `cgroups` says so when it is made).
 pub const CGROUPS_MAX: usize = 8;
 
-/// What the kernel side is told before load: `struct settings` in event.bpf.h.
+/// What the kernel side knows before load: `struct settings` in event.bpf.h.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Bit mask of the wanted kinds.

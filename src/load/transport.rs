@@ -133,7 +133,7 @@ impl Perf {
             cpu.buffer = None;
             match self.buffer(events, at) {
                 Ok(buffer) => *cpu = Cpu { buffer: Some(buffer), was_off: false, lost: lost(at as usize) },
-                // It is off again, or there is no memory: the next look tries again, and what is lost is told.
+                // It is off again, or there is no memory: the next look tries again, and what is lost is reported.
                 Err(_) => cpu.lost = lost(at as usize),
             }
         }
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads what is there, but no more at once than a few milliseconds' worth; tells whether that was all. Samples of
+    /// Reads what is there, but no more at once than a few milliseconds' worth; returns whether that was all. Samples of
     /// a perf buffer go to `each`; those of a ring buffer go to where they were sent when it was made. `last`: nothing
     /// comes any more, and nothing is to be held back.
     ///
@@ -230,29 +230,29 @@ mod tests {
     #[test]
     fn samples_of_all_cpus_come_in_the_order_of_their_times() {
         let mut batch = Batch::default();
-        let mut told = Vec::new();
+        let mut read = Vec::new();
         for time in [30_u64, 10, 50] {
             batch.add(&time.to_ne_bytes());
         }
-        batch.drain(40, &mut |sample| told.push(sample.to_vec()));
+        batch.drain(40, &mut |sample| read.push(sample.to_vec()));
         // From another CPU, read later, and older than what was held back.
         batch.add(&45_u64.to_ne_bytes());
-        batch.drain(u64::MAX, &mut |sample| told.push(sample.to_vec()));
-        assert_eq!(told, [10_u64, 30, 45, 50].map(|time| time.to_ne_bytes().to_vec()));
+        batch.drain(u64::MAX, &mut |sample| read.push(sample.to_vec()));
+        assert_eq!(read, [10_u64, 30, 45, 50].map(|time| time.to_ne_bytes().to_vec()));
         assert!(batch.bytes.is_empty());
     }
 
     #[test]
     fn what_is_held_back_is_all_that_is_kept() {
-        let (mut batch, mut told) = (Batch::default(), 0_u64);
+        let (mut batch, mut read) = (Batch::default(), 0_u64);
         let sample = |time: u64| [time.to_ne_bytes().as_slice(), &[7; 92]].concat();
         for time in 0..10_000 {
             // Under load there is always one that is newer than the reading.
             batch.add(&sample(2 * time));
             batch.add(&sample(2 * time + 1));
             batch.drain(2 * time + 1, &mut |handed| {
-                assert_eq!(handed, sample(told));
-                told += 1;
+                assert_eq!(handed, sample(read));
+                read += 1;
             });
             assert_eq!(batch.samples.len(), 1);
             assert_eq!(batch.bytes, sample(2 * time + 1));

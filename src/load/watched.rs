@@ -51,7 +51,7 @@ impl<'a> Watched<'a> {
                     let dir = File::open(cgroup.path).context("opening it");
                     match dir.and_then(|dir| put(self.map, place, &dir)) {
                         Ok(()) => note(&format!("-c: {name} is another cgroup now, and is watched from here on")),
-                        // Gone again, perhaps; the next look tells.
+                        // Gone again, perhaps; the next look shows.
                         Err(_) => continue,
                     }
                 }

@@ -22,10 +22,10 @@ pub struct Output {
     /// Times in UTC (text; JSON always has UTC)
     #[arg(long)]
     pub utc: bool,
-    /// No notes and no totals at the end (losses are still told)
+    /// No notes and no totals at the end (losses are still reported)
     #[arg(short, long)]
     pub quiet: bool,
-    /// Tell which hooks were taken and why; -vv: all that libbpf says
+    /// Say which hooks were taken and why; -vv: all that libbpf says
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

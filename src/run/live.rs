@@ -24,7 +24,7 @@ use crate::run::signals::{Signals, Wish};
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
-/// How often to look for what no event tells of: losses, and processes that are gone.
+/// How often to look for what no event shows: losses, and processes that are gone.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the counters may need to agree after the hooks are gone: programs that were running then
 /// end within microseconds, but not on a stopped CPU of a virtual machine.
@@ -111,7 +111,7 @@ pub fn run(
         polled.extend(gauges.iter().map(|gauge| PollFd::new(gauge.progress(), PollFlags::POLLIN)));
         let stdout = io::stdout();
         if limits.to_stdout {
-            // Asks for nothing: that the reader is gone is told all the same, of a pipe and of a socket.
+            // Asks for nothing: that the reader is gone is reported all the same, of a pipe and of a socket.
             polled.push(PollFd::new(stdout.as_fd(), PollFlags::empty()));
         }
         match poll(&mut polled, timeout) {
@@ -231,7 +231,7 @@ pub fn run(
     Ok(())
 }
 
-/// Reads what is there, as long as there is room for it; tells whether that was all.
+/// Reads what is there, as long as there is room for it; returns whether that was all.
 fn fill(pipeline: &RefCell<&mut Pipeline<'_>>, drain: &dyn Fn() -> Result<bool>) -> Result<bool> {
     /// Signals and the clock are looked at in between.
     const AT_ONCE: u32 = 8;

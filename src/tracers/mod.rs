@@ -6,6 +6,7 @@ pub mod extra;
 use crate::event::Kind;
 use crate::event::decode::Decode;
 use crate::flow::heartbeat::Beat;
+use crate::load::kin::Kin;
 use crate::load::session::Session;
 use crate::load::source::Source;
 use crate::output::tables::{Room, Table};
@@ -44,6 +45,13 @@ pub trait Tracer: Decode + Source {
 /// What fexit cannot see: the kernel takes calls that are under way past it when the programs on the function change
 /// (kernel/bpf/trampoline.c: bpf_tramp_image_put).
 pub(crate) const NOT_SEEN_BY_FEXIT: &str = "calls under way when another tracer joins or leaves the same function";
+
+/// All BPF objects that are in this program: the tracers', and that which keeps the map of followed processes.
+#[must_use]
+pub fn sources() -> Vec<Box<dyn Source>> {
+    let tracers = all().into_iter().map(|tracer| -> Box<dyn Source> { tracer });
+    tracers.chain([Box::new(Kin) as Box<dyn Source>]).collect()
+}
 
 macro_rules! tracers {
     ($($module:ident::$tracer:ident),+ $(,)?) => {

@@ -76,7 +76,7 @@ fn an_exec_tells_the_cgroup() {
     let (exec, who) = who(&ended);
     let path = text(&who["cgroup"]).lines().find_map(|line| line.strip_prefix("0::/")).expect("cgroup v2");
     assert_eq!(cgroup_root().join(path), cgroup.path(), "the target did move");
-    assert_eq!((&exec["cgroup_id"], &exec["cgroup"]), (&inode(cgroup.path()), &json!(format!("/{path}"))));
+    assert_eq!((&exec["cgroup_id"], &exec["cgroup"]), (&json!(inode(cgroup.path())), &json!(format!("/{path}"))));
     assert_eq!(ended.one("exit", &exec["pid"])["cgroup_id"], inode(cgroup.path()));
     assert_ne!(ended.kind("exec")[0]["cgroup_id"], exec["cgroup_id"], "before, it was elsewhere");
 }

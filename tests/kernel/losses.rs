@@ -221,7 +221,7 @@ fn more_processes_than_can_be_followed_are_told() {
         assert_eq!(ended.status.code(), Some(3), "{kinds}: {totals:?} {:#?}", ended.stderr);
         // With itself, 1023 more fit. Their parent is followed, and all of its forks are shown.
         assert_eq!((totals.delivered, totals.dropped), (shown, 7), "{:#?}", ended.stderr);
-        let is_told = |e: &&Value| e["cause"] == "map_full" && e["class"] == "follow";
+        let is_told = |e: &&serde_json::Value| e["cause"] == "map_full" && e["class"] == "follow";
         assert!(ended.kind("lost").iter().all(is_told), "{:#?}", ended.kind("lost"));
     }
 }

@@ -4,6 +4,8 @@
 //! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
 //! watching everything: these run in the VMs alone (see `in_vm`).
 
+#![allow(clippy::cmp_owned, reason = "numbers out of JSON are compared with those that a program printed")]
+
 mod attach;
 mod attempts;
 mod btf;

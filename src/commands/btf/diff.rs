@@ -55,8 +55,8 @@ pub(super) fn diff(files: [&Path; 2], names: &[String], format: Choice) -> Resul
 /// The types that the tracers' objects look into.
 fn used() -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
-    for tracer in tracers::all() {
-        let object = Object::read(tracer.object())?;
+    for source in tracers::sources() {
+        let object = Object::read(source.object())?;
         for found in object.sites.iter().filter_map(|site| object.types.get(site.relo.type_id)) {
             let word = match found.kind {
                 kind::TYPEDEF => "typedef",

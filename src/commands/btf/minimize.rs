@@ -11,7 +11,7 @@ use crate::types::relo::{self, Object, Target};
 /// # Errors
 /// When the kernel is of another architecture, and those of [`relo::minimize`].
 pub(crate) fn minimize(target: &Target) -> Result<Vec<u8>> {
-    let objects = tracers::all().iter().map(|tracer| Object::read(tracer.object())).collect::<Result<Vec<_>>>()?;
+    let objects = tracers::sources().iter().map(|source| Object::read(source.object())).collect::<Result<Vec<_>>>()?;
     if verdict::arch(target).is_some_and(|arch| arch != verdict::OWN) {
         bail!("{}: its kernel is of another architecture, where this coretrace does not run", target.name());
     }
