@@ -9,6 +9,7 @@ use crate::load::every_cpu::EveryCpu;
 use crate::load::followed;
 use crate::load::object::Loaded;
 use crate::load::plan::{Plan, Program};
+use crate::load::session::Session;
 use crate::load::shared::{self, Shared};
 
 /// All programs of a run.
@@ -49,6 +50,14 @@ impl Part {
     /// When one cannot be attached that is not optional.
     pub(crate) fn attach(&mut self, meant: &dyn Fn(&Program) -> bool) -> Result<()> {
         self.hooks.attach(self.plan.programs.iter().filter(|program| meant(program)), &self.object)
+    }
+
+    /// Lets others find the labels that are in this object.
+    ///
+    /// # Errors
+    /// When they cannot be pinned.
+    pub(crate) fn pin_labels(&mut self, session: &Session) -> Result<()> {
+        shared::pin_labels(session, &mut self.object)
     }
 
     /// The hooks that were taken, as `SEC` names.

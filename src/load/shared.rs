@@ -29,13 +29,8 @@ impl Shared {
     /// Takes the maps of the first object, and fills them.
     ///
     /// # Errors
-    /// When one is missing, or cannot be filled, mapped or pinned.
-    pub(crate) fn of(session: &Session, object: &mut Object) -> Result<Self> {
-        if let Some(labels) = &session.settings.labels {
-            let mut map =
-                object.maps_mut().find(|map| map.name() == labels::MAP).context("the object has no labels")?;
-            labels.keep(&mut map)?;
-        }
+    /// When one is missing, or cannot be filled or mapped.
+    pub(crate) fn of(session: &Session, object: &Object) -> Result<Self> {
         let mut maps = Vec::new();
         for name in NAMES {
             let map = find(object, name)?;
@@ -65,6 +60,16 @@ impl Shared {
         let found = self.maps.iter().find(|(of, _)| *of == name);
         found.map(|(_, map)| map).with_context(|| format!("the run has no map {name}"))
     }
+}
+
+/// Lets others find the labels of the first object, once its programs are on their hooks.
+///
+/// # Errors
+/// When they cannot be pinned.
+pub(crate) fn pin_labels(session: &Session, object: &mut Object) -> Result<()> {
+    let Some(labels) = &session.settings.labels else { return Ok(()) };
+    let mut map = object.maps_mut().find(|map| map.name() == labels::MAP).context("the object has no labels")?;
+    labels.keep(&mut map)
 }
 
 /// A map of an object.

@@ -89,12 +89,13 @@ fn attempt(
     shared: &mut Option<Shared>,
     meant: &dyn Fn(&&Program) -> bool,
 ) -> Result<Part> {
-    let mut loaded = object::load(session, source, &plan, shared.as_ref())?;
+    let loaded = object::load(session, source, &plan, shared.as_ref())?;
     // Of the first object; kept once its programs are on their hooks, as another plan may be the one that works.
-    let made = shared.is_none().then(|| Shared::of(session, &mut loaded.object)).transpose()?;
+    let made = shared.is_none().then(|| Shared::of(session, &loaded.object)).transpose()?;
     let mut part = Part::new(source.name(), plan, loaded);
     part.attach(&|program| meant(&program))?;
     if made.is_some() {
+        part.pin_labels(session)?;
         *shared = made;
     }
     Ok(part)
