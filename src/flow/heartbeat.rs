@@ -90,7 +90,8 @@ impl Heartbeat {
             }
             runs
         });
-        if let Some(waits) = self.waits.back_mut().filter(|waits| !waits.reported && now.duration_since(waits.since) > LATE)
+        if let Some(waits) =
+            self.waits.back_mut().filter(|waits| !waits.reported && now.duration_since(waits.since) > LATE)
         {
             waits.reported = true;
             let (n, seconds) = (waits.number, now.duration_since(waits.since).as_secs_f64());

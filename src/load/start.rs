@@ -49,6 +49,10 @@ pub fn start(
     if let Some(kin) = &mut kin {
         kin.attach(&kin::is_last)?;
     }
+    // It has the maps.
+    if let Some(first) = kin.iter_mut().chain(&mut parts).next() {
+        first.pin_labels(session)?;
+    }
     let shared = shared.ok_or_else(|| anyhow!("there is nothing to trace"))?;
     Ok(Attached { shared, parts, kin })
 }
@@ -95,7 +99,6 @@ fn attempt(
     let mut part = Part::new(source.name(), plan, loaded);
     part.attach(&|program| meant(&program))?;
     if made.is_some() {
-        part.pin_labels(session)?;
         *shared = made;
     }
     Ok(part)

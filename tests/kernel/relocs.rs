@@ -32,7 +32,7 @@ fn outcome(what: &str) -> Option<Told> {
     Some((insn.parse().ok()?, values.to_owned()))
 }
 
-/// All that libbpf said of a load: of each relocation what it asks for, and what came of it.
+/// All that libbpf said of the load of a command's object: of each relocation what it asks for, and what came of it.
 fn log(command: &str, attach: &str) -> BTreeMap<Key, (String, Vec<Told>)> {
     let targets = targets();
     let mut line = Command::new(&targets);
@@ -40,7 +40,15 @@ fn log(command: &str, attach: &str) -> BTreeMap<Key, (String, Vec<Told>)> {
     let ended = Trace::raw(line.args(["--", text(&targets), "exit", "0"])).output();
     assert_eq!(ended.status.code(), Some(0), "{command} by {attach}: {:#?}", ended.stderr.last());
     let mut all: BTreeMap<Key, (String, Vec<Told>)> = BTreeMap::new();
-    for (key, what) in ended.stderr.iter().filter_map(|line| relocation(line)) {
+    // Beside it, the object is loaded that keeps the map of followed processes.
+    let begin =
+        |line: &str| line.strip_prefix("libbpf: loading object '").map(|rest| rest.starts_with(&format!("{command}'")));
+    let mut own = false;
+    let own = ended.stderr.iter().filter(|line| {
+        own = begin(line).unwrap_or(own);
+        own
+    });
+    for (key, what) in own.filter_map(|line| relocation(line)) {
         if what.starts_with('<') {
             all.entry(key).or_default().0 = what.to_owned();
         } else if let Some(told) = outcome(what) {
