@@ -164,7 +164,7 @@ struct process_key {
 /* Processes of several threads whose end this object has seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096); /* and more for each CPU: src/load/object.rs */
+	__uint(max_entries, 4096); /* and more for each CPU: src/load/shared.rs */
 	__type(key, struct process_key);
 	__type(value, u8);
 } ended SEC(".maps");

@@ -17,7 +17,7 @@ struct {
 /* Processes of several threads that were followed until they ended. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096); /* and more for each CPU: src/load/object.rs */
+	__uint(max_entries, 4096); /* and more for each CPU: src/load/shared.rs */
 	__type(key, struct process_key);
 	__type(value, u8);
 } left SEC(".maps");

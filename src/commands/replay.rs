@@ -82,7 +82,7 @@ pub(crate) fn tracers_of<'t>(header: &Header, all: &'t [Box<dyn Tracer>]) -> Res
     let find = |made: &Made| {
         let tracer = all
             .iter()
-            .find(|tracer| tracer.info().name == made.name)
+            .find(|tracer| tracer.name() == made.name)
             .with_context(|| format!("it was made by the tracer {:?}, which this version does not have", made.name))?;
         ensure!(
             tracer.info().layout == made.layout,

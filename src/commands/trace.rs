@@ -191,7 +191,7 @@ fn pipeline<'a>(
 /// Who makes a recording.
 fn header(all: &[&dyn Tracer], common: &Common, host: &Host) -> Header {
     let made = |(n, tracer): (usize, &&dyn Tracer)| Made {
-        name: tracer.info().name.to_owned(),
+        name: tracer.name().to_owned(),
         layout: tracer.info().layout,
         with: n.checked_sub(1).and_then(|n| common.with.get(n)).cloned(),
     };

@@ -6,9 +6,8 @@ use libbpf_rs::OpenObject;
 use crate::event::Kind;
 use crate::ffi::skeleton::{constants, skeleton};
 use crate::load::plan::{Hook, Needed, Plan, Program};
-use crate::load::proof;
 use crate::load::session::Session;
-use crate::load::source::Source;
+use crate::load::source::{Embedded, Source};
 
 skeleton!(kin:);
 
@@ -35,13 +34,11 @@ pub(crate) fn is_last(program: &Program) -> bool {
     matches!(program.needed, Needed::FilterPids)
 }
 
-impl Source for Kin {
-    fn name(&self) -> &'static str {
-        "kin"
-    }
+static EMBEDDED: Embedded = Embedded { name: "kin", object: OBJECT, proof };
 
-    fn object(&self) -> &'static [u8] {
-        OBJECT
+impl Source for Kin {
+    fn embedded(&self) -> &'static Embedded {
+        &EMBEDDED
     }
 
     fn plans(&self) -> Vec<Plan> {
@@ -58,9 +55,5 @@ impl Source for Kin {
 
     fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
         constants!(kin, session, object, |_constants| {})
-    }
-
-    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
-        proof(bytes)
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: 
         shared::prepare(session, shared, &mut map)?;
     }
     let object = open.load().context("loading the BPF programs")?;
-    let unproven = match proof::prove(&object, &|bytes| source.proof(bytes)) {
+    let unproven = match proof::prove(&object, source.embedded().proof) {
         Err(error) if error.is::<Misfit>() => return Err(error),
         proven => proven.err().map(|error| format!("{error:#}")),
     };

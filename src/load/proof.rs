@@ -63,7 +63,7 @@ impl std::error::Error for Misfit {}
 ///
 /// # Errors
 /// [`Misfit`] when what it read is wrong; others when it could not be run.
-pub(crate) fn prove(object: &Object, decode: &dyn Fn(&[u8]) -> Option<Read>) -> Result<()> {
+pub(crate) fn prove(object: &Object, decode: fn(&[u8]) -> Option<Read>) -> Result<()> {
     let program = object.progs_mut().find(|program| program.name() == PROGRAM).context("the object has no proof")?;
     let map = object.maps().find(|map| map.name() == MAP).context("the object has no map for the proof")?;
     let mut wrong = Vec::new();

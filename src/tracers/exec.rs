@@ -9,9 +9,8 @@ use crate::output::tables::{Column, Room, Table};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
-use crate::load::proof;
 use crate::load::session::Session;
-use crate::load::source::Source;
+use crate::load::source::{Embedded, Source};
 use crate::tracers::{Info, NOT_SEEN_BY_FEXIT, Tracer};
 use libbpf_rs::OpenObject;
 
@@ -175,12 +174,8 @@ fn plans() -> Vec<Plan> {
 }
 
 impl Source for Exec {
-    fn name(&self) -> &'static str {
-        INFO.name
-    }
-
-    fn object(&self) -> &'static [u8] {
-        INFO.object
+    fn embedded(&self) -> &'static Embedded {
+        &INFO.embedded
     }
 
     fn plans(&self) -> Vec<Plan> {
@@ -193,18 +188,13 @@ impl Source for Exec {
             rodata.only_failed = self.failed.into();
         })
     }
-
-    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
-        proof(bytes)
-    }
 }
 
 /// What is so of it whatever its options are.
 static INFO: Info = Info {
-    name: "exec",
+    embedded: Embedded { name: "exec", object: OBJECT, proof },
     about: "Watch attempts to run programs, those that fail too: who, what, with which result",
     layout: LAYOUT,
-    object: OBJECT,
 };
 
 impl Tracer for Exec {
@@ -227,7 +217,6 @@ impl Tracer for Exec {
         }
     }
 
-    /// An attempt to run a directory.
     /// An attempt to run no name at all: nothing is looked up for it (see the heartbeat of `open`).
     fn beat(&self, _: &Session) -> Beat {
         Box::new(|| {

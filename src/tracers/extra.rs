@@ -14,8 +14,8 @@ pub fn extras(beside: &dyn Tracer, all: &[String]) -> Result<Vec<Box<dyn Tracer>
     let mut extras: Vec<Box<dyn Tracer>> = Vec::new();
     for words in all {
         let tracer = extra(words)?;
-        let name = tracer.info().name;
-        if name == beside.info().name || extras.iter().any(|there| there.info().name == name) {
+        let name = tracer.name();
+        if name == beside.name() || extras.iter().any(|there| there.name() == name) {
             return Err(anyhow!("--with '{words}': {name} is part of this run already").context(Usage));
         }
         extras.push(tracer);
@@ -50,8 +50,8 @@ mod tests {
 
     #[test]
     fn an_extra_has_its_own_options_quoted_as_in_a_shell() {
-        assert_eq!(extra("exec -x").unwrap().info().name, "exec");
-        assert_eq!(extra("open --flags 'O_CREAT'").unwrap().info().name, "open");
+        assert_eq!(extra("exec -x").unwrap().name(), "exec");
+        assert_eq!(extra("open --flags 'O_CREAT'").unwrap().name(), "open");
         for (bad, why) in [
             ("", "requires a subcommand"),
             ("nothing", "unrecognized subcommand"),

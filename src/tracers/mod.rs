@@ -8,20 +8,18 @@ use crate::event::decode::Decode;
 use crate::flow::heartbeat::Beat;
 use crate::load::kin::Kin;
 use crate::load::session::Session;
-use crate::load::source::Source;
+use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Room, Table};
 
 /// What is so of a tracer whatever its options are.
 #[derive(Debug)]
 pub struct Info {
-    /// Its subcommand's name.
-    pub name: &'static str,
+    /// Of its BPF object, by the name of its subcommand.
+    pub embedded: Embedded,
     /// What it is for, in a line: the help of its subcommand.
     pub about: &'static str,
     /// Hash of its event layouts.
     pub layout: u64,
-    /// Its BPF object, an ELF file.
-    pub object: &'static [u8],
 }
 
 /// What a tracer is to the rest of the program.

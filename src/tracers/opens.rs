@@ -11,9 +11,8 @@ use crate::output::tables::{Column, Room, Show, Table};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
-use crate::load::proof;
 use crate::load::session::Session;
-use crate::load::source::Source;
+use crate::load::source::{Embedded, Source};
 use crate::tracers::{Info, Tracer};
 use libbpf_rs::OpenObject;
 
@@ -205,12 +204,8 @@ fn flags_by_name(names: &[String]) -> Result<u64> {
 }
 
 impl Source for Open {
-    fn name(&self) -> &'static str {
-        INFO.name
-    }
-
-    fn object(&self) -> &'static [u8] {
-        INFO.object
+    fn embedded(&self) -> &'static Embedded {
+        &INFO.embedded
     }
 
     fn plans(&self) -> Vec<Plan> {
@@ -240,18 +235,13 @@ impl Source for Open {
             }
         })
     }
-
-    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
-        proof(bytes)
-    }
 }
 
 /// What is so of it whatever its options are.
 static INFO: Info = Info {
-    name: "open",
+    embedded: Embedded { name: "open", object: OBJECT, proof },
     about: "Watch files being opened, or not: who, which, with which result",
     layout: LAYOUT,
-    object: OBJECT,
 };
 
 impl Tracer for Open {

@@ -8,9 +8,8 @@ use crate::event::{Event, Field, Flags, Kind, Shape, Value};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::{self, Beat};
 use crate::load::plan::{Hook, Needed, Plan, Program};
-use crate::load::proof;
 use crate::load::session::Session;
-use crate::load::source::Source;
+use crate::load::source::{Embedded, Source};
 use crate::tracers::{Info, Tracer};
 use libbpf_rs::OpenObject;
 
@@ -244,12 +243,8 @@ fn plans() -> Vec<Plan> {
 }
 
 impl Source for Proc {
-    fn name(&self) -> &'static str {
-        INFO.name
-    }
-
-    fn object(&self) -> &'static [u8] {
-        INFO.object
+    fn embedded(&self) -> &'static Embedded {
+        &INFO.embedded
     }
 
     fn plans(&self) -> Vec<Plan> {
@@ -261,18 +256,13 @@ impl Source for Proc {
             rodata.want_cwd = self.cwd.into();
         })
     }
-
-    fn proof(&self, bytes: &[u8]) -> Option<proof::Read> {
-        proof(bytes)
-    }
 }
 
 /// What is so of it whatever its options are.
 static INFO: Info = Info {
-    name: "proc",
+    embedded: Embedded { name: "proc", object: OBJECT, proof },
     about: "Watch programs start, processes fork and end: arguments, exit codes, life times",
     layout: LAYOUT,
-    object: OBJECT,
 };
 
 impl Tracer for Proc {
