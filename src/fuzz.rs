@@ -81,7 +81,7 @@ fn recording(bytes: &[u8]) {
         let (filter, decoders) = (Filter::default(), Decoders::new(tracers));
         let mut pipeline = Pipeline::new(&decoders, ledger, filter, output, Box::new(sink.clone()), false);
         pipeline.header();
-        let _ = play(&mut reader, &kinds, &mut pipeline);
+        let _ = play(&mut reader, &kinds, &mut pipeline, &|| false);
         let _ = pipeline.finish();
         let written = sink.0.lock().map(|all| all.clone()).unwrap_or_default();
         let text = String::from_utf8(written).expect("the output is UTF-8");

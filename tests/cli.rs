@@ -3,9 +3,16 @@
 //! None of these commands is to watch anything. Should a mistake of theirs pass unnoticed, there are no types of a kernel
 //! to be found, and they would watch a name that nobody has, for a moment.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::fs::{self, File};
+use std::io::{PipeReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 
 fn coretrace(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
@@ -595,4 +602,63 @@ fn a_file_whose_name_is_not_utf8_is_read_and_named() {
         let said = run(args, option);
         assert!(said.contains("/\\xff.btf"), "{args:?}: {said}");
     }
+}
+
+/// `coretrace replay FILE -o json`, whose output nobody reads yet.
+fn replay_into_a_pipe(file: &Path) -> (Child, PipeReader) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    // Less than is printed.
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
+    command.arg("replay").arg(file).args(["-o", "json"]).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+    (command.spawn().unwrap(), reader)
+}
+
+/// Waits until a process has this many threads: that of Ctrl-C, and once that has come the one that sets it a limit.
+fn until_threads(child: &mut Child, count: usize) {
+    let begin = Instant::now();
+    let threads = |pid| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    while threads(child.id()) < count {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before it had {count} threads");
+        assert!(begin.elapsed() < Duration::from_secs(60), "it has no {count} threads");
+        std::thread::yield_now();
+    }
+}
+
+fn interrupt(child: &Child) {
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+}
+
+#[test]
+fn a_replay_that_is_interrupted_while_its_output_stalls_ends() {
+    let (mut child, mut reader) = replay_into_a_pipe(Path::new("tests/samples/proc.rec"));
+    until_threads(&mut child, 2);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut printed = Vec::new();
+    reader.read_to_end(&mut printed).unwrap();
+    assert!(printed.len() <= 4096, "{}", printed.len());
+}
+
+#[test]
+fn a_replay_that_is_interrupted_prints_what_it_has_read() {
+    let scratch = Scratch::new("interrupted");
+    let fifo = scratch.0.join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let (mut child, mut reader) = replay_into_a_pipe(&fifo);
+    let recording = fs::read("tests/samples/proc.rec").unwrap();
+    let mut input = File::options().write(true).open(&fifo).unwrap();
+    let (first, rest) = recording.split_at(recording.len() - 1);
+    input.write_all(first).unwrap();
+    until_threads(&mut child, 2);
+    interrupt(&child);
+    until_threads(&mut child, 3);
+    input.write_all(rest).unwrap();
+    let mut printed = String::new();
+    reader.read_to_string(&mut printed).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("interrupted before the end of the recording"));
+    let whole = fs::read_to_string("tests/golden/proc.json").unwrap();
+    assert!(!printed.is_empty() && whole.starts_with(&printed) && printed.ends_with('\n'), "{printed}");
 }

@@ -1,5 +1,6 @@
 //! `coretrace replay`: prints a recording again, in any format, with the filters that user space has.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
@@ -18,6 +19,9 @@ use crate::flow::record::{Entry, Reader};
 use crate::flow::record::{Header, Made};
 use crate::load::kin;
 use crate::options::{Filters, Output};
+use crate::report::note;
+use crate::run::interrupt::Interrupt;
+use crate::run::output_wait::GRACE;
 use crate::tracers::decoders::Decoders;
 use crate::tracers::{self, Tracer};
 
@@ -70,9 +74,17 @@ pub fn replay(options: &Replay) -> Result<u8> {
     let (table, decoders) = (setup::table(&tracers, look.room()), Decoders::new(tracers));
     let mut pipeline = setup::pipeline(&decoders, table, ledger, filter, &options.output, look, sink);
     pipeline.replay();
+    let interrupt = Interrupt::within(GRACE)?;
     pipeline.header();
-    let ended = play(&mut reader, &kinds, &mut pipeline);
+    let interrupted = Cell::new(false);
+    let ended = play(&mut reader, &kinds, &mut pipeline, &|| {
+        interrupted.set(interrupt.asked());
+        interrupted.get()
+    });
     pipeline.finish().1?;
+    if interrupted.get() {
+        note("interrupted before the end of the recording");
+    }
     ended.with_context(|| format!("reading {shown}")).map(|()| 0)
 }
 
@@ -94,12 +106,17 @@ pub(crate) fn tracers_of<'t>(header: &Header, all: &'t [Box<dyn Tracer>]) -> Res
     header.tracers.iter().map(find).collect()
 }
 
-/// Has a pipeline take all that is in a recording, or as much as it takes.
+/// Puts what is in a recording into a pipeline, until that takes no more or `stop` says so.
 ///
 /// # Errors
 /// When the recording is cut or damaged.
-pub(crate) fn play<R: Read>(reader: &mut Reader<R>, kinds: &[&Kind], pipeline: &mut Pipeline<'_>) -> Result<()> {
-    while !pipeline.done() {
+pub(crate) fn play<R: Read>(
+    reader: &mut Reader<R>,
+    kinds: &[&Kind],
+    pipeline: &mut Pipeline<'_>,
+    stop: &dyn Fn() -> bool,
+) -> Result<()> {
+    while !pipeline.done() && !stop() {
         match reader.entry()? {
             Entry::Sample(sample) => pipeline.sample(sample),
             Entry::Clock(now) => pipeline.clock(now),

@@ -1,5 +1,6 @@
 //! A tracer's subcommand: from the options to a live run, and to its exit code.
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -17,6 +18,7 @@ use crate::flow::pipeline::Pipeline;
 use crate::flow::record::{Header, Made, Recorder};
 use crate::flow::{files, sink};
 use crate::host::clock::boot_now;
+use crate::host::users::User;
 use crate::host::{Host, users};
 use crate::load::attached::{Attached, Part};
 use crate::load::diagnose::diagnosed;
@@ -26,6 +28,8 @@ use crate::load::source::Source;
 use crate::load::start::start;
 use crate::options::Common;
 use crate::report::{Notes, note};
+use crate::run::control::Control;
+use crate::run::interrupt::Interrupt;
 use crate::run::launch::{self, Inherited, Launched};
 use crate::run::live;
 use crate::run::signals::Signals;
@@ -37,17 +41,15 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let extras = extra::extras(tracer, &common.with)?;
     let all: Vec<&dyn Tracer> = std::iter::once(tracer).chain(extras.iter().map(AsRef::as_ref)).collect();
     let host = Host::read(Path::new("/"));
-    let with_command = !common.command.is_empty();
     log::capture_log(common.output.verbose > 1);
-    let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
-    let mut signals = Signals::new(with_command)?;
-    let inherited = Inherited::read()?;
+    let mut control: Box<dyn Control> = match common.command.is_empty() {
+        true => Box::new(Interrupt::new(common.output.output_file.is_some())?),
+        false => Box::new(Signals::new()?),
+    };
+    let starter = Starter::new(common)?;
     let filter = setup::filter(&common.filters)?;
-    if let Some(program) = common.command.first() {
-        launch::check(program)?;
-    }
     let mut session = setup::session(&all, common, &host)?;
-    if with_command {
+    if !common.command.is_empty() {
         session.settings.filter_pids = true;
         session.settings.follow = true;
     }
@@ -56,8 +58,7 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let decoders = Decoders::new(all.clone());
     let mut pipeline = pipeline(&all, &decoders, &session, common, filter, &host)?;
     let attached = attach(&session, &all, common, &host)?;
-    // Until here they ended it at once.
-    signals.block(with_command)?;
+    control.start(pipeline.renewable)?;
     if common.filters.follow {
         live::follow_existing(&session, &attached)?;
     }
@@ -65,26 +66,55 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         say_hooks(&session, &attached);
     }
     pipeline.heartbeats = heartbeats(&session, &all, &attached, common);
-    let mut command = None;
-    if with_command {
-        // Last of all, so that its life is not longer than it need be.
-        let launched = Launched::new(&common.command, user.as_ref(), &inherited)?;
-        attached.follow(launched.pid())?;
-        pipeline.heartbeats.iter_mut().for_each(|heart| heart.command = Some((launched.pid(), boot_now())));
-        command = Some(launched);
-    }
-    let limits = live::Limits {
-        duration: common.limits.duration,
-        stats: common.limits.stats,
-        detach: common.limits.detach,
-        to_stdout: outlet::to_stdout(&common.output, with_command),
-        reopen: common.output.output_file.clone().filter(|_| pipeline.renewable),
-    };
-    let ran = live::run(&session, &attached, &mut pipeline, &limits, &mut signals, &mut command);
+    // Last of all, so that its life is not longer than it need be.
+    let mut command = starter.start(&attached, &mut pipeline)?;
+    let limits = limits(common, &pipeline);
+    let ran = live::run(&session, &attached, &mut pipeline, &limits, control.as_mut(), &mut command);
     drop(attached);
     say_log(common, &log::take_log().0);
     ran?;
     finish(pipeline, common, command)
+}
+
+/// What starts the command, where there is one.
+struct Starter<'a> {
+    command: &'a [OsString],
+    user: Option<User>,
+    inherited: Inherited,
+}
+
+impl<'a> Starter<'a> {
+    /// Looks whether it can be started: an error here is one before anything is loaded.
+    fn new(common: &'a Common) -> Result<Self> {
+        let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
+        let inherited = Inherited::read()?;
+        if let Some(program) = common.command.first() {
+            launch::check(program)?;
+        }
+        Ok(Starter { command: &common.command, user, inherited })
+    }
+
+    /// Starts it, to wait until the run begins, and has it followed.
+    fn start(&self, attached: &Attached, pipeline: &mut Pipeline<'_>) -> Result<Option<Launched>> {
+        if self.command.is_empty() {
+            return Ok(None);
+        }
+        let launched = Launched::new(self.command, self.user.as_ref(), &self.inherited)?;
+        attached.follow(launched.pid())?;
+        pipeline.heartbeats.iter_mut().for_each(|heart| heart.command = Some((launched.pid(), boot_now())));
+        Ok(Some(launched))
+    }
+}
+
+/// When the run is to end, and what it does meanwhile.
+fn limits(common: &Common, pipeline: &Pipeline<'_>) -> live::Limits {
+    live::Limits {
+        duration: common.limits.duration,
+        stats: common.limits.stats,
+        detach: common.limits.detach,
+        to_stdout: outlet::to_stdout(&common.output, !common.command.is_empty()),
+        reopen: common.output.output_file.clone().filter(|_| pipeline.renewable),
+    }
 }
 
 /// What the user is to know before anything is loaded.

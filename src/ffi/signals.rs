@@ -107,6 +107,12 @@ pub fn prepare() {
     }
 }
 
+/// Ignores a signal. What is pending of it is gone.
+pub(crate) fn ignore(number: Signal) {
+    // SAFETY: no handler: nothing of ours runs in a signal's context.
+    let _ = unsafe { signal(number, SigHandler::SigIgn) };
+}
+
 /// Sends a signal by its number, with the value that came with it.
 pub(crate) fn send(pid: u32, number: i32, value: Option<usize>) -> nix::Result<()> {
     let pid = pid.cast_signed();

@@ -204,6 +204,14 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// Sets the clock, and prints what comes before all events.
+    pub fn begin(&mut self) {
+        let clock = self.measured_clock();
+        self.clock(clock);
+        self.header();
+        self.flush();
+    }
+
     /// Prints what comes before all events.
     pub fn header(&mut self) {
         let written = self.output.header(&mut self.sink);

@@ -1,4 +1,4 @@
-//! The loop of a live run: reads events, heeds signals, the command, the clock, and ends cleanly.
+//! The loop of a live run: reads events, acts on signals, on the command's end and on the clock, and ends cleanly.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,17 +10,20 @@ use anyhow::{Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::escape::shown;
+use crate::event::Lost;
 use crate::flow::files;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::sink::Gauge;
+use crate::host::clock::boot_now;
 use crate::load::attached::Attached;
 use crate::load::followed::Followed;
 use crate::load::session::Session;
 use crate::load::transport::Reader;
 use crate::load::watched::Watched;
 use crate::report::note;
+use crate::run::control::{Control, Request};
 use crate::run::launch::{self, Launched};
-use crate::run::signals::{Signals, Wish};
+use crate::run::output_wait::{GRACE, OutputWait};
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
@@ -29,10 +32,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long the counters may need to agree after the hooks are gone: programs that were running then
 /// end within microseconds, but not on a stopped CPU of a virtual machine.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How long the output may take when the run is to end.
-const GRACE: Duration = Duration::from_millis(800);
 
-/// When to end, and what to tell meanwhile.
+/// When to end, and what to print meanwhile.
 #[derive(Debug, Default)]
 pub struct Limits {
     /// After this time.
@@ -56,62 +57,101 @@ pub fn run(
     attached: &Attached,
     pipeline: &mut Pipeline<'_>,
     limits: &Limits,
-    signals: &mut Signals,
+    control: &mut dyn Control,
     command: &mut Option<Launched>,
 ) -> Result<()> {
-    let pipeline = RefCell::new(pipeline);
+    let pipeline = &RefCell::new(pipeline);
     let shared = &attached.shared;
     let events = shared.map("events")?;
     let followed = session.settings.filter_pids.then(|| shared.map("followed")).transpose()?;
-    let mut followed = followed.map(|map| Followed::new(map, &shared.counters));
     let cgroups = (!session.cgroups.is_empty()).then(|| shared.map("cgroups")).transpose()?;
-    let mut watched = cgroups.map(|map| Watched::new(map, &session.cgroups));
     let reader = match &shared.perf {
         Some(perf) => Reader::Perf(perf, events, &shared.counters),
         None => Reader::ring(events, |sample| pipeline.borrow_mut().sample(sample))?,
     };
-    let drain = |last| reader.drain(last, &mut |sample| pipeline.borrow_mut().sample(sample));
-    let read_ledger = |pipeline: &mut Pipeline<'_>| {
-        let mut losses = Vec::new();
-        pipeline.ledger.read(&shared.counters, &mut |lost| losses.push(lost));
-        pipeline.gap = false;
-        let clock = pipeline.measured_clock();
-        let now = clock.unix_ns(crate::host::clock::boot_now());
-        losses.into_iter().for_each(|lost| pipeline.lost(crate::event::Lost { unix_ns: now, ..lost }));
-    };
-
-    {
-        let mut pipeline = pipeline.borrow_mut();
-        let clock = pipeline.measured_clock();
-        pipeline.clock(clock);
-        pipeline.header();
-        pipeline.flush();
-    }
+    pipeline.borrow_mut().begin();
     if let Some(command) = command {
         command.release()?;
     }
-
     let begin = Instant::now();
-    let mut next_stats = limits.stats.map(|every| begin + every);
-    let mut next_tick = begin + TICK;
-    let (mut drained, mut warned) = (true, false);
-    signals.reopens = limits.reopen.is_some();
-    loop {
-        let room = pipeline.borrow().has_room();
-        let mut wait = if drained || !room { FLUSH } else { Duration::ZERO };
-        if let Some(duration) = limits.duration {
-            wait = wait.min(duration.saturating_sub(begin.elapsed()));
+    let mut run = Run {
+        attached,
+        pipeline,
+        limits,
+        control,
+        command,
+        reader,
+        followed: followed.map(|map| Followed::new(map, &shared.counters)),
+        watched: cgroups.map(|map| Watched::new(map, &session.cgroups)),
+        begin,
+        next_tick: begin + TICK,
+        next_stats: limits.stats.map(|every| begin + every),
+        drained: true,
+        warned: false,
+    };
+    while !run.turn()? {}
+    run.end()
+}
+
+/// A run whose programs are attached.
+struct Run<'a, 'p> {
+    attached: &'a Attached,
+    pipeline: &'a RefCell<&'a mut Pipeline<'p>>,
+    limits: &'a Limits,
+    control: &'a mut dyn Control,
+    command: &'a mut Option<Launched>,
+    reader: Reader<'a>,
+    followed: Option<Followed<'a>>,
+    watched: Option<Watched<'a>>,
+    begin: Instant,
+    next_tick: Instant,
+    next_stats: Option<Instant>,
+    /// The last turn read all that was in the buffer.
+    drained: bool,
+    /// That a hook does not see everything was reported.
+    warned: bool,
+}
+
+impl Run<'_, '_> {
+    /// Waits for something to do, and does it; returns whether the run is to end.
+    fn turn(&mut self) -> Result<bool> {
+        let closed = self.wait()?;
+        self.drained = self.fill(false)?;
+        let now = Instant::now();
+        let tick = now >= self.next_tick;
+        if tick {
+            self.next_tick = now + TICK;
         }
-        wait = wait.min(signals.patience());
+        let full = self.advance(now, tick, closed);
+        let over = self.limits.duration.is_some_and(|duration| now - self.begin >= duration);
+        let stop = self.requested()? | full | over | self.nothing_comes(tick)?;
+        if tick {
+            self.look();
+        }
+        if !stop {
+            self.stats(now);
+        }
+        Ok(stop)
+    }
+
+    /// Waits for events, signals, room in the output or the next thing whose time comes; returns whether the reader of
+    /// stdout has gone.
+    fn wait(&self) -> Result<bool> {
+        let room = self.pipeline.borrow().has_room();
+        let mut wait = if self.drained || !room { FLUSH } else { Duration::ZERO };
+        if let Some(duration) = self.limits.duration {
+            wait = wait.min(duration.saturating_sub(self.begin.elapsed()));
+        }
+        wait = wait.min(self.control.timeout());
         let timeout = PollTimeout::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::ZERO);
-        let gauges: Vec<Gauge> = pipeline.borrow().gauges().filter(|_| !room).cloned().collect();
-        let mut polled = vec![signals.wakes()];
+        let gauges: Vec<Gauge> = self.pipeline.borrow().gauges().filter(|_| !room).cloned().collect();
         // What cannot be written yet is not read.
-        polled.extend(reader.wakes().filter(|_| room).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        polled.extend(gauges.iter().map(|gauge| PollFd::new(gauge.progress(), PollFlags::POLLIN)));
+        let events = self.reader.wakes().filter(|_| room);
+        let fds = self.control.fds().into_iter().chain(events).chain(gauges.iter().map(Gauge::progress));
+        let mut polled: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let stdout = io::stdout();
-        if limits.to_stdout {
-            // Asks for nothing: that the reader is gone is reported all the same, of a pipe and of a socket.
+        if self.limits.to_stdout {
+            // No events are asked for: POLLERR and POLLHUP are reported anyway, of a pipe and of a socket.
             polled.push(PollFd::new(stdout.as_fd(), PollFlags::empty()));
         }
         match poll(&mut polled, timeout) {
@@ -119,158 +159,147 @@ pub fn run(
             Err(e) => bail!("waiting for events: {e}"),
         }
         let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
-        let closed =
-            limits.to_stdout && polled.last().and_then(PollFd::revents).is_some_and(|told| told.intersects(gone));
-
-        drop(polled);
+        let of_stdout = polled.last().filter(|_| self.limits.to_stdout).and_then(PollFd::revents);
+        let closed = of_stdout.is_some_and(|events| events.intersects(gone));
         gauges.iter().for_each(Gauge::seen);
+        Ok(closed)
+    }
 
-        drained = fill(&pipeline, &|| drain(false))?;
-        let mut stop = false;
-        let now = Instant::now();
-        pipeline.borrow_mut().heartbeats.iter_mut().for_each(|heart| heart.tick(now));
-        let tick = now >= next_tick;
+    /// Reads what is there, as long as there is room for it; returns whether that was all.
+    fn fill(&self, last: bool) -> Result<bool> {
+        /// Signals and the clock are looked at in between.
+        const AT_ONCE: u32 = 8;
+        for _ in 0..AT_ONCE {
+            if !self.pipeline.borrow().has_room() {
+                return Ok(false);
+            }
+            if self.reader.drain(last, &mut |sample| self.pipeline.borrow_mut().sample(sample))? {
+                return Ok(true);
+            }
+            self.pipeline.borrow_mut().flush();
+        }
+        Ok(false)
+    }
+
+    /// What the pipeline does once a turn; returns whether it has as many events as it is to have.
+    fn advance(&self, now: Instant, tick: bool, closed: bool) -> bool {
+        let mut pipeline = self.pipeline.borrow_mut();
+        pipeline.heartbeats.iter_mut().for_each(|heart| heart.tick(now));
+        // After the last loss there may be no event that shows the gap.
+        if (pipeline.gap || tick) && pipeline.has_room() {
+            self.read_ledger(&mut pipeline);
+        }
+        let clock = pipeline.measured_clock();
         if tick {
-            next_tick = now + TICK;
+            pipeline.tick(clock.unix_ns(boot_now()));
         }
-        {
-            let mut pipeline = pipeline.borrow_mut();
-            // Behind what was lost last there may be no event that shows the gap.
-            if (pipeline.gap || tick) && pipeline.has_room() {
-                read_ledger(&mut pipeline);
-            }
-            let clock = pipeline.measured_clock();
-            if tick {
-                pipeline.tick(clock.unix_ns(crate::host::clock::boot_now()));
-            }
-            pipeline.flush();
-            pipeline.clock(clock);
-            pipeline.closed |= closed;
-            if let Some(failure) = pipeline.failure() {
-                note(&format!("{failure:#}"));
-            }
-            stop |= pipeline.full();
+        pipeline.flush();
+        pipeline.clock(clock);
+        pipeline.closed |= closed;
+        if let Some(failure) = pipeline.failure() {
+            note(&format!("{failure:#}"));
         }
-        stop |= limits.duration.is_some_and(|duration| now - begin >= duration);
-        match signals.heed(command)? {
-            Some(Wish::End) => stop = true,
-            Some(Wish::Reopen) => reopen(limits.reopen.as_deref(), &mut pipeline.borrow_mut()),
-            None => {}
-        }
-        launch::reap(command);
-        let command_ended = match command {
-            Some(command) => command.ended()?.is_some(),
-            None => true,
-        };
-        // CMD is waited for though nobody gets its events any more, as strace does.
-        stop |= match command {
-            Some(_) => pipeline.borrow().is_over() && (command_ended || limits.detach),
-            None => pipeline.borrow().done(),
-        };
-        if command_ended && command.is_some() && limits.detach {
-            stop = true;
-        } else if command_ended && let Some(followed) = &mut followed {
-            // Nothing can come any more once all watched processes are gone.
-            stop |= followed.all_gone(tick);
-        }
-        if tick
-            && !warned
-            && let Err(error) = attached.look()
-        {
-            note(&format!("{error:#}: what happens there is not seen"));
-            warned = true;
-        }
-        if tick && let Some(watched) = &mut watched {
-            watched.look();
-        }
-        if tick && let Some(followed) = &mut followed {
-            followed.prune();
-        }
-        if stop {
-            break;
-        }
-        if let Some(at) = next_stats.filter(|at| now >= *at) {
-            let missed = limits.stats.map_or(0, |every| (now - at).as_nanos() / every.as_nanos());
-            next_stats = limits.stats.map(|every| at + every * u32::try_from(missed + 1).unwrap_or(u32::MAX));
-            let mut pipeline = pipeline.borrow_mut();
-            read_ledger(&mut pipeline);
-            pipeline.ledger.missed = attached.missed();
-            note(&format!("{:.1} s: {}", begin.elapsed().as_secs_f64(), pipeline.ledger));
-        }
+        pipeline.full()
     }
 
-    let missed = attached.missed();
-    signals.end();
-    attached.detach(|| fill(&pipeline, &|| drain(false)).map(drop))?;
-    pipeline.borrow_mut().ledger.unreturned = attached.unreturned();
-    let mut patience = Patience { signals, ends: limits.duration.map(|duration| begin + duration + GRACE) };
-    // A program that was running when its hook went away is still to be heard.
-    let mut deadline = Instant::now() + SETTLE;
-    loop {
-        while !fill(&pipeline, &|| drain(true))? || !pipeline.borrow().has_room() {
-            patience.wait(&mut pipeline.borrow_mut(), |pipeline| pipeline.has_room());
-            deadline = Instant::now() + SETTLE;
-        }
-        let mut pipeline = pipeline.borrow_mut();
-        read_ledger(&mut pipeline);
-        pipeline.ledger.missed = missed;
-        let undecodable = pipeline.undecodable.is_some();
-        if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
-            break;
-        }
-        drop(pipeline);
-        std::thread::sleep(Duration::from_millis(1));
+    fn read_ledger(&self, pipeline: &mut Pipeline<'_>) {
+        let mut losses = Vec::new();
+        pipeline.ledger.read(&self.attached.shared.counters, &mut |lost| losses.push(lost));
+        pipeline.gap = false;
+        let now = pipeline.measured_clock().unix_ns(boot_now());
+        losses.into_iter().for_each(|lost| pipeline.lost(Lost { unix_ns: now, ..lost }));
     }
-    let mut pipeline = pipeline.borrow_mut();
-    pipeline.end();
-    patience.wait(&mut pipeline, |pipeline| pipeline.is_written());
-    pipeline.settle();
-    if let Some(failure) = pipeline.failure() {
-        note(&format!("{failure:#}"));
-    }
-    Ok(())
-}
 
-/// Reads what is there, as long as there is room for it; returns whether that was all.
-fn fill(pipeline: &RefCell<&mut Pipeline<'_>>, drain: &dyn Fn() -> Result<bool>) -> Result<bool> {
-    /// Signals and the clock are looked at in between.
-    const AT_ONCE: u32 = 8;
-    for _ in 0..AT_ONCE {
-        if !pipeline.borrow().has_room() {
-            return Ok(false);
+    /// Does what signals ask for; returns whether that is to end.
+    fn requested(&mut self) -> Result<bool> {
+        let request = self.control.request(self.command)?;
+        if request == Some(Request::Reopen) {
+            reopen(self.limits.reopen.as_deref(), &mut self.pipeline.borrow_mut());
         }
-        if drain()? {
+        Ok(request == Some(Request::End))
+    }
+
+    /// Whether the run has nothing more to do: the command has ended, the watched processes are gone, or the events go
+    /// nowhere any more.
+    fn nothing_comes(&mut self, tick: bool) -> Result<bool> {
+        launch::reap(self.command);
+        let Some(command) = self.command else {
+            return Ok(self.pipeline.borrow().done() || self.all_gone(tick));
+        };
+        let ended = command.ended()?.is_some();
+        // The command is waited for even when its events go nowhere, as strace does.
+        if self.pipeline.borrow().is_over() && (ended || self.limits.detach) {
             return Ok(true);
         }
-        pipeline.borrow_mut().flush();
+        Ok(ended && (self.limits.detach || self.all_gone(tick)))
     }
-    Ok(false)
-}
 
-/// How long the end of a run waits for its output: for ever, until somebody asks for the end, or its time is over.
-struct Patience<'a> {
-    signals: &'a Signals,
-    ends: Option<Instant>,
-}
+    /// Whether processes are followed, and none of them is left.
+    fn all_gone(&mut self, look: bool) -> bool {
+        self.followed.as_mut().is_some_and(|followed| followed.all_gone(look))
+    }
 
-impl Patience<'_> {
-    /// Waits until that is so, or gives up what is not written.
-    fn wait(&mut self, pipeline: &mut Pipeline<'_>, is_so: fn(&Pipeline<'_>) -> bool) {
-        pipeline.flush();
-        while !is_so(pipeline) {
-            let now = Instant::now();
-            if self.signals.hurry() {
-                self.ends = Some(self.ends.unwrap_or(now + GRACE).min(now + GRACE));
-            }
-            if self.ends.is_some_and(|ends| now >= ends) {
-                return pipeline.settle();
-            }
-            let gauges: Vec<Gauge> = pipeline.gauges().cloned().collect();
-            let mut polled: Vec<_> =
-                gauges.iter().map(|gauge| PollFd::new(gauge.progress(), PollFlags::POLLIN)).collect();
-            let _ = poll(&mut polled, PollTimeout::from(FLUSH.as_millis() as u16));
-            gauges.iter().for_each(Gauge::seen);
+    /// Looks after what no event shows: new CPUs, cgroups that are made again, processes that are gone.
+    fn look(&mut self) {
+        if !self.warned
+            && let Err(error) = self.attached.look()
+        {
+            note(&format!("{error:#}: what happens there is not seen"));
+            self.warned = true;
         }
+        if let Some(watched) = &mut self.watched {
+            watched.look();
+        }
+        if let Some(followed) = &mut self.followed {
+            followed.prune();
+        }
+    }
+
+    /// Prints the totals where it is time (`--stats`).
+    fn stats(&mut self, now: Instant) {
+        let (Some(every), Some(at)) = (self.limits.stats, self.next_stats.filter(|at| now >= *at)) else { return };
+        // Those that were missed are not made up for.
+        let missed = (now - at).as_nanos() / every.as_nanos();
+        self.next_stats = Some(at + every * u32::try_from(missed + 1).unwrap_or(u32::MAX));
+        let mut pipeline = self.pipeline.borrow_mut();
+        self.read_ledger(&mut pipeline);
+        pipeline.ledger.missed = self.attached.missed();
+        note(&format!("{:.1} s: {}", self.begin.elapsed().as_secs_f64(), pipeline.ledger));
+    }
+
+    /// Takes the programs off their hooks, reads what they sent, and ends the output.
+    fn end(self) -> Result<()> {
+        let missed = self.attached.missed();
+        self.control.ending();
+        self.attached.detach(|| self.fill(false).map(drop))?;
+        self.pipeline.borrow_mut().ledger.unreturned = self.attached.unreturned();
+        let ends = self.limits.duration.map(|duration| self.begin + duration + GRACE);
+        let mut wait = OutputWait::new(self.control, ends);
+        // A program that was running when its hook was removed may still send its event.
+        let mut deadline = Instant::now() + SETTLE;
+        loop {
+            while !self.fill(true)? || !self.pipeline.borrow().has_room() {
+                wait.until(&mut self.pipeline.borrow_mut(), |pipeline| pipeline.has_room());
+                deadline = Instant::now() + SETTLE;
+            }
+            let mut pipeline = self.pipeline.borrow_mut();
+            self.read_ledger(&mut pipeline);
+            pipeline.ledger.missed = missed;
+            let undecodable = pipeline.undecodable.is_some();
+            if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
+                break;
+            }
+            drop(pipeline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut pipeline = self.pipeline.borrow_mut();
+        pipeline.end();
+        wait.until(&mut pipeline, |pipeline| pipeline.is_written());
+        pipeline.settle();
+        if let Some(failure) = pipeline.failure() {
+            note(&format!("{failure:#}"));
+        }
+        Ok(())
     }
 }
 

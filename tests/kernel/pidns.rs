@@ -6,11 +6,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::{Value, json};
 
-use crate::host::{children_of, is_running, until};
+use crate::host::{Scratch, children_of, is_running, until};
 use crate::known::{Dir, flavours, may_miss, strings, traced, uint, words};
 use crate::support::{Ended, Trace, coretrace, targets};
 
@@ -74,6 +75,24 @@ fn the_first_process_of_a_namespace_leaves_no_zombies() {
     until("no zombie is left", || children_of(first).into_iter().all(is_running));
     drop(trace.child.stdin.take());
     assert_eq!(trace.end().totals().dropped, 0);
+}
+
+#[test]
+fn the_first_process_of_a_namespace_opens_its_output_again_and_ends_by_signals() {
+    let scratch = Scratch::new("first");
+    let (file, old) = (scratch.path("events"), scratch.path("events.1"));
+    let mut command = Command::new(targets());
+    command.arg("pidns").arg(coretrace()).args(["proc", "-v", "-n", "nobody-has-this", "-O"]).arg(&file);
+    let mut trace = Trace::raw(&mut command);
+    trace.ready();
+    let first = Pid::from_raw(children_of(trace.child.id())[0].cast_signed());
+    until("the file has its header", || file.metadata().is_ok_and(|of| of.len() > 0));
+    std::fs::rename(&file, &old).unwrap();
+    kill(first, Signal::SIGHUP).unwrap();
+    until("the new file has its header", || file.metadata().is_ok_and(|of| of.len() > 0));
+    kill(first, Signal::SIGTERM).unwrap();
+    let ended = trace.output();
+    assert_eq!((ended.status.code(), ended.balance().delivered), (Some(0), 0), "{:#?}", ended.stderr);
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::ending::watch;
 use crate::host::{Peer, assert_unloaded, programs_of, text};
-use crate::support::{coretrace, parse, run, targets};
+use crate::support::{Trace, coretrace, parse, run, targets};
 
 #[test]
 fn when_its_output_is_closed() {
@@ -88,4 +90,21 @@ fn quiet_says_nothing_and_totals_come_when_asked_for() {
     assert_eq!(ended.assert_clean().delivered, 8);
     let last = ended.stderr.last().unwrap();
     assert!(last.ends_with("(exec 1, exit 4, fork 3)"), "{last}");
+}
+
+#[test]
+fn signals_that_were_ignored_stay_ignored() {
+    let mut peer = Peer::obedient();
+    let script = "trap '' HUP INT; exec \"$0\" proc -o json -v -p \"$1\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, text(&coretrace()), &peer.pid().to_string()]);
+    let mut trace = Trace::raw(&mut command);
+    trace.ready();
+    for signal in [Signal::SIGHUP, Signal::SIGINT] {
+        trace.signal(signal);
+        let child = peer.tell(&format!("run {} exit 0", text(&targets())));
+        trace.wait_for("the fork after the signal", |e| e["child_pid"].to_string() == child);
+    }
+    trace.signal(Signal::SIGTERM);
+    assert_eq!(trace.end().assert_clean().delivered, 2);
 }

@@ -189,7 +189,7 @@ fn two_interrupts_end_a_run_whose_output_stalls() {
         peer.tell(&format!("forks {FORKS}"));
         let begin = Instant::now();
         trace.signal(Signal::SIGINT);
-        // Two that come within 300 ms are one wish, as of who signals a process and then its group.
+        // Two that come within 300 ms are one request: some tools signal a process and then its group.
         until("it is pressed again", || begin.elapsed() > Duration::from_millis(500));
         trace.signal(Signal::SIGINT);
         let ended = trace.output();
