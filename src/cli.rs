@@ -60,11 +60,11 @@ impl Cli {
     /// The same where a variable that is empty counts as one that is not set.
     fn grammar_here() -> clap::Command {
         fn without_empty(command: clap::Command) -> clap::Command {
-            let heed = |arg: clap::Arg| match arg.get_env().map(variable) {
+            let forget_empty = |arg: clap::Arg| match arg.get_env().map(variable) {
                 Some(None) => arg.env(None::<&str>),
                 _ => arg,
             };
-            command.mut_args(heed).mut_subcommands(without_empty)
+            command.mut_args(forget_empty).mut_subcommands(without_empty)
         }
         without_empty(Self::grammar())
     }

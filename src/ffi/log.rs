@@ -21,14 +21,14 @@ pub(crate) fn capture(debug: bool, keep: fn(String)) {
     LEVEL.store(u64::from(if debug { LIBBPF_DEBUG } else { LIBBPF_WARN }), Ordering::Relaxed);
     #[allow(clippy::missing_transmute_annotations, reason = "its name is another on every architecture")]
     // SAFETY: as in the dumper beside this: the third argument is a va_list, always handed over as a pointer.
-    let said: libbpf_print_fn_t = unsafe { Some(std::mem::transmute(said as *const ())) };
+    let callback: libbpf_print_fn_t = unsafe { Some(std::mem::transmute(on_message as *const ())) };
     // SAFETY: the function lives as long as the program.
-    unsafe { libbpf_sys::libbpf_set_print(said) };
+    unsafe { libbpf_sys::libbpf_set_print(callback) };
 }
 
 /// libbpf's callback.
 #[allow(unsafe_code)]
-unsafe extern "C" fn said(level: libbpf_print_level, format: *const c_char, arguments: *mut c_void) -> c_int {
+unsafe extern "C" fn on_message(level: libbpf_print_level, format: *const c_char, arguments: *mut c_void) -> c_int {
     let Some(keep) = KEEP.get() else { return 0 };
     if u64::from(level) > LEVEL.load(Ordering::Relaxed) || LEFT.load(Ordering::Relaxed) == 0 {
         return 0;
@@ -39,7 +39,7 @@ unsafe extern "C" fn said(level: libbpf_print_level, format: *const c_char, argu
     if left.is_ok_and(|left| left > line.len()) {
         keep(String::from_utf8_lossy(&line).into_owned());
     } else {
-        keep("libbpf has more to say than is kept\n".to_owned());
+        keep("libbpf logged more than is kept\n".to_owned());
     }
     0
 }
@@ -58,29 +58,29 @@ pub fn capture_log(debug: bool) {
 }
 
 /// How much it has said.
-pub(crate) fn said_so_far() -> usize {
+pub(crate) fn log_len() -> usize {
     LOG.lock().map_or(0, |log| log.0.len())
 }
 
 /// Something new is tried: what was said so far, which is so much, does not belong to it.
 pub(crate) fn mark_log() -> usize {
-    let said = said_so_far();
-    blame(said..usize::MAX);
-    said
+    let start = log_len();
+    blame(start..usize::MAX);
+    start
 }
 
 /// These messages tell why it failed.
-pub(crate) fn blame(said: Range<usize>) {
+pub(crate) fn blame(messages: Range<usize>) {
     if let Ok(mut log) = LOG.lock() {
-        log.1 = said;
+        log.1 = messages;
     }
 }
 
 /// What libbpf said since the last call, and those of the messages that belong to what failed.
 #[must_use]
 pub fn take_log() -> (Vec<String>, Range<usize>) {
-    let (said, which) =
+    let (messages, range) =
         LOG.lock().map(|mut log| std::mem::replace(&mut *log, (Vec::new(), 0..usize::MAX))).unwrap_or_default();
-    let end = which.end.min(said.len());
-    (said, which.start.min(end)..end)
+    let end = range.end.min(messages.len());
+    (messages, range.start.min(end)..end)
 }

@@ -140,9 +140,9 @@ pub(crate) fn fork_beside() -> nix::Result<Option<u32>> {
 }
 
 /// How a child ended, if it did; waits for it, if that is wished.
-pub(crate) fn wait(pid: u32, patiently: bool) -> nix::Result<Option<ExitStatus>> {
+pub(crate) fn wait(pid: u32, block: bool) -> nix::Result<Option<ExitStatus>> {
     let mut status = 0;
-    let flags = if patiently { 0 } else { libc::WNOHANG };
+    let flags = if block { 0 } else { libc::WNOHANG };
     // SAFETY: the kernel writes a number.
     let found = Errno::result(unsafe { libc::waitpid(pid.cast_signed(), &raw mut status, flags) })?;
     Ok((found > 0).then(|| ExitStatus::from_raw(status)))

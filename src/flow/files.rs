@@ -13,7 +13,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 /// Opens a file for events: for its owner alone where it is made here. Each write goes to the end, wherever that is by
 /// then (logrotate's copytruncate moves it). For a FIFO, waits until somebody reads it, as long as the run may be.
-pub(crate) fn open(path: &Path, patience: Option<Duration>) -> Result<File> {
+pub(crate) fn open(path: &Path, timeout: Option<Duration>) -> Result<File> {
     const LOOK: Duration = Duration::from_millis(20);
     let begin = Instant::now();
     let mut options = OpenOptions::new();
@@ -22,7 +22,7 @@ pub(crate) fn open(path: &Path, patience: Option<Duration>) -> Result<File> {
         match options.open(path) {
             // fifo(7): there is no reader.
             Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) && is_fifo(path) => {
-                if patience.is_some_and(|patience| begin.elapsed() >= patience) {
+                if timeout.is_some_and(|timeout| begin.elapsed() >= timeout) {
                     return Err(e).context("nobody has opened the FIFO for reading in the time of the run (-d)");
                 }
                 std::thread::sleep(LOOK);

@@ -457,8 +457,8 @@ mod tests {
             ("\\*", "paths are absolute"),
             ("/[a", "not closed"),
         ] {
-            let said = format!("{:#}", path_glob(glob).unwrap_err());
-            assert!(said.contains(words) && said.contains("--path"), "{glob}: {said}");
+            let error = format!("{:#}", path_glob(glob).unwrap_err());
+            assert!(error.contains(words) && error.contains("--path"), "{glob}: {error}");
         }
         for glob in ["/", "*", "?x", "[/]etc", "*/etc", "memfd:*", "anon_inode:\\[eventfd]"] {
             assert!(path_glob(glob).is_ok(), "{glob}");
