@@ -132,7 +132,7 @@ impl Judge<'_> {
         match self.host.map(|host| &host.tracefs) {
             Some(None) => Err("tracefs is not mounted".to_owned()),
             Some(Some(tracefs)) if tracefs.elsewhere => Err(format!(
-                "tracefs is mounted at {} alone, and looked for at {}",
+                "tracefs is mounted only at {}, but looked for at {}",
                 shown(&tracefs.path),
                 mounts::TRACEFS
             )),

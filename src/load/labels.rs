@@ -40,7 +40,7 @@ pub fn text(label: &str) -> Result<Text> {
     let mut text = [0; LABEL_LEN];
     // The last byte stays NUL.
     let most = LABEL_LEN - 1;
-    ensure!(label.len() <= most, "the label {label:?} has {} bytes; {most} are the most", label.len());
+    ensure!(label.len() <= most, "the label {label:?} has {} bytes; at most {most} fit", label.len());
     text.iter_mut().zip(label.bytes()).for_each(|(to, from)| *to = from);
     Ok(text)
 }
@@ -107,7 +107,7 @@ impl Labels {
         directory()?;
         match map.pin(&self.pin) {
             Err(e) if e.kind() == libbpf_rs::ErrorKind::AlreadyExists => {
-                bail!("another coretrace has made the labels at {shown} just now: start again to share them")
+                bail!("another coretrace has just made the labels at {shown}: start again to share them")
             }
             other => other.with_context(|| format!("pinning the labels at {shown}")),
         }
@@ -153,7 +153,7 @@ fn roots_own(directory: &Path, sticky: bool) -> Result<()> {
         about.mode() & 0o7777,
         match sticky {
             true => format!("chown root {shown} && chmod 1777 {shown}"),
-            false => format!("rm -r {shown}   (its labels are made anew)"),
+            false => format!("rm -r {shown}   (its labels must then be set again)"),
         }
     );
     Ok(())
@@ -267,7 +267,7 @@ impl Pinned {
     pub fn set(&self, subject: Subject, id: u64, label: &Text) -> Result<()> {
         match self.map.update(&subject.key(id), label, MapFlags::ANY) {
             Err(e) if e.to_string().contains("Argument list too long") => {
-                bail!("the labels are full: {} are the most", self.map.max_entries())
+                bail!("the labels are full: at most {} fit", self.map.max_entries())
             }
             other => other.with_context(|| format!("setting a label in {}", shown(&self.pin))),
         }

@@ -144,7 +144,7 @@ pub struct Plan {
 }
 
 /// Why a hook that [`Hook::needs_kernel_btf`] is not tried.
-pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (one handed in does not do for this hook)";
+pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (a file does not suffice for this hook)";
 
 /// The plans in the order in which they are tried: only that of `--attach` if given; otherwise those first on whose
 /// hooks the kernel does not interrupt programs.

@@ -46,7 +46,7 @@ impl<'a> Watched<'a> {
             let Some(now) = cgroup.changed() else { continue };
             let name = printable(&cgroup.path.to_string_lossy());
             match now {
-                None => note(&format!("-c: the cgroup {name} is gone; one that comes there will be watched")),
+                None => note(&format!("-c: the cgroup {name} is gone; a new one at that path will be watched")),
                 Some(_) => {
                     let dir = File::open(cgroup.path).context("opening it");
                     match dir.and_then(|dir| put(self.map, place, &dir)) {

@@ -1,4 +1,4 @@
-//! Names of users and cgroups. Caches only: what an event needs is looked up when it is first met.
+//! Names of users and cgroups, cached: each is looked up when it is first needed.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::cgroups::Cgroups;
 use crate::event::{Event, Names};
 use crate::host::users;
 
-/// Finds names for the numbers in the head of an event. They are this host's, now: not for what was recorded.
+/// Finds names for the numbers in the head of an event. They are the current ones of this host: not for recordings.
 #[derive(Debug)]
 pub struct Resolver {
     root: PathBuf,
@@ -16,7 +16,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Users of `etc/passwd` below `root`; cgroups below the mount point of cgroup v2.
+    /// Users from `etc/passwd` below `root`; cgroups below the mount point of cgroup v2.
     #[must_use]
     pub fn new(root: &Path, cgroup2: Option<&Path>) -> Self {
         Resolver { root: root.to_owned(), users: Cache::default(), cgroups: Cgroups::new(cgroup2) }
@@ -63,7 +63,7 @@ mod tests {
         fs::metadata(tree.path(MOUNT).join(cgroup)).unwrap().ino()
     }
 
-    /// What an event says of its user and cgroup.
+    /// The names of an event's user and cgroup.
     fn names_of(names: &mut Resolver, uid: u32, cgroup_id: u64) -> [String; 2] {
         let mut event = Event::new(&KIND, Head { uid, cgroup_id, ..Head::default() });
         names.add(&mut event);

@@ -50,7 +50,7 @@ pub(super) fn lockdown(failure: &Failure) -> Option<Diagnosis> {
         (Lockdown::Unknown, Some(_)) => found(
             "the kernel does not let programs read its memory, which is what lockdown (confidentiality) does; \
              whether it is locked down is not known, because securityfs is not mounted",
-            ["mount -t securityfs securityfs /sys/kernel/security   (then `coretrace check` says)"]
+            ["mount -t securityfs securityfs /sys/kernel/security   (then `coretrace check` shows it)"]
                 .into_iter()
                 .chain(hints),
         ),

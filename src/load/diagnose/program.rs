@@ -73,7 +73,7 @@ pub(super) fn exhausted(failure: &Failure) -> Option<Diagnosis> {
         return None;
     }
     found(
-        "there is no memory for it: the kernel's, or that which a limit leaves to this process or its cgroup",
+        "there is no memory for it: the kernel has none left, or a limit of this process or its cgroup is reached",
         [
             "use a smaller event buffer (--buffer)",
             "or raise the limit: of the container or service (MemoryMax=), or of the process (ulimit -v)",
@@ -164,7 +164,7 @@ pub(super) fn tracepoint(failure: &Failure) -> Option<Diagnosis> {
             ],
         ),
         Some(tracefs) if tracefs.elsewhere => found(
-            format!("tracefs is mounted at {} alone, so the tracepoint {name} cannot be found", shown(&tracefs.path)),
+            format!("tracefs is mounted only at {}, so the tracepoint {name} cannot be found", shown(&tracefs.path)),
             ["sudo mount -t tracefs tracefs /sys/kernel/tracing"],
         ),
         Some(tracefs) if !tracefs.readable || line.ends_with("-EACCES") || line.ends_with("-EPERM") => found(
@@ -244,7 +244,7 @@ pub(super) fn not_built_in(failure: &Failure) -> Option<Diagnosis> {
     if failure.log.has("attaching to shared libraries without specific PID is not supported") {
         return found(
             "this kernel attaches USDT probes of position-independent programs and libraries to one process only",
-            ["name the process with -p; kernel 5.15 and newer need no such thing"],
+            ["name the process with -p; kernel 5.15 and newer do not need this"],
         );
     }
     let attach = failure.is(&[Errno::EOPNOTSUPP]) && failure.log.has("attach");
@@ -288,7 +288,7 @@ pub(super) fn old(failure: &Failure) -> Option<Diagnosis> {
     let map = failure.log.line(&["map '", "': failed to create: "]).and_then(quoted);
     let what = map.map_or_else(String::new, |map| format!(", and cannot create the map {}", printable(map)));
     found(
-        format!("kernel {} is older than 5.10, which coretrace is made for{what}", printable(&host.release)),
-        ["`coretrace check` shows what works here", "a newer kernel of this distribution may do"],
+        format!("kernel {} is older than 5.10, the oldest that coretrace supports{what}", printable(&host.release)),
+        ["`coretrace check` shows what works here", "a newer kernel of this distribution may work"],
     )
 }
