@@ -27,12 +27,12 @@ fn limited(args: &[&str]) -> (i32, String) {
     };
     let (out, err) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
     let status = child.wait().unwrap();
-    let said = out.join().unwrap() + &err.join().unwrap();
-    let short: String = said.chars().take(500).collect();
+    let printed = out.join().unwrap() + &err.join().unwrap();
+    let short: String = printed.chars().take(500).collect();
     assert_eq!(status.signal(), None, "{args:?}: {short}");
     let code = status.code().unwrap();
     assert!([0, 1].contains(&code), "{args:?}: {code}: {short}");
-    (code, said)
+    (code, printed)
 }
 
 /// A directory that goes with the test.
@@ -169,13 +169,19 @@ fn what_was_found_does_no_harm() {
         limited(&["relocs", "--object", file, "--btf", file]);
         limited(&["replay", file]);
     }
-    let said = |name: &str, args: &[&str]| {
+    let printed = |name: &str, args: &[&str]| {
         let file = format!("{}/tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
         limited(&[args, &[&file]].concat())
     };
-    assert!(said("rettype.btf", &["btf", "dump", "--btf"]).1.contains("is damaged: its types contradict each other"));
-    assert_eq!(said("align.btf", &["btf", "show", "v", "--btf"]).0, 0, "libbpf does not look into what is pointed to");
-    assert!(said("bomb.tar", &["check", "--kernel"]).1.contains("takes more memory than any kernel does"));
+    assert!(
+        printed("rettype.btf", &["btf", "dump", "--btf"]).1.contains("is damaged: its types contradict each other")
+    );
+    assert_eq!(
+        printed("align.btf", &["btf", "show", "v", "--btf"]).0,
+        0,
+        "libbpf does not look into what is pointed to"
+    );
+    assert!(printed("bomb.tar", &["check", "--kernel"]).1.contains("takes more memory than any kernel does"));
 }
 
 #[test]
@@ -190,8 +196,8 @@ fn types_without_an_end_are_refused_in_a_run() {
     btf.add(task, 4, 1, 4, &[member, int + 1, 0]);
     let file = scratch.file("endless.btf", &btf.bytes());
     for tracer in ["proc", "exec", "open"] {
-        let (code, said) = limited(&[tracer, "-n", "nobody-has-this", "-d", "0.1", "--btf", &file]);
-        assert!(code == 1 && said.contains("contradict each other"), "{said}");
+        let (code, printed) = limited(&[tracer, "-n", "nobody-has-this", "-d", "0.1", "--btf", &file]);
+        assert!(code == 1 && printed.contains("contradict each other"), "{printed}");
     }
     assert!(all_of_types(&scratch, &file, "loop").contains("contradict each other"));
 }
@@ -205,16 +211,16 @@ fn long_names_cost_nothing() {
     for _ in 0..100_000 {
         btf.add(shared, 4, 0, 4, &[]);
     }
-    let said = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "n");
-    assert!(said.contains("longer names than any kernel's"), "{said}");
+    let printed = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "n");
+    assert!(printed.contains("longer names than any kernel's"), "{printed}");
     // Of members, and no longer than they may be.
     for length in [65536, 1000] {
         let mut btf = Btf::new();
         let (int, victim, shared) = (btf.int(), btf.name(b"victim"), btf.name(&vec![b'm'; length]));
         let rows: Vec<u32> = (0..60_000).flat_map(|n| [shared, int, 32 * n]).collect();
         btf.add(victim, 4, 60_000, 240_000, &rows);
-        let said = all_of_types(&scratch, &scratch.file("members", &btf.bytes()), "victim");
-        assert!(said.contains("contradict each other"), "{said}");
+        let printed = all_of_types(&scratch, &scratch.file("members", &btf.bytes()), "victim");
+        assert!(printed.contains("contradict each other"), "{printed}");
     }
     // Of sections.
     let names = [&[0][..], &vec![b'n'; 1 << 20], &[0]].concat();
@@ -232,8 +238,8 @@ fn a_million_candidates_cost_nothing() {
     for _ in 0..1_000_000 {
         btf.add(task, 4, 1, 4, &[pid, int, 0]);
     }
-    let said = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "task_struct");
-    assert!(said.contains("have the same name than any kernel's"), "{said}");
+    let printed = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "task_struct");
+    assert!(printed.contains("have the same name than any kernel's"), "{printed}");
     // As many types as there may be, each of another name, one in the other; or with holes to fill.
     let mut btf = Btf::new();
     let int = btf.int();
@@ -270,8 +276,8 @@ fn functions_do_not_each_take_their_section() {
         (0..1 << 17).flat_map(|n| [if n + 1 == 1 << 17 { 0x95 } else { 0xb7 }, 0, 0, 0, 0, 0, 0, 0]).collect();
     let object = elf_of(247, &[(".BTF", &btf.bytes()), (".BTF.ext", &ext), ("A", &code), ("B", &code)]);
     let (object, types) = (scratch.file("functions.o", &object), scratch.file("types", &btf.bytes()));
-    let (code, said) = limited(&["relocs", "--object", &object, "--btf", &types]);
-    assert!(code == 1 && said.contains(".BTF.ext is damaged"), "{said}");
+    let (code, printed) = limited(&["relocs", "--object", &object, "--btf", &types]);
+    assert!(code == 1 && printed.contains(".BTF.ext is damaged"), "{printed}");
 }
 
 #[test]
@@ -319,6 +325,6 @@ fn damaged_recordings_are_read_as_fast_with_backtraces() {
     let file = scratch.file("recording", &[&sample[..sample.len()], &damaged.repeat(100_000)].concat());
     let output =
         Command::new(env!("CARGO_BIN_EXE_coretrace")).args(["replay", &file]).env("RUST_BACKTRACE", "1").output();
-    let said = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
-    assert!(!said.contains("backtrace") && !said.contains(".rs:"), "{said}");
+    let printed = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+    assert!(!printed.contains("backtrace") && !printed.contains(".rs:"), "{printed}");
 }

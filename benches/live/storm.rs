@@ -185,8 +185,8 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
             };
             let ready = Ready::new(command.args(&target))?;
             let pid = ready.child.id();
-            let (run, said) = time(ready, Some(pid), count, look)?;
-            let (delivered, lost) = totals(&said)?;
+            let (run, printed) = time(ready, Some(pid), count, look)?;
+            let (delivered, lost) = totals(&printed)?;
             Run { delivered: Some(delivered), lost, ..run }
         }
         Tracer::Strace => {
@@ -234,9 +234,9 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
 }
 
 /// What a tool of libbpf-tools delivered (its first line is the header), and what it said that it lost.
-fn snooped(run: Run, said: &str, out: &Path) -> Result<Run> {
+fn snooped(run: Run, printed: &str, out: &Path) -> Result<Run> {
     let lines = fs::read(out)?.iter().filter(|b| **b == b'\n').count() as u64;
-    let words: Vec<_> = said.split_whitespace().collect();
+    let words: Vec<_> = printed.split_whitespace().collect();
     let lost = words.windows(2).filter(|pair| pair[0] == "Lost").filter_map(|pair| pair[1].parse::<u64>().ok()).sum();
     Ok(Run { delivered: Some(lines.saturating_sub(1)), lost, ..run })
 }
@@ -260,29 +260,30 @@ fn time(
     }
     let after = usage()?;
     look(tracer.unwrap_or(0))?;
-    let said = ready.end()?;
+    let printed = ready.end()?;
     let turns = f64::from(count);
     let reader_ns = (after.cpu_ns - before.cpu_ns) as f64 / turns;
     let run = Run { walls_ns, cpu_ns: cpu / turns, reader_ns, rss_kib: after.rss_kib, ..Run::default() };
-    Ok((run, said))
+    Ok((run, printed))
 }
 
 /// Ends a tracer as Ctrl-C does; tells what it said on stderr.
 pub fn interrupt(mut child: Child) -> Result<String> {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
-    let mut said = String::new();
+    let mut printed = String::new();
     if let Some(mut stdout) = child.stdout.take() {
         // A program that waits for its reader would never end.
         stdout.read_to_end(&mut Vec::new())?;
     }
-    child.stderr.take().context("stderr")?.read_to_string(&mut said)?;
+    child.stderr.take().context("stderr")?.read_to_string(&mut printed)?;
     child.wait()?;
-    Ok(said)
+    Ok(printed)
 }
 
 /// Delivered and dropped, of coretrace's closing line.
-fn totals(said: &str) -> Result<(u64, u64)> {
-    let line = said.lines().find(|line| line.contains(" seen = ")).with_context(|| format!("no totals: {said}"))?;
+fn totals(printed: &str) -> Result<(u64, u64)> {
+    let line =
+        printed.lines().find(|line| line.contains(" seen = ")).with_context(|| format!("no totals: {printed}"))?;
     let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
         [_, _, delivered, dropped, ..] => Ok((*delivered, *dropped)),

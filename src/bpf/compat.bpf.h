@@ -115,7 +115,7 @@ struct trace_event_raw_sched_process_exit___group_dead {
 	bool group_dead;
 } __attribute__((preserve_access_index));
 
-static __always_inline bool exit_tells_group_dead(void)
+static __always_inline bool exit_has_group_dead(void)
 {
 	return bpf_core_field_exists(struct trace_event_raw_sched_process_exit___group_dead, group_dead);
 }

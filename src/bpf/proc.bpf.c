@@ -179,7 +179,7 @@ int BPF_PROG(proc_fork_btf, struct task_struct *child, u64 flags)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit_btf, struct task_struct *task)
 {
-	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(true, task);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(true, task);
 
 	return on_exit(ctx, true, task, ends);
 }
@@ -209,7 +209,7 @@ SEC("raw_tp/sched_process_exit")
 int proc_exit_raw(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(false, task);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(false, task);
 
 	return on_exit(ctx, false, task, ends);
 }
@@ -238,7 +238,7 @@ SEC("tp/sched/sched_process_exit")
 int proc_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	bool ends = exit_tells_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
+	bool ends = exit_has_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
 
 	return on_exit(ctx, false, task, ends);
 }

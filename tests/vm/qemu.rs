@@ -141,13 +141,13 @@ impl Machine {
                 .spawn()
                 .context("starting QEMU under setpriv (package util-linux)")?,
         );
-        let said = listen(guest.0.stdout.take().context("QEMU's stdout")?);
+        let printed = listen(guest.0.stdout.take().context("QEMU's stdout")?);
         let deadline = start + Duration::from_secs(self.timeout);
         let (mut boot, mut all, mut line_start) = (None, Vec::new(), 0);
         let end = 'end: loop {
             let patience = Duration::from_secs(self.hang);
             let left = deadline.saturating_duration_since(Instant::now());
-            match said.recv_timeout(left.min(patience)) {
+            match printed.recv_timeout(left.min(patience)) {
                 Ok(bytes) => all.extend(bytes),
                 Err(RecvTimeoutError::Disconnected) => break End::Died,
                 Err(RecvTimeoutError::Timeout) if left > patience => {

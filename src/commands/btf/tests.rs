@@ -88,7 +88,7 @@ fn whatever_has_a_name_is_found_by_it() {
 }
 
 #[test]
-fn what_is_not_there_is_told_with_what_is_like_it() {
+fn what_is_missing_is_reported_with_similar_names() {
     let target = target("layout");
     for (name, message) in [
         ("SHAPES", "there is no SHAPES; there is: shapes"),

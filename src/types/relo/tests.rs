@@ -76,7 +76,7 @@ fn what_is_behind_a_check_is_guarded() {
 }
 
 #[test]
-fn files_that_are_none_are_told_and_damaged_ones_do_no_harm() {
+fn files_that_are_none_are_reported_and_damaged_ones_do_no_harm() {
     // libbpf has something to say of each.
     crate::ffi::log::capture_log(false);
     let tree = Tree::new();
