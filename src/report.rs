@@ -9,20 +9,20 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::escape;
 
-/// A note to the user. A closed stderr is no reason to end.
+/// A note to the user. A closed stderr does not end the program.
 pub fn note(text: &str) {
     let _ = Notes.write_all(format!("coretrace: {}\n", escape::clean(text)).as_bytes());
 }
 
-/// Standard error, for notes: what nobody reads within a moment is left out, and a closed one is no reason to end.
+/// Standard error, for notes: what is not read within a moment is dropped, and a closed one does not end the program.
 #[derive(Debug, Clone, Copy)]
 pub struct Notes;
 
 impl Write for Notes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        /// Once a pipe has room for anything, it has for this much (include/linux/limits.h: PIPE_BUF).
+        /// If a pipe has any room, it has this much (include/linux/limits.h: PIPE_BUF).
         const AT_ONCE: usize = 4096;
-        /// All that a run ever waits for its notes, in milliseconds.
+        /// The total time that a run waits for its notes to be read, in milliseconds.
         static LEFT: AtomicU64 = AtomicU64::new(500);
         let stderr = io::stderr();
         let begin = std::time::Instant::now();

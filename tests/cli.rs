@@ -1,7 +1,7 @@
-//! The command line from outside: help, versions, and what is said of mistakes. Needs neither root nor any kernel.
+//! The command line from outside: help, versions, and messages about mistakes. Needs neither root nor any kernel.
 //!
-//! None of these commands is to watch anything. Should a mistake of theirs pass unnoticed, there are no types of a kernel
-//! to be found, and they would watch a name that nobody has, for a moment.
+//! None of these commands may watch anything. If a mistake of theirs passes unnoticed, no types of a kernel are found,
+//! or they watch a name that does not exist, for a moment.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -155,7 +155,7 @@ fn an_output_that_cannot_be_made_is_named() {
     for option in ["-O", "--record"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
         command.args(["proc", "-n", "nobody-has-this", "-d", "0.1", option, "/no/such/dir/x"]);
-        // Whatever types the kernel has: nothing is to be loaded.
+        // Whatever types the kernel has: nothing is loaded.
         let output =
             command.env("CORETRACE_BTF", scratch.file("types", &types())).stdin(Stdio::null()).output().unwrap();
         let printed = text(&output.stderr);
@@ -253,7 +253,7 @@ fn other_kernels_are_checked_by_their_types() {
     let file = scratch.file("kernel", types);
     let dir = scratch.0.to_str().unwrap().to_owned();
     scratch.file("readme", b"no types\n");
-    // A directory has what may be types; what follows and is a command's name is one.
+    // A directory contains files that may be types; the next argument is the name of a command, and taken as that.
     for args in [&["check", "--btf", &file, "open"][..], &["check", "open", "--btf", &dir]] {
         let output = coretrace(args);
         let printed = text(&output.stdout);
@@ -291,7 +291,7 @@ fn of_an_unpacked_package_the_kernel_is_checked_and_not_its_modules() {
     let kernel = scratch.0.join("boot/vmlinuz-6.1").to_str().unwrap().to_owned();
     let made = coretrace(&["btf", "min", &kernel, concat!(env!("OUT_DIR"), "/proc.bpf.o")]);
     assert!(made.status.success(), "{}", text(&made.stderr));
-    // A module's types, which have no base here; others that are packed, and what is not a kernel at all.
+    // A module's types, without a base here; others that are packed, and a file that is not a kernel.
     let mut module = fs::read(&kernel).unwrap();
     let strings = u32::from_ne_bytes(module[16..20].try_into().unwrap()) as usize;
     module[24 + strings] = b'x';
@@ -308,7 +308,7 @@ fn of_an_unpacked_package_the_kernel_is_checked_and_not_its_modules() {
         (Some(0), 1),
         "{printed}"
     );
-    // A kernel that is no good is told all the same.
+    // An invalid kernel is reported nevertheless.
     scratch.file("boot/vmlinuz-6.2", b"\x1f\x8b\x08 and no more");
     let output = coretrace(&["check", "proc", "--kernel", scratch.0.to_str().unwrap()]);
     assert!(output.status.code() == Some(1) && text(&output.stdout).contains("vmlinuz-6.2: proc"));
@@ -437,7 +437,7 @@ fn types_of_two_kernels_are_compared() {
     let output = coretrace(&["btf", "diff", "-o", "json", &a, &b, "u32"]);
     let row: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&row["type"], &row["change"]), (&"typedef u32".into(), &"none".into()));
-    // Nothing that coretrace looks into is in either.
+    // Neither has types that coretrace uses.
     let output = coretrace(&["btf", "diff", &a, &b]);
     assert!(output.status.success() && text(&output.stdout).starts_with("0 of 0 "), "{}", text(&output.stdout));
     let output = coretrace(&["btf", "diff", &a, &b, "nothing"]);
@@ -448,7 +448,7 @@ fn types_of_two_kernels_are_compared() {
 #[test]
 fn types_are_made_few_and_serve_as_before() {
     let scratch = Scratch::new("btf-min");
-    // The types of a tracer's object are those of a kernel as far as it looks.
+    // For coretrace, the types of a tracer's object can stand in for a kernel's.
     let proc = scratch.file("proc.o", include_bytes!(concat!(env!("OUT_DIR"), "/proc.bpf.o")));
     let open = scratch.file("open-5.10.0", include_bytes!(concat!(env!("OUT_DIR"), "/opens.bpf.o")));
     let path = |name: &str| scratch.0.join(name).to_str().unwrap().to_owned();
@@ -506,7 +506,7 @@ fn the_childs_part_is_not_for_use_by_hand() {
     }
 }
 
-/// What was typed may come from anywhere, and is quoted in what is said of it.
+/// What was typed may come from anywhere, and is quoted in messages.
 #[test]
 fn what_is_said_of_hostile_words_is_harmless() {
     const HOSTILE: &str = "x\x1b[31m\u{9b}1m\u{202e}\u{3164}\u{200b}\rcoretrace: all is well";
@@ -554,7 +554,7 @@ fn what_is_said_of_hostile_words_is_harmless() {
     assert!(printed.lines().count() == 1 && printed.contains("x\\ncoretrace: all is well"), "{printed}");
 }
 
-/// As in a script in which what it is set to is empty.
+/// As in a script whose variable is empty.
 #[test]
 fn a_variable_that_is_empty_is_not_set() {
     for (name, args) in [
@@ -577,7 +577,7 @@ fn a_variable_that_is_empty_is_not_set() {
         };
         assert_eq!(run(true), run(false), "{name} {args:?}");
     }
-    // What is typed is meant.
+    // What is typed counts.
     let (code, printed) = refused(&["--btf", ""]);
     assert!(code == Some(2) && printed.contains("--btf"), "{printed}");
 }

@@ -1,5 +1,5 @@
-//! Files that are made to do harm: every command ends with them within seconds, in little memory, with an exit code of its
-//! own. Needs neither root nor any kernel.
+//! Malicious files: every command ends with them within seconds, in little memory, with a regular exit code. Needs
+//! neither root nor any kernel.
 
 use std::fs;
 use std::io::Read;
@@ -7,11 +7,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Most CPU time, and most memory (address space) of a command. The tests run beside each other, and unoptimized.
+/// Limits of CPU time and memory (address space) of a command. The tests run in parallel, and unoptimized.
 const SECONDS: u32 = 15;
 const KILOBYTES: u32 = 500 << 10;
 
-/// What a command said, and its exit code: by its own will, within the limits.
+/// A command's messages and its exit code: it ended by itself, within the limits.
 fn limited(args: &[&str]) -> (i32, String) {
     let limits = format!("ulimit -c 0; ulimit -v {KILOBYTES}; ulimit -t {SECONDS}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -35,7 +35,7 @@ fn limited(args: &[&str]) -> (i32, String) {
     (code, printed)
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -62,7 +62,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Every command that reads types, on this file; what they said, and whether one of them took it.
+/// Every command that reads types, on this file; their messages, and whether one of them accepted it.
 fn all_of_types(scratch: &Scratch, file: &str, name: &str) -> String {
     let out = scratch.path("out");
     let commands: [&[&str]; 8] = [
@@ -78,7 +78,7 @@ fn all_of_types(scratch: &Scratch, file: &str, name: &str) -> String {
     commands.iter().map(|args| limited(args).1).collect()
 }
 
-/// Type information in the making.
+/// Type information being built.
 #[derive(Default)]
 struct Btf {
     types: Vec<u8>,
@@ -98,7 +98,7 @@ impl Btf {
         at
     }
 
-    /// A type: name, kind, rows, size or type, what follows. Tells its number.
+    /// Adds a type: name, kind, rows, size or type, what follows. Returns its number.
     fn add(&mut self, name: u32, kind: u32, rows: u32, size: u32, more: &[u32]) -> u32 {
         self.types.extend([name, kind << 24 | rows, size].iter().chain(more).flat_map(|n| n.to_ne_bytes()));
         self.count += 1;
@@ -117,7 +117,7 @@ impl Btf {
     }
 }
 
-/// An ELF file: its names of sections, and its sections as name, place, size.
+/// An ELF file: its section names, and its sections as name, place, size.
 fn elf(machine: u16, body: &[u8], sections: &[(u32, u64, u64)], names: usize) -> Vec<u8> {
     let mut bytes = vec![0; 64];
     let order = if cfg!(target_endian = "little") { 1 } else { 2 };
@@ -213,7 +213,7 @@ fn long_names_cost_nothing() {
     }
     let printed = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "n");
     assert!(printed.contains("longer names than any kernel's"), "{printed}");
-    // Of members, and no longer than they may be.
+    // Of members, within the limit.
     for length in [65536, 1000] {
         let mut btf = Btf::new();
         let (int, victim, shared) = (btf.int(), btf.name(b"victim"), btf.name(&vec![b'm'; length]));
@@ -240,7 +240,7 @@ fn a_million_candidates_cost_nothing() {
     }
     let printed = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "task_struct");
     assert!(printed.contains("have the same name than any kernel's"), "{printed}");
-    // As many types as there may be, each of another name, one in the other; or with holes to fill.
+    // As many types as allowed, each with another name, nested; or with holes to fill.
     let mut btf = Btf::new();
     let int = btf.int();
     for n in 0..1_000_000_u32 {
@@ -315,13 +315,13 @@ fn little_stack_is_enough() {
     }
 }
 
-/// What `RUST_BACKTRACE` is set to makes no difference: of damaged samples there may be many.
+/// The value of `RUST_BACKTRACE` makes no difference: there may be many damaged samples.
 #[test]
 fn damaged_recordings_are_read_as_fast_with_backtraces() {
     let scratch = Scratch::new("backtrace");
     let sample = fs::read(format!("{}/tests/samples/proc.rec", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let damaged: Vec<u8> = [1_u8].into_iter().chain(4_u32.to_le_bytes()).chain([0; 4]).collect();
-    // Behind the header, which ends where the first entry begins.
+    // After the header, which ends where the first entry begins.
     let file = scratch.file("recording", &[&sample[..sample.len()], &damaged.repeat(100_000)].concat());
     let output =
         Command::new(env!("CARGO_BIN_EXE_coretrace")).args(["replay", &file]).env("RUST_BACKTRACE", "1").output();

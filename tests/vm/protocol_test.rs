@@ -1,4 +1,4 @@
-//! Tests of the reader of guest output: it decides what passed, so it must not be fooled.
+//! Tests of the parser of guest output: it decides what passed, so it must not be fooled.
 #[allow(dead_code)] // the VM test uses all of it
 mod protocol;
 
