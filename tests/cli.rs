@@ -508,7 +508,7 @@ fn the_childs_part_is_not_for_use_by_hand() {
 
 /// What was typed may come from anywhere, and is quoted in messages.
 #[test]
-fn what_is_said_of_hostile_words_is_harmless() {
+fn messages_about_hostile_words_are_harmless() {
     const HOSTILE: &str = "x\x1b[31m\u{9b}1m\u{202e}\u{3164}\u{200b}\rcoretrace: all is well";
     let scratch = Scratch::new("hostile-words");
     let file = scratch.file(HOSTILE, b"#!/bin/sh\n");
