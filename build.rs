@@ -1,5 +1,5 @@
-//! Compiles every `src/bpf/*.bpf.c` with clang and generates a Rust skeleton for each, and the hash
-//! of its event layouts, by which a recording of another build is recognised.
+//! Compiles every `src/bpf/*.bpf.c` with clang and generates a Rust skeleton for each, and the hash of its event
+//! layouts, by which recordings of other builds are recognised.
 
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
@@ -35,9 +35,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The options by which clang zeroes every variable on the stack. The verifiers of 5.10.218 and older, of 5.11 to 5.19
-/// and of 6.0 refuse to read what was never written, also where the value does not matter ("invalid read from stack");
-/// later ones let privileged programs do it (6715df8d5d24: bpf: Allow reads from uninit stack), and hide the fault.
+/// The option with which clang zeroes every variable on the stack. The verifiers of 5.10.218 and older, of 5.11 to 5.19
+/// and of 6.0 refuse reads of uninitialised stack, even if the value does not matter ("invalid read from stack"); later
+/// ones let privileged programs do it (6715df8d5d24: bpf: Allow reads from uninit stack), and hide the fault.
 fn zeroed_variables() -> Result<&'static [&'static str]> {
     const ZERO: &str = "-ftrivial-auto-var-init=zero";
     /// Up to clang 15, the option needs this one, too.
@@ -60,7 +60,7 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
         builder.clang(clang);
     }
     let vmlinux = vmlinux.to_str().context("the path of vmlinux/ is not UTF-8")?;
-    // What bpftool shows of the sources is the same wherever this was built.
+    // Source paths in the debug information do not depend on where this was built.
     let root = source.ancestors().nth(3).and_then(Path::to_str).context("the path of src/bpf is not UTF-8")?;
     let map = format!("-ffile-prefix-map={root}/=");
     builder.source(source).obj(out.join(format!("{name}.bpf.o"))).clang_args(
@@ -69,7 +69,7 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
             "-O2",
             &map,
             "-fdebug-compilation-dir=.",
-            // A system header: its own holes and warnings are not ours.
+            // A system header, so that its holes and warnings are ignored.
             "-isystem",
             vmlinux,
             "-Wall",
@@ -81,13 +81,13 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
     );
     builder.build_and_generate(&skel)?;
     let text = fs::read_to_string(&skel)?;
-    // The object's bytes, which `relocs` and `check` look into.
+    // The object's bytes, for `relocs` and `check`.
     let open = text.replace("    static DATA: ", "    pub static DATA: ");
     anyhow::ensure!(open != text, "the skeleton has no DATA");
     fs::write(&skel, open)?;
     // A number that recordings carry: FNV-1a is the same with every version of Rust.
     let mut hash = FnvHasher::default();
-    // In an order of their own: the compiler's changes with what functions use.
+    // Sorted: the compiler's order depends on what functions use.
     let mut types = event_types(&text)?;
     types.sort_unstable();
     for item in types {
@@ -98,8 +98,8 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
     Ok(())
 }
 
-/// The types of events, as the skeleton spells them: those that EXPORT_TYPE names in event.bpf.h and its users, and
-/// what they are made of. Nothing else: an instruction or a setting that changes keeps recordings readable.
+/// The types of events, as spelled in the skeleton: those that EXPORT_TYPE names in event.bpf.h and its users, and the
+/// types of their members. Nothing else, so that changed instructions or settings keep recordings readable.
 fn event_types(skeleton: &str) -> Result<Vec<&str>> {
     let types = skeleton.split("\n    pub mod types {").nth(1).and_then(|rest| rest.split("\n    }").next());
     let types = types.context("the skeleton has no types")?;
@@ -114,10 +114,10 @@ fn event_types(skeleton: &str) -> Result<Vec<&str>> {
     while let Some(name) = names.get(next).copied() {
         next += 1;
         let item = items.iter().find(|(item, _)| *item == name).with_context(|| format!("no type {name}"))?.1;
-        // As far as the struct goes: what follows is how it is made.
+        // Only the struct: its implementations follow.
         let item = item.split("\n        }").next().unwrap_or(item);
         found.push(item);
-        // Of its members the types, not the names: a struct of the kernel may have one of these.
+        // Only the types of its members, not their names: a struct of the kernel may have one of these names.
         let types = item.lines().filter_map(|line| line.trim_start().strip_prefix("pub ")?.split_once(": "));
         for inner in types.flat_map(|(_, of)| of.split(between)) {
             if items.iter().any(|(item, _)| *item == inner) && !names.contains(&inner) {

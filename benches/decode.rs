@@ -1,4 +1,4 @@
-//! What one recorded event costs in user space: decoded, and all the way through the pipeline in each format.
+//! The user-space cost of a recorded event: decoded, and through the whole pipeline in each format.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn events(c: &mut Criterion) {
     }
 }
 
-/// As in use, but nothing behind it that costs.
+/// As in use, but with an output that costs nothing.
 fn pipeline(tracer: &dyn Tracer, format: Format, look: Look) -> Pipeline<'_> {
     let sink: Box<dyn Write> = Box::new(io::sink());
     let ledger = Ledger::new(tracer.kinds().iter());
@@ -63,7 +63,7 @@ fn pipeline(tracer: &dyn Tracer, format: Format, look: Look) -> Pipeline<'_> {
     pipeline
 }
 
-/// Shorter than its defaults: a minute in all, and as stable as the machine is.
+/// Shorter than the defaults: a minute in all, and as stable as the machine is.
 fn brief() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
 }

@@ -48,7 +48,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The command line's grammar; what each tracer is for, it says itself.
+    /// The command line's grammar; each tracer brings its own description.
     #[must_use]
     pub fn grammar() -> clap::Command {
         let tracers = crate::tracers::all();
@@ -57,30 +57,30 @@ impl Cli {
         })
     }
 
-    /// The same where a variable that is empty counts as one that is not set.
+    /// The same, with empty environment variables treated as unset.
     fn grammar_here() -> clap::Command {
         fn without_empty(command: clap::Command) -> clap::Command {
-            let heed = |arg: clap::Arg| match arg.get_env().map(variable) {
+            let forget_empty = |arg: clap::Arg| match arg.get_env().map(variable) {
                 Some(None) => arg.env(None::<&str>),
                 _ => arg,
             };
-            command.mut_args(heed).mut_subcommands(without_empty)
+            command.mut_args(forget_empty).mut_subcommands(without_empty)
         }
         without_empty(Self::grammar())
     }
 
-    /// Reads the command line; ends the program where it is wrong, or help was asked for.
+    /// Parses the command line; exits if it is wrong, or help was asked for.
     #[must_use]
     pub fn read(args: Vec<OsString>) -> Self {
         let mut grammar = Self::grammar_here();
-        // As where a variable that holds it is empty: that must not watch the whole host.
+        // An empty pattern, as from an unset variable, must not watch the whole host.
         let ends_with_dashes = args.last().is_some_and(|last| last == "--");
         let harmless = args.iter().all(|arg| arg.to_str().is_some_and(|arg| arg.chars().all(is_visible)));
         let matches = grammar.clone().try_get_matches_from(args).unwrap_or_else(|error| {
             if harmless || !error.use_stderr() {
                 error.exit();
             }
-            // What was typed is quoted in it, and may come from anywhere.
+            // The message quotes what was typed, which may come from anywhere.
             let _ = io::stderr().write_all(clean(&error.render().to_string()).as_bytes());
             std::process::exit(error.exit_code())
         });
@@ -96,13 +96,13 @@ impl Cli {
 }
 
 impl Cli {
-    /// Does what the command line says; returns the exit code.
+    /// Runs the command; returns the exit code.
     ///
     /// # Errors
-    /// When it cannot be done; see [`crate::describe`].
+    /// When it fails; see [`crate::describe`].
     pub fn run(&self) -> Result<u8> {
         if !self.command.needs_rights() {
-            // Else file capabilities would open files of others (cap_dac_read_search).
+            // Otherwise file capabilities would open files of others (cap_dac_read_search).
             elevated::give_up()?;
         }
         crate::ffi::signals::prepare();
@@ -152,7 +152,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it asks the kernel for more than any user may.
+    /// Whether it needs more rights than an ordinary user has.
     #[must_use]
     pub fn needs_rights(&self) -> bool {
         match self {

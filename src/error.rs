@@ -1,4 +1,4 @@
-//! Errors that mean something to the program: wrong usage, what the kernel refused and why, exit codes.
+//! Errors with a meaning: wrong usage, what the kernel refused and why, exit codes.
 
 /// Marks an error as wrong usage, for the exit code.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// An error in full: what was being done and why it failed; where the cause is known, that and how to fix it first.
+/// An error in full: what was being done and why it failed; if the cause is known, that and the hints come first.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Diagnosed>() {
@@ -32,7 +32,7 @@ pub fn describe(error: &anyhow::Error) -> String {
     }
 }
 
-/// A failure whose cause is known, with how to fix it.
+/// A failure whose cause is known, with hints.
 #[derive(Debug)]
 pub(crate) struct Diagnosed(pub(crate) String);
 
@@ -48,7 +48,7 @@ pub(crate) const EVENTS_LOST: u8 = 3;
 /// A command that cannot be run, with the exit code that shells have for it.
 #[derive(Debug)]
 pub struct NotRun {
-    /// 127: not found; 126: found, but not to be run.
+    /// 127: not found; 126: found, but not executable.
     pub code: u8,
     pub(crate) message: String,
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use arrayvec::ArrayString;
 
-/// A piece of a string of any bytes: something to show, or something to spell out.
+/// A piece of a byte string: to be shown, or to be spelled out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Visible ASCII and spaces, without backslashes.
@@ -33,13 +33,13 @@ pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = Piece<'_>> {
             return Some(Piece::Ascii(text));
         }
         let first = *rest.first()?;
-        // Four bytes hold any character; what they cut off behind it does not matter.
+        // Four bytes hold any character; a next one cut off by that does not matter.
         let window = rest.get(..4).unwrap_or(rest);
         let Some(c) = window.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) else {
             rest = rest.get(1..)?;
             return Some(Piece::Byte(first));
         };
-        // A combining mark with nothing to combine with would change what stands before the string.
+        // A leading combining mark would change the character before the string.
         let alone = rest.len() == bytes.len();
         rest = rest.get(c.len_utf8()..)?;
         Some(if c != '\\' && is_visible(c) && !(alone && extends(c)) { Piece::Char(c) } else { Piece::Hidden(c) })
@@ -51,7 +51,7 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\\'
 }
 
-/// Bytes as text shows them, for what is not printed per event.
+/// Bytes as shown in text, for what is not printed per event.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
@@ -66,15 +66,15 @@ pub fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// Text with nothing in it that a terminal obeys, hides or reorders: all that is printed beside events ends here. Lines stay
-/// lines and tabs tabs; what comes from elsewhere is one line before it gets this far (`kernel::printable`). Quotes
-/// and backslashes stay, so that doing it twice changes nothing.
+/// Text without anything that a terminal obeys, hides or reorders: everything printed other than events ends here.
+/// Newlines and tabs stay; text from elsewhere was made one line before (`kernel::printable`). Quotes and backslashes
+/// stay, so that doing it twice changes nothing.
 #[must_use]
 pub fn clean(text: &str) -> String {
     spelled_out(text, |c| matches!(c, '\n' | '\t') || is_visible(c), |c, to| to.push_str(&spell(c)))
 }
 
-/// The same of lines of JSON: in those, such characters are within strings.
+/// The same for lines of JSON: in those, such characters are within strings.
 #[must_use]
 pub fn clean_json(text: &str) -> String {
     let as_units = |c: char, to: &mut String| {
@@ -91,7 +91,7 @@ fn spelled_out(text: &str, stays: impl Fn(char) -> bool, spell: impl Fn(char, &m
     cleaned
 }
 
-/// Text of any bytes as one harmless line, in which quotes and backslashes stay.
+/// Any bytes as one harmless line; quotes and backslashes stay.
 #[must_use]
 pub fn line(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -106,7 +106,7 @@ pub fn line(bytes: &[u8]) -> String {
     text
 }
 
-/// Whether a character shows itself, in its place: not a control, not invisible, not a space other than the ASCII one.
+/// Whether a character is visible in its place: not a control, not invisible, not a space other than the ASCII one.
 /// (A backslash is visible.)
 #[must_use]
 pub fn is_visible(c: char) -> bool {
@@ -116,9 +116,10 @@ pub fn is_visible(c: char) -> bool {
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' => false,
         '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{16fe4}' | '\u{1d159}' => false,
         '\u{e0000}'..='\u{e0fff}' => false,
-        // The quick way for most text; letters and digits are always assigned and visible.
+        // The fast path for most text; letters and digits are always assigned and visible.
         _ if c.is_alphanumeric() => true,
-        // Behind another character, std escapes what is not printable (Cc, Cf, Cn, Co, Zl, Zp, Zs), but not combining marks.
+        // After another character, std escapes what is not printable (Cc, Cf, Cn, Co, Zl, Zp, Zs), but not combining
+        // marks.
         _ => {
             let mut behind = ArrayString::<8>::new();
             behind.push('a');
@@ -128,7 +129,7 @@ pub fn is_visible(c: char) -> bool {
     }
 }
 
-/// Whether a visible, non-ASCII character attaches itself to the one before it: std escapes those at the start of a string.
+/// Whether a visible, non-ASCII character combines with the one before it: std escapes those at the start of a string.
 fn extends(c: char) -> bool {
     c.escape_debug().next() != Some(c)
 }

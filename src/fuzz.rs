@@ -1,6 +1,6 @@
-//! Parsers of files that others made, each as a function of bytes that must end soon, without a panic, whatever the bytes
-//! are, and with properties that hold of what comes out. For the test beside this (`tests.rs`), which changes files at
-//! random, and for `fuzz/`, which does so by what the code does (libFuzzer).
+//! Parsers of untrusted files, each as a function of bytes that must end soon, without a panic, whatever the bytes are,
+//! and with properties that must hold of the result. For the tests in `tests.rs`, which mutate files at random, and for
+//! `fuzz/`, guided by coverage (libFuzzer).
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,10 +24,10 @@ use crate::types::image::{self, samples as made};
 use crate::types::model::Types;
 use crate::types::relo::{Object, Target, walk};
 
-/// Name, function, and files to begin with.
+/// Name, function, and initial files.
 pub type Parser = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
-/// All of them.
+/// All parsers.
 pub const PARSERS: [Parser; 6] = [
     ("recording", recording, recordings),
     ("types", types, all_types),
@@ -37,12 +37,12 @@ pub const PARSERS: [Parser; 6] = [
     ("archive", archive, archives),
 ];
 
-/// What libbpf says goes where a run would have it.
+/// libbpf's messages go where a run sends them.
 pub fn quiet() {
     log::capture_log(false);
 }
 
-/// No person's terminal may get it, and JSON has it escaped.
+/// Must not reach a terminal, and is escaped in JSON.
 fn is_harmful(c: char) -> bool {
     let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() && !matches!(c, '\n' | '\t') || bidi
@@ -68,7 +68,7 @@ impl Write for Sink {
     }
 }
 
-/// A recording, in both formats: text is harmless, JSON is JSON.
+/// A recording, in both formats: text is harmless, JSON is valid.
 fn recording(bytes: &[u8]) {
     for format in [Format::Text, Format::Json] {
         let Ok(mut reader) = Reader::new(bytes) else { return };
@@ -97,7 +97,7 @@ fn target(bytes: &[u8]) -> Option<Target> {
     Some(Target { path: PathBuf::from("x"), types: Types::read(bytes).ok()?, about: Default::default() })
 }
 
-/// Types: what a run takes, libbpf can match and write; what is made of them is taken, too.
+/// Types: those that a run accepts, libbpf can match and write; what is made from them is accepted, too.
 fn types(bytes: &[u8]) {
     let Some(target) = target(bytes) else { return };
     for tracer in tracers::all() {
@@ -122,7 +122,7 @@ fn image(bytes: &[u8]) {
     }
 }
 
-/// An object that somebody else made, against the kernel of the tests.
+/// An untrusted object, against the kernel of the tests.
 fn object(bytes: &[u8]) {
     if let Ok(object) = Object::read(bytes) {
         let kernel = target(&made::kernel_btf()).expect("our own");
@@ -144,7 +144,7 @@ fn recordings() -> Vec<Vec<u8>> {
     ["proc", "exec", "open"].iter().filter_map(|name| fs::read(samples.join(format!("{name}.rec"))).ok()).collect()
 }
 
-/// The objects that are built for the tests.
+/// The objects built for the tests.
 fn objects() -> Vec<Vec<u8>> {
     let names = ["all", "field", "type", "enum", "guard", "complex", "layout", "helper"];
     names.iter().map(|name| test_objects::bytes(name).to_vec()).collect()

@@ -3,7 +3,7 @@
 //! The modules, from what the user types down to the kernel; none uses one above it:
 //! [`cli`] → [`commands`] → [`tracers`] (what to hook, its C in `src/bpf`) → [`run`] (the loop) → [`options`] →
 //! [`load`] (programs onto their hooks) → [`flow`] (record, enrich, filter, count) → [`output`] → [`event`];
-//! and apart from that way: [`types`] (kernels' types), [`host`] (what this host is), `ffi` (unsafe code).
+//! and independent of that chain: [`types`] (kernels' types), [`host`] (facts about this host), `ffi` (unsafe code).
 
 pub mod cli;
 pub mod commands;

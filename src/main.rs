@@ -12,13 +12,13 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::SigSet;
 
 fn main() -> ExitCode {
-    // Where there is little of it (`ulimit -s 64`), not even the options can be read.
+    // With a small stack (`ulimit -s 64`), not even the options can be parsed.
     const STACK_MIN: u64 = 512 << 10;
     const STACK: usize = 8 << 20;
     if getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(soft, _)| soft < STACK_MIN)
         && let Ok(thread) = thread::Builder::new().stack_size(STACK).spawn(program)
     {
-        // Signals are for the thread that does it all.
+        // Signals are for the thread that does all the work.
         let _ = SigSet::all().thread_block();
         return thread.join().unwrap_or(ExitCode::FAILURE);
     }
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 fn program() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     let done = match args.as_slice() {
-        // CMD is to have the rights that its user has.
+        // CMD must have the rights of its user.
         [_, first, rest @ ..] if first == launch::CHILD && !elevated::is_set_id() => {
             elevated::give_up().map(|()| launch::child(rest))
         }
@@ -36,7 +36,7 @@ fn program() -> ExitCode {
             elevated::give_up().map(|()| sentinel::stand())
         }
         _ => {
-            // First, for --help and --version, which do no harm.
+            // First, for --help and --version, which are harmless.
             let cli = Cli::read(args);
             elevated::refuse_set_id().and_then(|()| cli.run())
         }

@@ -1,4 +1,5 @@
-//! In a steady state, nothing is allocated for an event: by a format, nor on the whole way from the sample to the sink.
+//! In a steady state, nothing is allocated per event: not by a format, nor on the whole path from the sample to the
+//! sink.
 
 use std::cell::RefCell;
 use std::io;
@@ -73,7 +74,7 @@ fn a_format_allocates_nothing_once_it_has_seen_an_event() {
     }
 }
 
-/// Every sample is an event: of root in the root cgroup, then of numbers that have no names.
+/// Every sample is an event: of root in the root cgroup, then with numbers that have no names.
 struct Named;
 
 impl Decode for Named {
@@ -83,7 +84,7 @@ impl Decode for Named {
     }
 }
 
-/// What was written, also while the pipeline has it.
+/// The output, readable while the pipeline has it.
 #[derive(Clone, Default)]
 struct Shared(Rc<RefCell<Vec<u8>>>);
 

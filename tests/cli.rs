@@ -1,7 +1,7 @@
-//! The command line from outside: help, versions, and what is said of mistakes. Needs neither root nor any kernel.
+//! The command line from outside: help, versions, and messages about mistakes. Needs neither root nor any kernel.
 //!
-//! None of these commands is to watch anything. Should a mistake of theirs pass unnoticed, there are no types of a kernel
-//! to be found, and they would watch a name that nobody has, for a moment.
+//! None of these commands may watch anything. If a mistake of theirs passes unnoticed, no types of a kernel are found,
+//! or they watch a name that does not exist, for a moment.
 
 use std::fs::{self, File};
 use std::io::{PipeReader, Read, Write};
@@ -31,7 +31,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -55,15 +55,15 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn help_tells_what_there_is() {
+fn help_lists_what_there_is() {
     for args in [["--help"], ["-h"]] {
         let output = coretrace(&args);
-        let said = text(&output.stdout);
+        let printed = text(&output.stdout);
         assert!(output.status.success() && output.stderr.is_empty());
         for word in ["proc", "replay", "check", "schema", "sudo coretrace proc -- make", "Exit status:"] {
-            assert!(said.contains(word), "{word}: {said}");
+            assert!(printed.contains(word), "{word}: {printed}");
         }
-        assert!(!said.contains("__child") && !said.contains("man  "), "what nobody types by hand: {said}");
+        assert!(!printed.contains("__child") && !printed.contains("man  "), "what nobody types by hand: {printed}");
     }
     for (subcommand, options) in [
         ("proc", &["--follow", "--detach", "--threads", "--cwd", "--strict", "--record", "[CMD]", "-o, --output"][..]),
@@ -72,12 +72,12 @@ fn help_tells_what_there_is() {
         ("btf", &["ls", "show", "diff", "min", "embed", "dump"]),
     ] {
         let output = coretrace(&[subcommand, "--help"]);
-        let said = text(&output.stdout);
+        let printed = text(&output.stdout);
         assert!(output.status.success() && output.stderr.is_empty());
         for option in options {
-            assert!(said.contains(option) || said.contains(&option.replace(']', ">...")), "{option}: {said}");
+            assert!(printed.contains(option) || printed.contains(&option.replace(']', ">...")), "{option}: {printed}");
         }
-        assert!(said.lines().all(|line| line.chars().count() <= 120), "{subcommand}: too wide");
+        assert!(printed.lines().all(|line| line.chars().count() <= 120), "{subcommand}: too wide");
     }
 }
 
@@ -129,9 +129,9 @@ fn wrong_usage_is_2_and_names_what_is_wrong() {
             "at most 8",
         ),
     ] {
-        let (code, said) = refused(args);
-        assert_eq!(code, Some(2), "{args:?}: {said}");
-        assert!(said.contains(words), "{args:?}: {said}");
+        let (code, printed) = refused(args);
+        assert_eq!(code, Some(2), "{args:?}: {printed}");
+        assert!(printed.contains(words), "{args:?}: {printed}");
     }
 }
 
@@ -141,18 +141,18 @@ fn a_bad_duration_is_refused() {
         [("0", "more than 0"), ("-1", "more than 0"), ("nan", "more than 0"), ("soon", "not a number")]
     {
         let output = coretrace(&["proc", "-n", "nobody-has-this", &format!("-d={value}")]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{value}: {said}");
-        assert!(said.contains(words) && said.contains("--duration"), "{value}: {said}");
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{value}: {printed}");
+        assert!(printed.contains(words) && printed.contains("--duration"), "{value}: {printed}");
     }
 }
 
 #[test]
-fn an_unknown_kind_is_told_the_known_ones() {
+fn an_unknown_kind_lists_the_known_ones() {
     for args in [&["--events", "exec,open"][..], &["--events", ""]] {
-        let (code, said) = refused(args);
-        assert_eq!(code, Some(2), "{args:?}: {said}");
-        assert!(said.contains("exec, exit, fork, clone, thread_exit"), "{args:?}: {said}");
+        let (code, printed) = refused(args);
+        assert_eq!(code, Some(2), "{args:?}: {printed}");
+        assert!(printed.contains("exec, exit, fork, clone, thread_exit"), "{args:?}: {printed}");
     }
 }
 
@@ -162,12 +162,12 @@ fn an_output_that_cannot_be_made_is_named() {
     for option in ["-O", "--record"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
         command.args(["proc", "-n", "nobody-has-this", "-d", "0.1", option, "/no/such/dir/x"]);
-        // Whatever types the kernel has: nothing is to be loaded.
+        // Whatever types the kernel has: nothing is loaded.
         let output =
             command.env("CORETRACE_BTF", scratch.file("types", &types())).stdin(Stdio::null()).output().unwrap();
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
-        assert!(said.contains("/no/such/dir/x: No such file or directory"), "{said}");
+        let printed = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{printed}");
+        assert!(printed.contains("/no/such/dir/x: No such file or directory"), "{printed}");
     }
 }
 
@@ -182,10 +182,10 @@ fn types() -> Vec<u8> {
 }
 
 #[test]
-fn a_command_that_is_not_there_is_told_before_the_kernel_is_looked_at() {
+fn a_missing_command_is_reported_before_the_kernel_is_looked_at() {
     for (command, code) in [("coretrace-has-no-such-command", 127), ("/no/such/program", 127), ("/", 126)] {
-        let (told, said) = refused(&["--", command]);
-        assert!(told == Some(code) && said.contains(command), "{told:?}: {said}");
+        let (exit, printed) = refused(&["--", command]);
+        assert!(exit == Some(code) && printed.contains(command), "{exit:?}: {printed}");
     }
 }
 
@@ -212,9 +212,9 @@ fn a_recording_that_is_missing_or_foreign_is_named() {
         ),
     ] {
         let output = coretrace(&["replay", &file]);
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{file}: {said}");
-        assert!(said.contains(&file) && said.contains(words) && !said.contains('\x1b'), "{file}: {said}");
+        let printed = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{file}: {printed}");
+        assert!(printed.contains(&file) && printed.contains(words) && !printed.contains('\x1b'), "{file}: {printed}");
     }
 }
 
@@ -247,9 +247,9 @@ fn a_closed_output_is_no_panic() {
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
         let output = command.args(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
-        let said = text(&output.stderr);
-        assert!(output.status.code().is_some_and(|code| code <= 1), "{args:?}: {:?} {said}", output.status);
-        assert!(!said.contains("panicked"), "{args:?}: {said}");
+        let printed = text(&output.stderr);
+        assert!(output.status.code().is_some_and(|code| code <= 1), "{args:?}: {:?} {printed}", output.status);
+        assert!(!printed.contains("panicked"), "{args:?}: {printed}");
     }
 }
 
@@ -260,23 +260,23 @@ fn other_kernels_are_checked_by_their_types() {
     let file = scratch.file("kernel", types);
     let dir = scratch.0.to_str().unwrap().to_owned();
     scratch.file("readme", b"no types\n");
-    // A directory has what may be types; what follows and is a command's name is one.
+    // A directory contains files that may be types; the next argument is the name of a command, and taken as that.
     for args in [&["check", "--btf", &file, "open"][..], &["check", "open", "--btf", &dir]] {
         let output = coretrace(args);
-        let said = text(&output.stdout);
+        let printed = text(&output.stdout);
         assert_eq!(
-            (output.status.code(), said.lines().filter(|l| l.contains(": open ")).count()),
+            (output.status.code(), printed.lines().filter(|l| l.contains(": open ")).count()),
             (Some(1), 1),
-            "{said}"
+            "{printed}"
         );
         for words in [
             "does not work",
             "not fentry: the kernel has no BTF of its own",
             "not tracepoint: the kernel has no struct",
         ] {
-            assert!(said.contains(words), "{words}: {said}");
+            assert!(printed.contains(words), "{words}: {printed}");
         }
-        assert!(!said.contains("readme") && said.contains("not known"), "{said}");
+        assert!(!printed.contains("readme") && printed.contains("not known"), "{printed}");
     }
     let output = coretrace(&["check", "-o", "json", "--btf", &file, &scratch.file("none", b"\n")]);
     let rows: Vec<serde_json::Value> =
@@ -298,7 +298,7 @@ fn of_an_unpacked_package_the_kernel_is_checked_and_not_its_modules() {
     let kernel = scratch.0.join("boot/vmlinuz-6.1").to_str().unwrap().to_owned();
     let made = coretrace(&["btf", "min", &kernel, concat!(env!("OUT_DIR"), "/proc.bpf.o")]);
     assert!(made.status.success(), "{}", text(&made.stderr));
-    // A module's types, which have no base here; others that are packed, and what is not a kernel at all.
+    // A module's types, without a base here; others that are packed, and a file that is not a kernel.
     let mut module = fs::read(&kernel).unwrap();
     let strings = u32::from_ne_bytes(module[16..20].try_into().unwrap()) as usize;
     module[24 + strings] = b'x';
@@ -309,9 +309,13 @@ fn of_an_unpacked_package_the_kernel_is_checked_and_not_its_modules() {
     scratch.file("usr/changelog.gz", b"\x1f\x8b\x08 and no more");
     scratch.file("boot/System.map-6.1", b"0 T _text\n");
     let output = coretrace(&["check", "proc", "--kernel", scratch.0.to_str().unwrap()]);
-    let said = text(&output.stdout);
-    assert_eq!((output.status.code(), said.lines().filter(|l| l.contains(": proc ")).count()), (Some(0), 1), "{said}");
-    // A kernel that is no good is told all the same.
+    let printed = text(&output.stdout);
+    assert_eq!(
+        (output.status.code(), printed.lines().filter(|l| l.contains(": proc ")).count()),
+        (Some(0), 1),
+        "{printed}"
+    );
+    // An invalid kernel is reported nevertheless.
     scratch.file("boot/vmlinuz-6.2", b"\x1f\x8b\x08 and no more");
     let output = coretrace(&["check", "proc", "--kernel", scratch.0.to_str().unwrap()]);
     assert!(output.status.code() == Some(1) && text(&output.stdout).contains("vmlinuz-6.2: proc"));
@@ -338,11 +342,14 @@ fn kernels_are_looked_into_as_they_are_shipped() {
     scratch.file("other.rpm", &package("usr/bin/true", types));
     let dir = scratch.0.to_str().unwrap().to_owned();
     for args in [&["check", "--kernel", &file][..], &["check", "proc", "--kernel", &dir], &["check", "--btf", &file]] {
-        let said = text(&coretrace(args).stdout);
-        assert!(said.contains("not tracepoint: the kernel has no struct") && !said.contains("other.rpm"), "{said}");
+        let printed = text(&coretrace(args).stdout);
+        assert!(
+            printed.contains("not tracepoint: the kernel has no struct") && !printed.contains("other.rpm"),
+            "{printed}"
+        );
     }
-    let said = text(&coretrace(&["relocs", "--diff", &file, &file, "proc"]).stdout);
-    assert!(said.contains("proc: 0 of "), "{said}");
+    let printed = text(&coretrace(&["relocs", "--diff", &file, &file, "proc"]).stdout);
+    assert!(printed.contains("proc: 0 of "), "{printed}");
     let cut = scratch.file("cut", &package("boot/vmlinuz", types)[..500]);
     for (file, words) in [
         (cut.as_str(), "is cut: what is packed in it ends early"),
@@ -354,8 +361,8 @@ fn kernels_are_looked_into_as_they_are_shipped() {
         ),
     ] {
         let output = coretrace(&["check", "--kernel", file]);
-        let said = text(&output.stdout);
-        assert!(output.status.code() == Some(1) && said.contains(words), "{words}: {said}");
+        let printed = text(&output.stdout);
+        assert!(output.status.code() == Some(1) && printed.contains(words), "{words}: {printed}");
     }
 }
 
@@ -373,8 +380,8 @@ fn what_cannot_be_embedded_leaves_no_program() {
         (empty.to_str().unwrap(), "there are no types of kernels"),
     ] {
         let output = coretrace(&["btf", "embed", &out, file]);
-        let said = text(&output.stderr);
-        assert!(output.status.code() == Some(1) && said.contains(words), "{words}: {said}");
+        let printed = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && printed.contains(words), "{words}: {printed}");
         assert!(!PathBuf::from(&out).exists());
     }
     // Not even where it cannot be written.
@@ -390,9 +397,9 @@ fn relocations_need_types() {
     let types = scratch.file("kernel", test_objects::bytes("kernel"));
     let object = scratch.file("all", test_objects::bytes("all"));
     let output = coretrace(&["relocs", "--btf", &types, "--object", &object]);
-    let said = text(&output.stdout);
-    assert!(output.status.success() && said.contains("handle_all (raw_tp/sys_enter)"), "{said}");
-    assert!(said.contains("struct thing.inners[1].b") && said.contains("enum color::RED"), "{said}");
+    let printed = text(&output.stdout);
+    assert!(output.status.success() && printed.contains("handle_all (raw_tp/sys_enter)"), "{printed}");
+    assert!(printed.contains("struct thing.inners[1].b") && printed.contains("enum color::RED"), "{printed}");
     for args in [&["relocs"][..], &["relocs", "--btf", &object, "--object", "/no/such/file"], &["relocs", "nothing"]] {
         let output = coretrace(args);
         assert!(!output.status.success() && output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
@@ -411,7 +418,7 @@ fn types_are_shown_from_any_file() {
     let output = coretrace(&["btf", "show", "-o", "json", "leaf", "--btf", &file]);
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&shown["kind"], &shown["members"][1]["offset"]), (&"struct".into(), &4.into()));
-    for (args, told) in [
+    for (args, message) in [
         (&["show", "Leaf", "--btf", &file][..], "there is no Leaf; there is: leaf"),
         (&["show", "leaf"], "/no/such/file: there is no such file"),
         (&["show"], "required"),
@@ -419,7 +426,7 @@ fn types_are_shown_from_any_file() {
     ] {
         let output = coretrace(&[&["btf"], args].concat());
         assert!(!output.status.success() && output.stdout.is_empty(), "{args:?}");
-        assert!(text(&output.stderr).contains(told), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(message), "{args:?}: {}", text(&output.stderr));
     }
 }
 
@@ -429,15 +436,15 @@ fn types_of_two_kernels_are_compared() {
     let [a, b] = [("a", test_objects::bytes("kernel")), ("b", test_objects::bytes("layout"))]
         .map(|(name, bytes)| scratch.file(name, bytes));
     let output = coretrace(&["btf", "diff", &a, &b, "u32", "u64", "thing", "leaf"]);
-    let said = text(&output.stdout);
-    assert!(output.status.success() && said.starts_with("3 of 5 types changed, "), "{said}");
+    let printed = text(&output.stdout);
+    assert!(output.status.success() && printed.starts_with("3 of 5 types changed, "), "{printed}");
     for words in ["typedef u32: the same\n", "struct thing: removed\n", "struct leaf: added\n"] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(printed.contains(words), "{words}: {printed}");
     }
     let output = coretrace(&["btf", "diff", "-o", "json", &a, &b, "u32"]);
     let row: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&row["type"], &row["change"]), (&"typedef u32".into(), &"none".into()));
-    // Nothing that coretrace looks into is in either.
+    // Neither has types that coretrace uses.
     let output = coretrace(&["btf", "diff", &a, &b]);
     assert!(output.status.success() && text(&output.stdout).starts_with("0 of 0 "), "{}", text(&output.stdout));
     let output = coretrace(&["btf", "diff", &a, &b, "nothing"]);
@@ -448,7 +455,7 @@ fn types_of_two_kernels_are_compared() {
 #[test]
 fn types_are_made_few_and_serve_as_before() {
     let scratch = Scratch::new("btf-min");
-    // The types of a tracer's object are those of a kernel as far as it looks.
+    // For coretrace, the types of a tracer's object can stand in for a kernel's.
     let proc = scratch.file("proc.o", include_bytes!(concat!(env!("OUT_DIR"), "/proc.bpf.o")));
     let open = scratch.file("open-5.10.0", include_bytes!(concat!(env!("OUT_DIR"), "/opens.bpf.o")));
     let path = |name: &str| scratch.0.join(name).to_str().unwrap().to_owned();
@@ -463,9 +470,9 @@ fn types_are_made_few_and_serve_as_before() {
     let output = coretrace(&["relocs", "--diff", &proc, &one, "proc"]);
     assert!(text(&output.stdout).starts_with("proc: 0 of "), "{}", text(&output.stdout));
     let output = coretrace(&["check", "--btf", &one]);
-    let said = text(&output.stdout);
-    assert!(output.status.success() && said.contains("types without functions"), "{said}");
-    for (args, told) in [
+    let printed = text(&output.stdout);
+    assert!(output.status.success() && printed.contains("types without functions"), "{printed}");
+    for (args, message) in [
         (&[&one[..], "/no/such/kernel"][..], "/no/such/kernel: there is no such file"),
         (&[&path("all"), &proc, &proc], "would both become"),
         (&["/no/such/dir/min", &proc], "/no/such/dir/min: No such file or directory"),
@@ -473,7 +480,7 @@ fn types_are_made_few_and_serve_as_before() {
     ] {
         let output = coretrace(&[&["btf", "min"], args].concat());
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}");
-        assert!(text(&output.stderr).contains(told), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(message), "{args:?}: {}", text(&output.stderr));
     }
 }
 
@@ -506,9 +513,9 @@ fn the_childs_part_is_not_for_use_by_hand() {
     }
 }
 
-/// What was typed may come from anywhere, and is quoted in what is said of it.
+/// What was typed may come from anywhere, and is quoted in messages.
 #[test]
-fn what_is_said_of_hostile_words_is_harmless() {
+fn messages_about_hostile_words_are_harmless() {
     const HOSTILE: &str = "x\x1b[31m\u{9b}1m\u{202e}\u{3164}\u{200b}\rcoretrace: all is well";
     let scratch = Scratch::new("hostile-words");
     let file = scratch.file(HOSTILE, b"#!/bin/sh\n");
@@ -542,19 +549,19 @@ fn what_is_said_of_hostile_words_is_harmless() {
     ] {
         let output = coretrace(args);
         assert!(!output.status.success(), "{args:?}");
-        for said in [text(&output.stdout), text(&output.stderr)] {
+        for printed in [text(&output.stdout), text(&output.stderr)] {
             let harmful = |c: char| {
                 (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{202e}' | '\u{3164}' | '\u{200b}')
             };
-            assert!(!said.contains(harmful), "{args:?}: {said:?}");
+            assert!(!printed.contains(harmful), "{args:?}: {printed:?}");
         }
     }
     let forged = format!("{}/x\ncoretrace: all is well", scratch.0.display());
-    let said = text(&coretrace(&["replay", &forged]).stderr);
-    assert!(said.lines().count() == 1 && said.contains("x\\ncoretrace: all is well"), "{said}");
+    let printed = text(&coretrace(&["replay", &forged]).stderr);
+    assert!(printed.lines().count() == 1 && printed.contains("x\\ncoretrace: all is well"), "{printed}");
 }
 
-/// As in a script in which what it is set to is empty.
+/// As in a script whose variable is empty.
 #[test]
 fn a_variable_that_is_empty_is_not_set() {
     for (name, args) in [
@@ -577,9 +584,9 @@ fn a_variable_that_is_empty_is_not_set() {
         };
         assert_eq!(run(true), run(false), "{name} {args:?}");
     }
-    // What is typed is meant.
-    let (code, said) = refused(&["--btf", ""]);
-    assert!(code == Some(2) && said.contains("--btf"), "{said}");
+    // What is typed counts.
+    let (code, printed) = refused(&["--btf", ""]);
+    assert!(code == Some(2) && printed.contains("--btf"), "{printed}");
 }
 
 #[test]
@@ -593,14 +600,14 @@ fn a_file_whose_name_is_not_utf8_is_read_and_named() {
         let output = command.args(args).arg(option).arg(&file).stdin(Stdio::null()).output().unwrap();
         text(&output.stdout) + &text(&output.stderr)
     };
-    let said = run(&["btf", "show", "int"], "--btf");
-    assert!(said.starts_with("int;"), "{said}");
+    let printed = run(&["btf", "show", "int"], "--btf");
+    assert!(printed.starts_with("int;"), "{printed}");
     fs::write(&file, "none").unwrap();
     for (args, option) in
         [(&["check"][..], "--btf"), (&["btf", "show", "int"], "--btf"), (&["proc", "-d", "1"], "--btf")]
     {
-        let said = run(args, option);
-        assert!(said.contains("/\\xff.btf"), "{args:?}: {said}");
+        let printed = run(args, option);
+        assert!(printed.contains("/\\xff.btf"), "{args:?}: {printed}");
     }
 }
 

@@ -15,12 +15,12 @@ use coretrace::tracers::{self, Tracer};
 #[allow(dead_code)]
 mod samples;
 
-/// Both formats, with all that looks at an event's fields.
+/// Both formats, and everything else that reads an event's fields.
 fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
     let narrow = Look { width: Some(97), colour: true, wide: false, utc: false, labels: false };
     let wide = Look { wide: true, ..narrow };
     [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide)].map(|(format, look)| {
-        // Both match anything, but look for themselves.
+        // Both match anything, but read the fields.
         let (args, paths) = (filter::regex("").unwrap(), vec![filter::path_glob("*").unwrap()]);
         let filter = match format {
             Format::Text => Filter { args: Some(args), ..Filter::default() },
@@ -113,7 +113,7 @@ fn a_sample_changed_anywhere_is_no_panic() {
     for tracer in tracers::all() {
         let mut pipelines = pipelines(tracer.as_ref());
         let recorded = samples::read(tracer.name()).samples;
-        // One of each kind, the longest: they differ in their strings alone.
+        // One of each kind, the longest: they differ only in their strings.
         for kind in tracer.kinds() {
             let of_kind = recorded.iter().filter(|s| tracer.decode(s).is_ok_and(|event| event.kind.id == kind.id));
             let mut sample = of_kind.max_by_key(|s| s.len()).cloned().unwrap();
@@ -136,14 +136,14 @@ fn random_bytes_are_no_panic() {
         let mut pipelines = pipelines(tracer.as_ref());
         let recorded = samples::read(tracer.name()).samples;
         for _ in 0..20_000 {
-            // Nothing but noise, and what begins like an event.
+            // Nothing but noise, and noise that begins like an event.
             let mut noise: Vec<u8> = (0..random.below(600)).map(|_| random.next() as u8).collect();
             take(&mut pipelines, &noise);
             let sample = &recorded[random.below(recorded.len())];
             let head = random.below(sample.len());
             noise.splice(..0, sample[..head].iter().copied());
             take(&mut pipelines, &noise);
-            // Several places of an event at once.
+            // Several changes of an event at once.
             let mut damaged = sample.clone();
             for _ in 0..=random.below(8) {
                 let at = random.below(damaged.len());

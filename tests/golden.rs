@@ -1,4 +1,4 @@
-//! The recorded samples, printed by `coretrace replay`, byte for byte. `UPDATE=1` makes the expected output again.
+//! The recorded samples, printed by `coretrace replay`, byte for byte. `UPDATE=1` regenerates the expected output.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read};
@@ -21,14 +21,14 @@ fn replay(recording: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// What it prints to a pipe.
+/// Its output to a pipe.
 fn printed(recording: &Path, options: &[&str]) -> Output {
     let output = replay(recording, options).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     output
 }
 
-/// What it prints to a terminal of so many columns.
+/// Its output to a terminal with this many columns.
 fn shown(recording: &Path, options: &[&str], columns: u16) -> Vec<u8> {
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).unwrap();

@@ -1,5 +1,5 @@
-//! Files that are made to do harm: every command ends with them within seconds, in little memory, with an exit code of its
-//! own. Needs neither root nor any kernel.
+//! Malicious files: every command ends with them within seconds, in little memory, with a regular exit code. Needs
+//! neither root nor any kernel.
 
 use std::fs;
 use std::io::Read;
@@ -7,11 +7,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Most CPU time, and most memory (address space) of a command. The tests run beside each other, and unoptimized.
+/// Limits of CPU time and memory (address space) of a command. The tests run in parallel, and unoptimized.
 const SECONDS: u32 = 15;
 const KILOBYTES: u32 = 500 << 10;
 
-/// What a command said, and its exit code: by its own will, within the limits.
+/// A command's messages and its exit code: it ended by itself, within the limits.
 fn limited(args: &[&str]) -> (i32, String) {
     let limits = format!("ulimit -c 0; ulimit -v {KILOBYTES}; ulimit -t {SECONDS}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -27,15 +27,15 @@ fn limited(args: &[&str]) -> (i32, String) {
     };
     let (out, err) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
     let status = child.wait().unwrap();
-    let said = out.join().unwrap() + &err.join().unwrap();
-    let short: String = said.chars().take(500).collect();
+    let printed = out.join().unwrap() + &err.join().unwrap();
+    let short: String = printed.chars().take(500).collect();
     assert_eq!(status.signal(), None, "{args:?}: {short}");
     let code = status.code().unwrap();
     assert!([0, 1].contains(&code), "{args:?}: {code}: {short}");
-    (code, said)
+    (code, printed)
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -62,7 +62,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Every command that reads types, on this file; what they said, and whether one of them took it.
+/// Every command that reads types, on this file; their messages, and whether one of them accepted it.
 fn all_of_types(scratch: &Scratch, file: &str, name: &str) -> String {
     let out = scratch.path("out");
     let commands: [&[&str]; 8] = [
@@ -78,7 +78,7 @@ fn all_of_types(scratch: &Scratch, file: &str, name: &str) -> String {
     commands.iter().map(|args| limited(args).1).collect()
 }
 
-/// Type information in the making.
+/// Type information being built.
 #[derive(Default)]
 struct Btf {
     types: Vec<u8>,
@@ -98,7 +98,7 @@ impl Btf {
         at
     }
 
-    /// A type: name, kind, rows, size or type, what follows. Tells its number.
+    /// Adds a type: name, kind, rows, size or type, what follows. Returns its number.
     fn add(&mut self, name: u32, kind: u32, rows: u32, size: u32, more: &[u32]) -> u32 {
         self.types.extend([name, kind << 24 | rows, size].iter().chain(more).flat_map(|n| n.to_ne_bytes()));
         self.count += 1;
@@ -117,7 +117,7 @@ impl Btf {
     }
 }
 
-/// An ELF file: its names of sections, and its sections as name, place, size.
+/// An ELF file: its section names, and its sections as name, place, size.
 fn elf(machine: u16, body: &[u8], sections: &[(u32, u64, u64)], names: usize) -> Vec<u8> {
     let mut bytes = vec![0; 64];
     let order = if cfg!(target_endian = "little") { 1 } else { 2 };
@@ -169,13 +169,19 @@ fn what_was_found_does_no_harm() {
         limited(&["relocs", "--object", file, "--btf", file]);
         limited(&["replay", file]);
     }
-    let said = |name: &str, args: &[&str]| {
+    let printed = |name: &str, args: &[&str]| {
         let file = format!("{}/tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
         limited(&[args, &[&file]].concat())
     };
-    assert!(said("rettype.btf", &["btf", "dump", "--btf"]).1.contains("is damaged: its types contradict each other"));
-    assert_eq!(said("align.btf", &["btf", "show", "v", "--btf"]).0, 0, "libbpf does not look into what is pointed to");
-    assert!(said("bomb.tar", &["check", "--kernel"]).1.contains("takes more memory than any kernel does"));
+    assert!(
+        printed("rettype.btf", &["btf", "dump", "--btf"]).1.contains("is damaged: its types contradict each other")
+    );
+    assert_eq!(
+        printed("align.btf", &["btf", "show", "v", "--btf"]).0,
+        0,
+        "libbpf does not look into what is pointed to"
+    );
+    assert!(printed("bomb.tar", &["check", "--kernel"]).1.contains("takes more memory than any kernel does"));
 }
 
 #[test]
@@ -190,8 +196,8 @@ fn types_without_an_end_are_refused_in_a_run() {
     btf.add(task, 4, 1, 4, &[member, int + 1, 0]);
     let file = scratch.file("endless.btf", &btf.bytes());
     for tracer in ["proc", "exec", "open"] {
-        let (code, said) = limited(&[tracer, "-n", "nobody-has-this", "-d", "0.1", "--btf", &file]);
-        assert!(code == 1 && said.contains("contradict each other"), "{said}");
+        let (code, printed) = limited(&[tracer, "-n", "nobody-has-this", "-d", "0.1", "--btf", &file]);
+        assert!(code == 1 && printed.contains("contradict each other"), "{printed}");
     }
     assert!(all_of_types(&scratch, &file, "loop").contains("contradict each other"));
 }
@@ -205,16 +211,16 @@ fn long_names_cost_nothing() {
     for _ in 0..100_000 {
         btf.add(shared, 4, 0, 4, &[]);
     }
-    let said = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "n");
-    assert!(said.contains("longer names than any kernel's"), "{said}");
-    // Of members, and no longer than they may be.
+    let printed = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "n");
+    assert!(printed.contains("longer names than any kernel's"), "{printed}");
+    // Of members, within the limit.
     for length in [65536, 1000] {
         let mut btf = Btf::new();
         let (int, victim, shared) = (btf.int(), btf.name(b"victim"), btf.name(&vec![b'm'; length]));
         let rows: Vec<u32> = (0..60_000).flat_map(|n| [shared, int, 32 * n]).collect();
         btf.add(victim, 4, 60_000, 240_000, &rows);
-        let said = all_of_types(&scratch, &scratch.file("members", &btf.bytes()), "victim");
-        assert!(said.contains("contradict each other"), "{said}");
+        let printed = all_of_types(&scratch, &scratch.file("members", &btf.bytes()), "victim");
+        assert!(printed.contains("contradict each other"), "{printed}");
     }
     // Of sections.
     let names = [&[0][..], &vec![b'n'; 1 << 20], &[0]].concat();
@@ -232,9 +238,9 @@ fn a_million_candidates_cost_nothing() {
     for _ in 0..1_000_000 {
         btf.add(task, 4, 1, 4, &[pid, int, 0]);
     }
-    let said = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "task_struct");
-    assert!(said.contains("have the same name than any kernel's"), "{said}");
-    // As many types as there may be, each of another name, one in the other; or with holes to fill.
+    let printed = all_of_types(&scratch, &scratch.file("types", &btf.bytes()), "task_struct");
+    assert!(printed.contains("have the same name than any kernel's"), "{printed}");
+    // As many types as allowed, each with another name, nested; or with holes to fill.
     let mut btf = Btf::new();
     let int = btf.int();
     for n in 0..1_000_000_u32 {
@@ -270,8 +276,8 @@ fn functions_do_not_each_take_their_section() {
         (0..1 << 17).flat_map(|n| [if n + 1 == 1 << 17 { 0x95 } else { 0xb7 }, 0, 0, 0, 0, 0, 0, 0]).collect();
     let object = elf_of(247, &[(".BTF", &btf.bytes()), (".BTF.ext", &ext), ("A", &code), ("B", &code)]);
     let (object, types) = (scratch.file("functions.o", &object), scratch.file("types", &btf.bytes()));
-    let (code, said) = limited(&["relocs", "--object", &object, "--btf", &types]);
-    assert!(code == 1 && said.contains(".BTF.ext is damaged"), "{said}");
+    let (code, printed) = limited(&["relocs", "--object", &object, "--btf", &types]);
+    assert!(code == 1 && printed.contains(".BTF.ext is damaged"), "{printed}");
 }
 
 #[test]
@@ -309,16 +315,16 @@ fn little_stack_is_enough() {
     }
 }
 
-/// What `RUST_BACKTRACE` is set to makes no difference: of damaged samples there may be many.
+/// The value of `RUST_BACKTRACE` makes no difference: there may be many damaged samples.
 #[test]
 fn damaged_recordings_are_read_as_fast_with_backtraces() {
     let scratch = Scratch::new("backtrace");
     let sample = fs::read(format!("{}/tests/samples/proc.rec", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let damaged: Vec<u8> = [1_u8].into_iter().chain(4_u32.to_le_bytes()).chain([0; 4]).collect();
-    // Behind the header, which ends where the first entry begins.
+    // After the header, which ends where the first entry begins.
     let file = scratch.file("recording", &[&sample[..sample.len()], &damaged.repeat(100_000)].concat());
     let output =
         Command::new(env!("CARGO_BIN_EXE_coretrace")).args(["replay", &file]).env("RUST_BACKTRACE", "1").output();
-    let said = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
-    assert!(!said.contains("backtrace") && !said.contains(".rs:"), "{said}");
+    let printed = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+    assert!(!printed.contains("backtrace") && !printed.contains(".rs:"), "{printed}");
 }

@@ -1,4 +1,4 @@
-//! The arrows between the files of `src/`: they go down the list of modules, and no two files import each other.
+//! The arrows between the files of `src/`: they follow the list of modules, and no two files import each other.
 //!
 //! What a file imports is every path in it that leads to another module, in macros, too; what only tests have
 //! (`#[cfg(test)]`) is left out. A parent that uses its child imports it, as any other file would.
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The modules of the crate, in the order in which one may use another: each those that come after it.
+/// The modules of the crate, in order: each may use those after it.
 const ORDER: &[&str] = &[
     "fuzz", "cli", "commands", "tracers", "options", "run", "load", "flow", "output", "event", "types", "host",
     "error", "report", "escape", "ffi",
 ];
 
-/// A module's path from the crate on: `["types", "relo"]`.
+/// A module's path in the crate: `["types", "relo"]`.
 type Name = Vec<String>;
 
-/// What the source files declare and use.
+/// The declarations and uses in the source files.
 #[derive(Default)]
 struct Source {
     /// Every module with its file, below `src/`.
@@ -41,7 +41,7 @@ impl Source {
         self.module(file, module, &without_tests(tokens));
     }
 
-    /// A module's tokens: the modules in it first, so that their names are known where paths begin with them.
+    /// A module's tokens: its inner modules first, so that their names are known where paths begin with them.
     fn module(&mut self, file: &Path, module: &[String], tokens: &[TokenTree]) {
         self.modules.insert(module.to_vec(), file.to_owned());
         let mut children = BTreeSet::new();
@@ -50,7 +50,7 @@ impl Source {
             if let Some(TokenTree::Group(body)) = tokens.get(at) {
                 self.module(file, &child, &without_tests(body.stream()));
             } else {
-                // `a.rs` or `a/mod.rs`, in the directory that is named as this module is.
+                // `a.rs` or `a/mod.rs`, in the directory named after this module.
                 let dir: PathBuf = module.iter().collect();
                 let files = [dir.join(format!("{name}.rs")), dir.join(&name).join("mod.rs")];
                 let exists = |file: &&PathBuf| Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file).is_file();
@@ -62,12 +62,12 @@ impl Source {
         self.paths(&Scope { file, module, children: &children }, tokens);
     }
 
-    /// Collects the paths of a module's tokens that may lead to modules.
+    /// Collects the paths in a module's tokens that may lead to modules.
     fn paths(&mut self, scope: &Scope, tokens: &[TokenTree]) {
         let mut at = 0;
         while let Some(token) = tokens.get(at) {
             let before = at.checked_sub(1).map(|before| &tokens[before]);
-            // The middle of a path is no beginning, and `$crate` is of whoever uses the macro.
+            // The middle of a path is no beginning, and `$crate` belongs to the user of the macro.
             let begins = !before.is_some_and(|token| is(token, ':') || is(token, '$'));
             match token {
                 TokenTree::Ident(word) if begins && is_path(tokens, at) => {
@@ -76,7 +76,7 @@ impl Source {
                         continue;
                     }
                 }
-                // A module with a body has been read.
+                // A module with a body was read already.
                 TokenTree::Group(_) if at >= 2 && is_word(&tokens[at - 2], "mod") => {}
                 TokenTree::Group(group) => self.paths(scope, &without_tests(group.stream())),
                 _ => {}
@@ -85,7 +85,7 @@ impl Source {
         }
     }
 
-    /// A path from behind a segment on, which may be a tree of several; where it ends.
+    /// A path after its first segment, which may be a tree of several; where it ends.
     fn path(&mut self, scope: &Scope, prefix: &[String], tokens: &[TokenTree], mut at: usize) -> usize {
         let mut name = prefix.to_vec();
         while tokens.get(at).is_some_and(|token| is(token, ':')) && tokens.get(at + 1).is_some_and(|t| is(t, ':')) {
@@ -129,7 +129,7 @@ impl Source {
     }
 }
 
-/// Where a path stands: what its first segment means.
+/// The meaning of a path's first segment.
 struct Scope<'a> {
     file: &'a Path,
     module: &'a [String],
@@ -165,7 +165,7 @@ fn is_path(tokens: &[TokenTree], at: usize) -> bool {
     tokens.get(at + 1).is_some_and(|token| is(token, ':')) && tokens.get(at + 2).is_some_and(|token| is(token, ':'))
 }
 
-/// The modules that are declared here, with the place of what follows their names: a body, or `;`.
+/// The modules declared here, with the position after their names: a body, or `;`.
 fn declared(tokens: &[TokenTree]) -> Vec<(usize, String)> {
     let ends = |token: &TokenTree| is(token, ';') || matches!(token, TokenTree::Group(_));
     let of = |(at, three): (usize, &[TokenTree])| match three {
@@ -199,7 +199,7 @@ fn without_tests(stream: TokenStream) -> Vec<TokenTree> {
     left
 }
 
-/// The place in [`ORDER`] of the module that a file belongs to; none of `lib.rs`, which has only the list.
+/// The place in [`ORDER`] of the module that a file belongs to; none for `lib.rs`, which has only the list.
 fn place(file: &Path) -> Option<usize> {
     let name = file.with_extension("");
     let top = name.components().next().expect("a file").as_os_str().to_str().expect("a name in ASCII").to_owned();

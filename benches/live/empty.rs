@@ -10,7 +10,7 @@ use libbpf_sys::{BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT, BPF_STA
 
 use crate::storm::Storm;
 
-/// Of `coretrace proc`.
+/// The hooks of `coretrace proc`.
 const HOOKS: [&CStr; 3] = [c"sched_process_exec", c"task_newtask", c"sched_process_exit"];
 /// `r0 = 0; exit` (include/uapi/linux/bpf.h: struct bpf_insn, the code is its first byte).
 const NOTHING: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
@@ -18,7 +18,7 @@ const NOTHING: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0
 /// Attached until this is dropped.
 pub struct Empty(#[expect(dead_code, reason = "holds the hooks")] Vec<OwnedFd>);
 
-/// Attaches them to the hooks of that storm.
+/// Attaches empty programs to the hooks of that storm.
 pub fn attach(storm: Storm) -> Result<Empty> {
     let calls = match storm {
         Storm::Exec | Storm::Fork => return attach_raw(),
@@ -28,7 +28,7 @@ pub fn attach(storm: Storm) -> Result<Empty> {
     calls.into_iter().map(|call| attach_call(call).with_context(|| call.to_owned())).collect::<Result<_>>().map(Empty)
 }
 
-/// An empty program on a tracepoint of a system call, which only perf events have (include/uapi/linux/perf_event.h).
+/// An empty program on a tracepoint of a system call, which needs a perf event (include/uapi/linux/perf_event.h).
 fn attach_call(name: &str) -> Result<OwnedFd> {
     const PERF_TYPE_TRACEPOINT: u64 = 2;
     const PERF_ATTR_SIZE_VER0: u64 = 64;
@@ -81,6 +81,6 @@ fn owned(fd: i32) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: the call before has just opened it, for us alone.
+    // SAFETY: the call before has just opened it, for us only.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

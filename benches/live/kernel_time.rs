@@ -1,5 +1,5 @@
-//! What each BPF program takes in the kernel, as the kernel measures it (`bpf_enable_stats`, which costs something
-//! itself: hence runs of their own, and the empty program's time to compare with).
+//! The time that each BPF program takes in the kernel, as measured by the kernel (`bpf_enable_stats`, which has a cost
+//! itself: hence separate runs, and the empty program's time for comparison).
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::tracer::Tracer;
 /// Turns of the storm.
 const COUNT: u32 = 300;
 
-/// A program, and what a run of it took: the mean of each round.
+/// A program, and its mean run time in each round.
 #[derive(Debug)]
 pub struct Took {
     pub tracer: Tracer,
@@ -28,7 +28,7 @@ pub fn measure(tracers: &[Tracer], rounds: usize) -> Result<Vec<Took>> {
     for _ in 0..rounds {
         for tracer in tracers.iter().copied().filter(|t| !matches!(t, Tracer::None | Tracer::Strace | Tracer::Json)) {
             watched(tracer, Storm::Exec, COUNT, &mut |pid| {
-                // The empty programs are our own.
+                // The empty programs belong to this process.
                 let ids = programs_of(if pid == 0 { std::process::id() } else { pid })?;
                 let programs = ProgInfoIter::default().filter(|p| ids.contains(&p.id) && p.run_cnt > 0);
                 let mut sums: Vec<(String, u64, u64)> = Vec::new();

@@ -1,7 +1,7 @@
-//! What tracing costs, live, on this machine's kernel: storms of short-lived processes and of opens without a tracer, with
-//! coretrace, with others, and with empty programs on the same hooks (the floor). Needs root.
+//! The cost of tracing, live, on this machine's kernel: storms of short-lived processes and of opens without a tracer,
+//! with coretrace, with others, and with empty programs on the same hooks (the floor). Needs root.
 //!
-//! Every tracer watches only the storm (its process tree, or a cgroup of its own), never the whole machine.
+//! Every tracer watches only the storm (its process tree, or its own cgroup), never the whole machine.
 //! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [call] [fail] [open] [kernel] [start]`
 
 mod empty;

@@ -1,4 +1,4 @@
-//! From the start of a tracer to its header, which it prints when it is attached.
+//! From the start of a tracer to its header, which it prints once it is attached.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -20,7 +20,7 @@ pub struct Starts {
     pub rss_kib: u64,
 }
 
-/// Starts each tracer that often.
+/// Starts each tracer this many times.
 pub fn measure(tracers: &[Tracer], rounds: usize) -> Result<Vec<Starts>> {
     let me = std::process::id().to_string();
     let mut all = Vec::new();
@@ -50,7 +50,7 @@ pub fn measure(tracers: &[Tracer], rounds: usize) -> Result<Vec<Starts>> {
     Ok(all)
 }
 
-/// On a terminal, so that none keeps its header in a buffer.
+/// On a terminal, so that none buffers its header.
 fn start(mut command: Command) -> Result<(Duration, Usage)> {
     let pty = nix::pty::openpty(None, None).context("opening a terminal")?;
     let slave: OwnedFd = pty.slave;

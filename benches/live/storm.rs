@@ -1,4 +1,4 @@
-//! Runs the storms under each tracer, in turns, so that what disturbs the machine disturbs all of them alike.
+//! Runs the storms under each tracer, in turns, so that disturbances affect all of them equally.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,23 +13,23 @@ use nix::unistd::Pid;
 use crate::empty;
 use crate::tracer::{self, Cgroup, Tracer, Usage};
 
-/// What the storm is made of.
+/// The kinds of storms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storm {
     /// fork, execve, wait.
     Exec,
     /// fork, _exit, wait.
     Fork,
-    /// The first, as `coretrace exec` sees it.
+    /// As the first, for `coretrace exec`.
     Call,
-    /// execve of what is not there.
+    /// execve of a missing program.
     Fail,
     /// open, close.
     Open,
 }
 
 impl Storm {
-    /// What one turn of it is.
+    /// The name of one turn.
     pub fn turn(self) -> &'static str {
         match self {
             Storm::Exec => "fork + execve + wait",
@@ -49,7 +49,7 @@ impl Storm {
         }
     }
 
-    /// The tracer of coretrace that shows it.
+    /// The coretrace subcommand that shows it.
     pub fn subcommand(self) -> &'static str {
         match self {
             Storm::Exec | Storm::Fork => "proc",
@@ -58,7 +58,7 @@ impl Storm {
         }
     }
 
-    /// The system calls that strace is to show.
+    /// The system calls that strace shows.
     fn calls(self) -> &'static str {
         match self {
             Storm::Exec | Storm::Fork => "trace=process",
@@ -80,9 +80,9 @@ impl Storm {
 pub struct Run {
     /// Time of one turn of the storm, for each batch of them.
     pub walls_ns: Vec<f64>,
-    /// CPU time of the traced, for one turn.
+    /// CPU time of the traced processes, per turn.
     pub cpu_ns: f64,
-    /// CPU time of the tracer, for one turn.
+    /// CPU time of the tracer, per turn.
     pub reader_ns: f64,
     /// The tracer's memory.
     pub rss_kib: u64,
@@ -92,13 +92,13 @@ pub struct Run {
     pub lost: u64,
 }
 
-/// The runs of one tracer, one a round.
+/// The runs of one tracer, one per round.
 pub type Measured = Vec<(Tracer, Vec<Run>)>;
 
-/// Runs that many rounds.
+/// Runs this many rounds.
 pub fn measure(storm: Storm, count: u32, rounds: usize, tracers: &[Tracer]) -> Result<Measured> {
     let mut measured: Measured = tracers.iter().map(|tracer| (*tracer, Vec::new())).collect();
-    // What is cold is not what is measured.
+    // Warms up caches.
     run(Tracer::None, storm, count)?;
     for round in 0..rounds {
         // Each tracer comes after each other one in some round.
@@ -111,7 +111,7 @@ pub fn measure(storm: Storm, count: u32, rounds: usize, tracers: &[Tracer]) -> R
     Ok(measured)
 }
 
-/// A storm that has said that it is ready.
+/// A storm that is ready.
 struct Ready {
     child: Child,
     stdin: ChildStdin,
@@ -145,7 +145,7 @@ impl Ready {
         text
     }
 
-    /// Lets it end, and tells what was said on stderr.
+    /// Lets it end, and returns its stderr.
     fn end(mut self) -> Result<String> {
         self.go()?;
         let complaint = self.complaint();
@@ -162,7 +162,7 @@ pub fn run(tracer: Tracer, storm: Storm, count: u32) -> Result<Run> {
 
 /// The same; `look` is called with the tracer's process id when the storm is over and the tracer still runs.
 pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u32) -> Result<()>) -> Result<Run> {
-    // What takes a hundred times as long is as exact with fewer turns.
+    // Slow variants are as exact with fewer turns.
     let many = matches!(storm, Storm::Fail | Storm::Open);
     let count = if many && tracer == Tracer::Strace { count / 20 } else { count };
     let what = storm.subcommand();
@@ -185,8 +185,8 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
             };
             let ready = Ready::new(command.args(&target))?;
             let pid = ready.child.id();
-            let (run, said) = time(ready, Some(pid), count, look)?;
-            let (delivered, lost) = totals(&said)?;
+            let (run, printed) = time(ready, Some(pid), count, look)?;
+            let (delivered, lost) = totals(&printed)?;
             Run { delivered: Some(delivered), lost, ..run }
         }
         Tracer::Strace => {
@@ -201,7 +201,7 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
             let mut child = command.args([what, "-p", &std::process::id().to_string()]);
             child = child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = child.spawn()?;
-            // Its header says that it is attached.
+            // Its header shows that it is attached.
             child.stdout.as_mut().context("stdout")?.read_exact(&mut [0; 4]).context("coretrace is not ready")?;
             let (run, _) = time(Ready::new(&mut alone)?, Some(child.id()), count, look)?;
             let (_, lost) = totals(&interrupt(child)?)?;
@@ -233,10 +233,10 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
     Ok(run)
 }
 
-/// What a tool of libbpf-tools delivered (its first line is the header), and what it said that it lost.
-fn snooped(run: Run, said: &str, out: &Path) -> Result<Run> {
+/// How many events a tool of libbpf-tools delivered (its first line is the header), and how many it reported as lost.
+fn snooped(run: Run, printed: &str, out: &Path) -> Result<Run> {
     let lines = fs::read(out)?.iter().filter(|b| **b == b'\n').count() as u64;
-    let words: Vec<_> = said.split_whitespace().collect();
+    let words: Vec<_> = printed.split_whitespace().collect();
     let lost = words.windows(2).filter(|pair| pair[0] == "Lost").filter_map(|pair| pair[1].parse::<u64>().ok()).sum();
     Ok(Run { delivered: Some(lines.saturating_sub(1)), lost, ..run })
 }
@@ -255,34 +255,35 @@ fn time(
     let [cpu, walls @ ..] = numbers.as_slice() else { bail!("the storm failed: {line:?} {}", ready.complaint()) };
     let walls_ns = walls.iter().map(|wall| wall * walls.len() as f64 / f64::from(count)).collect();
     if tracer.is_some() {
-        // More than a reader waits for more before it reads what there is.
+        // Longer than a reader waits before it reads what is there.
         std::thread::sleep(Duration::from_millis(100));
     }
     let after = usage()?;
     look(tracer.unwrap_or(0))?;
-    let said = ready.end()?;
+    let printed = ready.end()?;
     let turns = f64::from(count);
     let reader_ns = (after.cpu_ns - before.cpu_ns) as f64 / turns;
     let run = Run { walls_ns, cpu_ns: cpu / turns, reader_ns, rss_kib: after.rss_kib, ..Run::default() };
-    Ok((run, said))
+    Ok((run, printed))
 }
 
-/// Ends a tracer as Ctrl-C does; tells what it said on stderr.
+/// Ends a tracer as Ctrl-C does; returns its stderr.
 pub fn interrupt(mut child: Child) -> Result<String> {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
-    let mut said = String::new();
+    let mut printed = String::new();
     if let Some(mut stdout) = child.stdout.take() {
         // A program that waits for its reader would never end.
         stdout.read_to_end(&mut Vec::new())?;
     }
-    child.stderr.take().context("stderr")?.read_to_string(&mut said)?;
+    child.stderr.take().context("stderr")?.read_to_string(&mut printed)?;
     child.wait()?;
-    Ok(said)
+    Ok(printed)
 }
 
 /// Delivered and dropped, of coretrace's closing line.
-fn totals(said: &str) -> Result<(u64, u64)> {
-    let line = said.lines().find(|line| line.contains(" seen = ")).with_context(|| format!("no totals: {said}"))?;
+fn totals(printed: &str) -> Result<(u64, u64)> {
+    let line =
+        printed.lines().find(|line| line.contains(" seen = ")).with_context(|| format!("no totals: {printed}"))?;
     let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
         [_, _, delivered, dropped, ..] => Ok((*delivered, *dropped)),

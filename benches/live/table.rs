@@ -1,4 +1,4 @@
-//! The tables. Medians and quartiles: a disturbed moment moves them little.
+//! The tables. Medians and quartiles: robust against short disturbances.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::startup::Starts;
 use crate::storm::{Measured, Run, Storm};
 use crate::tracer::Tracer;
 
-/// What it was measured on.
+/// The machine.
 pub fn machine() {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
@@ -61,7 +61,7 @@ pub fn storm(storm: Storm, count: u32, measured: &Measured) {
         }
         let delivered: Option<u64> = runs.iter().map(|run| run.delivered).sum();
         let delivered = delivered.map(|sum| sum as f64 / runs.len() as f64);
-        // Whole events of a turn: the storm's own exec and exit come on top.
+        // Only the events of a turn: the storm's own exec and exit are extra.
         let events = delivered.map(|n| (n / f64::from(count)).round()).filter(|n| *n > 0.0);
         let each = events.map_or("-".to_owned(), |n| format!("{:.2}", added_quiet / n));
         let delivered = delivered.map_or("-".to_owned(), |n| format!("{n:.0}"));
@@ -86,7 +86,7 @@ pub fn storm(storm: Storm, count: u32, measured: &Measured) {
     }
 }
 
-/// What programs take.
+/// The run times of programs.
 pub fn kernel_time(took: &[Took]) {
     println!("\nin the kernel: one run of each BPF program, in ns, as the kernel measures it (fork + execve + wait)");
     println!("{:20}{:22}{:>8}{:>8}", "", "", "median", "least");
@@ -96,7 +96,7 @@ pub fn kernel_time(took: &[Took]) {
     }
 }
 
-/// How long tracers take to start.
+/// The start-up times of tracers.
 pub fn startup(starts: &[Starts]) {
     println!("\nfrom the start to the header, in ms");
     println!("{:20}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "median", "least", "most", "CPU", "RSS MB");

@@ -1,4 +1,4 @@
-//! The tracers that are compared: how each is started so that it sees a storm and nothing else.
+//! The compared tracers: how each is started so that it sees a storm and nothing else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::storm::Storm;
 
-/// What watches.
+/// The tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tracer {
-    /// Nothing does.
+    /// None.
     None,
-    /// Programs that do nothing, on the hooks of coretrace.
+    /// Empty programs, on coretrace's hooks.
     Empty,
-    /// coretrace, that is to show another process: what it costs those that it does not show.
+    /// coretrace, watching another process: its cost for processes that it does not show.
     Elsewhere,
     /// coretrace, text to /dev/null.
     Text,
@@ -33,7 +33,7 @@ pub enum Tracer {
 }
 
 impl Tracer {
-    /// Those that there are here.
+    /// The tracers available here.
     pub fn usable() -> Vec<Tracer> {
         use Tracer::{Elsewhere, Empty, Execsnoop, Json, None, Opensnoop, Strace, Text};
         let there = |tracer: &Tracer| match tracer {
@@ -58,7 +58,7 @@ impl Tracer {
         }
     }
 
-    /// What tables call it.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Tracer::None => "no tracer",
@@ -78,12 +78,12 @@ fn installed(program: &str) -> bool {
     std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).any(|dir| dir.join(program).is_file())
 }
 
-/// The coretrace that `CORETRACE` names (to compare two of them), or that cargo built beside this program.
+/// The coretrace that `CORETRACE` names (to compare two of them), or that cargo built with this program.
 pub fn coretrace() -> Command {
     Command::new(std::env::var_os("CORETRACE").unwrap_or_else(|| env!("CARGO_BIN_EXE_coretrace").into()))
 }
 
-/// A tool of libbpf-tools, wherever it is.
+/// A tool of libbpf-tools, wherever it is installed.
 fn tool(name: &str) -> Command {
     let sbin = Path::new("/usr/sbin").join(name);
     Command::new(if sbin.is_file() { sbin } else { PathBuf::from(name) })
@@ -147,8 +147,8 @@ impl Drop for Cgroup {
     }
 }
 
-/// Waits until a tool of libbpf-tools is attached. What it prints it buffers, so its descriptors tell: so many hooks,
-/// and then a perf buffer for each CPU.
+/// Waits until a tool of libbpf-tools is attached. Its output is buffered, so its descriptors are counted: this many
+/// hooks, and then a perf buffer for each CPU.
 pub fn attached(child: &mut Child, hooks: usize) -> Result<()> {
     let wanted = hooks + libbpf_rs::num_possible_cpus()?;
     let until = Instant::now() + Duration::from_secs(10);
@@ -156,7 +156,7 @@ pub fn attached(child: &mut Child, hooks: usize) -> Result<()> {
         let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).context("looking at a tool")?;
         let links = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
         if links.filter(|link| link.as_os_str() == "anon_inode:[perf_event]").count() >= wanted {
-            // The descriptors are there a moment before what follows them.
+            // The descriptors exist a moment before the next step.
             std::thread::sleep(Duration::from_millis(50));
             return Ok(());
         }
@@ -166,7 +166,7 @@ pub fn attached(child: &mut Child, hooks: usize) -> Result<()> {
     }
 }
 
-/// What the kernel says of a running process.
+/// Statistics of a running process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     /// CPU time of its (one) thread.
@@ -186,7 +186,7 @@ impl Usage {
     }
 }
 
-/// Nothing to read, and what it prints is kept.
+/// Nothing to read, and its output is kept.
 pub fn quiet(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped())
 }

@@ -1,4 +1,4 @@
-//! A parser of coretrace's on what libFuzzer makes up. `FUZZ` names the parser.
+//! Runs one of coretrace's parsers on libFuzzer's input. `FUZZ` names the parser.
 #![no_main]
 
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! `once seeds DIR` writes the files to begin with to DIR/PARSER/; `once PARSER FILE…` gives files to a parser.
+//! `once seeds DIR` writes the initial files to DIR/PARSER/; `once PARSER FILE…` passes files to a parser.
 
 use std::{env, fs};
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * System calls and functions that are watched at their entry and at their return: the arguments of each
- * architecture, the map that joins the two where the return does not have them, and the paths that they mean.
+ * System calls and functions that are watched at entry and return: the arguments on each architecture, the map that
+ * joins the two where the return does not have them, and the paths they name.
  */
 #pragma once
 #include "filter.bpf.h"
 #include "path.bpf.h"
 
-#define CALLED_BYTES 4097 /* PATH_MAX, and one to tell a name that is longer */
+#define CALLED_BYTES 4097 /* PATH_MAX, and one more to detect a longer name */
 
-/* What a call was given: what it means is the tracer's. */
+/* The arguments of a call; each tracer defines their meaning. */
 struct call {
 	u64 name;  /* pointer */
 	u64 list;  /* pointer */
@@ -21,9 +21,9 @@ struct call {
 };
 
 /*
- * Calls that have not returned, by the task's address: its ids change when a thread other than the first
- * execs (fs/exec.c: de_thread), its address never does. An entry that its return missed is overwritten by
- * the next call of that task, or of one that has its address later.
+ * Calls that have not returned, by the task's address: its ids change when a thread other than the first execs
+ * (fs/exec.c: de_thread), its address never does. An entry whose return was missed is overwritten by the next call of
+ * that task, or of a later one with the same address.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -32,7 +32,7 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
-/* Registers of the caller, from those of a function that handles a system call. */
+/* The caller's registers, from those of a function that handles a system call. */
 static __always_inline struct pt_regs *caller_regs(struct pt_regs *ctx)
 {
 	return PT_REGS_SYSCALL_REGS(ctx);
@@ -53,14 +53,14 @@ static __always_inline struct pt_regs *caller_regs(struct pt_regs *ctx)
 #define COMPAT_ARG(regs, n) ((u64)(u32)PT_REGS_PARM##n##_CORE_SYSCALL(regs))
 #endif
 
-/* What became of a call that begins. */
+/* The outcome of the entry of a call. */
 enum begun {
 	BEGUN,
 	BEGUN_NOT_FOLLOWED, /* filtered by its process: it is not remembered */
 	BEGUN_NO_ROOM,
 };
 
-/* In call.bits: what the call was to do could not be read. */
+/* In call.bits: the arguments could not be read. */
 #define CALL_UNREAD 0x40000000
 
 /* Counts a call that cannot be reported: it is not wanted, or lost. */
@@ -81,7 +81,7 @@ static __noinline int count_call(u32 kind, u32 cause)
 	return nothing();
 }
 
-/* Whether calls of the current task are remembered: of one that is not followed, none is wanted. */
+/* Whether calls of the current task are remembered: those of a task that is not followed are not wanted. */
 static __always_inline bool is_remembered(void)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -94,8 +94,8 @@ static __always_inline bool is_remembered(void)
 }
 
 /*
- * Remembers a call until it returns. Where one is remembered still, its return was missed: the kernel has room for so
- * many functions in which tasks are at once (kernel/kprobes.c: maxactive, up to 6.2 no more than there are CPUs on
+ * Remembers a call until it returns. If an older one is still remembered, its return was missed: the kernel tracks a
+ * limited number of tasks in a function at once (kernel/kprobes.c: maxactive, up to 6.2 no more than there are CPUs on
  * kernels that cannot be preempted).
  */
 static __always_inline enum begun begin_call(u32 kind, const struct call *call)
@@ -128,8 +128,7 @@ static __always_inline void end_call(void)
 }
 
 /*
- * Appends a name as a caller spelled it, from its memory or (of a struct filename) the kernel's. Returns
- * enum path_flag.
+ * Appends a name as spelled by the caller, from its memory or (a struct filename) the kernel's. Returns enum path_flag.
  */
 static __always_inline u32 append_called(struct scratch *s, const char *name, bool user, struct slice *out,
 					 u32 fixed)
@@ -152,7 +151,7 @@ static __always_inline u32 append_called(struct scratch *s, const char *name, bo
 	return n == CALLED_BYTES ? PATH_END_CUT : 0;
 }
 
-/* The open file behind a descriptor of the current task; NULL where there is none. */
+/* The open file of a descriptor of the current task; NULL if there is none. */
 static __always_inline struct file *file_of(struct task_struct *task, s32 fd)
 {
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);

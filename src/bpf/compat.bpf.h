@@ -34,9 +34,9 @@
 #define PIDNS_LEVELS 33
 
 /*
- * The number of a process or thread in coretrace's own PID namespace; 0 if it has none there
- * (kernel/pid.c: pid_nr_ns). Only called where that namespace is not the initial one: there, a
- * task's own fields have it. A global function: the verifier looks at it once (see walk_to_root()).
+ * The number of a process or thread in coretrace's own PID namespace; 0 if it has none there (kernel/pid.c: pid_nr_ns).
+ * Called only if that namespace is not the initial one, whose numbers are fields of the task. A global function: the
+ * verifier checks it once (see walk_to_root()).
  */
 __noinline u32 nr_in_namespace(u64 pid_address)
 {
@@ -71,13 +71,13 @@ static __always_inline u32 thread_id(bool direct, struct task_struct *task)
 	return nr_in_namespace((u64)BPF_CORE_READ(task, thread_pid));
 }
 
-/* How far from its end a list of new tasks is searched. */
+/* How many entries from the end of a list of tasks are searched for a new one. */
 #define NEW_TASKS 16
 
 /*
- * The task that the current one has just made, where the hook has only its number (in the initial
- * namespace): it is the last, or close to it, of the thread's children or of the process's threads
- * (kernel/fork.c: copy_process). NULL if it is not there.
+ * The task that the current one has just made, where the hook has only its number (in the initial namespace): it is the
+ * last, or close to it, in the list of the thread's children or of the process's threads (kernel/fork.c: copy_process).
+ * NULL if it is not found.
  */
 static __noinline __attribute__((unused)) struct task_struct *new_task(u32 pid, u64 flags)
 {
@@ -107,15 +107,15 @@ static __noinline __attribute__((unused)) struct task_struct *new_task(u32 pid, 
 }
 
 /*
- * sched_process_exit says on newer kernels (seen on 6.18 and 7.2, not on 6.12) whether the whole process
- * is gone: its record is its own (before, it shared one with other events) and its arguments gained
- * `group_dead`. The two came together, so the field's existence in the record shows that of the argument.
+ * Whether sched_process_exit reports that the whole process is gone, as on newer kernels (seen on 6.18 and 7.2, not on
+ * 6.12): it has its own record (before, it shared one with other events), and `group_dead` was added to its arguments.
+ * The two came together, so the field in the record implies the argument.
  */
 struct trace_event_raw_sched_process_exit___group_dead {
 	bool group_dead;
 } __attribute__((preserve_access_index));
 
-static __always_inline bool exit_tells_group_dead(void)
+static __always_inline bool exit_has_group_dead(void)
 {
 	return bpf_core_field_exists(struct trace_event_raw_sched_process_exit___group_dead, group_dead);
 }
@@ -133,9 +133,9 @@ static __always_inline bool exit_tells_group_dead(void)
 #define THREAD_SIZE 16384
 
 /*
- * The registers with which the current task entered the kernel: by bpf_task_pt_regs (5.15; it needs the kernel's
- * own BTF: `known`, a constant), before that from where the stack begins. The number of the system call in them
- * says whether they are the right ones.
+ * The registers with which the current task entered the kernel: by bpf_task_pt_regs (5.15; it needs the kernel's own
+ * BTF: `known`, a constant), otherwise computed from the stack's address. The number of the system call in them shows
+ * whether they are the right ones.
  */
 static __always_inline struct pt_regs *entry_regs(bool known)
 {
@@ -161,7 +161,7 @@ struct process_key {
 	u32 reserved;
 };
 
-/* Processes of several threads whose end this object has seen. */
+/* Processes with several threads whose end this object has seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096); /* and more for each CPU: src/load/shared.rs */
@@ -179,10 +179,10 @@ static __always_inline struct process_key process_key(bool direct, struct task_s
 }
 
 /*
- * Whether the ending thread is the one that ends its process, where the kernel does not say so.
- * signal->live is 0 for the last thread, but for the last but one too if both die at once
- * (kernel/exit.c: do_exit decrements it long before the tracepoint): the first to come is it.
- * A lone thread (nr_threads counts those not yet released) can only be the second of such a pair.
+ * Whether the ending thread is the one that ends its process, on kernels that do not report it. signal->live is 0 for
+ * the last thread, but also for the last but one if both die at once (kernel/exit.c: do_exit decrements it long before
+ * the tracepoint): the first to get here counts. A lone thread (nr_threads counts those not yet released) can only be
+ * the second of such a pair.
  */
 static __always_inline bool ends_process(bool direct, struct task_struct *task)
 {
@@ -216,14 +216,13 @@ static __always_inline u32 process_status(bool direct, struct task_struct *task)
 	return READ(direct, READ(direct, task, group_leader), exit_code);
 }
 
-/* Threads of one process that are looked at: more are hardly ever on their way out at once. */
+/* How many threads of a process are checked: more hardly ever end at once. */
 #define ENDING_THREADS 32
 
 /*
- * One look at the CPU times, in ns, of the threads that are gone and of those still in the list: the
- * ending one, a leader that ended before it, others that end at the same time. False where one went
- * from the list to the sum meanwhile (kernel/exit.c: __exit_signal). Not inlined: a loop in a loop is
- * more than the verifiers of 5.10 and 6.1 take.
+ * One attempt to sum up the CPU times, in ns, of the threads that are gone and of those still in the list: the ending
+ * one, a leader that ended before it, others that end at the same time. False if one moved from the list to the sum
+ * meanwhile (kernel/exit.c: __exit_signal). Not inlined: the verifiers of 5.10 and 6.1 refuse nested loops.
  */
 static __noinline bool look_at_cpu_times(struct signal_struct *signal, u64 *ns)
 {
@@ -246,8 +245,8 @@ static __noinline bool look_at_cpu_times(struct signal_struct *signal, u64 *ns)
 }
 
 /*
- * CPU time of a process in ns at its end, as of the scheduler's last update: what the kernel, which
- * takes a lock, has in kernel/sched/cputime.c: thread_group_cputime.
+ * CPU time of a process in ns at its end, as of the scheduler's last update: what kernel/sched/cputime.c:
+ * thread_group_cputime computes under a lock.
  */
 static __always_inline u64 process_cpu_ns(bool direct, struct task_struct *task)
 {
@@ -262,7 +261,7 @@ static __always_inline u64 process_cpu_ns(bool direct, struct task_struct *task)
 }
 
 /*
- * Reads a string of user space; returns its bytes, the NUL included. Up to 6.12 the helper returns 0, not 1, for an
+ * Reads a string from user space; returns its length, including the NUL. Up to 6.12 the helper returns 0, not 1, for an
  * empty one (mm/maccess.c: strncpy_from_user_nofault).
  */
 static __always_inline long read_user_str(void *to, u32 size, const void *from)
@@ -280,9 +279,8 @@ struct cgroup___with_ids {
 } __attribute__((preserve_access_index));
 
 /*
- * Id of the current task's cgroup, or of the one above it that has this level. On 5.10, programs that trace may not call
- * the helper; but up to 6.0, a cgroup has the ids of those above it (include/linux/cgroup-defs.h: ancestor_ids; then
- * ancestors).
+ * Id of the current task's cgroup, or of its ancestor at this level. On 5.10, tracing programs may not call the helper;
+ * but up to 6.0, a cgroup stores its ancestors' ids (include/linux/cgroup-defs.h: ancestor_ids; then ancestors).
  */
 static __noinline u64 cgroup_id_at(struct task_struct *task, int level)
 {

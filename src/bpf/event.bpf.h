@@ -16,8 +16,8 @@
 #define LABEL_LEN 32
 
 /*
- * What bpf_perf_event_output says where this CPU has no buffer: it was off when they were made, or its buffer was taken
- * from it as it went off (kernel/trace/bpf_trace.c: __bpf_perf_event_output). One that is full is ENOSPC.
+ * What bpf_perf_event_output returns if this CPU has no buffer: it was offline when they were made, or lost its buffer
+ * when it went offline (kernel/trace/bpf_trace.c: __bpf_perf_event_output). A full buffer is ENOSPC.
  */
 #define ENOENT 2       /* include/uapi/asm-generic/errno-base.h */
 #define EOPNOTSUPP 95  /* include/uapi/asm-generic/errno.h */
@@ -26,8 +26,8 @@
 #define EXPORT_TYPE(kind, type) const kind type *__export_##type __attribute__((unused))
 
 /*
- * The 0 that functions return which are not inlined. The compiler must not know it: it would leave it to the callers,
- * and in r0 whatever was there. Where that is an address on the stack, the verifier refuses ("cannot return stack
+ * The 0 that functions return which are not inlined. The compiler must not know the value: it would leave it to the
+ * callers, and keep whatever is in r0. If that is an address on the stack, the verifier refuses ("cannot return stack
  * pointer to the caller").
  */
 static __always_inline int nothing(void)
@@ -63,7 +63,7 @@ struct event_head {
 };
 EXPORT_TYPE(struct, event_head);
 
-/* What the map of labels says of a user or a cgroup; NUL-padded. */
+/* The label of a user or a cgroup in the map of labels; NUL-padded. */
 struct label {
 	u8 text[LABEL_LEN];
 } __attribute__((aligned(8)));
@@ -89,8 +89,8 @@ struct counters {
 };
 
 /*
- * What user space decides before load. Constants to the verifier: what a run does not use is not
- * even in the loaded program.
+ * What user space sets before load. Constants to the verifier: code that a run does not use is not even in the loaded
+ * program.
  */
 struct settings {
 	u64 kinds;      /* bit mask: kinds that are wanted */
@@ -111,7 +111,7 @@ struct settings {
 	u32 only_label;  /* only events of only_labelled, which may be the empty one … */
 	u32 ignore_label; /* … or all but those of ignore_labelled */
 	u32 heartbeat; /* coretrace's own process: what it does passes all filters; 0: none */
-	struct label default_label; /* of what has none */
+	struct label default_label; /* if the map has none */
 	struct label only_labelled;
 	struct label ignore_labelled;
 	u32 uids[UIDS_MAX];
@@ -124,9 +124,9 @@ struct {
 } events SEC(".maps");
 
 /*
- * The counters of each CPU, KINDS_MAX in a row, which user space maps into its memory. It must not read them by
- * system call: the kernel skips programs on kprobes and classic tracepoints while another process is interrupted
- * in such a call on that CPU (include/linux/bpf.h: bpf_disable_instrumentation), and that would be the reader's.
+ * The counters of each CPU, KINDS_MAX in a row, which user space maps into its memory. It must not read them by system
+ * call: while a process is interrupted in such a call, the kernel skips programs on kprobes and classic tracepoints on
+ * that CPU (include/linux/bpf.h: bpf_disable_instrumentation).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -142,7 +142,7 @@ struct {
  */
 #define COUNT(counter) ((void)__sync_fetch_and_add(&(counter), 1))
 
-/* Opens the account of one event. */
+/* Counts an event as seen; returns its counters. */
 static __always_inline struct counters *open_account(u32 kind)
 {
 	u32 place = bpf_get_smp_processor_id() * KINDS_MAX + kind;
@@ -153,13 +153,13 @@ static __always_inline struct counters *open_account(u32 kind)
 	return c;
 }
 
-/* The same, or NULL where the kind is not wanted. */
+/* The same, or NULL if the kind is not wanted. */
 static __always_inline struct counters *seen(u32 kind)
 {
 	return settings.kinds & (1ULL << kind) ? open_account(kind) : NULL;
 }
 
-/* How many events of this kind and CPU came before this one, the lost ones included. */
+/* How many events of this kind came before this one on this CPU, including lost ones. */
 static __always_inline u64 next_seq(const struct counters *c)
 {
 	u64 seq = c->emitted;
@@ -170,8 +170,8 @@ static __always_inline u64 next_seq(const struct counters *c)
 }
 
 /*
- * Sends one record, or counts it as lost. The reader sleeps up to its flush interval and is woken
- * only when the buffer fills: a wake-up for each event costs more than the event.
+ * Sends one record, or counts it as lost. The reader sleeps up to its flush interval and is woken early only when the
+ * buffer fills: a wake-up for each event costs more than the event.
  */
 static __always_inline void emit(void *ctx, struct counters *c, void *event, u64 len)
 {
@@ -194,7 +194,7 @@ static __always_inline void emit(void *ctx, struct counters *c, void *event, u64
 		COUNT(c->dropped[DROP_BUFFER_FULL]);
 }
 
-/* Sends an event without a tail, behind which there is room for its label (struct { …_event e; struct label label; }). */
+/* Sends an event without a tail; its label is put after it (struct { …_event e; struct label label; }). */
 static __always_inline void emit_fixed(void *ctx, struct counters *c, struct event_head *head, u64 size)
 {
 	if (settings.labels) {

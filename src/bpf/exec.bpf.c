@@ -15,15 +15,15 @@ EXPORT_TYPE(enum, exec_kind);
 #include "path.bpf.h"
 #include "call.bpf.h"
 
-/* Of an attempt that failed: strings that are looked at, and bytes of one. */
+/* For failed attempts: how many strings are read, and bytes of each. */
 #define ARGS_MAX 256
 #define ARG_BYTES 4096
 #define INTERP_BYTES 256 /* include/uapi/linux/binfmts.h: BINPRM_BUF_SIZE */
 /* include/uapi/linux/fcntl.h */
 #define AT_EMPTY_PATH 0x1000
-/* Since 6.14: asks whether a file may be run, and runs nothing. That is no attempt. */
+/* Since 6.14: checks whether a file may be run, and runs nothing. That is not an attempt. */
 #define AT_EXECVE_CHECK 0x10000
-/* The length of what was not counted. */
+/* The length if it was not counted. */
 #define UNKNOWN_BYTES (~0ULL)
 
 enum execve_unread {
@@ -95,7 +95,7 @@ static __always_inline bool is_relative(struct scratch *s, const struct slice *n
 	return !name->len || at >= sizeof(s->record) || s->record[at] != '/';
 }
 
-/* `bprm` is NULL where the hook that has it was missed. */
+/* `bprm` is NULL if the hook that has it was missed. */
 static __always_inline int on_success(void *ctx, bool direct, struct task_struct *task, struct linux_binprm *bprm)
 {
 	struct counters *c = seen(KIND_EXECVE);
@@ -147,8 +147,8 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 }
 
 /*
- * Appends the strings that a caller's array points to; returns their length in bytes, or that of what is there with
- * ARGS_CUT or (nothing is there) ARGS_UNREAD. A global function, as walk_to_root() is.
+ * Appends the strings of a caller's array; returns their length in bytes, or that of the part that was read, with
+ * ARGS_CUT or (nothing was read) ARGS_UNREAD. A global function, like walk_to_root().
  */
 #define ARGS_CUT (1ULL << 32)
 #define ARGS_UNREAD (2ULL << 32)
@@ -242,7 +242,7 @@ static __noinline int on_missed_success(void *ctx)
 	return nothing();
 }
 
-/* Whether the current task may be in an attempt that had no room in `calls`: then it is one less. */
+/* Whether the current task may be in an attempt that had no room in `calls`; if so, counts that one off. */
 static __always_inline bool was_forgotten(void)
 {
 	if (*(volatile s64 *)&forgotten <= 0)
@@ -251,7 +251,7 @@ static __always_inline bool was_forgotten(void)
 	return true;
 }
 
-/* A failed attempt without an entry in `calls`. Where it began before the hooks were there, it is nothing to count. */
+/* A failed attempt without an entry in `calls`. If it began before the hooks were attached, it is not counted. */
 static __always_inline int on_unknown_failure(void)
 {
 	struct counters *c;
@@ -264,7 +264,7 @@ static __always_inline int on_unknown_failure(void)
 	return 0;
 }
 
-/* An attempt that returns, where its entry was remembered. */
+/* An attempt that returns, and whose entry was remembered. */
 static __always_inline int on_return(void *ctx, s64 ret)
 {
 	struct call *call = current_call();
@@ -289,7 +289,7 @@ static __always_inline int on_enter(u64 name, u64 list, s32 dir, u32 flags, u32 
 	return 0;
 }
 
-/* Successes. */
+/* Successful attempts. */
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(exec_success_btf, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
@@ -308,7 +308,7 @@ int exec_success_raw(u64 *ctx)
 	return on_success(ctx, false, (void *)ctx[0], (void *)ctx[2]);
 }
 
-/* Failures: the return of the functions that handle the system calls; fexit has their arguments at hand. */
+/* Failed attempts: the return of the functions that handle the system calls; fexit has their arguments. */
 
 SEC("fexit")
 int BPF_PROG(exec_fexit, struct pt_regs *regs, long ret)
@@ -318,7 +318,7 @@ int BPF_PROG(exec_fexit, struct pt_regs *regs, long ret)
 	return ret < 0 ? on_failure(ctx, &call, ret) : 0;
 }
 
-/* `unused`: in the BTF of 5.10, its type is one that the verifier does not let programs read. */
+/* `unused`: on 5.10, the verifier does not let programs read an argument of its type. */
 SEC("fexit")
 int BPF_PROG(execat_fexit, void *unused, long ret)
 {
@@ -359,7 +359,7 @@ int BPF_PROG(execat32_fexit, struct pt_regs *regs, long ret)
 	return ret < 0 && !(call.flags & AT_EXECVE_CHECK) ? on_failure(ctx, &call, ret) : 0;
 }
 
-/* The same functions by kprobe: attached by these names, or to a function that user space names. */
+/* The same functions by kprobe: attached by these names, or to functions that user space names. */
 
 SEC("ksyscall/execve")
 int exec_enter(struct pt_regs *ctx)
@@ -400,12 +400,12 @@ int exec_return(struct pt_regs *ctx)
 }
 
 /*
- * Tracepoints of the system calls, which 32-bit callers do not reach (ARCH_TRACE_IGNORE_COMPAT_SYSCALLS). What programs
- * get has arguments and result where struct syscall_trace_enter and syscall_trace_exit have them
- * (kernel/trace/trace_syscalls.c: perf_call_bpf_enter), and these say how far they may read (perf_event_set_bpf_prog).
- * trace_event_raw_sys_enter, the record of another tracepoint, has them elsewhere where trace_entry is longer, as in
- * Debian's 5.10 with PREEMPT_RT (the patch "sched: Add support for lazy preemption"). Their `nr` is not for programs:
- * there, before 6.7, it is half of what the kernel writes.
+ * Tracepoints of the system calls, which 32-bit callers do not reach (ARCH_TRACE_IGNORE_COMPAT_SYSCALLS). Arguments and
+ * result are where struct syscall_trace_enter and syscall_trace_exit have them (kernel/trace/trace_syscalls.c:
+ * perf_call_bpf_enter), and these structs limit what programs may read (perf_event_set_bpf_prog).
+ * trace_event_raw_sys_enter, the record of another tracepoint, has them elsewhere if trace_entry is longer, as in
+ * Debian's 5.10 with PREEMPT_RT (the patch "sched: Add support for lazy preemption"). Do not use their `nr`: there,
+ * before 6.7, it is half of what the kernel writes.
  */
 
 SEC("tp/syscalls/sys_enter_execve")

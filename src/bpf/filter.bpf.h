@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Filters in the kernel, the cheapest first. What they refuse is counted.
+ * Filters in the kernel, the cheapest first. Refused events are counted.
  */
 #pragma once
 #include "compat.bpf.h"
 #include "proof.bpf.h" /* every tracer has it */
 
-/* Processes that are watched; with settings.follow, those that they fork join them. Only kin.bpf.c changes it. */
+/* Processes that are watched; with settings.follow, their children join them. Only kin.bpf.c changes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1); /* sized by user space before load */
@@ -14,7 +14,7 @@ struct {
 	__type(value, u64);     /* it began no later than then, in ns since boot */
 } followed SEC(".maps");
 
-/* Processes of several threads that were followed until they ended. */
+/* Processes with several threads that were followed until they ended. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096); /* and more for each CPU: src/load/shared.rs */
@@ -22,7 +22,7 @@ struct {
 	__type(value, u8);
 } left SEC(".maps");
 
-/* Cgroups (v2) that are watched, all below them included. */
+/* Cgroups (v2) that are watched, including all below them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
 	__uint(max_entries, CGROUPS_MAX);
@@ -42,7 +42,7 @@ struct label_key {
 	u32 reserved;
 };
 
-/* Labels, which other processes may change while this one runs: pinned, and shared by tracers. */
+/* Labels, which other processes may change at any time: pinned, and shared by tracers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -51,12 +51,11 @@ struct {
 } labels_v1 SEC(".maps");
 
 /*
- * Cgroups above the task's own that are asked for a label: all of them, but where somebody nests more than this. (README
- * says so.)
+ * How many cgroups above the task's own are searched for a label: usually all. (The limit is in the README.)
  */
 #define LABEL_LEVELS 32
 
-/* The label of the current task: its cgroup's, or of the nearest one above that has one; else its user's. */
+/* The label of the current task: its cgroup's, or the nearest ancestor's that has one; else its user's. */
 static __noinline void find_label(struct label *label, u32 uid, u64 cgroup_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -103,9 +102,8 @@ static __always_inline bool same_label(const struct label *a, const volatile str
 }
 
 /*
- * All comm globs as one bit-parallel automaton (Shift-And): a bit is a place in a pattern. A byte
- * moves every live place on by one where the table lets it, and a place that a star follows stays
- * alive on any byte.
+ * All comm globs as one bit-parallel automaton (Shift-And): a bit is a place in a pattern. A byte moves every live
+ * place on by one if the table allows it, and a place followed by a star stays alive on any byte.
  */
 const volatile u64 comm_table[256] = {};
 
@@ -146,14 +144,14 @@ static __noinline bool cgroup_matches(void)
 }
 
 /*
- * By so much a process may seem to have begun after it was followed: the clock that programs read may be behind the one
- * that the kernel takes its start from (kernel/time/timekeeping.c: ktime_get_mono_fast_ns).
+ * How much later than it was followed a process may seem to have begun: the clock that programs read may be behind the
+ * one that the kernel takes start times from (kernel/time/timekeeping.c: ktime_get_mono_fast_ns).
  */
 #define SINCE_DOUBT_NS 1000000
 
 /*
- * Whether a process is followed: not one that has the number of another, whose end was not seen. Asked in many places:
- * not inlined, for the size of the programs.
+ * Whether a process is followed, and not another one with the number of a followed process whose end was not seen. Used
+ * in many places, so not inlined, to keep the programs small.
  */
 static __noinline bool is_followed(struct task_struct *task, u32 pid)
 {
@@ -162,7 +160,7 @@ static __noinline bool is_followed(struct task_struct *task, u32 pid)
 	return since && BPF_CORE_READ(task, group_leader, start_boottime) <= *since + SINCE_DOUBT_NS;
 }
 
-/* Whether an ending thread's process was followed until it ended just before. */
+/* Whether an ending thread's process was followed until its own end, just before. */
 static __always_inline bool was_followed(bool direct, struct task_struct *task)
 {
 	struct process_key key;
@@ -173,7 +171,7 @@ static __always_inline bool was_followed(bool direct, struct task_struct *task)
 	return bpf_map_lookup_elem(&left, &key);
 }
 
-/* Which process and thread the current task is: all that the map of followed processes needs. */
+/* The current task's process and thread id: all that the map of followed processes needs. */
 static __always_inline void fill_ids(bool direct, struct task_struct *task, struct event_head *head)
 {
 	u64 ids = bpf_get_current_pid_tgid();
@@ -197,9 +195,9 @@ static __always_inline bool is_heartbeat(bool direct, struct task_struct *task, 
 }
 
 /*
- * Whether the current task is one of those that the user wants to see; if so, the head is filled but
- * for its sequence number (its ids are there already), and so is its label. What is not wanted costs every process of the
- * host, so nothing is asked for before a filter needs it. `ending`: the task is about to end.
+ * Whether the user wants to see the current task; if so, fills the head except for its sequence number (its ids are
+ * there already), and the label. This runs for every process of the host, wanted or not, so nothing is read before a
+ * filter needs it. `ending`: the task is about to end.
  */
 static __always_inline bool wanted(bool direct, struct task_struct *task, struct event_head *head,
 				   struct label *label, u32 kind, bool ending)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Keeps the map of followed processes, for all tracers of a run; nothing else adds to it or removes from it. Its fork
- * hooks are attached before those of any tracer, so that a child is followed before anybody sees it, and its exit hooks
+ * hooks are attached before those of any tracer, so that a child is followed before any tracer sees it, and its exit
+ * hooks
  * after all of them, so that an end is seen while the process is still followed.
  */
 #include "filter.bpf.h"
 
 /* Rows of the ledger that no event has. */
 enum kin_row {
-	/* Children that were to be followed and are not: all that they do is missed. seen = dropped */
+	/* Children that should be followed and are not: all that they do is missed. seen = dropped */
 	ROW_FOLLOW = 30,
 	/* How many processes joined `followed` (seen), and how many left it (emitted). */
 	ROW_FOLLOWED = 31,
@@ -21,8 +22,8 @@ enum kin_limit {
 EXPORT_TYPE(enum, kin_limit);
 
 /*
- * Adds a new process. It is counted once it is there: who finds the map empty, and this count unchanged meanwhile, knows
- * that it is (src/load/followed.rs).
+ * Adds a new process. It is counted after it was added: if user space finds the map empty, and this count unchanged
+ * meanwhile, it really is (src/load/followed.rs).
  */
 static __always_inline void follow(u32 child_pid)
 {
@@ -39,7 +40,7 @@ static __always_inline void follow(u32 child_pid)
 		COUNT(c->dropped[cause]);
 }
 
-/* `child` is NULL where the hook has only its number. */
+/* `child` is NULL if the hook has only its number. */
 static __always_inline int on_fork(bool direct, struct task_struct *child, u32 child_pid, u64 flags)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -55,8 +56,8 @@ static __always_inline int on_fork(bool direct, struct task_struct *child, u32 c
 }
 
 /*
- * The process has ended. Threads of it that end at the same time may still be on their way to a tracer's hook: for them,
- * it is remembered that it was followed.
+ * The process has ended. Threads that end at the same time may not have reached a tracer's hook yet: for them, remember
+ * that it was followed.
  */
 static __always_inline int on_exit(bool direct, struct task_struct *task, bool ends)
 {
@@ -90,7 +91,7 @@ int BPF_PROG(kin_fork_btf, struct task_struct *child, u64 flags)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(kin_exit_btf, struct task_struct *task)
 {
-	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(true, task);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(true, task);
 
 	return on_exit(true, task, ends);
 }
@@ -105,7 +106,7 @@ SEC("raw_tp/sched_process_exit")
 int kin_exit_raw(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(false, task);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(false, task);
 
 	return on_exit(false, task, ends);
 }
@@ -124,7 +125,7 @@ SEC("tp/sched/sched_process_exit")
 int kin_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	bool ends = exit_tells_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
+	bool ends = exit_has_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
 
 	return on_exit(false, task, ends);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `open`: every file that is opened, or not. The event is made where the opening function returns: what it was
- * given, what came of it, and the path it meant.
+ * `open`: every open of a file, successful or not. The event is made when the opening function returns: its arguments,
+ * its result, and the path.
  */
 #include "event.bpf.h"
 #include "compat.bpf.h"
@@ -35,8 +35,8 @@ EXPORT_TYPE(enum, open_kind);
 /* include/uapi/asm-generic/errno-base.h */
 #define EAGAIN 11
 /*
- * In call.bits, none of openat2's (nor is CALL_UNREAD): io_uring tries, in the process itself, what must not block (see
- * is_other_origin).
+ * In call.bits, unused by openat2 (and not CALL_UNREAD): io_uring tries an open that must not block, in the process
+ * itself (see is_other_origin).
  */
 #define IO_URING_TRIES 0x80000000
 
@@ -80,8 +80,8 @@ const volatile u32 only_failed = 0;
 const volatile u32 only_writes = 0;
 const volatile u64 only_flags = 0;
 /*
- * Beginnings of paths, and the first name in each of them. One of them must be that of what was opened, or of the
- * name by which it was called: here goes only what cannot be wanted, whole paths are user space's.
+ * Prefixes of wanted paths, and the first name in each. The path of the file, or the name it was opened by, must have
+ * one of them: only what cannot match is refused here; user space tests whole paths.
  */
 const volatile u32 prefixes_len = 0;
 const volatile u32 prefix_lens[PREFIXES_MAX] = {};
@@ -127,10 +127,10 @@ static __always_inline bool top_matches(const struct scratch *s, const struct sl
 	return false;
 }
 
-/* How much of a name is looked at: a longer one may mean anything. */
+/* How many bytes of a name are checked: a longer one may lead anywhere. */
 #define LOOKED_AT 256
 
-/* Whether a name may mean a path that does not begin as it does itself: `/tmp/../etc`, `//etc`, `./etc`. */
+/* Whether a name may lead to a path that does not begin like it: `/tmp/../etc`, `//etc`, `./etc`. */
 static __noinline bool is_roundabout(const u8 *name, u32 len)
 {
 	u8 before = '/', byte;
@@ -148,13 +148,13 @@ static __noinline bool is_roundabout(const u8 *name, u32 len)
 	return false;
 }
 
-/* What of the flags says something: a 64-bit program opens everything with O_LARGEFILE. */
+/* The flags that matter: a 64-bit program opens everything with O_LARGEFILE. */
 static __always_inline u64 told_flags(u64 flags)
 {
 	return flags & ~(u64)(O_LARGEFILE | FMODE_EXEC);
 }
 
-/* `opened` is the file where no descriptor leads to it yet. */
+/* `opened` is the file, if no descriptor refers to it yet. */
 static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struct file *opened)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -281,8 +281,8 @@ int open_return(struct pt_regs *ctx)
 }
 
 /*
- * do_filp_open (do_file_open since 7.0) does the work below do_sys_openat2, and for those that do not come that
- * way: exec opens what it runs, io_uring what it is asked to.
+ * do_filp_open (do_file_open since 7.0) does the work of do_sys_openat2, and is also called from elsewhere: exec opens
+ * what it runs, io_uring what it is asked to.
  */
 static __always_inline bool is_other_origin(struct filename *name, const struct open_flags *op, struct call *call)
 {

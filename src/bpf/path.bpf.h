@@ -6,12 +6,12 @@
 #pragma once
 #include "compat.bpf.h"
 
-/* A per-CPU value may have 32 KiB (include/linux/percpu.h: PCPU_MIN_UNIT_SIZE), 16 of it what is before the record. */
+/* A per-CPU value may have 32 KiB (include/linux/percpu.h: PCPU_MIN_UNIT_SIZE), 16 bytes of it before the record. */
 #define SCRATCH_MAX (32768 - 16)
 #define NAME_BYTES 256   /* NAME_MAX and its NUL */
 #define PATH_BYTES 4096  /* PATH_MAX */
-#define ARGV_BYTES 24064 /* what is left for argv when two paths have what they may have … */
-#define ARGV_BYTES_LEAST 12288 /* … and when five have */
+#define ARGV_BYTES 24064 /* what is left for argv after two paths of the greatest length … */
+#define ARGV_BYTES_LEAST 12288 /* … and after five */
 #define PATH_STEPS 64    /* names and mounts: a path that has more is cut, visibly */
 
 enum path_flag {
@@ -25,8 +25,8 @@ enum path_flag {
 EXPORT_TYPE(enum, path_flag);
 
 /*
- * `used` counts the bytes of the record. It lives in map memory and is read again for every name:
- * held in a register, its ranges keep the verifier's states apart, and 5.10 never ends.
+ * `used` counts the bytes of the record. It is in map memory and read again for every name: in a register, its ranges
+ * keep the verifier's states apart, and 5.10 does not finish.
  */
 struct scratch {
 	u32 busy;
@@ -43,7 +43,7 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
-/* Gives it back: nothing is made of it. */
+/* Releases it without sending anything. */
 static __always_inline void scratch_release(struct scratch *s)
 {
 	barrier();
@@ -52,9 +52,9 @@ static __always_inline void scratch_release(struct scratch *s)
 
 /*
  * Takes the CPU's scratch space for a record that starts with `fixed` bytes. A program may be preempted by another one
- * on the same CPU (5.11 and newer, real-time kernels before), hence the lock: an atomic addition, and then a look at
- * whether it was the only one. (An addition that returns the value before is an instruction that 5.10 does not have.)
- * Of two that come at once, both may be refused, but never both let in.
+ * on the same CPU (5.11 and newer, real-time kernels before), hence the lock: an atomic addition, then a check whether
+ * it was the only one. (5.10 has no addition that returns the old value.) Of two at once, both may be refused, but
+ * never both let in.
  */
 static __always_inline struct scratch *scratch_take(struct counters *c, u32 fixed)
 {
@@ -114,7 +114,7 @@ static __always_inline u32 append_name(struct scratch *s, const unsigned char *n
 	return n;
 }
 
-/* Appends text that is known here, without its NUL. */
+/* Appends a string constant, without its NUL. */
 #define append_text(s, text)                                                             \
 	({                                                                               \
 		u32 __used = *(volatile u32 *)&(s)->used;                                \
@@ -124,7 +124,7 @@ static __always_inline u32 append_name(struct scratch *s, const unsigned char *n
 		}                                                                        \
 	})
 
-/* Appends a string of the kernel, without its NUL. */
+/* Appends a kernel string, without its NUL. */
 static __always_inline void append_string(struct scratch *s, const void *string)
 {
 	u32 used = *(volatile u32 *)&s->used;
@@ -139,7 +139,7 @@ static __always_inline void append_string(struct scratch *s, const void *string)
 
 #define DIGITS 10
 
-/* Appends `:[NUMBER]`, of an inode: where this is called they have 32 bits (fs/inode.c: get_next_ino). */
+/* Appends `:[NUMBER]`, of an inode: those passed here have 32 bits (fs/inode.c: get_next_ino). */
 static __always_inline void append_number(struct scratch *s, u32 number)
 {
 	bool begun = false;
@@ -172,8 +172,8 @@ static __always_inline void append_number(struct scratch *s, u32 number)
 #define ANON_INODE_FS_MAGIC 0x09041934
 
 /*
- * Appends what the kernel calls a file that is in no directory, as the links in /proc/PID/fd have it (the d_dname of
- * fs/pipe.c, net/socket.c, fs/nsfs.c, fs/pidfs.c, fs/anon_inodes.c; of all others fs/d_path.c: simple_dname). Returns
+ * Appends the kernel's name of a file that is in no directory, as shown by the links in /proc/PID/fd (the d_dname of
+ * fs/pipe.c, net/socket.c, fs/nsfs.c, fs/pidfs.c, fs/anon_inodes.c; for all others fs/d_path.c: simple_dname). Returns
  * enum path_flag.
  */
 static __noinline u64 append_pseudo(struct dentry *dentry)
@@ -211,7 +211,7 @@ static __noinline u64 append_pseudo(struct dentry *dentry)
 	return PATH_AS_IT_IS;
 }
 
-/* Where a walk put its names, in an event with so many fixed bytes; returns enum path_flag. */
+/* Where a walk put its names, in an event with this many fixed bytes; returns enum path_flag. */
 static __always_inline u32 place(u64 walked, struct slice *out, u32 fixed)
 {
 	out->off = (u16)(walked >> 16) - fixed;
@@ -220,10 +220,10 @@ static __always_inline u32 place(u64 walked, struct slice *out, u32 fixed)
 }
 
 /*
- * Walks from a file (a struct path) up to `top`, the root of a process; where that is 0 (a constant), up to the root
- * of the mount namespace, whatever chroot the process is in. Appends each name, NUL-terminated, to the record in the
- * scratch space, through the mounts (fs/d_path.c: prepend_path). Tells enum path_flag, then (16 bits each) where in
- * the record the names begin, and their length.
+ * Walks from a file (a struct path) up to `top`, the root of a process; if that is 0 (a constant), up to the root of
+ * the mount namespace, ignoring chroot. Appends each name, NUL-terminated, to the record in the scratch space, across
+ * mounts (fs/d_path.c: prepend_path). Returns enum path_flag, then (16 bits each) where in the record the names begin,
+ * and their length.
  */
 static __always_inline u64 walk(u64 file_path, u64 top)
 {
@@ -296,15 +296,14 @@ static __always_inline u64 walk(u64 file_path, u64 top)
 }
 
 /*
- * Global functions: the verifier looks at each once, whoever calls it, in whatever state. For that, 5.10 wants numbers
- * as arguments.
+ * Global functions: the verifier checks each once, for any caller and state. For that, 5.10 wants numbers as arguments.
  */
 __noinline u64 walk_to_root(u64 file_path)
 {
 	return walk(file_path, 0);
 }
 
-/* The same as the process sees it, below its own root: `top` is a struct path. */
+/* The same as seen by the process, below its own root: `top` is a struct path. */
 __noinline u64 walk_to_top(u64 file_path, u64 top)
 {
 	return walk(file_path, top);
@@ -318,7 +317,7 @@ static __always_inline u32 append_cwd(struct task_struct *task, struct slice *ou
 	return place(walk_to_top((u64)&fs->pwd, (u64)&fs->root), out, fixed);
 }
 
-/* Adds the path of a file to an event with so many fixed bytes; returns enum path_flag. */
+/* Adds the path of a file to an event with this many fixed bytes; returns enum path_flag. */
 static __always_inline u32 append_path(const struct path *path, struct slice *out, u32 fixed)
 {
 	return place(walk_to_root((u64)path), out, fixed);
@@ -339,8 +338,8 @@ static __always_inline bool append_memory(struct scratch *s, u64 start, u64 n, u
 }
 
 /*
- * Appends the arguments of a program that has just been put in place: the kernel wrote them, hence they are resident;
- * and they are right for execveat, too. Tells their whole length, also of what is cut; false: they were not read.
+ * Appends the arguments of a program that has just started: the kernel wrote them, so they are resident; and they are
+ * right for execveat, too. Sets their whole length, including what is cut; false: they were not read.
  */
 static __always_inline bool append_argv(bool direct, struct scratch *s, struct mm_struct *mm, u64 *bytes,
 					struct slice *out, u32 fixed)

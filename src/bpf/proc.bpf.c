@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `proc`: programs that start, processes and threads that begin and end. Each handler comes for
- * every hook that it may be attached to; user space loads one of each.
+ * `proc`: programs that start, processes and threads that begin and end. Each handler exists for every hook that it may
+ * be attached to; user space loads one of each.
  */
 #include "event.bpf.h"
 #include "compat.bpf.h"
@@ -134,7 +134,7 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 	return 0;
 }
 
-/* `child_pid` is 0 where the hook has only the thread's id. */
+/* `child_pid` is 0 if the hook has only the thread's id. */
 static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *child, u32 child_tid,
 				   u64 flags)
 {
@@ -179,19 +179,19 @@ int BPF_PROG(proc_fork_btf, struct task_struct *child, u64 flags)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit_btf, struct task_struct *task)
 {
-	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(true, task);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(true, task);
 
 	return on_exit(ctx, true, task, ends);
 }
 
-/* Called once for every ending thread, and do_exit() says whether it was the last. */
+/* Called once for every ending thread; do_exit() passes whether it was the last. */
 SEC("fentry/taskstats_exit")
 int BPF_PROG(proc_exit_fentry, struct task_struct *task, int group_dead)
 {
 	return on_exit(ctx, true, task, group_dead);
 }
 
-/* Raw tracepoints: the same arguments, also with a BTF that is not the kernel's own. */
+/* Raw tracepoints: the same arguments, also with BTF that is not the kernel's own. */
 
 SEC("raw_tp/sched_process_exec")
 int proc_exec_raw(u64 *ctx)
@@ -209,12 +209,12 @@ SEC("raw_tp/sched_process_exit")
 int proc_exit_raw(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	bool ends = exit_tells_group_dead() ? ctx[1] : ends_process(false, task);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(false, task);
 
 	return on_exit(ctx, false, task, ends);
 }
 
-/* Classic tracepoints: no pointers; what they tell in their record is all there is. */
+/* Classic tracepoints: no pointers, only the fields of their records. */
 
 SEC("tp/sched/sched_process_exec")
 int proc_exec_tp(struct trace_event_raw_sched_process_exec *ctx)
@@ -238,7 +238,7 @@ SEC("tp/sched/sched_process_exit")
 int proc_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	bool ends = exit_tells_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
+	bool ends = exit_has_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
 
 	return on_exit(ctx, false, task, ends);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The proof that the types which the programs were fitted to are those of the running kernel: what they read of
- * coretrace's own task, for user space to compare with what it knows. The types of another kernel load without
- * complaint.
+ * The proof that the types which the programs were relocated to are the running kernel's: what they read of coretrace's
+ * own task, for user space to compare with what it knows. The types of another kernel load without complaint.
  */
 #pragma once
 #include "compat.bpf.h"
@@ -29,7 +28,7 @@ struct {
 	__type(value, struct proof);
 } proof SEC(".maps");
 
-/* Attached to nothing: run by coretrace itself, in its own task (BPF_PROG_TEST_RUN of raw tracepoints, since 5.10). */
+/* Attached to nothing: run by coretrace in its own task (BPF_PROG_TEST_RUN of raw tracepoints, since 5.10). */
 SEC("raw_tp")
 int prove_self(void *ctx __attribute__((unused)))
 {

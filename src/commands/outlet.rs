@@ -39,7 +39,7 @@ enum Stream {
 }
 
 /// Opens what events are written to; a file is not emptied yet.
-pub(crate) fn outlet(output: &Output, with_command: bool, patience: Option<Duration>) -> Result<Outlet> {
+pub(crate) fn outlet(output: &Output, with_command: bool, timeout: Option<Duration>) -> Result<Outlet> {
     let closed = |fd: u8| signals::inherited().closed & 1 << fd != 0;
     // A descriptor of the same stream, without the buffer that the library has for it.
     let same = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from).context("opening the output once more");
@@ -47,7 +47,7 @@ pub(crate) fn outlet(output: &Output, with_command: bool, patience: Option<Durat
         _ if to_stdout(output, with_command) => {
             (Stream::Stdout, (!closed(1)).then(|| same(io::stdout().as_fd())).transpose()?)
         }
-        Some(path) => (Stream::File, Some(open(path, patience).with_context(|| format!("creating {}", shown(path)))?)),
+        Some(path) => (Stream::File, Some(open(path, timeout).with_context(|| format!("creating {}", shown(path)))?)),
         None => (Stream::Stderr, (!closed(2)).then(|| same(io::stderr().as_fd())).transpose()?),
     };
     Ok(Outlet { stream, file })

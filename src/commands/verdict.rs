@@ -27,12 +27,12 @@ pub enum Arch {
 }
 
 /// What types do not show.
-pub(crate) const NOT_IN_TYPES: &str = "from types alone (?), which say nothing of rights, lockdown, tracefs, refused probes and the \
+pub(crate) const NOT_IN_TYPES: &str = "from types alone (?), which say nothing about rights, lockdown, tracefs, refused probes and the \
 verifier's limits; since 7.0 classic tracepoints are tried first";
 
 /// The same of types that were minimized.
 pub(crate) const NOT_IN_MINIMIZED: &str =
-    "types without functions (minimized ones) do not say which functions, tracepoints and helpers the kernel has";
+    "types without functions (minimized ones) do not show which functions, tracepoints and helpers the kernel has";
 
 /// A plan on a kernel.
 #[derive(Debug, Clone)]
@@ -132,7 +132,7 @@ impl Judge<'_> {
         match self.host.map(|host| &host.tracefs) {
             Some(None) => Err("tracefs is not mounted".to_owned()),
             Some(Some(tracefs)) if tracefs.elsewhere => Err(format!(
-                "tracefs is mounted at {} alone, and looked for at {}",
+                "tracefs is mounted only at {}, but looked for at {}",
                 shown(&tracefs.path),
                 mounts::TRACEFS
             )),

@@ -7,12 +7,12 @@ use plain::Plain;
 /// Changes the constants of an object, whose type (`rodata` of its skeleton) is `T`.
 ///
 /// # Errors
-/// When it has none of that size, or `change` fails.
+/// When it has no constants of that size, or `change` fails.
 #[allow(unsafe_code)]
 pub(crate) fn set<T: Plain>(object: &mut OpenObject, change: impl FnOnce(&mut T) -> Result<()>) -> Result<()> {
     let mut map = object.maps_mut().find(|map| map.name().to_string_lossy().ends_with(".rodata"));
     let bytes = map.as_mut().and_then(|map| map.initial_value_mut()).context("the object has no constants")?;
-    // The type ends where its alignment has it end, the section with its last constant.
+    // The type's end is padded to its alignment; the section ends with its last constant.
     let size = size_of::<T>();
     ensure!(bytes.len().next_multiple_of(align_of::<T>()) == size, "the object's constants have another size");
     let at = bytes.as_mut_ptr().cast::<T>();

@@ -3,12 +3,12 @@
 /// Rows of the ledger for each CPU: `KINDS_MAX` in event.bpf.h (its map has that many entries before it is sized).
 pub(crate) const KINDS_MAX: u32 = 32;
 
-/// How many causes of a loss are counted: of `event::CAUSES` (checked where a skeleton is declared).
+/// How many causes of loss are counted: the length of `event::CAUSES` (checked where a skeleton is declared).
 pub(crate) const CAUSES: usize = 6;
 
 /// The kernel side's counters, mapped into this process's memory: the map `ledger` of event.bpf.h.
 ///
-/// They are not read by system call: see there.
+/// They are not read by system call: see event.bpf.h.
 #[derive(Debug, Default)]
 pub struct MappedCounters {
     words: Option<std::ptr::NonNull<u64>>,
@@ -29,13 +29,13 @@ impl MappedCounters {
         anyhow::ensure!(map.value_size() as usize == COUNTER_WORDS * 8, "the ledger's counters have another size");
         let len = map.max_entries() as usize * COUNTER_WORDS * 8;
         let size = std::num::NonZero::new(len).context("the ledger is empty")?;
-        // SAFETY: a new mapping, where the kernel chooses; nothing else has it, and it is unmapped in `drop` alone.
+        // SAFETY: a new mapping, at an address of the kernel's choice; nothing else has it, and only `drop` unmaps it.
         let at = unsafe { mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, map.as_fd(), 0) };
         let at = at.context("mapping the ledger")?;
         Ok(MappedCounters { words: Some(at.cast()), len })
     }
 
-    /// The counters of a kind, CPU by CPU.
+    /// The counters of a kind, one item per CPU.
     #[allow(unsafe_code)]
     pub(crate) fn of(&self, kind: u32) -> impl Iterator<Item = [u64; COUNTER_WORDS]> + use<'_> {
         let row = KINDS_MAX as usize * COUNTER_WORDS;
@@ -54,7 +54,7 @@ impl MappedCounters {
 }
 
 impl MappedCounters {
-    /// How many events of all kinds were lost on a CPU for one cause: of `event::CAUSES`.
+    /// How many events of all kinds were lost on a CPU for one cause (index into `event::CAUSES`).
     #[allow(unsafe_code)]
     pub(crate) fn lost_on(&self, cpu: usize, cause: usize) -> u64 {
         let rows = KINDS_MAX as usize;
@@ -76,8 +76,8 @@ impl Drop for MappedCounters {
     }
 }
 
-/// How often the kernel skipped a program because it was already running on that CPU (struct
-/// bpf_prog_info, since 5.12); none where the kernel does not tell.
+/// How often the kernel skipped a program because it was already running on that CPU (struct bpf_prog_info, since
+/// 5.12); none where the kernel does not report it.
 #[allow(unsafe_code)]
 pub(crate) fn recursion_misses(program: &libbpf_rs::Program<'_>) -> Option<u64> {
     use std::os::fd::{AsFd as _, AsRawFd as _};

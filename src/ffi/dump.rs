@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::relo::{Btf, errno};
 
-/// Writes declarations of types. The caller has made sure that they are sound: libbpf follows them without counting.
+/// Writes declarations of types. The caller has checked that they are sound: libbpf recurses without a limit.
 #[derive(Debug)]
 pub(crate) struct Dumper<'a> {
     dump: NonNull<btf_dump>,
@@ -20,10 +20,10 @@ pub(crate) struct Dumper<'a> {
 
 #[allow(unsafe_code)]
 impl<'a> Dumper<'a> {
-    /// A new one. Of types that have the same name, the second gets a number behind it.
+    /// Makes one. Of types that have the same name, the second gets a number appended.
     ///
     /// # Errors
-    /// The error number: no memory.
+    /// The error number: out of memory.
     pub fn new(btf: &'a Btf) -> Result<Self, i32> {
         let text = NonNull::from(Box::leak(Box::<Vec<u8>>::default()));
         #[allow(clippy::missing_transmute_annotations, reason = "its name is another on every architecture")]
@@ -46,7 +46,7 @@ impl<'a> Dumper<'a> {
         std::mem::take(unsafe { self.text.as_mut() })
     }
 
-    /// Declares something of this type and name: `char comm[16]`; lines after the first are indented by so many tabs.
+    /// Declares something of this type and name: `char comm[16]`; lines after the first are indented by this many tabs.
     ///
     /// # Errors
     /// libbpf's error number.
@@ -64,12 +64,12 @@ impl<'a> Dumper<'a> {
         if failed == 0 { Ok(text) } else { Err(errno(failed)) }
     }
 
-    /// Defines this type and all that it needs, as far as that has not been done.
+    /// Defines this type and everything it needs that has not been defined yet.
     ///
     /// # Errors
     /// libbpf's error number.
     pub fn define(&mut self, id: u32) -> Result<Vec<u8>, i32> {
-        // SAFETY: libbpf looks whether there is such a type.
+        // SAFETY: libbpf checks that the type exists.
         let failed = unsafe { libbpf_sys::btf_dump__dump_type(self.dump.as_ptr(), id) };
         let text = self.take();
         if failed == 0 { Ok(text) } else { Err(errno(failed)) }
@@ -79,7 +79,7 @@ impl<'a> Dumper<'a> {
 impl Drop for Dumper<'_> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: both were made in `new`, and are freed here alone; the dumper first, as it knows the text.
+        // SAFETY: both were made in `new`, and are freed only here; the dumper first, as it refers to the text.
         unsafe {
             libbpf_sys::btf_dump__free(self.dump.as_ptr());
             drop(Box::from_raw(self.text.as_ptr()));
@@ -90,7 +90,7 @@ impl Drop for Dumper<'_> {
 /// libbpf's printf. What cannot be formatted is left out.
 #[allow(unsafe_code)]
 unsafe extern "C" fn write(text: *mut c_void, format: *const c_char, arguments: *mut c_void) {
-    // SAFETY: libbpf hands back the pointer of `new`; nothing else refers to it during the call.
+    // SAFETY: libbpf passes back the pointer of `new`; nothing else refers to it during the call.
     let text = unsafe { &mut *text.cast::<Vec<u8>>() };
     // SAFETY: format and arguments belong together, as libbpf's compiler has checked.
     if let Ok(written) = unsafe { vsprintf::vsprintf_raw(format, arguments) } {

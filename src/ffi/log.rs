@@ -1,5 +1,5 @@
-//! libbpf's messages. They hold names out of files, which are whatever bytes somebody put there: libbpf-rs's own callback
-//! takes them for UTF-8, and a panic in C's frames ends the process.
+//! libbpf's messages. They contain names from files, which may be any bytes: libbpf-rs's own callback takes them for
+//! UTF-8, and a panic in a C frame ends the process.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ops::Range;
@@ -8,27 +8,26 @@ use std::sync::{Mutex, OnceLock};
 
 use libbpf_sys::{LIBBPF_DEBUG, LIBBPF_WARN, libbpf_print_fn_t, libbpf_print_level};
 
-/// Who takes them, and how many bytes of them may still come: the verifier's log has 16 MB at most, and what else there
-/// is, a few KB.
+/// Where messages go, and how many more bytes are kept: the verifier's log has at most 16 MB, the rest a few KB.
 static KEEP: OnceLock<fn(String)> = OnceLock::new();
 static LEVEL: AtomicU64 = AtomicU64::new(LIBBPF_WARN as u64);
 static LEFT: AtomicUsize = AtomicUsize::new(32 << 20);
 
-/// Hands on what libbpf warns of, or, to debug, all that it says: what is not UTF-8 with a sign in its place.
+/// Passes on libbpf's warnings, or with `debug`, all its messages; bytes that are not UTF-8 are replaced.
 #[allow(unsafe_code)]
 pub(crate) fn capture(debug: bool, keep: fn(String)) {
     let _ = KEEP.set(keep);
     LEVEL.store(u64::from(if debug { LIBBPF_DEBUG } else { LIBBPF_WARN }), Ordering::Relaxed);
     #[allow(clippy::missing_transmute_annotations, reason = "its name is another on every architecture")]
-    // SAFETY: as in the dumper beside this: the third argument is a va_list, always handed over as a pointer.
-    let said: libbpf_print_fn_t = unsafe { Some(std::mem::transmute(said as *const ())) };
+    // SAFETY: as in dump.rs: the third argument is a va_list, always passed as a pointer.
+    let callback: libbpf_print_fn_t = unsafe { Some(std::mem::transmute(on_message as *const ())) };
     // SAFETY: the function lives as long as the program.
-    unsafe { libbpf_sys::libbpf_set_print(said) };
+    unsafe { libbpf_sys::libbpf_set_print(callback) };
 }
 
 /// libbpf's callback.
 #[allow(unsafe_code)]
-unsafe extern "C" fn said(level: libbpf_print_level, format: *const c_char, arguments: *mut c_void) -> c_int {
+unsafe extern "C" fn on_message(level: libbpf_print_level, format: *const c_char, arguments: *mut c_void) -> c_int {
     let Some(keep) = KEEP.get() else { return 0 };
     if u64::from(level) > LEVEL.load(Ordering::Relaxed) || LEFT.load(Ordering::Relaxed) == 0 {
         return 0;
@@ -39,15 +38,15 @@ unsafe extern "C" fn said(level: libbpf_print_level, format: *const c_char, argu
     if left.is_ok_and(|left| left > line.len()) {
         keep(String::from_utf8_lossy(&line).into_owned());
     } else {
-        keep("libbpf has more to say than is kept\n".to_owned());
+        keep("libbpf logged more than is kept\n".to_owned());
     }
     0
 }
 
-/// libbpf's messages, and which of them belong to what failed.
+/// libbpf's messages, and which of them belong to the failure.
 static LOG: Mutex<(Vec<String>, Range<usize>)> = Mutex::new((Vec::new(), 0..usize::MAX));
 
-/// Collects what libbpf says, instead of printing it: see [`take_log`].
+/// Collects libbpf's messages instead of printing them: see [`take_log`].
 pub fn capture_log(debug: bool) {
     fn keep(line: String) {
         if let Ok(mut log) = LOG.lock() {
@@ -57,30 +56,30 @@ pub fn capture_log(debug: bool) {
     capture(debug, keep);
 }
 
-/// How much it has said.
-pub(crate) fn said_so_far() -> usize {
+/// How many messages there are.
+pub(crate) fn log_len() -> usize {
     LOG.lock().map_or(0, |log| log.0.len())
 }
 
-/// Something new is tried: what was said so far, which is so much, does not belong to it.
+/// Starts a new attempt: earlier messages do not belong to it. Returns how many there are.
 pub(crate) fn mark_log() -> usize {
-    let said = said_so_far();
-    blame(said..usize::MAX);
-    said
+    let start = log_len();
+    blame(start..usize::MAX);
+    start
 }
 
-/// These messages tell why it failed.
-pub(crate) fn blame(said: Range<usize>) {
+/// These messages explain the failure.
+pub(crate) fn blame(messages: Range<usize>) {
     if let Ok(mut log) = LOG.lock() {
-        log.1 = said;
+        log.1 = messages;
     }
 }
 
-/// What libbpf said since the last call, and those of the messages that belong to what failed.
+/// libbpf's messages since the last call, and which of them belong to the failure.
 #[must_use]
 pub fn take_log() -> (Vec<String>, Range<usize>) {
-    let (said, which) =
+    let (messages, range) =
         LOG.lock().map(|mut log| std::mem::replace(&mut *log, (Vec::new(), 0..usize::MAX))).unwrap_or_default();
-    let end = which.end.min(said.len());
-    (said, which.start.min(end)..end)
+    let end = range.end.min(messages.len());
+    (messages, range.start.min(end)..end)
 }

@@ -1,4 +1,4 @@
-//! The perf buffer of one CPU. (libbpf-rs has those of all CPUs together, and no way to open one of them again.)
+//! The perf buffer of one CPU. (libbpf-rs has only all CPUs' together, and no way to reopen one of them.)
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -17,12 +17,12 @@ type Each = Box<dyn FnMut(&[u8])>;
 /// A perf buffer; when it is dropped, the map has none for that CPU.
 pub(crate) struct CpuBuffer {
     buffer: NonNull<perf_buffer>,
-    /// Called by `buffer`, by its address.
+    /// The callback of `buffer`, at a stable address.
     _each: Box<Each>,
 }
 
 impl CpuBuffer {
-    /// Opens that of a CPU which is on, with this many pages (a power of two). The map is to outlive it.
+    /// Opens the buffer of an online CPU, with this many pages (a power of two). The map must outlive it.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -30,7 +30,7 @@ impl CpuBuffer {
     pub(crate) fn open(map: &impl MapCore, cpu: u32, pages: usize, each: Each) -> io::Result<Self> {
         let mut cpu = c_int::try_from(cpu).map_err(io::Error::other)?;
         let mut key = cpu;
-        // No wake-ups: nobody waits for it.
+        // No wake-ups: it is polled.
         let mut attr = perf_event_attr {
             type_: PERF_TYPE_SOFTWARE,
             size: u32::try_from(size_of::<perf_event_attr>()).map_err(io::Error::other)?,
@@ -48,8 +48,8 @@ impl CpuBuffer {
         let fd = map.as_fd().as_raw_fd();
         let mut each = Box::new(each);
         let context: *mut Each = &raw mut *each;
-        // SAFETY: `attr` and `opts`, and what they point to, are there during the call, which copies them; `context` is
-        //         there as long as the buffer, which is freed before it (`drop`).
+        // SAFETY: `attr` and `opts`, and what they point to, outlive the call, which copies them; `context` outlives
+        // the buffer, which is freed before it (`drop`).
         let buffer = unsafe {
             perf_buffer__new_raw(fd, pages as u64, &raw mut attr, Some(event), context.cast(), &raw const opts)
         };
@@ -57,13 +57,13 @@ impl CpuBuffer {
         NonNull::new(buffer).map(|buffer| CpuBuffer { buffer, _each: each }).ok_or_else(io::Error::last_os_error)
     }
 
-    /// Hands on what is in it.
+    /// Passes on what is in it.
     ///
     /// # Errors
     /// When it is damaged.
     #[allow(unsafe_code)]
     pub(crate) fn consume(&self) -> io::Result<()> {
-        // SAFETY: it is freed in `drop` alone.
+        // SAFETY: only `drop` frees it.
         match unsafe { perf_buffer__consume(self.buffer.as_ptr()) } {
             error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
             _ => Ok(()),
@@ -71,13 +71,13 @@ impl CpuBuffer {
     }
 }
 
-/// A record of the buffer. Losses are counted in the kernel, as all are.
+/// A record of the buffer. Losses are counted in the kernel.
 #[allow(unsafe_code)]
 unsafe extern "C" fn event(each: *mut c_void, _cpu: c_int, header: *mut perf_event_header) -> bpf_perf_event_ret {
     /// include/uapi/linux/perf_event.h: of PERF_RECORD_SAMPLE, `u32 size; char data[size];` follow.
     const SIZE: usize = size_of::<perf_event_header>();
     const DATA: usize = SIZE + size_of::<u32>();
-    // SAFETY: libbpf hands on a whole record, `size` bytes with its header, and what it got as context in `open`.
+    // SAFETY: libbpf passes a whole record, `size` bytes with its header, and the context given in `open`.
     let (each, record) = unsafe {
         let all = usize::from((*header).size);
         (&mut *each.cast::<Each>(), std::slice::from_raw_parts(header.cast::<u8>().cast_const(), all))

@@ -9,7 +9,7 @@ use nix::libc::{SYS_perf_event_open, c_int, c_long, syscall};
 /// include/uapi/linux/perf_event.h
 const PERF_FLAG_FD_CLOEXEC: c_long = 1 << 3;
 
-/// Opens the event of a tracepoint, by its id, for all processes on a CPU that is on.
+/// Opens the event of a tracepoint, by its id, for all processes on an online CPU.
 ///
 /// # Errors
 /// When the kernel refuses.

@@ -1,4 +1,4 @@
-//! libbpf's own matcher of CO-RE relocations, as the static library has it: what a load would do, without one.
+//! libbpf's own matcher of CO-RE relocations, from the static library: what a load would do, without loading.
 //!
 //! The functions are not part of libbpf's interface: their structs (src/relo_core.h of libbpf 1.7.0) are declared
 //! again here, the version is pinned in Cargo.toml, and a test fails when another one has other structs.
@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 /// `BPF_CORE_SPEC_MAX_LEN`
 const SPEC_MAX: usize = 64;
-/// As many as there are kinds of relocations (`enum bpf_core_relo_kind`).
+/// The number of kinds of relocations (`enum bpf_core_relo_kind`).
 pub(crate) const KINDS: usize = 13;
 
 /// `struct bpf_core_relo` of include/uapi/linux/bpf.h.
@@ -110,25 +110,25 @@ unsafe extern "C" {
     fn bpf_core_format_spec(buf: *mut c_char, buf_sz: usize, spec: *const Spec) -> c_int;
 }
 
-/// An instruction and the one behind it, which belongs to it where it loads 64 bits: two `struct bpf_insn`.
+/// An instruction and the next one, which belongs to it if it loads 64 bits: two `struct bpf_insn`.
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Insns(pub [u8; 16]);
 
-/// Type information, as libbpf has read it.
+/// Type information, as parsed by libbpf.
 #[derive(Debug)]
 pub(crate) struct Btf(NonNull<btf>);
 
 #[allow(unsafe_code)]
 impl Btf {
-    /// Reads these bytes; an error number where they make no sense.
+    /// Parses these bytes; an error number if they are invalid.
     pub fn new(bytes: &[u8]) -> Result<Self, i32> {
         let len = u32::try_from(bytes.len()).map_err(|_| Errno::E2BIG as i32)?;
         // SAFETY: libbpf copies the bytes, and checks every type.
         Self::checked(unsafe { libbpf_sys::btf__new(bytes.as_ptr().cast(), len) })
     }
 
-    /// Reads types that go on where those of `base` end, which lives longer.
+    /// Parses types that continue those of `base`, which must outlive them.
     pub fn split(bytes: &[u8], base: &Self) -> Result<Self, i32> {
         let len = u32::try_from(bytes.len()).map_err(|_| Errno::E2BIG as i32)?;
         // SAFETY: as above; the caller keeps the base (see `Types`).
@@ -149,25 +149,25 @@ impl Btf {
         }
     }
 
-    /// For the dumper beside this.
+    /// For the dumper.
     pub(super) fn raw(&self) -> *const btf {
         self.0.as_ptr()
     }
 
-    /// Bytes of a type; none where it has no size: of a function, of what is declared only.
+    /// Size of a type in bytes; none where it has no size: a function, or a forward declaration.
     pub fn size(&self, id: u32) -> Option<u64> {
-        // SAFETY: the object is there; libbpf looks whether there is such a type, and follows no more than 32 others.
+        // SAFETY: the object is there; libbpf checks that the type exists, and follows at most 32 others.
         u64::try_from(unsafe { libbpf_sys::btf__resolve_size(self.0.as_ptr(), id) }).ok()
     }
 
-    /// How a type is aligned; none where it has no size. Only of what [`crate::types::model::Types::declarable`] has
-    /// found sound.
+    /// Alignment of a type; none where it has no size. Only for types that [`crate::types::model::Types::declarable`]
+    /// has found sound.
     pub fn align(&self, id: u32) -> Option<u64> {
         // SAFETY: as above.
         u64::try_from(unsafe { libbpf_sys::btf__align_of(self.0.as_ptr(), id) }).ok().filter(|align| *align > 0)
     }
 
-    /// How many types there are, with `void`.
+    /// How many types there are, including `void`.
     pub fn types(&self) -> u32 {
         // SAFETY: the object is there.
         unsafe { libbpf_sys::btf__type_cnt(self.0.as_ptr()) }
@@ -177,7 +177,7 @@ impl Btf {
 impl Drop for Btf {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: made by libbpf, and freed here alone.
+        // SAFETY: made by libbpf, and freed only here.
         unsafe { libbpf_sys::btf__free(self.0.as_ptr()) }
     }
 }
@@ -187,25 +187,25 @@ pub(super) fn errno(failed: i32) -> i32 {
     failed.checked_neg().filter(|errno| *errno > 0).unwrap_or(Errno::EINVAL as i32)
 }
 
-/// What became of a relocation.
+/// The result of a relocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Matched {
-    /// What the program asks for, as libbpf's log has it.
+    /// What the program asks for, as in libbpf's log.
     pub local: String,
-    /// What answers to it in the target, if anything does.
+    /// What it matches in the target, if anything.
     pub target: Option<String>,
-    /// The same as numbers: the target's type, and the way to the member or value in it: numbers of an element (the
-    /// first one is of a pointer taken as an array), a member or a value.
+    /// The same as numbers: the target's type, and the path to the member or value in it: numbers of an element (the
+    /// first is for a pointer taken as an array), a member or a value.
     pub way: Option<(u32, Vec<u32>)>,
-    /// libbpf replaces the instruction by one that no verifier takes.
+    /// libbpf replaces the instruction by one that every verifier refuses.
     pub poisoned: bool,
     pub insns: Insns,
 }
 
 /// Matches a relocation and patches its instruction, as a load does. `candidates` are the target's types of the same
-/// name and kind; those that do not match are taken out.
+/// name and kind; those that do not match are removed.
 ///
-/// Error numbers are libbpf's: a load would end.
+/// libbpf's error numbers: a load would fail.
 #[allow(unsafe_code)]
 pub(crate) fn resolve(
     relo: &Relo,
@@ -247,7 +247,7 @@ pub(crate) fn resolve(
     if failed != 0 {
         return Err(errno(failed));
     }
-    // What libbpf puts in place of a poisoned one (bpf_core_poison_insn): call of a helper that there is not.
+    // libbpf's replacement for a poisoned instruction (bpf_core_poison_insn): a call of a helper that does not exist.
     const POISON: i32 = 195_896_080;
     let poisoned = before != insns && insns.0[0] == 0x85 && insns.0[4..8] == POISON.to_ne_bytes();
     Ok(Matched { local, target, way, poisoned, insns })

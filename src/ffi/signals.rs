@@ -1,4 +1,4 @@
-//! Signals by their numbers, as the kernel has them: with the real-time ones, which no safe function knows.
+//! Signals by number, as the kernel has them: including real-time signals, which no safe function supports.
 #![allow(unsafe_code)]
 
 use std::os::unix::process::ExitStatusExt;
@@ -15,14 +15,14 @@ pub(crate) type Mask = u64;
 /// The kernel's signals: _NSIG in include/uapi/asm-generic/signal.h.
 const LAST: i32 = 64;
 
-/// What this process was started with, before anything of it was changed.
+/// What this process was started with, before anything was changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Inherited {
     /// The blocked signals.
     pub blocked: Mask,
     /// The ignored ones.
     pub ignored: Mask,
-    /// Of the three standard streams those that are closed, a bit each.
+    /// Which of the three standard streams are closed, a bit each.
     pub closed: u8,
 }
 
@@ -43,8 +43,8 @@ static BLOCKED: AtomicU64 = AtomicU64::new(0);
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Called by the C library before `main`: the runtime of Rust ignores SIGPIPE and opens what is closed before any code
-/// of ours runs (library/std/src/sys/pal/unix/mod.rs: init), and nothing tells afterwards what it found.
+/// Called by the C library before `main`: Rust's runtime ignores SIGPIPE and opens closed streams before any of our
+/// code runs (library/std/src/sys/pal/unix/mod.rs: init), and what it found cannot be determined afterwards.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static READ_INHERITED: extern "C" fn() = read_inherited;
@@ -56,7 +56,7 @@ extern "C" fn read_inherited() {
     BLOCKED.store(blocked, Relaxed);
     let ignored = (1..=LAST).filter(|number| handler(*number) == libc::SIG_IGN);
     IGNORED.store(ignored.fold(0, |mask, number| mask | bit(number)), Relaxed);
-    // SAFETY: asks, and changes nothing.
+    // SAFETY: only queries.
     let closed = (0..3).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } == -1);
     CLOSED.store(closed.fold(0, |mask, fd| mask | 1 << fd), Relaxed);
 }
@@ -66,10 +66,10 @@ pub(crate) fn inherited() -> Inherited {
     Inherited { blocked: BLOCKED.load(Relaxed), ignored: IGNORED.load(Relaxed), closed: CLOSED.load(Relaxed) }
 }
 
-/// `struct sigaction` of the kernel begins with the handler; no architecture's is longer than this.
+/// The kernel's `struct sigaction` begins with the handler; it is no longer than this on any architecture.
 type Action = [usize; 8];
 
-/// What a signal does; 0 (the default) where there is no such signal.
+/// A signal's handler; 0 (the default) if there is no such signal.
 fn handler(number: i32) -> usize {
     let mut action: Action = [0; 8];
     // SAFETY: the kernel writes its structure, which is shorter. Nothing is changed.
@@ -79,8 +79,8 @@ fn handler(number: i32) -> usize {
     action[0]
 }
 
-/// Gives every signal the effect and the mask that it was started with. The C library keeps two to itself, and would
-/// refuse them.
+/// Restores the disposition of every signal and the mask that this process was started with. By system call: the C
+/// library reserves two signals, and would refuse them.
 pub(crate) fn restore(inherited: &Inherited) {
     for number in 1..=LAST {
         let ignored = inherited.ignored & bit(number) != 0;
@@ -97,8 +97,8 @@ pub(crate) fn restore(inherited: &Inherited) {
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const inherited.blocked, none, 8) };
 }
 
-/// What coretrace needs of signals, whatever it was started with: a file that is too long is an error and no end, and
-/// the ends of children are told (where SIGCHLD is ignored, the kernel keeps no status of them).
+/// What coretrace needs of signals, whatever it was started with: a file that exceeds the size limit is an error, not
+/// the end, and the ends of children are reported (while SIGCHLD is ignored, the kernel keeps no status of them).
 pub fn prepare() {
     // SAFETY: no handler: nothing of ours runs in a signal's context.
     unsafe {
@@ -117,7 +117,7 @@ pub(crate) fn ignore(number: Signal) {
 pub(crate) fn send(pid: u32, number: i32, value: Option<usize>) -> nix::Result<()> {
     let pid = pid.cast_signed();
     let ret = match value {
-        // SAFETY: the value is handed on; nobody here takes it for a pointer.
+        // SAFETY: the value is passed on, never used as a pointer.
         Some(value) => unsafe { libc::sigqueue(pid, number, libc::sigval { sival_ptr: value as *mut libc::c_void }) },
         // SAFETY: touches no memory.
         None => unsafe { libc::kill(pid, number) },
@@ -125,7 +125,7 @@ pub(crate) fn send(pid: u32, number: i32, value: Option<usize>) -> nix::Result<(
     Errno::result(ret).map(drop)
 }
 
-/// Takes one signal of that number that is pending; returns whether there was one.
+/// Takes one pending signal of that number; returns whether there was one.
 pub(crate) fn take_pending(number: i32) -> bool {
     let mask = bit(number);
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -136,8 +136,8 @@ pub(crate) fn take_pending(number: i32) -> bool {
     taken == libc::c_long::from(number)
 }
 
-/// Forks; the new process is a child of this one's parent. Returns its id, and none in itself. There is to be one
-/// thread.
+/// Forks; the new process is a child of this one's parent. Returns its id, and none in the new process. The caller must
+/// have only one thread.
 pub(crate) fn fork_beside() -> nix::Result<Option<u32>> {
     let flags = libc::CLONE_PARENT | libc::SIGCHLD;
     // SAFETY: with one thread the new process may do whatever this one may; it has a copy of the memory and the stack.
@@ -145,16 +145,16 @@ pub(crate) fn fork_beside() -> nix::Result<Option<u32>> {
     Ok(u32::try_from(pid).ok().filter(|pid| *pid > 0))
 }
 
-/// How a child ended, if it did; waits for it, if that is wished.
-pub(crate) fn wait(pid: u32, patiently: bool) -> nix::Result<Option<ExitStatus>> {
+/// How a child ended, if it has; with `block`, waits for that.
+pub(crate) fn wait(pid: u32, block: bool) -> nix::Result<Option<ExitStatus>> {
     let mut status = 0;
-    let flags = if patiently { 0 } else { libc::WNOHANG };
+    let flags = if block { 0 } else { libc::WNOHANG };
     // SAFETY: the kernel writes a number.
     let found = Errno::result(unsafe { libc::waitpid(pid.cast_signed(), &raw mut status, flags) })?;
     Ok((found > 0).then(|| ExitStatus::from_raw(status)))
 }
 
-/// Takes the end of one child, if one has ended: which it was, and how.
+/// Reaps one child, if one has ended: its id, and how it ended.
 pub(crate) fn reap() -> Option<(u32, ExitStatus)> {
     let mut status = 0;
     // SAFETY: the kernel writes a number.
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_was_inherited_is_known_though_the_runtime_changed_it() {
-        // Tests are started with SIGPIPE as it always is, and the runtime ignores it.
+        // Tests are started with the default SIGPIPE, and the runtime ignores it.
         assert_eq!(handler(libc::SIGPIPE), libc::SIG_IGN);
         assert!(!inherited().ignores(Signal::SIGPIPE), "{:x?}", inherited());
         assert_eq!((bit(1), bit(64), handler(65)), (1, 1 << 63, 0));

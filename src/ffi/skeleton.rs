@@ -1,4 +1,4 @@
-//! Brings a generated skeleton into a tracer's module, and names what all of them share.
+//! Brings a generated skeleton into a tracer's module, and names what all tracers share.
 
 /// Declares a skeleton module, what every tracer shares with it, and the C structs that it sends.
 ///
@@ -12,14 +12,14 @@ macro_rules! skeleton {
             include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".skel.rs"));
         }
 
-        /// Hash of the object's types: a recording with another one cannot be decoded.
+        /// Hash of the object's types: a recording with another hash cannot be decoded.
         #[allow(dead_code)]
         const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
 
         /// The object: an ELF file.
         static OBJECT: &[u8] = &$name::DATA;
 
-        // The ledger reads the kernel's counters as numbers in a row: these are their places.
+        // The ledger reads the kernel's counters as an array of numbers: these are their places.
         const _: () = {
             use $crate::event::CAUSES;
             use $crate::ffi::skeleton::same;
@@ -64,7 +64,7 @@ macro_rules! skeleton {
             }
         }
 
-        /// What the object's proof read, from its map.
+        /// What the object's proof has read, from its map.
         fn proof(bytes: &[u8]) -> Option<$crate::load::proof::Read> {
             let (p, _) = $crate::event::decode::split::<$name::types::proof>(bytes).ok()?;
             let $name::types::proof { start_ns, argv_bytes, pid, tid, ppid, comm, exe, argv, .. } = p;
@@ -73,7 +73,7 @@ macro_rules! skeleton {
         }
 
         impl $name::types::event_head {
-            /// The event to be filled, with its label, which stands behind all else in the sample.
+            /// The event to be filled, with its label, which is last in the sample.
             #[allow(dead_code)]
             fn event<'a>(
                 self,
@@ -147,7 +147,7 @@ macro_rules! skeleton {
 }
 pub(crate) use skeleton;
 
-/// Sets the constants of a skeleton's programs: what all of them are told, then what `$more` adds.
+/// Sets the constants of a skeleton's programs: those that all have, then those that `$more` adds.
 macro_rules! constants {
     ($name:ident, $session:ident, $object:ident, |$constants:ident| $more:block) => {
         $crate::ffi::constants::set::<$name::types::rodata>($object, |$constants| {
@@ -190,7 +190,7 @@ macro_rules! paths {
             }))
         }
 
-        /// A name as a caller spelled it, below the directory that it starts from.
+        /// A name as spelled by the caller, below the directory that it starts from.
         #[allow(dead_code)]
         fn called<'a>(
             tail: &$crate::event::decode::Tail<'a>,
@@ -206,7 +206,7 @@ macro_rules! paths {
                 names: tail.bytes(base.0)?,
                 called: tail.bytes(name.0)?,
                 deleted: has(base.1, path_flag::PATH_DELETED),
-                // Without the directory it is as if the beginning were cut.
+                // Without the directory, treat it as a path whose beginning is cut.
                 truncated: has(base.1, path_flag::PATH_CUT) || has(base.1, path_flag::PATH_UNREAD),
                 end_truncated: has(name.1, path_flag::PATH_END_CUT),
                 outside: has(base.1, path_flag::PATH_OUTSIDE),

@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
 
-/// Opens a file for events: for its owner alone where it is made here. Each write goes to the end, wherever that is by
-/// then (logrotate's copytruncate moves it). For a FIFO, waits until somebody reads it, as long as the run may be.
-pub(crate) fn open(path: &Path, patience: Option<Duration>) -> Result<File> {
+/// Opens a file for events: readable only by its owner if it is created here. Each write appends, even if the file was
+/// truncated meanwhile (logrotate's copytruncate). For a FIFO, waits until it has a reader, for at most `timeout`.
+pub(crate) fn open(path: &Path, timeout: Option<Duration>) -> Result<File> {
     const LOOK: Duration = Duration::from_millis(20);
     let begin = Instant::now();
     let mut options = OpenOptions::new();
@@ -22,8 +22,8 @@ pub(crate) fn open(path: &Path, patience: Option<Duration>) -> Result<File> {
         match options.open(path) {
             // fifo(7): there is no reader.
             Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) && is_fifo(path) => {
-                if patience.is_some_and(|patience| begin.elapsed() >= patience) {
-                    return Err(e).context("nobody has opened the FIFO for reading in the time of the run (-d)");
+                if timeout.is_some_and(|timeout| begin.elapsed() >= timeout) {
+                    return Err(e).context("no process opened the FIFO for reading before the end of the run (-d)");
                 }
                 std::thread::sleep(LOOK);
             }
@@ -41,12 +41,13 @@ fn is_fifo(path: &Path) -> bool {
     path.metadata().is_ok_and(|about| about.file_type().is_fifo())
 }
 
-/// Empties a file that was opened; others have nothing to empty.
+/// Truncates a file that was opened; anything else has nothing to truncate.
 pub(crate) fn empty(file: &File) -> io::Result<()> {
     if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }
 
-/// Whether both are the same file, by whatever names. Terminals, /dev/null and their like take from everybody.
+/// Whether both are the same file, whatever their names. Never for terminals, /dev/null and the like, which several may
+/// share.
 pub(crate) fn is_same(one: impl AsFd, other: impl AsFd) -> bool {
     let about = |file: &dyn AsFd| fstat(file.as_fd()).ok().map(|about| (about.st_dev, about.st_ino, about.st_mode));
     let (one, other) = (about(&one), about(&other));

@@ -15,7 +15,7 @@ pub struct CommGlobs {
     pub start: u64,
     /// Places that stay alive on any byte: those that a `*` follows.
     pub loops: u64,
-    /// The place behind each pattern's last character; 0: there is no pattern.
+    /// The place after each pattern's last character; 0: there is no pattern.
     pub accept: u64,
     /// For every byte, the places that it may lead to.
     pub table: [u64; 256],
@@ -34,7 +34,7 @@ enum Step {
 }
 
 impl CommGlobs {
-    /// Compiles patterns: `*`, `?`, `[a-z]`, `[!a-z]`, and `\` before a character that is meant as it is.
+    /// Compiles patterns: `*`, `?`, `[a-z]`, `[!a-z]`, and `\` before a character that is literal.
     ///
     /// # Errors
     /// When a bracket is not closed, or the patterns need more than 64 places together.
@@ -44,8 +44,8 @@ impl CommGlobs {
         for pattern in patterns {
             let pattern = pattern.as_ref();
             let steps = steps(pattern).with_context(|| format!("-n {}", pattern.escape_ascii()))?;
-            // The kernel cuts names; the whole name is what people type. What is fixed from the start and as long as
-            // a name may be decides alone.
+            // The kernel truncates names, and people type whole ones. If the fixed prefix is as long as a name may be,
+            // it decides alone.
             let fixed = steps.iter().take_while(|s| matches!(s, Step::Bytes(_))).count();
             let kept = if fixed >= COMM_MAX { COMM_MAX } else { steps.len() };
             let places = steps.iter().take(kept).filter(|s| matches!(s, Step::Bytes(_))).count();
@@ -67,7 +67,7 @@ impl CommGlobs {
         Ok(globs)
     }
 
-    /// Whether a name matches any of the patterns; true where there is none.
+    /// Whether a name matches any of the patterns; true if there are none.
     #[must_use]
     pub fn matches(&self, comm: &[u8]) -> bool {
         let mut live = self.start;
@@ -110,13 +110,13 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// What stands in a `[…]` of a glob, behind the `[`: whether it is negated, and its ranges.
+/// Parses a `[…]` of a glob, after the `[`: whether it is negated, and its ranges.
 fn class<T: Copy + Eq + From<u8>>(rest: &mut impl Iterator<Item = T>) -> Result<(bool, Vec<(T, T)>)> {
     let [close, not, to] = [b']', b'!', b'-'].map(T::from);
     let mut class = Vec::new();
     loop {
         let next = rest.next().context("a [ is not closed by ] (\\[ is the character)")?;
-        // A ] that comes first is meant as it is.
+        // A ] that comes first is literal.
         if next == close && !class.is_empty() && class != [not] {
             break;
         }
@@ -136,13 +136,13 @@ fn class<T: Copy + Eq + From<u8>>(rest: &mut impl Iterator<Item = T>) -> Result<
     Ok((negated, ranges))
 }
 
-/// Filters in user space: on arguments and paths always; on the rest when a recording is replayed.
+/// Filters in user space: arguments and paths always; the rest when a recording is replayed.
 #[derive(Debug, Default)]
 pub struct Filter {
     /// Only events whose argument list, joined by spaces, matches.
     pub args: Option<Regex>,
-    /// Only events of which a path matches one of these: as it was called, made absolute and normalized, or of the file
-    /// that this led to. One that could not be read may be any.
+    /// Only events with a path that matches one of these: the path as called, made absolute and normalized, or that of
+    /// the file it led to. A path that could not be read passes.
     pub paths: Vec<Regex>,
     /// Only these processes.
     pub pids: Vec<u32>,
@@ -152,7 +152,7 @@ pub struct Filter {
     pub comm: CommGlobs,
     /// Only these kinds, as a bit mask by their numbers; 0: all.
     pub kinds: u64,
-    /// Space to put arguments or a path together in.
+    /// Buffer for joining arguments or a path.
     pub scratch: Vec<u8>,
 }
 
@@ -185,7 +185,7 @@ impl Filter {
             return true;
         }
         let Filter { paths, scratch, .. } = self;
-        // The working directory says who did it, not what was done.
+        // The working directory describes the process, not the event.
         let mut about = event.fields.iter().filter(|(name, _)| *name != "cwd");
         about.any(|(_, value)| match value {
             Value::Path(path) => {
@@ -200,12 +200,12 @@ impl Filter {
     }
 }
 
-/// Takes `.`, `..` and needless slashes out of an absolute path, by its spelling alone; a slash at its end stays.
+/// Removes `.`, `..` and redundant slashes from an absolute path, by its spelling alone; a trailing slash stays.
 fn normalize(path: &mut Vec<u8>) {
     if !path.starts_with(b"/") {
         return;
     }
-    // Where what is kept ends: always behind a slash, which is the root's or a name's.
+    // End of the kept part: always after a slash, which is the root's or a name's.
     let (mut kept, mut next) = (1, 1);
     while next < path.len() {
         let rest = path.get(next..).unwrap_or_default();
@@ -227,23 +227,23 @@ fn normalize(path: &mut Vec<u8>) {
     path.truncate(kept);
 }
 
-/// A regular expression over bytes: arguments and paths need not be UTF-8. One that has characters outside ASCII is
-/// about characters, not bytes.
+/// A regular expression over bytes: arguments and paths need not be UTF-8. A pattern with non-ASCII characters matches
+/// characters, not bytes.
 ///
 /// # Errors
 /// When it is not valid.
 pub fn regex(pattern: &str) -> Result<Regex> {
-    // `.` is any character: arguments may have several lines.
+    // `.` matches any character: arguments may have several lines.
     let mut builder = RegexBuilder::new(pattern);
     builder.dot_matches_new_line(true).unicode(!pattern.is_ascii());
     builder.build().with_context(|| format!("the pattern {pattern:?}"))
 }
 
-/// What `--path` takes: a path, which stands for itself and all below it; or a glob over whole paths, where `*` and `?`
-/// match any characters, `/` too, and `[…]` and `\` are those of [`CommGlobs::compile`].
+/// Compiles a `--path`: a path, which matches itself and all below it; or a glob over whole paths, where `*` and `?`
+/// match any characters, including `/`, and `[…]` and `\` work as in [`CommGlobs::compile`].
 ///
 /// # Errors
-/// When it cannot be compiled, or matches nothing.
+/// When it cannot be compiled, or cannot match anything.
 pub fn path_glob(glob: &str) -> Result<Regex> {
     let context = || format!("--path {glob:?}");
     let parts = parts(glob).with_context(context)?;
@@ -264,11 +264,11 @@ pub fn path_glob(glob: &str) -> Result<Regex> {
         // Where a glob ends, the path does.
         _ => "$",
     });
-    // Literal UTF-8 in the glob is its bytes.
+    // Literal UTF-8 in the glob is matched as bytes.
     RegexBuilder::new(&pattern).unicode(!glob.is_ascii()).build().with_context(context)
 }
 
-/// A part of a glob over paths; one that is a path has a literal alone.
+/// A part of a glob over paths; a plain path is a single literal.
 enum Part {
     Any,
     One,
@@ -277,7 +277,8 @@ enum Part {
     Literal(String),
 }
 
-/// The parts of a glob. A path is normalized, and without the slashes at its end, but for the root's; a glob as it is.
+/// The parts of a glob. A path is normalized, and its trailing slashes are removed, except for the root; a glob is kept
+/// as it is.
 fn parts(glob: &str) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     let mut rest = glob.chars().map(u32::from);
@@ -290,14 +291,14 @@ fn parts(glob: &str) -> Result<Vec<Part>> {
                 let (negated, ranges) = class(&mut rest)?;
                 let ascii = ranges.iter().all(|(first, last)| *first.max(last) < 0x80);
                 let range = |(first, last): (u32, u32)| format!("\\x{{{first:x}}}-\\x{{{last:x}}}");
-                // The other way round it has nothing in it.
+                // A reversed range is empty.
                 let ranges: String = ranges.into_iter().filter(|(first, last)| first <= last).map(range).collect();
                 let class = match (ranges.as_str(), negated) {
                     ("", false) => "[a&&b]".to_owned(),
                     ("", true) => "(?s-u:.)".to_owned(),
                     (ranges, negated) => format!("[{}{ranges}]", if negated { "^" } else { "" }),
                 };
-                // Of bytes, where it says nothing of others.
+                // Matches bytes, unless it names other characters.
                 Part::Class(if ascii { format!("(?-u:{class})") } else { class })
             }
             c => {
@@ -323,7 +324,7 @@ fn parts(glob: &str) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// Refuses what no path matches: they are absolute, but for the names of what has none (`pipe:[12]`).
+/// Refuses what no path matches: paths are absolute, except for names of pathless files (`pipe:[12]`).
 fn can_match(parts: &[Part]) -> Result<()> {
     match parts.first() {
         None => bail!("an empty path matches nothing"),
@@ -342,8 +343,8 @@ fn can_match(parts: &[Part]) -> Result<()> {
     }
 }
 
-/// What every path begins with that [`path_glob`] matches, for a test in the kernel; `None` where that is nothing. It
-/// lets through more than the glob (`/etcetera` for `/etc`), never less.
+/// The literal prefix of every path that [`path_glob`] matches, for a test in the kernel; `None` if there is none. It
+/// passes more than the glob does (`/etcetera` for `/etc`), never less.
 #[must_use]
 pub fn literal_prefix(glob: &str) -> Option<Vec<u8>> {
     match parts(glob).ok()?.into_iter().next() {
@@ -355,7 +356,7 @@ pub fn literal_prefix(glob: &str) -> Option<Vec<u8>> {
 /// The bit mask of kinds given by name.
 ///
 /// # Errors
-/// When a name is not among them; the message lists those that are.
+/// When a name is unknown; the message lists the known ones.
 pub fn kinds_mask<'k, S: AsRef<str>>(names: &[S], kinds: impl Iterator<Item = &'k Kind> + Clone) -> Result<u64> {
     let mut mask = 0;
     for name in names {
@@ -457,8 +458,8 @@ mod tests {
             ("\\*", "paths are absolute"),
             ("/[a", "not closed"),
         ] {
-            let said = format!("{:#}", path_glob(glob).unwrap_err());
-            assert!(said.contains(words) && said.contains("--path"), "{glob}: {said}");
+            let error = format!("{:#}", path_glob(glob).unwrap_err());
+            assert!(error.contains(words) && error.contains("--path"), "{glob}: {error}");
         }
         for glob in ["/", "*", "?x", "[/]etc", "*/etc", "memfd:*", "anon_inode:\\[eventfd]"] {
             assert!(path_glob(glob).is_ok(), "{glob}");
@@ -479,7 +480,7 @@ mod tests {
         assert!(one("[^a]", "^") && one("[\\]", "\\") && one("[.]", ".") && !one("[.]", "x") && one("x[&&]", "x&"));
         assert!(!one("[z-a]", "b") && one("[!z-a]", "b") && one("[a-cx-z]*", "y-and-more"));
         assert!(one("\\[a]", "[a]") && !one("\\[a]", "a") && one("a\\*", "a*") && !one("a\\*", "ab"));
-        // Of a path, characters; names are bytes to the kernel.
+        // In paths, characters; thread names are bytes to the kernel.
         assert!(path_matches("/[\u{e0}-\u{ef}]", "/\u{e9}".as_bytes()));
         assert!(!path_matches("/[!\u{e9}]", "/\u{e9}".as_bytes()));
         assert!(path_matches("/\\[", b"/[/below") && path_matches("/usr/bin/\\[", b"/usr/bin/["));

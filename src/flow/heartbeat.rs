@@ -1,4 +1,4 @@
-//! `--heartbeat`: coretrace does what it watches for, every so often, and says when that did not arrive or came late.
+//! `--heartbeat`: coretrace periodically does what it watches for, and reports when the event is missing or late.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,37 +10,37 @@ use anyhow::{Context, Result};
 use crate::event::Head;
 use crate::report::note;
 
-/// An event is on the screen within 50 ms; one that takes this long comes late.
+/// An event is on the screen within 50 ms; one that takes this long is late.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Processes that are remembered when they have ended.
+/// How many ended processes are remembered.
 const ENDED: usize = 64;
-/// Heartbeats that may still arrive.
+/// How many heartbeats may be outstanding.
 const WAITING: usize = 64;
 
-/// Does what a tracer watches for; a process that it started is returned.
+/// Does what a tracer watches for; returns the process that it started, if any.
 pub type Beat = Box<dyn FnMut() -> Result<Option<Child>>>;
 
 /// The heartbeats of a tracer.
 pub struct Heartbeat {
-    /// Whose they are, where a run has several tracers; else empty.
+    /// The tracer's name, if a run has several tracers; else empty.
     of: String,
-    /// A mask of its kinds of events: those in which a heartbeat arrives.
+    /// A mask of kinds of events: those in which a heartbeat arrives.
     kinds: u64,
     every: Duration,
     beat: Beat,
     next: Instant,
-    /// Those that have not arrived, the oldest first.
+    /// Outstanding heartbeats, the oldest first.
     waits: VecDeque<Waits>,
     children: Vec<Child>,
-    /// Those that have ended, and by when: events of theirs may still be in the buffer.
+    /// Heartbeat processes that have ended, and when: their events may still be in the buffer.
     ended: VecDeque<(u32, u64)>,
     sent: u64,
     arrived: u64,
     slowest: Duration,
-    /// It could not send one: no more are tried.
+    /// Sending one failed: no more are tried.
     stopped: bool,
-    /// CMD, and since when it is watched: before, its process was coretrace's own.
+    /// CMD, and since when it is watched: before that, its process was coretrace's own.
     pub command: Option<(u32, u64)>,
 }
 
@@ -54,7 +54,7 @@ struct Waits {
 }
 
 impl Heartbeat {
-    /// One at once, and one every so often.
+    /// One immediately, and then one per period.
     pub fn new(every: Duration, kinds: u64, beat: Beat) -> Self {
         Heartbeat {
             of: String::new(),
@@ -73,13 +73,13 @@ impl Heartbeat {
         }
     }
 
-    /// The same, in a run of several tracers.
+    /// Names the tracer, in a run of several.
     #[must_use]
     pub fn of(self, tracer: &str) -> Self {
         Heartbeat { of: format!(" of {tracer}"), ..self }
     }
 
-    /// Sends one where it is time, and says which is late.
+    /// Sends a heartbeat when it is time, and reports late ones.
     pub fn tick(&mut self, now: Instant) {
         let ended = &mut self.ended;
         self.children.retain_mut(|child| {
@@ -110,7 +110,7 @@ impl Heartbeat {
             self.waits.pop_front();
         }
         self.sent += 1;
-        // Before what it does, so that its event is not older.
+        // Taken before the beat, so that its event is not older.
         self.waits.push_back(Waits {
             number: self.sent,
             since: now,
@@ -126,7 +126,7 @@ impl Heartbeat {
         }
     }
 
-    /// Whether an event of this kind is coretrace's own: then it is not shown.
+    /// Whether an event of this kind is coretrace's own, and so not shown.
     pub fn takes(&mut self, kind: u32, head: &Head) -> bool {
         if self.command.is_some_and(|(pid, since)| head.pid == pid && head.boot_ns < since) {
             return true;
@@ -138,7 +138,7 @@ impl Heartbeat {
         if !own || self.kinds & 1_u64.checked_shl(kind).unwrap_or(0) == 0 {
             return own;
         }
-        // It is of the last one before it; what is older does not come any more.
+        // It belongs to the last one sent before it; older ones will not arrive any more.
         let older = self.waits.partition_point(|waits| waits.boot_ns <= head.boot_ns);
         if let Some(waits) = self.waits.drain(..older).next_back() {
             let after = waits.since.elapsed();
@@ -151,7 +151,7 @@ impl Heartbeat {
         true
     }
 
-    /// How many did not arrive. The last, if it was sent just now, may still be on its way: it does not count.
+    /// How many did not arrive. The last, if sent just now, may still be on its way and does not count.
     #[must_use]
     pub fn unheard(&self) -> u64 {
         let on_its_way = !self.stopped && self.waits.back().is_some_and(|waits| waits.since.elapsed() < LATE);
@@ -173,10 +173,10 @@ impl fmt::Debug for Heartbeat {
     }
 }
 
-/// A process that begins, runs a program and ends: coretrace itself, which prints its version for nobody.
+/// A process that begins, runs a program and ends: coretrace itself, printing its version to /dev/null.
 ///
 /// # Errors
-/// When none can be started.
+/// When no process can be started.
 pub(crate) fn process() -> Result<Option<Child>> {
     let mut command = Command::new("/proc/self/exe");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -186,7 +186,7 @@ pub(crate) fn process() -> Result<Option<Child>> {
 /// A thread that begins and ends.
 ///
 /// # Errors
-/// When none can be started.
+/// When no thread can be started.
 pub(crate) fn thread() -> Result<Option<Child>> {
     let thread = std::thread::Builder::new().spawn(|| ()).context("starting a thread")?;
     let _ = thread.join();
@@ -214,7 +214,7 @@ mod tests {
         assert!(heart.takes(0, &Head { heartbeat: true, ..event(own + 1, 0) }), "marked in the kernel");
         heart.tick(begin + Duration::from_secs(9));
         assert_eq!((heart.sent, heart.arrived, heart.unheard()), (1, 1, 0));
-        // The second never arrives, which the third, just sent, shows.
+        // The second never arrives; the third, sent just now, does not count yet.
         heart.tick(begin + Duration::from_secs(10));
         heart.tick(begin + Duration::from_secs(12));
         assert!(heart.waits.back().is_some_and(|waits| waits.reported));
@@ -222,7 +222,7 @@ mod tests {
         heart.tick(heart.next);
         assert_eq!((heart.sent, heart.arrived, heart.unheard()), (3, 1, 1));
         assert!(heart.to_string().starts_with("heartbeats: 3 sent, 1 arrived"));
-        // It was late, and comes.
+        // The late one arrives after all.
         let second = heart.waits[0].boot_ns;
         assert!(heart.takes(0, &event(own, second)));
         assert_eq!((heart.arrived, heart.unheard()), (2, 0));

@@ -1,6 +1,6 @@
 //! The ledger: for every kind of event, how many were seen, filtered, delivered and lost, and why.
-//! The kernel's side counts in a per-CPU map; this side counts what reached the output. At the end
-//! the two must agree: seen = filtered + delivered + dropped.
+//! The kernel side counts in a per-CPU map; this side counts what reached the output. At the end the two must agree:
+//! seen = filtered + delivered + dropped.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::ffi::counters::{COUNTER_WORDS, MappedCounters};
 /// The kernel's counters of one kind, on one CPU or summed up: `struct counters` in event.bpf.h.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Times that the hook was reached.
+    /// How often the hook was reached.
     pub seen: u64,
     /// Refused by a filter in the kernel.
     pub filtered: u64,
@@ -44,24 +44,23 @@ impl Counters {
 pub struct Tally {
     /// Written to the output.
     pub delivered: u64,
-    /// Refused by a filter in user space, past `--count`, or after the reader of the output has gone.
+    /// Refused by a filter in user space, beyond `--count`, or after the reader of the output is gone.
     pub filtered: u64,
-    /// Lost here: the output failed, or did not take it by the end of the run.
+    /// Lost here: the output failed, or had not taken it by the end of the run.
     pub unwritten: u64,
 }
 
-/// One kind's account.
+/// The account of one kind.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Of what.
     pub kind: Kind,
-    /// The kernel's side, all CPUs together.
+    /// The kernel side, summed over all CPUs.
     pub kernel: Counters,
     /// The part of it that was already reported as lost, by CPU.
     reported: Vec<[u64; CAUSES.len()]>,
     /// This side.
     pub tally: Tally,
-    /// By CPU: the sequence number that comes next.
+    /// The next sequence number, by CPU.
     next_seq: Vec<u64>,
 }
 
@@ -70,11 +69,11 @@ pub struct Account {
 pub struct Ledger {
     /// By kind, in the tracer's order.
     pub accounts: Vec<Account>,
-    /// Times that the kernel did not run a program because it was already running on that CPU, for any process.
+    /// How often the kernel skipped the program because it was already running on that CPU, for any process.
     pub missed: u64,
-    /// Only some of the host's processes are watched: whether one of them was missed is unknown.
+    /// Only some of the host's processes are watched: whether a missed event was one of theirs is unknown.
     pub partial: bool,
-    /// Calls whose beginning was seen and not their return, at the end: they were under way, or the kernel did not show
+    /// Calls whose entry was seen but not their return, at the end: they were under way, or the kernel did not show
     /// their return.
     pub unreturned: u64,
 }
@@ -102,7 +101,7 @@ impl Ledger {
 
     /// Reads the kernel's counters. They are never reset: the kernel writes them, too.
     ///
-    /// Calls `lost` for what was lost since the last call, by kind, CPU and cause; its time is left 0.
+    /// Calls `lost` for each loss since the last call, by kind, CPU and cause; its time is left 0.
     pub fn read(&mut self, counters: &MappedCounters, lost: &mut dyn FnMut(Lost)) {
         for account in &mut self.accounts {
             let mut sum = Counters::default();
@@ -135,7 +134,7 @@ impl Ledger {
         })
     }
 
-    /// How many events were lost, for whatever cause. What the kernel skipped counts where every process is watched.
+    /// How many events were lost, for any cause. Events that the kernel skipped count if every process is watched.
     #[must_use]
     pub fn lost(&self) -> u64 {
         let missed = if self.partial { 0 } else { self.missed };
@@ -162,10 +161,10 @@ impl Account {
         self.kernel.lost() + self.tally.unwritten
     }
 
-    /// Notes the sequence number of an event that arrived; returns whether others are missing before it.
+    /// Records the sequence number of an event that arrived; returns whether others are missing before it.
     pub fn arrived(&mut self, cpu: u32, seq: u64) -> bool {
         let cpu = cpu as usize;
-        // A damaged recording may claim any CPU: what no kernel has is not tracked.
+        // A damaged recording may claim any CPU: numbers that no kernel has are not tracked.
         const CPUS_MAX: usize = 8192;
         if cpu >= CPUS_MAX {
             return false;
@@ -180,15 +179,14 @@ impl Account {
     }
 }
 
-/// `12 seen = 2 filtered + 10 delivered + 0 dropped (exec 3, exit 4, fork 3)`, and a line more for each
-/// cause of loss.
+/// `12 seen = 2 filtered + 10 delivered + 0 dropped (exec 3, exit 4, fork 3)`, and a line for each cause of loss.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = |of: fn(&Account) -> u64| self.accounts.iter().map(of).sum::<u64>();
         let seen = sum(|a| a.kernel.seen);
         let filtered = sum(|a| a.kernel.filtered + a.tally.filtered);
         let (delivered, dropped) = (sum(|a| a.tally.delivered), sum(Account::lost));
-        // Read while events go on: those that are still in the buffer.
+        // If read while events still come in: those still in the buffer.
         let pending = seen.saturating_sub(filtered + delivered + dropped);
         write!(f, "{seen} seen = {filtered} filtered + {delivered} delivered + {dropped} dropped")?;
         if pending > 0 {
@@ -270,7 +268,7 @@ mod tests {
         assert_eq!((ledger.lost(), ledger.delivered()), (3, 4));
         ledger.missed = 7;
         assert_eq!(ledger.lost(), 10);
-        // It may have been for a process that is not watched: no loss is invented.
+        // It may have been a process that is not watched: no loss is reported.
         ledger.partial = true;
         assert_eq!(ledger.lost(), 3);
         assert!(ledger.to_string().contains("missed: 7") && ledger.to_string().contains("unknown"));

@@ -1,4 +1,4 @@
-//! What becomes of an event on its way from the buffer to the output.
+//! The path of an event from the buffer to the output.
 
 pub mod enrich;
 pub(crate) mod files;

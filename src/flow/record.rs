@@ -1,7 +1,7 @@
 //! Recordings: the kernel's samples as they came, so that they can be printed again in any format.
 //!
 //! A file is [`MAGIC`], a header (length-prefixed JSON), then entries: a type byte, a little-endian
-//! u32 length, and that many bytes. The last entry says that the recording is whole.
+//! u32 length, and that many bytes. The last entry marks the recording as complete.
 
 use std::io::{self, Read, Write};
 
@@ -13,21 +13,21 @@ use crate::host::clock::WallClock;
 
 /// The first bytes of every recording.
 pub const MAGIC: &[u8; 8] = b"CORETRC\x02";
-/// Nothing that the kernel sends is longer: a length above it is damage.
+/// Nothing that the kernel sends is longer: a length above it means damage.
 const ENTRY_MAX: u32 = 1 << 20;
 
-/// Which tracer made a recording, and with which layout of its events.
+/// A tracer of a recording, and the layout of its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// The tracer's name.
     pub name: String,
     /// Hash of its event layouts.
     pub layout: u64,
-    /// What `--with` said of it; none for that of the subcommand.
+    /// Its `--with` words; none for the subcommand's own tracer.
     pub with: Option<String>,
 }
 
-/// What the beginning of a recording tells of it.
+/// The header of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Its tracers.
@@ -55,10 +55,10 @@ pub enum Entry<'a> {
         cpu: u32,
         /// How many.
         count: u64,
-        /// When that was noticed, in nanoseconds since 1970.
+        /// When the loss was noticed, in nanoseconds since 1970.
         unix_ns: i64,
     },
-    /// The recording ended as it should.
+    /// The recording is complete.
     End,
 }
 
@@ -106,7 +106,7 @@ impl<W: Write> Recorder<W> {
         self.entry(SAMPLE, &[sample])
     }
 
-    /// Notes how far the wall clock is from the kernel's from here on.
+    /// Records how far the wall clock is from the kernel's from here on.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -114,7 +114,7 @@ impl<W: Write> Recorder<W> {
         self.entry(CLOCK, &[&clock.offset.to_le_bytes()])
     }
 
-    /// Notes a loss.
+    /// Records a loss.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -123,7 +123,7 @@ impl<W: Write> Recorder<W> {
         self.entry(LOST, &[numbers.as_flattened(), &lost.count.to_le_bytes(), &lost.unix_ns.to_le_bytes()])
     }
 
-    /// Hands over what is still in a buffer.
+    /// Flushes what is still in a buffer.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -131,7 +131,7 @@ impl<W: Write> Recorder<W> {
         self.0.flush()
     }
 
-    /// Marks the recording as whole.
+    /// Marks the recording as complete.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -154,7 +154,7 @@ impl<R: Read> Reader<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// When the file is no recording, or ends in its header.
+    /// When the file is no recording, or ends within its header.
     pub fn new(mut input: R) -> Result<Self> {
         let mut magic = [0; MAGIC.len()];
         let got = read_up_to(&mut input, &mut magic)?;
@@ -180,7 +180,7 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// When the file ends without its end mark, or an entry is damaged.
     pub fn entry(&mut self) -> Result<Entry<'_>> {
-        const CUT: &str = "the recording is cut: it has no end mark (what it has was printed)";
+        const CUT: &str = "the recording is cut: it has no end mark (all before that was printed)";
         let head: [u8; 5] = exact(&mut self.input)?.context(CUT)?;
         let [what, len @ ..] = head;
         let len = u32::from_le_bytes(len);
@@ -223,7 +223,7 @@ fn text(json: &Value, name: &str) -> Result<String> {
     value.map(str::to_owned).with_context(|| format!("the recording's header has no {name}"))
 }
 
-/// Fills the buffer as far as the input goes.
+/// Fills the buffer as far as the input allows.
 fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     let mut got = 0;
     while let Some(rest) = buffer.get_mut(got..).filter(|r| !r.is_empty()) {
@@ -237,7 +237,7 @@ fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     Ok(got)
 }
 
-/// The next `N` bytes, or nothing where the input ends before.
+/// The next `N` bytes, or nothing if the input ends before.
 fn exact<const N: usize>(input: &mut impl Read) -> Result<Option<[u8; N]>> {
     let mut bytes = [0; N];
     Ok((read_up_to(input, &mut bytes)? == N).then_some(bytes))

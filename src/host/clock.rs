@@ -86,8 +86,8 @@ mod tests {
     fn the_wall_clock_is_found_and_then_stays() {
         let clock = WallClock::default().measured();
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let told = clock.unix_ns(boot_now());
-        assert!((i128::from(told) - wall.as_nanos().cast_signed()).abs() < 1_000_000_000, "{told} {wall:?}");
+        let ns = clock.unix_ns(boot_now());
+        assert!((i128::from(ns) - wall.as_nanos().cast_signed()).abs() < 1_000_000_000, "{ns} {wall:?}");
         assert!(clock.measured().offset.abs_diff(clock.offset) < 1_000_000_000);
         assert_eq!(WallClock { offset: i64::MAX }.unix_ns(5), i64::MAX);
         assert_eq!(WallClock { offset: -7 }.unix_ns(u64::MAX), i64::MAX - 7);

@@ -8,23 +8,23 @@ use libbpf_rs::{ErrorKind, Link, Object, ProgramMut, TracepointCategory};
 use crate::load::every_cpu::EveryCpu;
 use crate::load::plan::{Program, Target};
 
-/// What there is once programs are on their hooks.
+/// The state of an object's programs after attaching.
 #[derive(Debug, Default)]
 pub(crate) struct Hooks {
     /// In the order in which they were attached.
     pub links: RefCell<Vec<Link>>,
-    /// The hooks that were taken, as `SEC` names.
+    /// The hooks in use, as `SEC` names.
     pub taken: Vec<String>,
-    /// What there is no hook for here.
+    /// Hooks that this kernel lacks.
     pub absent: Vec<String>,
-    /// Of programs that could go on one of several functions, the one that was chosen before the object was loaded.
+    /// For programs that could go on one of several functions, the one chosen before the object was loaded.
     pub exits: Vec<(String, String)>,
-    /// Where the kernel needs a perf event on every CPU.
+    /// For hooks where the kernel needs a perf event on every CPU.
     pub every_cpu: Option<EveryCpu>,
 }
 
 impl Hooks {
-    /// The kernel has no such hook: an error where the program is not optional.
+    /// Records a hook that the kernel lacks: an error unless the program is optional.
     pub fn lacks(&mut self, what: &str, optional: bool) -> Result<()> {
         let missing = format!("the kernel has no {what}");
         ensure!(optional, "{missing}");
@@ -35,7 +35,7 @@ impl Hooks {
     /// Attaches those of these programs that were loaded.
     ///
     /// # Errors
-    /// When one cannot be attached that is not optional.
+    /// When a program that is not optional cannot be attached.
     pub fn attach<'p>(&mut self, programs: impl Iterator<Item = &'p Program>, object: &Object) -> Result<()> {
         for wanted in programs {
             let found = object.progs_mut().find(|p| p.name() == wanted.name.as_ref() && p.autoload());
@@ -60,7 +60,7 @@ impl Hooks {
                     }
                     self.taken.push(hook);
                 }
-                // Not there, or under another name.
+                // Missing, or under another name.
                 Err(e) if e.kind() == ErrorKind::NotFound && (several || wanted.optional) => {}
                 Err(e) => return Err(e).with_context(|| format!("attaching to {hook}")),
             }
@@ -68,7 +68,7 @@ impl Hooks {
         if self.links.get_mut().len() > before { Ok(()) } else { self.lacks(&tried.join(" or "), wanted.optional) }
     }
 
-    /// Each hook that the program may go on, and what came of it.
+    /// Each hook that the program may go on, and the result of attaching it there.
     fn links_of(&self, wanted: &Program, program: &ProgramMut<'_>) -> Vec<(String, libbpf_rs::Result<Link>)> {
         match &wanted.target {
             Target::Section => vec![(program.section().to_string_lossy().into_owned(), program.attach())],

@@ -1,4 +1,4 @@
-//! Programs that run, until they are dropped.
+//! Attached programs, until they are dropped.
 
 use anyhow::Result;
 use libbpf_rs::{Link, MapCore, Object};
@@ -17,9 +17,9 @@ use crate::load::shared::{self, Shared};
 pub struct Attached {
     /// The maps that they share.
     pub shared: Shared,
-    /// An object for each tracer, in their order.
+    /// One object per tracer, in their order.
     pub parts: Vec<Part>,
-    /// The object that keeps the map of followed processes, where some are.
+    /// The object that keeps the map of followed processes, if any are followed.
     pub kin: Option<Part>,
 }
 
@@ -30,7 +30,7 @@ pub struct Part {
     pub name: &'static str,
     /// The plan that worked.
     pub plan: Plan,
-    /// Why the plans before it did not.
+    /// Why the plans tried before it failed.
     pub refused: Vec<String>,
     /// Why the programs could not be tested on coretrace's own task (src/load/proof.rs).
     pub unproven: Option<String>,
@@ -44,15 +44,15 @@ impl Part {
         Part { name, plan, refused: Vec::new(), unproven, object, hooks }
     }
 
-    /// Attaches those of the plan's programs that are meant.
+    /// Attaches those programs of the plan that `meant` selects.
     ///
     /// # Errors
-    /// When one cannot be attached that is not optional.
+    /// When a program that is not optional cannot be attached.
     pub(crate) fn attach(&mut self, meant: &dyn Fn(&Program) -> bool) -> Result<()> {
         self.hooks.attach(self.plan.programs.iter().filter(|program| meant(program)), &self.object)
     }
 
-    /// Lets others find the labels that are in this object.
+    /// Pins the labels that are in this object, so that other processes find them.
     ///
     /// # Errors
     /// When they cannot be pinned.
@@ -60,13 +60,13 @@ impl Part {
         shared::pin_labels(session, &mut self.object)
     }
 
-    /// The hooks that were taken, as `SEC` names.
+    /// The hooks in use, as `SEC` names.
     #[must_use]
     pub fn hooks(&self) -> &[String] {
         &self.hooks.taken
     }
 
-    /// What there is no hook for here.
+    /// Hooks that this kernel lacks.
     #[must_use]
     pub fn absent(&self) -> &[String] {
         &self.hooks.absent
@@ -88,17 +88,17 @@ impl Attached {
         self.all().map(of).sum()
     }
 
-    /// How many calls began whose return was not seen yet: of tracers that join the two (call.bpf.h).
+    /// How many calls have begun and not returned yet, for tracers that join the two (call.bpf.h).
     #[must_use]
     pub fn unreturned(&self) -> u64 {
         let of = |part: &Part| shared::find(&part.object, "calls").map_or(0, |calls| calls.keys().count());
         self.all().map(of).sum::<usize>() as u64
     }
 
-    /// Looks after what changes while programs run: CPUs that come on.
+    /// Handles what changes while programs run: CPUs that come online.
     ///
     /// # Errors
-    /// When a hook does not see what happens there.
+    /// When a hook would miss what happens on one of them.
     pub fn look(&self) -> Result<()> {
         self.all().filter_map(|part| part.hooks.every_cpu.as_ref()).try_for_each(EveryCpu::look)
     }
@@ -111,14 +111,14 @@ impl Attached {
         followed::add(self.shared.map("followed")?, pid)
     }
 
-    /// Takes the programs off their hooks, the last one first: the beginning of calls is no longer seen before their
-    /// return is not. Else the calls between the two would pass for losses. Each takes the kernel a while, in which
-    /// events go on: `meanwhile` is called behind each.
+    /// Detaches the programs, the last one first: entries of calls stop being seen before their returns do. Otherwise
+    /// the calls in between would count as losses. The kernel takes a while for each, and events keep coming:
+    /// `meanwhile` is called after each.
     ///
     /// # Errors
-    /// Those of `meanwhile`; all programs are off their hooks all the same.
+    /// Those of `meanwhile`; all programs are detached nevertheless.
     pub fn detach(&self, mut meanwhile: impl FnMut() -> Result<()>) -> Result<()> {
-        // Of the object for followed processes, the hook that was attached after all others goes first.
+        // The followed processes' hook that was attached last goes first.
         let last = self.kin.iter().flat_map(|kin| kin.hooks.links.take()).rev();
         let links: Vec<Link> =
             last.chain(self.parts.iter().rev().flat_map(|part| part.hooks.links.take().into_iter().rev())).collect();

@@ -1,9 +1,9 @@
-//! Kernels 7.1 run programs on the entry of system calls on one CPU alone.
+//! Kernels 7.1 run programs on the entry of system calls on only one CPU.
 //!
-//! A program on a tracepoint runs on all CPUs, though its perf event is one CPU's (libbpf opens it on CPU 0). In 7.1.13,
-//! perf_syscall_enter() (kernel/trace/trace_syscalls.c) returns where a CPU has no perf event, before it looks at the
-//! programs, for calls of which it copies a string of the caller; 7.0 and 7.2 look at both. What happens on the other CPUs
-//! is not seen there, and not counted. With a perf event on every CPU, all is well.
+//! A program on a tracepoint runs on all CPUs, though its perf event is on one (libbpf opens it on CPU 0). In 7.1.13,
+//! for calls whose string argument it copies, perf_syscall_enter() (kernel/trace/trace_syscalls.c) returns on a CPU
+//! without a perf event before it looks at the programs; 7.0 and 7.2 check both. Events on the other CPUs are neither
+//! seen nor counted. A perf event on every CPU avoids this.
 
 use std::cell::RefCell;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::ffi::perf_event;
 use crate::host::mounts::TRACEFS;
 use crate::host::online_cpus;
 
-/// Perf events that are held, so that programs run on every CPU.
+/// Perf events held open so that programs run on every CPU.
 #[derive(Debug, Default)]
 pub(crate) struct EveryCpu {
     /// The tracepoints' ids.
@@ -31,10 +31,10 @@ struct Held {
 }
 
 impl EveryCpu {
-    /// Holds those of a hook (`tp/syscalls/sys_enter_openat`), where it is the entry of a system call.
+    /// Opens those of a hook (`tp/syscalls/sys_enter_openat`), if it is the entry of a system call.
     ///
     /// # Errors
-    /// When they cannot be opened: the hook would not see all.
+    /// When they cannot be opened: the hook would miss events.
     pub fn hold(&mut self, hook: &str) -> Result<()> {
         let Some(event) = hook.strip_prefix("tp/syscalls/").filter(|event| event.starts_with("sys_enter_")) else {
             return Ok(());
@@ -47,7 +47,7 @@ impl EveryCpu {
         self.open(&online_cpus()).with_context(|| format!("watching {hook} on every CPU"))
     }
 
-    /// Opens those of CPUs that have come on since the last look: an event is gone with its CPU.
+    /// Opens those of CPUs that have come online since the last check: an event is gone with its CPU.
     ///
     /// # Errors
     /// When one cannot be opened.
@@ -69,7 +69,7 @@ impl EveryCpu {
             let events = self.ids.iter().map(|id| perf_event::open(*id, cpu)).collect::<Result<_, _>>();
             match events {
                 Ok(events) => held.push(Held { cpu, _events: events }),
-                // It is off again.
+                // It is offline again.
                 Err(_) if !online_cpus().contains(&cpu) => {}
                 Err(error) => return Err(error).with_context(|| format!("opening a perf event on CPU {cpu}")),
             }

@@ -1,4 +1,4 @@
-//! The map of followed processes, as seen from here: who joins it, who is still in it, who must be taken out of it.
+//! The map of followed processes, from user space: adding processes, checking who is left, removing stale entries.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use crate::host::procfs::{self, Life};
 
 use crate::load::kin::{FOLLOWED_ROW, SINCE_DOUBT_NS};
 
-/// Adds a process that runs.
+/// Adds a running process.
 ///
 /// # Errors
 /// When the map is full.
@@ -19,18 +19,18 @@ pub(crate) fn add(followed: &impl MapCore, pid: u32) -> Result<()> {
     followed.update(&pid.to_ne_bytes(), &since, MapFlags::ANY).with_context(|| format!("following process {pid}"))
 }
 
-/// Those that are watched.
+/// The followed processes.
 pub(crate) struct Followed<'a> {
     map: &'a MapHandle,
     counters: &'a MappedCounters,
-    /// How many had left it when it was last asked for those that remain.
+    /// How many had left when the map was last checked.
     asked: Option<u64>,
-    /// Those that are still to be looked at, a few at a time: there may be tens of thousands.
+    /// Those still to be checked, a few at a time: there may be tens of thousands.
     unchecked: Vec<Vec<u8>>,
-    /// Those that were not there the last time. One look is not enough: while a thread that execs takes the place of
-    /// its process's first (fs/exec.c: de_thread), /proc may show the dead one.
+    /// Those missing at the last check. One check is not enough: while a thread that execs takes the place of its
+    /// process's first (fs/exec.c: de_thread), /proc may show the dead one.
     dead: HashSet<u32>,
-    /// Those that were found to be who they were, by when they began.
+    /// Those confirmed as the same process, by start time.
     known: HashMap<u32, u64>,
 }
 
@@ -40,14 +40,14 @@ impl<'a> Followed<'a> {
         Followed { map, counters, asked: None, unchecked, dead, known }
     }
 
-    /// Whether none is left. Looks only where one has left since the last time, or where it is asked to.
+    /// Whether none is left. Checks only if one has left since the last time, or if `look` is set.
     pub(crate) fn all_gone(&mut self, look: bool) -> bool {
         let (joined, left) = self.changes();
         if !look && self.asked == Some(left) {
             return false;
         }
         let (gone, joined_meanwhile) = is_empty(joined, || self.map.keys().next().is_none(), || self.changes().0);
-        // What it said was no answer: it is asked again.
+        // The map changed during the check: check again.
         self.asked = (!joined_meanwhile).then_some(left);
         gone
     }
@@ -60,12 +60,12 @@ impl<'a> Followed<'a> {
     }
 
     /// Forgets processes that are gone although their end was not seen (it was lost, or they ended while the hooks were
-    /// put in place): a run would wait for them for ever. The same with those whose number another process has by now.
+    /// being attached): a run would wait for them forever. The same for those whose number another process has by now.
     pub(crate) fn prune(&mut self) {
         const AT_ONCE: usize = 256;
         if self.unchecked.is_empty() {
             let most = self.map.max_entries() as usize;
-            // The kernel begins anew where a key is gone meanwhile: there may be no end.
+            // The kernel starts over if a key is gone meanwhile: the loop might never end.
             self.unchecked.extend(self.map.keys().take(most));
             if self.known.len() > 2 * self.unchecked.len() {
                 self.known.clear();
@@ -99,9 +99,9 @@ impl<'a> Followed<'a> {
     }
 }
 
-/// Whether the map is empty, and whether processes joined it while it was looked through: `joined` did before. The
-/// kernel looks from its first bucket to its last (kernel/bpf/hashtab.c: htab_map_get_next_key), and what joins behind
-/// its back while its parent leaves before its eyes is not seen.
+/// Whether the map is empty, and whether processes joined it during the check; `joined` is the count before it. The
+/// kernel walks the buckets from first to last (kernel/bpf/hashtab.c: htab_map_get_next_key): it misses a child that
+/// joins in a bucket already passed if the parent leaves a bucket still to come.
 fn is_empty(joined: u64, mut looks_empty: impl FnMut() -> bool, now_joined: impl FnOnce() -> u64) -> (bool, bool) {
     if !looks_empty() {
         return (false, false);
@@ -110,13 +110,14 @@ fn is_empty(joined: u64, mut looks_empty: impl FnMut() -> bool, now_joined: impl
     (!meanwhile, meanwhile)
 }
 
-/// The value of a key: when its process had begun.
+/// The value of a key: when its process began.
 fn since(followed: &MapHandle, key: &[u8]) -> Option<u64> {
     let value = followed.lookup(key, MapFlags::ANY).ok()??;
     value.first_chunk().map(|since| u64::from_ne_bytes(*since))
 }
 
-/// Whether a process that began then (or up to a tick later) is another one than that which had begun by `since`.
+/// Whether a process that began at `began` (rounded down to a tick) is another one than that which had begun by
+/// `since`.
 fn is_another(began: u64, since: u64) -> bool {
     began > since.saturating_add(SINCE_DOUBT_NS)
 }
@@ -129,7 +130,7 @@ mod tests {
     fn a_map_that_changes_is_not_taken_for_empty() {
         assert_eq!(is_empty(7, || true, || 7), (true, false));
         assert_eq!(is_empty(7, || false, || panic!("it does not matter")), (false, false));
-        // One that was in a bucket to come ended, after its child had got one that was passed already.
+        // A process in a later bucket ended, after its child was put into one that was already passed.
         assert_eq!(is_empty(7, || true, || 8), (false, true));
     }
 

@@ -11,13 +11,13 @@ use crate::load::source::{Embedded, Source};
 
 skeleton!(kin:);
 
-/// By so much a process may seem to have begun after it was followed, in nanoseconds: see filter.bpf.h.
+/// How much later than it was followed a process may seem to have begun, in nanoseconds: see filter.bpf.h.
 pub(crate) const SINCE_DOUBT_NS: u64 = kin::types::kin_limit::KIN_SINCE_DOUBT_NS.0 as u64;
 
-/// The row of the ledger that counts who joined the map and who left it.
+/// The ledger's row that counts processes that joined the map and left it.
 pub(crate) const FOLLOWED_ROW: u32 = kin::types::kin_row::ROW_FOLLOWED.0;
 
-/// Children that were to be followed and are not. No event is of this kind: it is what a loss is called.
+/// Children that should be followed and are not. No event has this kind: it names a loss.
 pub static FOLLOW: Kind = Kind::new(
     kin::types::kin_row::ROW_FOLLOW.0,
     "follow",
@@ -29,7 +29,7 @@ pub static FOLLOW: Kind = Kind::new(
 #[derive(Debug, Clone, Copy)]
 pub struct Kin;
 
-/// Whether a program is to be attached when all others of the run are: that which sees the end of a process.
+/// Whether a program is attached after all others of the run: the one that sees the end of a process.
 pub(crate) fn is_last(program: &Program) -> bool {
     matches!(program.needed, Needed::FilterPids)
 }

@@ -14,9 +14,9 @@ use crate::escape::shown;
 use crate::event::until_nul;
 use crate::host::elevated::is_roots;
 
-/// The map's name in the objects. Its number is the version: another layout gets another one.
+/// The map's name in the objects. Its number is the version: a new layout needs a new one.
 pub const MAP: &str = "labels_v1";
-/// What the names of the maps of all versions begin with.
+/// The common prefix of the map's names in all versions.
 const ANY_VERSION: &str = "labels_v";
 /// Bytes of a label in the map, padding included: `LABEL_LEN` in event.bpf.h (checked in bpf.rs).
 pub const LABEL_LEN: usize = 32;
@@ -33,14 +33,14 @@ pub type Text = [u8; LABEL_LEN];
 /// A label as it is in the map.
 ///
 /// # Errors
-/// When it is empty or too long.
+/// When it is empty, too long or contains a NUL.
 pub fn text(label: &str) -> Result<Text> {
     ensure!(!label.is_empty(), "a label must not be empty");
     ensure!(!label.contains('\0'), "a label has no NUL");
     let mut text = [0; LABEL_LEN];
     // The last byte stays NUL.
     let most = LABEL_LEN - 1;
-    ensure!(label.len() <= most, "the label {label:?} has {} bytes; {most} are the most", label.len());
+    ensure!(label.len() <= most, "the label {label:?} has {} bytes; at most {most} fit", label.len());
     text.iter_mut().zip(label.bytes()).for_each(|(to, from)| *to = from);
     Ok(text)
 }
@@ -50,11 +50,11 @@ pub fn text(label: &str) -> Result<Text> {
 pub struct Labels {
     /// Where the map is pinned.
     pub pin: PathBuf,
-    /// Of what has none in the map; all NUL: nothing.
+    /// The label of events without one in the map; all NUL: none.
     pub default: Text,
-    /// Only events with this one.
+    /// Show only events with this label.
     pub only: Option<Text>,
-    /// All events but those with this one.
+    /// Show only events without this label.
     pub ignore: Option<Text>,
 }
 
@@ -62,12 +62,12 @@ impl Labels {
     /// Labels in the map of that name.
     ///
     /// # Errors
-    /// When the name cannot be one, or there is no BPF file system.
+    /// When the name is invalid, or there is no BPF file system.
     pub fn new(name: &str) -> Result<Self> {
         Ok(Labels { pin: pin_of(name)?, default: [0; LABEL_LEN], only: None, ignore: None })
     }
 
-    /// Before anything is loaded: whether nothing else is in the map's place.
+    /// Before anything is loaded: checks that nothing else is at the map's path.
     ///
     /// # Errors
     /// When there is.
@@ -78,10 +78,10 @@ impl Labels {
         Ok(())
     }
 
-    /// Before load: the object is to share the map, if it is there.
+    /// Before load: makes the object share the map, if it exists.
     ///
     /// # Errors
-    /// When there is something else in its place.
+    /// When something else is in its place.
     pub(crate) fn reuse(&self, map: &mut OpenMapMut<'_>) -> Result<()> {
         if !exists(&self.pin)? {
             return Ok(());
@@ -91,7 +91,7 @@ impl Labels {
         map.reuse_fd(pinned.as_fd()).with_context(|| format!("sharing the labels at {shown}"))
     }
 
-    /// After load: others are to find the map.
+    /// After load: pins the map, so that others find it.
     ///
     /// # Errors
     /// When it cannot be pinned.
@@ -100,14 +100,14 @@ impl Labels {
             return Ok(());
         }
         let shown = shown(&self.pin);
-        // Whatever the umask is: root's own.
+        // Independent of the umask: root's own.
         let made =
             self.pin.parent().map_or(Ok(()), |dir| fs::DirBuilder::new().recursive(true).mode(0o755).create(dir));
         made.with_context(|| format!("making the directory of {shown} (--labels must be able to write there)"))?;
         directory()?;
         match map.pin(&self.pin) {
             Err(e) if e.kind() == libbpf_rs::ErrorKind::AlreadyExists => {
-                bail!("another coretrace has made the labels at {shown} just now: start again to share them")
+                bail!("another coretrace has just made the labels at {shown}: start again to share them")
             }
             other => other.with_context(|| format!("pinning the labels at {shown}")),
         }
@@ -153,13 +153,13 @@ fn roots_own(directory: &Path, sticky: bool) -> Result<()> {
         about.mode() & 0o7777,
         match sticky {
             true => format!("chown root {shown} && chmod 1777 {shown}"),
-            false => format!("rm -r {shown}   (its labels are made anew)"),
+            false => format!("rm -r {shown}   (its labels must then be set again)"),
         }
     );
     Ok(())
 }
 
-/// include/uapi/linux/stat.h: of what is in such a directory, one may only remove one's own.
+/// include/uapi/linux/stat.h: in such a directory, users may remove only what is their own.
 const S_ISVTX: u32 = 0o1000;
 
 fn exists(pin: &Path) -> Result<bool> {
@@ -170,7 +170,7 @@ fn exists(pin: &Path) -> Result<bool> {
     }
 }
 
-/// Opens a pinned map, which must be one of labels, and of this version.
+/// Opens a pinned map, which must be a map of labels of this version.
 fn open(pin: &Path) -> Result<MapHandle> {
     let shown = shown(pin);
     let map = match MapHandle::from_pinned_path(pin) {
@@ -227,7 +227,7 @@ impl Subject {
     }
 }
 
-/// A line of the map.
+/// An entry of the map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What the label is for; none for a kind that this version does not know.
@@ -249,7 +249,7 @@ impl Pinned {
     /// Opens the map of that name.
     ///
     /// # Errors
-    /// When there is none, or something else in its place.
+    /// When it does not exist, or something else is in its place.
     pub fn open(name: &str) -> Result<Self> {
         let pin = pin_of(name)?;
         ensure!(
@@ -263,11 +263,11 @@ impl Pinned {
     /// Sets a label, or changes it.
     ///
     /// # Errors
-    /// When the map is full, or may not be written.
+    /// When the map is full or not writable.
     pub fn set(&self, subject: Subject, id: u64, label: &Text) -> Result<()> {
         match self.map.update(&subject.key(id), label, MapFlags::ANY) {
             Err(e) if e.to_string().contains("Argument list too long") => {
-                bail!("the labels are full: {} are the most", self.map.max_entries())
+                bail!("the labels are full: at most {} fit", self.map.max_entries())
             }
             other => other.with_context(|| format!("setting a label in {}", shown(&self.pin))),
         }
@@ -276,7 +276,7 @@ impl Pinned {
     /// Removes a label; returns whether it was there.
     ///
     /// # Errors
-    /// When the map may not be written.
+    /// When the map is not writable.
     pub fn remove(&self, subject: Subject, id: u64) -> Result<bool> {
         match self.map.delete(&subject.key(id)) {
             Err(e) if e.kind() == libbpf_rs::ErrorKind::NotFound => Ok(false),
@@ -284,7 +284,7 @@ impl Pinned {
         }
     }
 
-    /// Removes the map itself. Tracers that run keep it until they end; others make a new one.
+    /// Removes the map itself. Running tracers keep it until they end; others make a new one.
     ///
     /// # Errors
     /// When the file may not be removed.
@@ -292,14 +292,14 @@ impl Pinned {
         fs::remove_file(&self.pin).with_context(|| format!("removing {}", shown(&self.pin)))
     }
 
-    /// All labels, by what they are for, then by id.
+    /// All labels, by subject, then by id.
     ///
     /// # Errors
     /// When the map may not be read.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for key in self.map.keys() {
-            // One that was removed meanwhile is none.
+            // Removed meanwhile.
             let Some(label) = self.map.lookup(&key, MapFlags::ANY).context("reading the labels")? else { continue };
             let (Some(id), Some(kind)) = (key.first_chunk(), key.get(8..).and_then(|rest| rest.first_chunk())) else {
                 continue;

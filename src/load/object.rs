@@ -1,4 +1,4 @@
-//! Opens, configures and loads one object, with the programs of one of its plans. Attaching them comes later.
+//! Opens, configures and loads one object, with the programs of one plan. They are attached later.
 
 use anyhow::{Context, Result};
 use libbpf_rs::{Object, ObjectBuilder, OpenObject};
@@ -11,7 +11,7 @@ use crate::load::session::Session;
 use crate::load::shared::{self, Shared};
 use crate::load::source::Source;
 
-/// An object in the kernel, on no hook yet.
+/// A loaded object, not attached yet.
 pub(crate) struct Loaded {
     pub object: Object,
     pub hooks: Hooks,
@@ -22,11 +22,11 @@ pub(crate) struct Loaded {
 /// Loads a plan's programs.
 ///
 /// # Errors
-/// When the kernel refuses them; [`Misfit`] when the types are not its own.
+/// When the kernel refuses them; [`Misfit`] when the types are another kernel's.
 pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: Option<&Shared>) -> Result<Loaded> {
     let mut builder = ObjectBuilder::default();
     builder.name(source.name()).context("naming the BPF object")?;
-    // Open until the object is loaded.
+    // Kept open until the object is loaded.
     let btf = session.btf.file()?;
     if let Some(btf) = &btf {
         builder.btf_custom_path(btf.path()).context("naming the BTF file")?;
@@ -49,7 +49,7 @@ pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: 
 /// include/linux/bpf_verifier.h: the verifier reports how many instructions it processed.
 const BPF_LOG_STATS: u32 = 4;
 
-/// Which programs are loaded, and on which of several functions each goes.
+/// Chooses the programs to load, and for those with several functions, the one to attach to.
 fn choose(session: &Session, plan: &Plan, object: &mut OpenObject, hooks: &mut Hooks) -> Result<()> {
     let settings = &session.settings;
     for mut program in object.progs_mut() {

@@ -16,7 +16,7 @@ pub enum Hook {
     Raw,
     /// Probes on kernel functions, by their names.
     Kprobe,
-    /// Probes on system calls: libbpf knows what the kernel calls the function.
+    /// Probes on system calls: libbpf knows the kernel's names of their functions.
     Ksyscall,
     /// Classic tracepoints.
     Tracepoint,
@@ -39,20 +39,20 @@ impl Hook {
         }
     }
 
-    /// Whether the kernel's own BTF must be there: one handed in does not do.
+    /// Whether the kernel's own BTF is needed: a file given with --btf does not suffice.
     #[must_use]
     pub fn needs_kernel_btf(self) -> bool {
         matches!(self, Hook::Fentry | Hook::Btf)
     }
 
-    /// Whether it is served by trace_call_bpf() (kernel/trace/bpf_trace.c): see [`crate::load::session::Session::uncounted`].
+    /// Whether trace_call_bpf() runs it (kernel/trace/bpf_trace.c): see [`crate::load::session::Session::uncounted`].
     #[must_use]
     pub fn is_probe(self) -> bool {
         matches!(self, Hook::Kprobe | Hook::Ksyscall | Hook::Tracepoint)
     }
 }
 
-/// Names, of the program's own or out of what the user asks for.
+/// Names, fixed in the program or derived from the user's options.
 pub type Names = Vec<Cow<'static, str>>;
 
 /// Names that are known when coretrace is built.
@@ -68,54 +68,54 @@ pub struct Program {
     pub name: Cow<'static, str>,
     /// When it is loaded.
     pub needed: Needed,
-    /// Where it goes.
+    /// Where it is attached.
     pub target: Target,
-    /// A kernel may lack what it hooks: the rest works without it.
+    /// The rest works on kernels that lack its hook.
     pub optional: bool,
 }
 
 /// When a program is loaded.
 #[derive(Debug, Clone)]
 pub enum Needed {
-    /// Where one of these kinds of events, which it sends, is wanted.
+    /// If one of these kinds of events, which it sends, is wanted.
     Kinds(Vec<u32>),
-    /// Where processes are followed to their children.
+    /// If the children of processes are followed.
     Follow,
-    /// Where only some processes are watched, until they end.
+    /// If only some processes are watched, until they end.
     FilterPids,
 }
 
-/// Where a program goes.
+/// Where a program is attached.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// Where its `SEC` name says.
     Section,
-    /// On the entry of these functions, or those of them that there are (kprobe).
+    /// On the entry of those of these functions that exist (kprobe).
     Entry(Names),
     /// On their return (kretprobe).
     Return(Names),
     /// On the return of these system calls, whatever their functions are called (kretprobe).
     SyscallReturn(Names),
-    /// On these classic tracepoints of the system calls, or those of them that there are.
+    /// On those of these classic tracepoints of system calls that exist.
     SyscallEvents(Names),
-    /// On the return of the first of these functions that there is (fexit).
+    /// On the return of the first of these functions that exists (fexit).
     Exit(Names),
 }
 
 impl Program {
-    /// A program that goes where its `SEC` name says.
+    /// A program that is attached where its `SEC` name says.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>, needed: Needed) -> Self {
         Program { name: name.into(), needed, target: Target::Section, optional: false }
     }
 
-    /// The same on that target.
+    /// Sets another target.
     #[must_use]
     pub fn on(self, target: Target) -> Self {
         Program { target, ..self }
     }
 
-    /// The same, and the rest works without it.
+    /// Makes it optional: the rest works without it.
     #[must_use]
     pub fn optional(self) -> Self {
         Program { optional: true, ..self }
@@ -132,22 +132,22 @@ impl Program {
     }
 }
 
-/// One way to hook in: which programs of the object are loaded.
+/// One way to hook in: the programs of the object to load.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// What to call it.
     pub hook: Hook,
     /// The programs, in the order in which they are attached.
     pub programs: Vec<Program>,
-    /// What cannot be seen in this way; empty where that is nothing.
+    /// What this way cannot see; empty if it sees everything.
     pub not_seen: Cow<'static, str>,
 }
 
 /// Why a hook that [`Hook::needs_kernel_btf`] is not tried.
-pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (one handed in does not do for this hook)";
+pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (a file does not suffice for this hook)";
 
-/// The plans to try, in the order in which they are tried: that of `--attach` where it names one, and first those on
-/// whose hooks the kernel does not interrupt programs.
+/// The plans in the order in which they are tried: only that of `--attach` if given; otherwise those first on whose
+/// hooks the kernel does not interrupt programs.
 #[must_use]
 pub fn in_order(mut plans: Vec<Plan>, only: Option<Hook>, preempts: impl Fn(Hook) -> bool) -> Vec<Plan> {
     plans.retain(|plan| only.is_none_or(|only| only == plan.hook));

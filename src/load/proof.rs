@@ -1,5 +1,6 @@
-//! Every tracer proves itself before it is attached: what its programs read of coretrace's own task must be what
-//! coretrace knows. With the types of another kernel (`--btf`) they load without complaint, and read wrong offsets.
+//! Before it is attached, every tracer proves that it reads the right data: what its programs read of coretrace's own
+//! task must match what coretrace knows. With the types of another kernel (`--btf`) they load without complaint, and
+//! read wrong offsets.
 
 use std::os::unix::ffi::OsStrExt;
 use std::{fmt, fs};
@@ -28,19 +29,19 @@ pub struct Read {
     pub(crate) argv: Vec<u8>,
 }
 
-/// What this process knows of itself. What /proc alone knows is not there without it.
+/// What this process knows about itself; without /proc, only part of it.
 #[derive(Debug, Clone)]
 struct Known {
-    /// Process, thread, parent: where /proc says in which PID namespace they have these numbers.
+    /// Process, thread, parent: if /proc shows in which PID namespace these numbers are.
     ids: Option<[u32; 3]>,
     comm: Option<Vec<u8>>,
-    /// In ticks of the clock since boot, and how many there are in a second.
+    /// In clock ticks since boot, and ticks per second.
     start: Option<(u64, u64)>,
     exe: Option<Vec<u8>>,
     argv: Vec<u8>,
 }
 
-/// The types do not fit: what was read, and what is so.
+/// The types do not fit: what was read, and what is right.
 #[derive(Debug)]
 pub(crate) struct Misfit(Vec<String>);
 
@@ -67,9 +68,10 @@ pub(crate) fn prove(object: &Object, decode: fn(&[u8]) -> Option<Read>) -> Resul
     let program = object.progs_mut().find(|program| program.name() == PROGRAM).context("the object has no proof")?;
     let map = object.maps().find(|map| map.name() == MAP).context("the object has no map for the proof")?;
     let mut wrong = Vec::new();
-    // More than once: the parent may end meanwhile, and memory that the program cannot have fetched may be on disk.
+    // More than once: the parent may end meanwhile, and the memory to be read may be on disk, where the program cannot
+    // fetch it.
     for _ in 0..3 {
-        // Before the program runs: it looks at the memory that the program is to read.
+        // Before the program runs: this touches the memory that it is to read.
         let known = Known::here();
         program.test_run(ProgramInput::default()).context("running the proof")?;
         let bytes = map.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY).context("reading the proof")?;
@@ -106,7 +108,7 @@ impl Known {
         }
     }
 
-    /// What was read and is not so.
+    /// The values that were read wrong.
     fn differs(&self, read: &Read) -> Vec<String> {
         let mut wrong = Vec::new();
         let names = ["pid", "tid", "ppid"].into_iter().zip([read.pid, read.tid, read.ppid]);
@@ -131,7 +133,7 @@ impl Known {
             wrong.push(format!("argv has {} bytes instead of {}", read.argv_bytes, self.argv.len()));
         }
         if let Some((ticks, second)) = self.start {
-            // The kernel rounds down, after it has added what a time namespace adds.
+            // The kernel adds a time namespace's offset, then rounds down.
             let read = i128::from(read.start_ns) + i128::from(crate::host::clock::boot_offset());
             let read = read * i128::from(second) / 1_000_000_000;
             if read.abs_diff(i128::from(ticks)) > 1 {
@@ -144,7 +146,7 @@ impl Known {
 
 /// When the process started, in ticks since boot: field 22 of proc_pid_stat(5).
 fn started(stat: &str) -> Option<u64> {
-    // The name, in parentheses, may have anything in it; state is the third field.
+    // The name, in parentheses, may contain anything; the state is the third field.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
@@ -188,21 +190,21 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_value_is_told() {
-        let told = |wrong: Read, words: &str| {
-            let said = known().differs(&wrong).join(", ");
-            assert!(said.contains(words), "{words}: {said}");
+    fn each_wrong_value_is_reported() {
+        let reports = |wrong: Read, words: &str| {
+            let reported = known().differs(&wrong).join(", ");
+            assert!(reported.contains(words), "{words}: {reported}");
         };
-        told(Read { pid: 8, ..read() }, "pid is 8 instead of 7");
-        told(Read { tid: 0, ..read() }, "tid is 0 instead of 7");
-        told(Read { ppid: 2, ..read() }, "ppid is 2 instead of 1");
-        told(Read { comm: vec![0; 16], ..read() }, "comm is \"\" instead of \"coretrace\"");
-        told(Read { exe: b"z\0".to_vec(), ..read() }, "exe is \"z\"");
-        told(Read { argv: vec![0x1b; 128], ..read() }, "argv is \"\\x1b");
-        told(Read { argv_bytes: 16, ..read() }, "argv has 16 bytes instead of 15");
-        told(Read { argv_bytes: u64::MAX, ..read() }, "argv has 18446744073709551615 bytes");
-        told(Read { start_ns: 12_370_000_000, ..read() }, "start time is 1237 instead of 1234");
-        told(Read { start_ns: u64::MAX, ..read() }, "start time is");
+        reports(Read { pid: 8, ..read() }, "pid is 8 instead of 7");
+        reports(Read { tid: 0, ..read() }, "tid is 0 instead of 7");
+        reports(Read { ppid: 2, ..read() }, "ppid is 2 instead of 1");
+        reports(Read { comm: vec![0; 16], ..read() }, "comm is \"\" instead of \"coretrace\"");
+        reports(Read { exe: b"z\0".to_vec(), ..read() }, "exe is \"z\"");
+        reports(Read { argv: vec![0x1b; 128], ..read() }, "argv is \"\\x1b");
+        reports(Read { argv_bytes: 16, ..read() }, "argv has 16 bytes instead of 15");
+        reports(Read { argv_bytes: u64::MAX, ..read() }, "argv has 18446744073709551615 bytes");
+        reports(Read { start_ns: 12_370_000_000, ..read() }, "start time is 1237 instead of 1234");
+        reports(Read { start_ns: u64::MAX, ..read() }, "start time is");
     }
 
     #[test]

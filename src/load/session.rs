@@ -16,19 +16,19 @@ pub struct Session {
     pub settings: Settings,
     /// Where the types of the kernel come from.
     pub btf: BtfSource,
-    /// Why they do not come from elsewhere.
+    /// Why other sources of types were not used.
     pub btf_passed_over: Vec<String>,
-    /// Whether the kernel has BTF of its own.
+    /// Whether the kernel has its own BTF.
     pub kernel_btf: bool,
-    /// The only way to hook in that is tried.
+    /// The only way to hook in that is tried (`--attach`).
     pub hook: Option<Hook>,
-    /// The hooks on which the kernel may interrupt a program to run another process, for which it then skips that hook;
-    /// the others are tried first. See [`crate::load::plan::preempts`].
+    /// Hooks on which the kernel may interrupt a program to run another process, for which it then skips that hook;
+    /// other hooks are tried first. See [`crate::load::plan::preempts`].
     pub preempted: Vec<Hook>,
-    /// The kernel does not count how often it skips programs on probes and classic tracepoints: before 6.7
-    /// (dd8657894c11: bpf: Count missed stats in trace_call_bpf).
+    /// The kernel does not count skipped runs of programs on probes and classic tracepoints: before 6.7 (dd8657894c11:
+    /// bpf: Count missed stats in trace_call_bpf).
     pub uncounted: bool,
-    /// The kernel runs programs on the entry of system calls on CPUs with a perf event alone: see `every_cpu.rs`.
+    /// The kernel runs programs on the entry of system calls only on CPUs with a perf event: see `every_cpu.rs`.
     pub entry_on_one_cpu: bool,
     /// Bytes of the buffer: of the ring, or of all CPUs' perf buffers together.
     pub buffer: u32,
@@ -38,12 +38,11 @@ pub struct Session {
     pub followed_max: u32,
     /// Cgroup directories to watch, by their full paths.
     pub cgroups: Vec<(PathBuf, File)>,
-    /// Somebody is to see all that can be known of an event (-w, -o json, --record), or a filter asks for it: also what is
-    /// costlier to find.
+    /// Collect also what is costlier to find: all details are shown (-w, -o json, --record), or a filter needs them.
     pub details: bool,
-    /// What every path that is wanted begins with one of, once it is normalized; empty: any.
+    /// Prefixes, after normalization, one of which every wanted path has; empty: any path.
     pub path_prefixes: Vec<Vec<u8>>,
-    /// Have the verifier tell into libbpf's log how much it had to look at.
+    /// Have the verifier log how many instructions it processed.
     pub verifier_stats: bool,
 }
 

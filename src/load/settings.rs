@@ -1,4 +1,4 @@
-//! What the kernel side knows before it is loaded.
+//! What is fixed before the programs are loaded.
 
 use std::ops::Range;
 
@@ -20,10 +20,10 @@ pub const KINDS_MAX: u32 = 32;
 /// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
 pub const UIDS_MAX: usize = 16;
 
-/// Most cgroups that can be filtered by: `CGROUPS_MAX` in event.bpf.h (the map `cgroups` says so when it is made).
+/// Most cgroups that can be filtered by: `CGROUPS_MAX` in event.bpf.h (checked when the map `cgroups` is configured).
 pub const CGROUPS_MAX: usize = 8;
 
-/// What the kernel side knows before load: `struct settings` in event.bpf.h.
+/// What is fixed before load: `struct settings` in event.bpf.h.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Bit mask of the wanted kinds.
@@ -46,7 +46,7 @@ pub struct Settings {
     pub pidns: u32,
     /// Bytes in a page.
     pub page_size: u32,
-    /// Coretrace's own process id, where its heartbeats are to pass all filters; 0: none.
+    /// Coretrace's own process id, if its heartbeats must pass all filters; 0: no heartbeats.
     pub heartbeat: u32,
     /// Events carry labels.
     pub labels: Option<Labels>,

@@ -1,4 +1,4 @@
-//! The maps of a run, which all of its objects share: the first object that is loaded makes them.
+//! The maps that all objects of a run share: the first object that is loaded creates them.
 
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::{Map, MapCore, MapHandle, MapType, Object, OpenMapMut};
@@ -12,13 +12,12 @@ use crate::load::settings::CGROUPS_MAX;
 use crate::load::transport::Perf;
 use crate::load::{followed, watched};
 
-/// Their names.
 const NAMES: [&str; 6] = ["events", "ledger", "followed", "left", "cgroups", labels::MAP];
 
-/// The maps, once there are any.
+/// The shared maps.
 #[derive(Debug)]
 pub struct Shared {
-    /// The buffers to read, where they are perf buffers. (They go before the map that they are in.)
+    /// The mapped perf buffers, if used. (Dropped before the map that they are in.)
     pub perf: Option<Perf>,
     /// What the kernel side has counted.
     pub counters: MappedCounters,
@@ -62,7 +61,7 @@ impl Shared {
     }
 }
 
-/// Lets others find the labels of the first object, once its programs are on their hooks.
+/// Pins the labels of the first object, once its programs are attached, so that other processes find them.
 ///
 /// # Errors
 /// When they cannot be pinned.
@@ -80,10 +79,10 @@ pub(crate) fn find<'a>(object: &'a Object, name: &str) -> Result<Map<'a>> {
     object.maps().find(|map| map.name() == name).with_context(|| format!("the object has no map {name}"))
 }
 
-/// Before an object is loaded: sizes a map, or shares that of the run.
+/// Before an object is loaded: sets a map's size, or shares the run's.
 ///
 /// # Errors
-/// When the map is not what it is to be.
+/// When the map does not have the expected size.
 pub(crate) fn prepare(session: &Session, shared: Option<&Shared>, map: &mut OpenMapMut<'_>) -> Result<()> {
     let name = map.name().to_string_lossy().into_owned();
     let shared_name = NAMES.into_iter().find(|of| *of == name);
@@ -125,9 +124,9 @@ fn size(session: &Session, name: &str, map: &mut OpenMapMut<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Entries of an LRU map in which the newest `least` stay, whatever CPU they come from. Each CPU takes 128 free entries at
-/// once and keeps them for itself (kernel/bpf/bpf_lru_list.c: LOCAL_FREE_TARGET): with 32 CPUs, 4096 entries are all taken,
-/// and for the next 128 what was added just before is thrown out.
+/// Entries of an LRU map that is sure to keep the newest `least`, whatever CPU they come from. Each CPU takes 128 free
+/// entries at once and keeps them for itself (kernel/bpf/bpf_lru_list.c: LOCAL_FREE_TARGET): with 32 CPUs, 4096 entries
+/// are all taken, and the next 128 displace what was added just before.
 fn lru_entries(least: u32, cpus: u32) -> u32 {
     const LOCAL_FREE_TARGET: u32 = 128;
     least.saturating_add(cpus.saturating_mul(LOCAL_FREE_TARGET))

@@ -1,4 +1,4 @@
-//! A BPF object that is in this program, and what is known of it.
+//! A BPF object embedded in this program, and what is known about it.
 
 use anyhow::Result;
 use libbpf_rs::OpenObject;
@@ -7,35 +7,33 @@ use crate::load::plan::Plan;
 use crate::load::proof;
 use crate::load::session::Session;
 
-/// What is so of an object whatever the options are.
+/// What does not depend on the options.
 #[derive(Debug)]
 pub struct Embedded {
-    /// Its name: a tracer's is its subcommand's.
+    /// Its name: for a tracer, that of its subcommand.
     pub name: &'static str,
     /// The object, an ELF file.
     pub object: &'static [u8],
-    /// What its proof has read, out of the bytes in its map.
+    /// Decodes what its proof has read, from the bytes in its map.
     pub proof: fn(&[u8]) -> Option<proof::Read>,
 }
 
 /// What can be loaded.
 pub trait Source {
-    /// What is so of it whatever the options are.
+    /// What does not depend on the options.
     fn embedded(&self) -> &'static Embedded;
     /// The ways to attach its programs, the cheapest first.
     fn plans(&self) -> Vec<Plan>;
     /// Sets the constants of its programs, before they are loaded.
     ///
     /// # Errors
-    /// When the object has none, or an option is wrong.
+    /// When the object has no constants, or an option is wrong.
     fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()>;
 
-    /// Its name.
     fn name(&self) -> &'static str {
         self.embedded().name
     }
 
-    /// The object, an ELF file.
     fn object(&self) -> &'static [u8] {
         self.embedded().object
     }

@@ -1,4 +1,4 @@
-//! From tracers to programs on their hooks: of each object, the first of its plans that this kernel can do.
+//! From tracers to attached programs: of each object, the first plan that works on this kernel.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Result, anyhow};
 
 use crate::error::Usage;
-use crate::ffi::log::{blame, mark_log, said_so_far};
+use crate::ffi::log::{blame, log_len, mark_log};
 use crate::load::attached::{Attached, Part};
 use crate::load::kin::{self, Kin};
 use crate::load::labels::Labels;
@@ -17,28 +17,29 @@ use crate::load::session::Session;
 use crate::load::shared::Shared;
 use crate::load::source::Source;
 
-/// Loads and attaches the first source, and each of the others as an extra: `refused` hears which of those has no way
-/// to attach, and returns an error where the run is to end then.
+/// Loads and attaches the first source, then the others as extras. `refused` is called for each extra that cannot be
+/// attached, and returns an error if the run must end.
 ///
 /// # Errors
-/// When the first has no way to attach, with the cause of each that was tried.
+/// When the first source cannot be attached, with the cause for each plan tried.
 pub fn start(
     session: &Session,
     sources: &[&dyn Source],
     refused: &mut dyn FnMut(&str, anyhow::Error) -> Result<()>,
 ) -> Result<Attached> {
-    // No plan would do better.
+    // Another plan would fail as well.
     session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
     let mut shared = None;
     let mut kin = None;
     if session.settings.filter_pids {
-        // Whatever --attach says: best by hooks on which the kernel does not interrupt it. What it misses is never seen.
+        // Independent of --attach: hooks on which the kernel does not interrupt it are best, as what it misses is never
+        // seen.
         let before = |program: &&Program| !kin::is_last(program);
         kin = Some(first_that_works(session, &Kin, None, &mut shared, &before)?);
     }
     let mut parts = Vec::new();
     for (n, source) in sources.iter().enumerate() {
-        // An extra may lack the way that is asked for.
+        // An extra may not have the way that --attach names.
         let has = |hook: &Hook| n == 0 || source.plans().iter().any(|plan| plan.hook == *hook);
         match first_that_works(session, *source, session.hook.filter(has), &mut shared, &|_| true) {
             Ok(part) => parts.push(part),
@@ -49,7 +50,7 @@ pub fn start(
     if let Some(kin) = &mut kin {
         kin.attach(&kin::is_last)?;
     }
-    // It has the maps.
+    // The object that has the maps.
     if let Some(first) = kin.iter_mut().chain(&mut parts).next() {
         first.pin_labels(session)?;
     }
@@ -57,7 +58,7 @@ pub fn start(
     Ok(Attached { shared, parts, kin })
 }
 
-/// Tries one plan of a source after the other, and attaches those of its programs that are meant.
+/// Tries the plans of a source in order, and attaches the programs that `meant` selects.
 fn first_that_works(
     session: &Session,
     source: &dyn Source,
@@ -72,15 +73,15 @@ fn first_that_works(
             refused.push(Refused { hook, tried: None, why: anyhow!(NO_KERNEL_BTF) });
             continue;
         }
-        let said = mark_log();
+        let log_start = mark_log();
         match attempt(session, source, plan, shared, meant) {
             Ok(mut part) => {
                 part.refused = refused.iter().map(ToString::to_string).collect();
                 return Ok(part);
             }
-            // It is the types that are wrong, not the way to attach.
+            // The types are wrong, not the way to attach.
             Err(error) if error.is::<Misfit>() => return Err(error),
-            Err(why) => refused.push(Refused { hook, tried: Some(said..said_so_far()), why }),
+            Err(why) => refused.push(Refused { hook, tried: Some(log_start..log_len()), why }),
         }
     }
     Err(none_works(refused))
@@ -94,7 +95,7 @@ fn attempt(
     meant: &dyn Fn(&&Program) -> bool,
 ) -> Result<Part> {
     let loaded = object::load(session, source, &plan, shared.as_ref())?;
-    // Of the first object; kept once its programs are on their hooks, as another plan may be the one that works.
+    // Made for the first object; kept only once its programs are attached, as another plan may be the one that works.
     let made = shared.is_none().then(|| Shared::of(session, &loaded.object)).transpose()?;
     let mut part = Part::new(source.name(), plan, loaded);
     part.attach(&|program| meant(&program))?;
@@ -107,7 +108,7 @@ fn attempt(
 /// A plan that does not work.
 struct Refused {
     hook: Hook,
-    /// What libbpf said of it; none: it was not tried.
+    /// The range of libbpf's messages about it; none: it was not tried.
     tried: Option<Range<usize>>,
     why: anyhow::Error,
 }
@@ -118,19 +119,19 @@ impl fmt::Display for Refused {
     }
 }
 
-/// The failure of the best way to attach that was tried: what is to be put right first. (The best of all, where none was.)
+/// The failure of the best way that was tried: the first thing to fix. (If none was tried, the best of all.)
 fn none_works(mut refused: Vec<Refused>) -> anyhow::Error {
     if refused.is_empty() {
         return anyhow!("this tracer has no such way to attach (--attach)").context(Usage);
     }
     let best = refused.remove(refused.iter().position(|plan| plan.tried.is_some()).unwrap_or(0));
-    if let Some(said) = best.tried {
-        blame(said);
+    if let Some(messages) = best.tried {
+        blame(messages);
     }
     if refused.is_empty() {
         return best.why;
     }
-    // It comes last, as what it says follows.
+    // Last, because its explanation follows.
     let others: String = refused.iter().map(|plan| format!("\n  {plan}")).collect();
     best.why.context(format!("no way to hook in works here:{others}\n  {}", best.hook.name()))
 }

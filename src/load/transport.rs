@@ -1,4 +1,4 @@
-//! The reading end of the `events` buffer: ring buffer or perf buffer, the same to whom reads.
+//! The reading end of the `events` buffer: the same for ring buffer and perf buffer.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,14 +14,14 @@ use crate::ffi::perf::CpuBuffer;
 use crate::host::clock::boot_now;
 use crate::host::{online_cpus, possible_cpus};
 
-/// Samples of one drain of a perf buffer, to be sorted by time: each CPU has a buffer of its own, and
-/// without that a child would be seen before its fork.
+/// Samples of one drain of a perf buffer, sorted by time: each CPU has its own buffer, and unsorted, a child would be
+/// seen before its fork.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
-    /// When, and where in `bytes`.
+    /// Time of each sample, and its place in `bytes`.
     samples: Vec<(u64, std::ops::Range<usize>)>,
-    /// Where what is held back is moved to.
+    /// Where samples that are held back are moved to.
     kept: Vec<u8>,
 }
 
@@ -34,14 +34,14 @@ impl Batch {
         self.samples.push((time, start..self.bytes.len()));
     }
 
-    /// Hands on what happened before `until`; the rest waits for what other CPUs have of that time.
+    /// Passes on what happened before `until`; the rest waits for samples of that time from other CPUs.
     fn drain(&mut self, until: u64, each: &mut dyn FnMut(&[u8])) {
         self.samples.sort_by_key(|(time, _)| *time);
-        let ripe = self.samples.partition_point(|(time, _)| *time < until);
-        for (_, range) in self.samples.drain(..ripe) {
+        let due = self.samples.partition_point(|(time, _)| *time < until);
+        for (_, range) in self.samples.drain(..due) {
             each(self.bytes.get(range).unwrap_or_default());
         }
-        // What is held back alone stays: under load there is always some.
+        // Only what is held back stays: under load there is always some.
         self.kept.clear();
         for (_, range) in &mut self.samples {
             let start = self.kept.len();
@@ -52,8 +52,7 @@ impl Batch {
     }
 }
 
-/// The perf buffers of all CPUs. They are to be there before the first event is: until then the kernel has nowhere to
-/// put one.
+/// The perf buffers of all CPUs. They must exist before the first event: until then the kernel has nowhere to put one.
 pub struct Perf {
     pages: usize,
     cpus: RefCell<Vec<Cpu>>,
@@ -64,12 +63,12 @@ pub struct Perf {
 /// The buffer of a CPU.
 #[derive(Default)]
 struct Cpu {
-    /// None while the CPU is off.
+    /// None while the CPU is offline.
     buffer: Option<CpuBuffer>,
-    /// The CPU went off: the kernel has taken the buffer from it, and does not give it back when it is on again
+    /// The CPU went offline: the kernel has detached the buffer, and does not attach it again when the CPU comes back
     /// (kernel/events/core.c: perf_event_exit_cpu_context).
     was_off: bool,
-    /// How many events had no buffer when it was opened.
+    /// How many events had been lost for lack of a buffer when it was opened.
     lost: u64,
 }
 
@@ -83,7 +82,7 @@ const CPU_OFFLINE: usize = {
 };
 
 impl Perf {
-    /// Makes those of the map `events`, with this many pages (a power of two) for each CPU.
+    /// Opens those of the map `events`, with this many pages (a power of two) for each CPU.
     ///
     /// # Errors
     /// When they cannot be opened or mapped.
@@ -93,7 +92,7 @@ impl Perf {
         let perf = Perf { pages, cpus, batch: Rc::default(), looked };
         for cpu in online_cpus() {
             let buffer = perf.buffer(events, cpu);
-            // One that goes off in this moment has none, like all that are off.
+            // A CPU that goes offline now has none, like all that are offline.
             if buffer.is_ok() || online_cpus().contains(&cpu) {
                 let buffer = buffer.context("making the perf buffers (memory for them is limited: see ulimit -l)")?;
                 if let Some(cpu) = perf.cpus.borrow_mut().get_mut(cpu as usize) {
@@ -109,9 +108,9 @@ impl Perf {
         CpuBuffer::open(events, cpu, self.pages, Box::new(move |sample| into.borrow_mut().add(sample)))
     }
 
-    /// Opens the buffers of CPUs that have come on, or are on again.
+    /// Opens the buffers of CPUs that have come online, or back online.
     fn revive(&self, events: &impl MapCore, counters: &MappedCounters) -> Result<()> {
-        /// One may go off and come back between two looks: what has no buffer then is counted, and tells.
+        /// A CPU may go offline and come back between two checks: the count of events without a buffer shows it.
         const LOOK: Duration = Duration::from_secs(1);
         let mut cpus = self.cpus.borrow_mut();
         let look = self.looked.borrow().elapsed() >= LOOK;
@@ -128,12 +127,12 @@ impl Perf {
             if !anew {
                 continue;
             }
-            // What it was sent before. When it is gone, nothing is sent to it: that is counted.
+            // Reads what the old buffer still has. While there is no buffer, events are counted as lost.
             cpu.buffer.as_ref().map_or(Ok(()), CpuBuffer::consume).context("reading the perf buffers")?;
             cpu.buffer = None;
             match self.buffer(events, at) {
                 Ok(buffer) => *cpu = Cpu { buffer: Some(buffer), was_off: false, lost: lost(at as usize) },
-                // It is off again, or there is no memory: the next look tries again, and what is lost is reported.
+                // Offline again, or out of memory: the next check retries, and losses are reported.
                 Err(_) => cpu.lost = lost(at as usize),
             }
         }
@@ -165,7 +164,7 @@ impl<'a> Reader<'a> {
         builder
             .add(map, move |sample| {
                 each(sample);
-                // Anything else would stop the reading in the middle.
+                // Any other return value would stop the reading in the middle.
                 0
             })
             .context("reading the ring buffer")?;
@@ -181,14 +180,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads what is there, but no more at once than a few milliseconds' worth; returns whether that was all. Samples of
-    /// a perf buffer go to `each`; those of a ring buffer go to where they were sent when it was made. `last`: nothing
-    /// comes any more, and nothing is to be held back.
+    /// Reads what is there, for at most a few milliseconds; returns whether that was all. Samples of a perf buffer go
+    /// to `each`; those of a ring buffer go to the callback given when it was made. `last`: no more samples will come,
+    /// so nothing is held back.
     ///
     /// # Errors
     /// When the buffer is damaged.
     pub fn drain(&self, last: bool, each: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        /// Without an end, one that fills as fast as it is read would keep the run from everything else.
+        /// Without a limit, a buffer that fills as fast as it is read would keep the run from everything else.
         const AT_ONCE: i32 = 512;
         match self {
             Reader::Ring(ring, _) => match ring.consume_raw_n(AT_ONCE as usize) {
@@ -247,7 +246,7 @@ mod tests {
         let (mut batch, mut read) = (Batch::default(), 0_u64);
         let sample = |time: u64| [time.to_ne_bytes().as_slice(), &[7; 92]].concat();
         for time in 0..10_000 {
-            // Under load there is always one that is newer than the reading.
+            // Under load there is always one newer than the reading.
             batch.add(&sample(2 * time));
             batch.add(&sample(2 * time + 1));
             batch.drain(2 * time + 1, &mut |handed| {

@@ -1,4 +1,4 @@
-//! The cgroups of `-c`, by their paths: a service that is started again gets a new directory of the same name.
+//! The cgroups of `-c`, by path: a service that is restarted gets a new directory of the same name.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -11,7 +11,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use crate::escape::printable;
 use crate::report::note;
 
-/// Has the kernel's side watch a cgroup: of the places in its map, that one.
+/// Makes the kernel side watch a cgroup, at this index of its map.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -21,7 +21,7 @@ pub(crate) fn put(cgroups: &impl MapCore, place: u32, dir: &File) -> Result<()> 
         .context("watching the cgroup (is it a directory of cgroup v2?)")
 }
 
-/// Those that are watched.
+/// The watched cgroups.
 pub(crate) struct Watched<'a> {
     map: &'a MapHandle,
     cgroups: Vec<Cgroup<'a>>,
@@ -40,18 +40,18 @@ impl<'a> Watched<'a> {
         Watched { map, cgroups }
     }
 
-    /// Looks whether they are still the same, and watches those that came in the place of others.
+    /// Checks whether they are still the same, and watches those that replaced others.
     pub(crate) fn look(&mut self) {
         for (place, cgroup) in (0_u32..).zip(&mut self.cgroups) {
             let Some(now) = cgroup.changed() else { continue };
             let name = printable(&cgroup.path.to_string_lossy());
             match now {
-                None => note(&format!("-c: the cgroup {name} is gone; one that comes there will be watched")),
+                None => note(&format!("-c: the cgroup {name} is gone; a new one at that path will be watched")),
                 Some(_) => {
                     let dir = File::open(cgroup.path).context("opening it");
                     match dir.and_then(|dir| put(self.map, place, &dir)) {
                         Ok(()) => note(&format!("-c: {name} is another cgroup now, and is watched from here on")),
-                        // Gone again, perhaps; the next look shows.
+                        // Perhaps gone again; the next check shows.
                         Err(_) => continue,
                     }
                 }
@@ -62,7 +62,7 @@ impl<'a> Watched<'a> {
 }
 
 impl Cgroup<'_> {
-    /// What is there now, if that is not what it was.
+    /// The inode that is there now, if it has changed.
     fn changed(&self) -> Option<Option<u64>> {
         let now = fs::metadata(self.path).ok().map(|dir| dir.ino());
         (now != self.id).then_some(now)

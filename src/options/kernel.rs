@@ -9,7 +9,7 @@ use crate::load::plan::Hook;
 use crate::load::settings::Transport;
 use crate::types::btf::Wanted;
 
-/// How events are got from the kernel.
+/// How events are taken from the kernel.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Kernel")]
 pub struct Kernel {
@@ -32,7 +32,7 @@ impl Kernel {
     }
 }
 
-/// Where types of kernels that have none of their own are kept.
+/// Where types of kernels without their own are kept.
 #[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Kernel")]
 pub struct Side {

@@ -39,7 +39,7 @@ pub struct Limits {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
-        // Ten years: far less than what an Instant can have added to it.
+        // Ten years: far less than what can be added to an Instant.
         Ok(duration) if duration > Duration::ZERO && duration < Duration::from_secs(315_360_000) => Ok(duration),
         _ => Err("must be more than 0, and less than ten years".to_owned()),
     }

@@ -1,4 +1,4 @@
-//! Which tracer decodes a sample: that which has its kind.
+//! Finds the tracer that decodes a sample: the one with its kind.
 
 use anyhow::{Result, bail};
 
@@ -10,12 +10,12 @@ use crate::tracers::Tracer;
 /// The decoders of a run, by kind.
 pub struct Decoders<'t> {
     tracers: Vec<&'t dyn Tracer>,
-    /// By kind, the tracer's place.
+    /// By kind, the tracer's index.
     by_kind: [Option<usize>; KINDS_MAX as usize],
 }
 
 impl<'t> Decoders<'t> {
-    /// Those of these tracers.
+    /// The decoders of these tracers.
     #[must_use]
     pub fn new(tracers: Vec<&'t dyn Tracer>) -> Self {
         let mut by_kind = [None; KINDS_MAX as usize];

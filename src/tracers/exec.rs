@@ -1,4 +1,4 @@
-//! `exec`: every attempt to run a program, with what came of it.
+//! `exec`: every attempt to run a program, with its result.
 
 use anyhow::{Result, ensure};
 use exec::types::{exec_kind, execve_event, execve_unread};
@@ -123,8 +123,8 @@ fn on(name: &'static str, target: Target) -> Program {
     program(name).on(target)
 }
 
-/// The ways to hook in, the cheapest first (but see [`Session::preempted`]). Where the
-/// return of a call has no arguments, a map has kept them.
+/// The ways to hook in, the cheapest first (but see [`Session::preempted`]). If the return of a call does not have the
+/// arguments, a map has kept them.
 fn plans() -> Vec<Plan> {
     vec![
     Plan {
@@ -190,7 +190,7 @@ impl Source for Exec {
     }
 }
 
-/// What is so of it whatever its options are.
+/// What does not depend on its options.
 static INFO: Info = Info {
     embedded: Embedded { name: "exec", object: OBJECT, proof },
     about: "Watch attempts to run programs, those that fail too: who, what, with which result",
@@ -217,7 +217,7 @@ impl Tracer for Exec {
         }
     }
 
-    /// An attempt to run no name at all: nothing is looked up for it (see the heartbeat of `open`).
+    /// An attempt to run an empty path: nothing is looked up for it (see the heartbeat of `open`).
     fn beat(&self, _: &Session) -> Beat {
         Box::new(|| {
             let Err(_) = nix::unistd::execve(c"", &[c"coretrace-heartbeat"], &[c""]);

@@ -1,4 +1,4 @@
-//! `--with TRACER`: a tracer beside the one that the subcommand names, with its own options.
+//! `--with TRACER`: a tracer in addition to the subcommand's, with its own options.
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Command, FromArgMatches, Subcommand};
@@ -6,7 +6,7 @@ use clap::{Command, FromArgMatches, Subcommand};
 use crate::error::Usage;
 use crate::tracers::{Alone, Tracer};
 
-/// The tracers beside one.
+/// The tracers that `--with` adds to the first one.
 ///
 /// # Errors
 /// As [`extra`], and when one is named twice.
@@ -23,10 +23,10 @@ pub fn extras(beside: &dyn Tracer, all: &[String]) -> Result<Vec<Box<dyn Tracer>
     Ok(extras)
 }
 
-/// The tracer that these words name, which are split as a shell would split them.
+/// The tracer that these words name, split as a shell would.
 ///
 /// # Errors
-/// When they cannot be split, or name no tracer, or an option that it has not got.
+/// When they cannot be split, or name an unknown tracer or option.
 pub fn extra(words: &str) -> Result<Box<dyn Tracer>> {
     let failed = |why: String| anyhow!("--with '{words}': {why}").context(Usage);
     let split = shlex::split(words).ok_or_else(|| failed("a quote is not closed".to_owned()))?;
@@ -37,7 +37,7 @@ pub fn extra(words: &str) -> Result<Box<dyn Tracer>> {
     Ok(Alone::from_arg_matches(&matches).context(Usage)?.boxed())
 }
 
-/// What clap says, without its own advice, which is about whole command lines.
+/// clap's message, without its advice, which is about whole command lines.
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();

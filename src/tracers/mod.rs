@@ -11,24 +11,24 @@ use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Room, Table};
 
-/// What is so of a tracer whatever its options are.
+/// What does not depend on a tracer's options.
 #[derive(Debug)]
 pub struct Info {
-    /// Of its BPF object, by the name of its subcommand.
+    /// Its BPF object; the name is that of the subcommand.
     pub embedded: Embedded,
-    /// What it is for, in a line: the help of its subcommand.
+    /// One line on what it is for: the help of its subcommand.
     pub about: &'static str,
     /// Hash of its event layouts.
     pub layout: u64,
 }
 
-/// What a tracer is to the rest of the program.
+/// A tracer, as the rest of the program sees it.
 pub trait Tracer: Decode + Source {
-    /// What is so of it whatever its options are.
+    /// What does not depend on its options.
     fn info(&self) -> &'static Info;
     /// All kinds of events that it knows.
     fn kinds(&self) -> &[Kind];
-    /// The names of those that are wanted where `--events` does not say.
+    /// The kinds that are shown without `--events`.
     fn default_kinds(&self) -> Vec<&str> {
         self.kinds().iter().map(|kind| &*kind.name).collect()
     }
@@ -36,15 +36,15 @@ pub trait Tracer: Decode + Source {
     fn table(&self, room: Room) -> Table {
         Table::general(room)
     }
-    /// What it does for a heartbeat: something that this run's kinds and filters let through.
+    /// What it does for a heartbeat: something that passes this run's kinds and filters.
     fn beat(&self, session: &Session) -> Beat;
 }
 
-/// What fexit cannot see: the kernel takes calls that are under way past it when the programs on the function change
+/// What fexit cannot see: when the programs on the function change, calls under way bypass them
 /// (kernel/bpf/trampoline.c: bpf_tramp_image_put).
 pub(crate) const NOT_SEEN_BY_FEXIT: &str = "calls under way when another tracer joins or leaves the same function";
 
-/// All BPF objects that are in this program: the tracers', and that which keeps the map of followed processes.
+/// All BPF objects in this program: the tracers', and the one that keeps the map of followed processes.
 #[must_use]
 pub fn sources() -> Vec<Box<dyn Source>> {
     let tracers = all().into_iter().map(|tracer| -> Box<dyn Source> { tracer });
@@ -65,14 +65,14 @@ macro_rules! tracers {
         }
 
         impl Tracers {
-            /// The tracer, and the options that all of them share.
+            /// The tracer, and the options that all tracers share.
             #[must_use]
             pub fn parts(&self) -> (&dyn Tracer, &crate::options::Common) {
                 match self { $(Tracers::$tracer(t) => (&t.tracer, &t.common)),+ }
             }
         }
 
-        /// A tracer without the options that all of them share: what `--with` takes.
+        /// A tracer without the shared options: what `--with` takes.
         #[derive(Debug, clap::Subcommand)]
         pub(crate) enum Alone {
             $($tracer($module::$tracer)),+

@@ -57,14 +57,14 @@ static KINDS: [Kind; 1] = [Kind::new(
 
 const OPEN: &Kind = &KINDS[0];
 
-/// Stands for the access mode that has no bit (`O_RDONLY` is 0): no kernel has flags up there.
+/// Stands for the access mode without a bit (`O_RDONLY` is 0): no kernel has flags this high.
 const READ_ONLY: u64 = 1 << 63;
 
 const fn flag(flag: OFlag) -> u64 {
     flag.bits().cast_unsigned() as u64
 }
 
-/// include/uapi/asm-generic/fcntl.h and the architectures'. Those of several bits come before those that they contain.
+/// include/uapi/asm-generic/fcntl.h and the architectures'. Flags of several bits come before those that they contain.
 static FLAGS: [(u64, &str); 19] = [
     (READ_ONLY, "O_RDONLY"),
     (flag(OFlag::O_WRONLY), "O_WRONLY"),
@@ -127,7 +127,7 @@ impl Decode for Open {
     }
 }
 
-/// Where open, openat, openat2 and creat do their work, and where all opening does (do_file_open since 7.0).
+/// Where open, openat, openat2 and creat do their work, and where every open does (do_file_open since 7.0).
 const FN_OPEN: &[&str] = &["do_sys_openat2"];
 const FN_FILE: &[&str] = &["do_filp_open", "do_file_open"];
 
@@ -139,7 +139,7 @@ fn on(name: &'static str, target: Target) -> Program {
     program(name).on(target)
 }
 
-/// Joins what a way does not see with what none of them does.
+/// Joins what a way does not see with what no way sees.
 macro_rules! unseen {
     ($($of_this:literal),*) => {
         concat!(
@@ -158,7 +158,7 @@ fn plans() -> Vec<Plan> {
             on("open_fexit", Target::Exit(names(FN_OPEN))),
             on("open_file_fexit", Target::Exit(names(FN_FILE))).optional(),
         ],
-        // The first is EXIT_BLIND. openat2 looks at what it is given before it calls the function (fs/open.c).
+        // The first is the text of NOT_SEEN_BY_FEXIT. openat2 checks its arguments before it calls the function (fs/open.c).
         not_seen: unseen!(
             "calls under way when another tracer joins or leaves the same function",
             "openat2 refused for a bad `how`"
@@ -237,7 +237,7 @@ impl Source for Open {
     }
 }
 
-/// What is so of it whatever its options are.
+/// What does not depend on its options.
 static INFO: Info = Info {
     embedded: Embedded { name: "open", object: OBJECT, proof },
     about: "Watch files being opened, or not: who, which, with which result",
@@ -264,9 +264,9 @@ impl Tracer for Open {
         }
     }
 
-    /// An attempt to open no name at all, which the kernel refuses before it looks at any directory (fs/namei.c:
-    /// getname_flags, open(2): ENOENT). What there is may belong to others: a FIFO would hold the run up, and a link lead
-    /// the flags, which are those that the options ask for, to any file.
+    /// An attempt to open an empty path, which the kernel refuses before it looks at any directory (fs/namei.c:
+    /// getname_flags, open(2): ENOENT). An existing file may belong to others: a FIFO would block the run, and a link
+    /// could redirect the flags, which are those that the options ask for, to any file.
     fn beat(&self, _: &Session) -> Beat {
         let flags = flags_by_name(&self.flags).ok().and_then(|bits| i32::try_from(bits).ok()).unwrap_or_default();
         let flags = OFlag::from_bits_retain(flags) | OFlag::O_WRONLY | OFlag::O_CLOEXEC;

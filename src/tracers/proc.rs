@@ -172,7 +172,7 @@ fn exec(sample: &[u8]) -> Result<Event<'_>> {
 fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     let (e, _) = decode::split::<exit_event>(sample)?;
     let mut event = e.head.event(kind, sample)?;
-    // As wait(2) has it: the low seven bits are the signal, the eighth says that core was dumped.
+    // As in wait(2): the low seven bits are the signal, the eighth is set if core was dumped.
     match e.status & 0x7f {
         0 => event.push("code", Value::Code((e.status >> 8) & 0xff)),
         signal => {
@@ -181,7 +181,7 @@ fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
         }
     }
     event.push("lifetime", Value::Span(e.lifetime_ns));
-    // The scheduler adds a slice up when it ends, or at a tick: of one that is the first, it knows nothing yet.
+    // The scheduler adds a slice when it ends, or at a tick: during its first slice, a task has no CPU time yet.
     event.push("cpu", if e.cpu_ns == 0 { Value::Unreadable(Shape::Span) } else { Value::Span(e.cpu_ns) });
     if kind.id == EXIT.id {
         event.push("max_rss", Value::Size(e.max_rss_bytes));
@@ -215,8 +215,8 @@ fn on_exit(name: &'static str) -> Program {
     Program::new(name, Needed::Kinds(vec![EXIT.id, THREAD_EXIT.id]))
 }
 
-/// The ways to hook in, the cheapest first. `fentry` costs what `btf` costs and needs more of the kernel: it
-/// is there for one whose tracepoint for exits is missing. (But see [`Session::preempted`].)
+/// The ways to hook in, the cheapest first. `fentry` costs the same as `btf` and needs more of the kernel: it is for
+/// kernels whose tracepoint for exits is missing. (But see [`Session::preempted`].)
 fn plans() -> Vec<Plan> {
     vec![
     Plan {
@@ -258,7 +258,7 @@ impl Source for Proc {
     }
 }
 
-/// What is so of it whatever its options are.
+/// What does not depend on its options.
 static INFO: Info = Info {
     embedded: Embedded { name: "proc", object: OBJECT, proof },
     about: "Watch programs start, processes fork and end: arguments, exit codes, life times",

@@ -25,17 +25,17 @@ fn family(args: &[&str]) -> Ended {
     Trace::raw(command.args(args).args(["--", text(&targets), "family"])).end()
 }
 
-/// What -v says of the hooks.
+/// The -v line about hooks.
 fn hooks(ended: &Ended) -> &str {
     let line = ended.stderr.iter().find(|line| line.contains("attached to"));
     line.unwrap_or_else(|| panic!("not attached: {:#?}", ended.stderr))
 }
 
-/// The events in the order of their times, without what differs from run to run: times, and ids by the order in
-/// which they came up.
+/// The events in order of time, without what differs from run to run: times are removed, and ids are numbered in order
+/// of appearance.
 fn essence(ended: &Ended) -> Vec<Value> {
     let mut events = ended.events.clone();
-    // Those of a perf buffer for each CPU may come out of order.
+    // With a perf buffer for each CPU, events may come out of order.
     events.sort_by_key(|event| event["boot_ns"].as_u64());
     let mut ids: HashMap<u64, usize> = HashMap::new();
     for event in &mut events {
@@ -66,9 +66,9 @@ fn all_hooks_and_transports_show_the_same() {
             let ended = family(&["--attach", hook, "--transport", transport]);
             assert_eq!(ended.status.code(), Some(11), "{hook}: {:#?}", ended.stderr);
             assert_eq!(ended.totals().dropped, 0);
-            let said = hooks(&ended);
-            assert!(programs.iter().all(|program| said.contains(program)), "{hook}: {said}");
-            assert!(said.contains(words) && said.contains("types from the kernel"), "{said}");
+            let printed = hooks(&ended);
+            assert!(programs.iter().all(|program| printed.contains(program)), "{hook}: {printed}");
+            assert!(printed.contains(words) && printed.contains("types from the kernel"), "{printed}");
             let essence = essence(&ended);
             let first = first.get_or_insert_with(|| essence.clone());
             for (n, (a, b)) in first.iter().zip(&essence).enumerate() {
@@ -77,7 +77,7 @@ fn all_hooks_and_transports_show_the_same() {
             assert_eq!(first.len(), essence.len(), "{hook}, {transport}: {essence:#?}");
         }
     }
-    // What it is made of, so that nothing is compared with nothing.
+    // The number of each kind, so that empty lists do not pass.
     let count = |kind: &str| first.as_ref().unwrap().iter().filter(|e| e["kind"] == kind).count();
     assert_eq!(["exec", "fork", "clone", "exit", "thread_exit"].map(count), [3, 5, 2, 6, 2]);
 }
@@ -85,17 +85,17 @@ fn all_hooks_and_transports_show_the_same() {
 #[test]
 fn without_an_order_the_first_that_works_is_taken() {
     let ended = family(&[]);
-    let said = hooks(&ended);
+    let printed = hooks(&ended);
     let refused = |hook: &str| ended.stderr.iter().any(|line| line.contains(&format!("not used: {hook}: ")));
     let mut order = HOOKS;
-    // There, the others skip processes.
+    // There, the other hooks skip processes.
     if kernel() >= (7, 0) {
         order.rotate_right(1);
     }
     let (_, programs) = order.iter().find(|(hook, _)| !refused(hook)).expect("one that works");
-    assert!(programs.iter().all(|program| said.contains(program)), "{said}");
-    assert!(!in_vm() || said.contains(order[0].1[1]), "{said}");
-    assert!(said.contains("ring buffer"), "{said}");
+    assert!(programs.iter().all(|program| printed.contains(program)), "{printed}");
+    assert!(!in_vm() || printed.contains(order[0].1[1]), "{printed}");
+    assert!(printed.contains("ring buffer"), "{printed}");
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn programs_that_are_not_needed_are_not_attached() {
         [("exec", &["sched_process_exec"][..]), ("fork,exec", &["task_newtask", "sched_process_exec"])]
     {
         let ended = Trace::proc(["--events", kinds, "-u", "54321"]).stop();
-        let said = hooks(&ended);
+        let printed = hooks(&ended);
         let all = ["sched_process_exec", "task_newtask", "taskstats_exit", "sched_process_exit"];
-        assert!(all.iter().all(|hook| said.contains(hook) == expected.contains(hook)), "{kinds}: {said}");
+        assert!(all.iter().all(|hook| printed.contains(hook) == expected.contains(hook)), "{kinds}: {printed}");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::host::Scratch;
 use crate::support::{Ended, Trace, coretrace, in_vm, targets};
 
-/// `coretrace TRACER -o json -O - -v ARGS…`, where there is a tracefs; does not wait.
+/// `coretrace TRACER -o json -O - -v ARGS…`, with tracefs mounted; does not wait.
 pub fn start<S: AsRef<OsStr>>(tracer: &str, args: impl IntoIterator<Item = S>) -> Trace {
     let mut command = Command::new(targets());
     command.args(["mounts", "+tracefs"]).arg(coretrace()).args([tracer, "-o", "json", "-O", "-", "-v"]).args(args);
@@ -28,7 +28,7 @@ pub fn exec<S: AsRef<OsStr>>(options: &[&str], args: impl IntoIterator<Item = S>
     ended
 }
 
-/// The ways in which `exec` hooks in: all of them in a VM, elsewhere those that the machine offers.
+/// The ways in which `exec` hooks in: all of them in a VM, elsewhere those that work on the machine.
 pub fn flavours() -> Vec<&'static str> {
     let works = |flavour: &&str| {
         let args = ["--attach", flavour, "--", targets().to_str().unwrap(), "exit", "0"].map(str::to_owned);
@@ -39,7 +39,7 @@ pub fn flavours() -> Vec<&'static str> {
     flavours
 }
 
-/// What came of the attempts.
+/// The results of the attempts.
 pub struct Tried {
     pub ended: Ended,
     /// The event of each, and the thread that tried.
@@ -47,17 +47,17 @@ pub struct Tried {
     pub tids: Vec<Value>,
 }
 
-/// Traces attempts; each must have the event that the kernel's answer to it tells of, and there is no other one.
+/// Traces attempts; each must have an event that agrees with the kernel's answer, and there must be no others.
 pub fn tried(options: &[&str], attempts: &[Value]) -> Tried {
     let scratch = Scratch::new(&format!("attempts-{:?}", thread::current().id()));
     let list = scratch.file("list", json!(attempts).to_string());
     let ended = exec(options, [OsStr::new("attempts"), list.as_os_str()]);
-    let told = ended.all_told("tried");
-    assert_eq!(told.len(), attempts.len());
-    let tids = ended.all_told("trying").iter().map(|told| told["tid"].clone()).collect();
-    let events = told.iter().zip(attempts).map(|(told, attempt)| {
-        let event = ended.one("execve", &told["pid"]);
-        assert_eq!(event["ret"].as_i64(), told["code"].as_i64().map(|code| -code), "{attempt}: {event}");
+    let reported = ended.all_reported("tried");
+    assert_eq!(reported.len(), attempts.len());
+    let tids = ended.all_reported("trying").iter().map(|reported| reported["tid"].clone()).collect();
+    let events = reported.iter().zip(attempts).map(|(reported, attempt)| {
+        let event = ended.one("execve", &reported["pid"]);
+        assert_eq!(event["ret"].as_i64(), reported["code"].as_i64().map(|code| -code), "{attempt}: {event}");
         event.clone()
     });
     let events = events.collect();
@@ -65,7 +65,7 @@ pub fn tried(options: &[&str], attempts: &[Value]) -> Tried {
     Tried { ended, events, tids }
 }
 
-/// A copy of the targets, by another process: one that is forked meanwhile would have it open for writing.
+/// A copy of the targets, made by another process: a process forked meanwhile would have it open for writing.
 pub fn copy_of_targets(to: &Path) {
     assert!(Command::new("cp").arg(targets()).arg(to).status().expect("cp").success());
 }
@@ -107,7 +107,7 @@ impl Zoo {
     }
 }
 
-/// A map of that name which a process holds.
+/// A map of that name held by a process.
 pub fn map_of(pid: u32, name: &str) -> Option<libbpf_rs::MapHandle> {
     let files = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("a process that runs");
     let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());

@@ -1,4 +1,4 @@
-//! Where the kernel's types come from: a kernel that has none of its own, and files that stand in.
+//! Sources of the kernel's types: a kernel that has none of its own, and files used instead.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub fn first(usual: &str) -> String {
     if kernel() >= (7, 0) { format!("tp/{group}/{event}") } else { usual.to_owned() }
 }
 
-/// It worked, by these hooks, and what it read is right.
+/// It worked, with these hooks, and read the right values.
 pub fn assert_right(ended: &Ended, hook: &str, file: &Path) {
     assert_eq!(ended.status.code(), Some(3), "{:#?}", ended.stderr);
     assert_eq!((ended.totals().delivered, ended.totals().dropped), (2, 0));
@@ -50,7 +50,7 @@ pub fn assert_right(ended: &Ended, hook: &str, file: &Path) {
 fn a_file_stands_in_for_the_kernels_own() {
     let scratch = Scratch::new("btf");
     let file = scratch.file("full.btf", fs::read(KERNEL).unwrap());
-    // By option, by variable, and the option is the stronger.
+    // By option, by variable, and the option takes precedence.
     assert_right(&trace(&["--btf", text(&file)], None), &first("raw_tp/sched_process_exec"), &file);
     assert_right(&trace(&[], Some(&file)), &first("raw_tp/sched_process_exit"), &file);
     let missing = scratch.path("missing");
@@ -63,7 +63,7 @@ fn a_file_stands_in_for_the_kernels_own() {
     let functions = kernel() < (5, 11) || !preemptible();
     assert_eq!(refused.len(), if first_works { 0 } else { 1 + usize::from(functions) }, "{refused:#?}");
     assert!(first_works || refused[0].contains("btf: ") && (!functions || refused[1].contains("fentry: ")));
-    // The classic tracepoints do with a file, too.
+    // The classic tracepoints work with a file, too.
     assert_right(&trace(&["--btf", text(&file), "--attach", "tracepoint"], None), "tp/sched/sched_process_exec", &file);
     let ended = trace(&["--btf", text(&file), "--attach", "btf"], None);
     assert_eq!(ended.status.code(), Some(1));

@@ -1,4 +1,4 @@
-//! `coretrace btf`: what it says of the running kernel's types, and that few of them do for every tracer.
+//! `coretrace btf`: what it shows of the running kernel's types, and that minimized ones suffice for every tracer.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn rows<const N: usize>(args: [&str; N]) -> Vec<Value> {
     String::from_utf8(output.stdout).unwrap().lines().map(parse).collect()
 }
 
-/// A tracer on a kernel that has no types of its own, with these: `targets ARGS`.
+/// A tracer on a kernel without its own types, given these: `targets ARGS`.
 fn trace(tracer: &str, args: &[&str], types: &Path) -> Ended {
     let targets = targets();
     let mut command = Command::new(&targets);
@@ -37,11 +37,11 @@ fn every_tracer_runs_with_the_few_types_that_it_needs() {
     println!("minimized types of {:?}: {bytes} bytes", kernel());
     for tracer in ["proc", "exec", "open"] {
         let output = run(["relocs", tracer, "--diff", KERNEL, text(&small)]);
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(said.starts_with(&format!("{tracer}: 0 of ")), "{said}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(printed.starts_with(&format!("{tracer}: 0 of ")), "{printed}");
         let output = run(["check", tracer, "--btf", text(&small)]);
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && said.contains("has no BTF of its own"), "{said}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && printed.contains("has no BTF of its own"), "{printed}");
     }
     let targets = targets();
     let whole = json!(targets.canonicalize().unwrap());
@@ -69,7 +69,7 @@ fn every_tracer_runs_with_the_few_types_that_it_needs() {
 fn the_kernels_own_types_are_listed_and_shown() {
     let list = rows(["btf", "ls", "-o", "json"]);
     assert_eq!((&list[0]["name"], &list[0]["size"]), (&"vmlinux".into(), &fs::read(KERNEL).unwrap().len().into()));
-    // Numbers of them are told since 5.11.
+    // The kernel reports their ids since 5.11.
     assert_eq!(list[0]["id"].is_u64(), kernel() >= (5, 11), "{list:#?}");
     assert!(list.iter().all(|row| Path::new("/sys/kernel/btf").join(row["name"].as_str().unwrap()).exists()));
 

@@ -9,7 +9,7 @@ use crate::support::{Trace, in_vm, skip, targets};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// A cgroup that is gone when the test is, once nothing is in it.
+/// A cgroup that is removed after the test, once it is empty.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
@@ -73,8 +73,8 @@ fn a_cgroup_has_its_path_at_once() {
     let mut trace = crate::attempts::start("exec", ["-p", &pid, "--follow"].map(String::from).to_vec());
     trace.ready();
     let run = format!("run {} exit 0", text(&targets()));
-    // One after the other, each made when those before have been shown: a walk through all finds no later one, and is
-    // made no more than once in a second.
+    // One after the other, each made when those before have been shown: a walk through all would miss later ones, and
+    // is made at most once per second.
     let begin = std::time::Instant::now();
     let mut cgroups = Vec::new();
     for _ in 0..5 {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::host::{Scratch, copy_of_coretrace};
 use crate::support::{Ended, Trace, in_vm, kernel, parse, run, skip, targets};
 
-/// `coretrace check` by way of `targets WRAP…`, in a locale of UTF-8 or not.
+/// `coretrace check` run by `targets WRAP…`, in a locale of UTF-8 or not.
 pub fn check(wrap: &[&str], locale: &str, args: &[&str]) -> Ended {
     let scratch = Scratch::new(&format!("check-{:?}", std::thread::current().id()));
     let mut command = Command::new(targets());
@@ -16,7 +16,7 @@ pub fn check(wrap: &[&str], locale: &str, args: &[&str]) -> Ended {
     Trace::raw(&mut command).output()
 }
 
-/// The line about one thing, and what is advised below it.
+/// The line about one thing, and the hints below it.
 pub fn row(ended: &Ended, name: &str) -> (String, Vec<String>) {
     let lines = &ended.stdout;
     let about = |line: &&String| line.chars().skip(2).collect::<String>().starts_with(name);
@@ -26,7 +26,7 @@ pub fn row(ended: &Ended, name: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn root_is_told_what_works() {
+fn root_sees_what_works() {
     for (locale, works) in [("C.UTF-8", '✓'), ("C", '+')] {
         let ended = check(&["mounts", "+tracefs"], locale, &["--load"]);
         assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0), "{ended:#?}");
@@ -43,7 +43,7 @@ fn root_is_told_what_works() {
 }
 
 #[test]
-fn the_kinds_of_programs_maps_and_helpers_are_told() {
+fn the_kinds_of_programs_maps_and_helpers_are_reported() {
     let ended = check(&["mounts", "+tracefs"], "C.UTF-8", &["proc", "exec", "open"]);
     for (name, words) in [
         ("program types", "tracing, raw_tracepoint, kprobe, tracepoint"),
@@ -56,7 +56,7 @@ fn the_kinds_of_programs_maps_and_helpers_are_told() {
 }
 
 #[test]
-fn others_are_told_how_to_mend_it() {
+fn others_see_how_to_fix_it() {
     for args in [&["--load"][..], &[]] {
         let ended = check(&["as", "uid=54321"], "C.UTF-8", args);
         assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
@@ -71,7 +71,7 @@ fn others_are_told_how_to_mend_it() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn what_is_missing_is_reported() {
     for args in [&["--load"][..], &[]] {
         let ended = check(&["mounts", "-btf,-tracefs"], "C", args);
         assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
@@ -80,7 +80,7 @@ fn what_is_missing_is_told() {
         assert!(row(&ended, "proc").0.starts_with('x'));
         let (line, advice) = row(&ended, "tracefs");
         assert!(line.starts_with('~') && advice[0].contains("mount -t tracefs"), "{line} {advice:#?}");
-        // Without tracefs alone it works in the usual way; since 7.0 the usual way is by tracefs.
+        // Without tracefs it works in the usual way; since 7.0 the usual way needs tracefs.
         let ended = check(&["mounts", "-tracefs"], "C", args);
         let mark = match args {
             _ if kernel() >= (7, 0) => '~',
@@ -91,9 +91,9 @@ fn what_is_missing_is_told() {
     }
 }
 
-/// A kernel may refuse what its types allow: `check` once said ✓ where a policy lets no fentry in.
+/// A kernel may refuse what its types allow: `check` once showed ✓ where a policy forbids fentry.
 #[test]
-fn without_loading_nothing_is_said_to_work() {
+fn without_loading_nothing_is_claimed_to_work() {
     let ended = check(&["mounts", "+tracefs"], "C.UTF-8", &["proc", "exec", "open"]);
     assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
     for command in ["proc", "exec", "open"] {
@@ -115,17 +115,17 @@ fn verdict(ended: &Ended, command: &str) -> (String, Vec<String>) {
 
 /// For every way to hook in, of every command.
 #[test]
-fn what_is_foretold_is_what_loading_does() {
+fn predictions_are_what_loading_does() {
     if !in_vm() {
         let why = "a host may have policies that types do not tell";
-        return skip("check_cmd::what_is_foretold_is_what_loading_does", why);
+        return skip("check_cmd::predictions_are_what_loading_does", why);
     }
     const BTF: &str = "/sys/kernel/btf/vmlinux";
     const COMMANDS: [&str; 3] = ["proc", "exec", "open"];
     for attach in ["auto", "fentry", "btf", "raw", "kprobe", "ksyscall", "tracepoint"] {
-        // Whoever waits for this test sees that it goes on.
+        // Shows progress to whoever waits for this test.
         let _ = writeln!(std::io::stderr(), "check --attach {attach}");
-        let said = |args: &[&str]| {
+        let printed = |args: &[&str]| {
             let all = [&COMMANDS[..], &["-o", "json", "--attach", attach], args].concat();
             let ended = check(&["mounts", "+tracefs"], "C", &all);
             let verdicts = COMMANDS.map(|command| verdict(&ended, command));
@@ -133,15 +133,15 @@ fn what_is_foretold_is_what_loading_does() {
             assert_eq!(ended.status.code(), Some(i32::from(fails)), "{ended:#?}");
             verdicts
         };
-        let mut loaded = said(&["--load"]);
+        let mut loaded = printed(&["--load"]);
         assert!(attach != "auto" || loaded.iter().all(|(verdict, _)| verdict != "fails"), "{loaded:?}");
-        // Said without loading, and of the kernel's types alone: that it works, neither claims.
+        // Without loading, and from the kernel's types alone: neither claims that it works.
         for (verdict, _) in loaded.iter_mut().filter(|(verdict, _)| verdict == "works") {
             "untested".clone_into(verdict);
         }
-        assert_eq!(said(&[]), loaded, "{attach}");
-        let offline = said(&["--btf", BTF]);
-        // Which way is tried first is not among the types.
+        assert_eq!(printed(&[]), loaded, "{attach}");
+        let offline = printed(&["--btf", BTF]);
+        // Types do not show which way is tried first.
         if attach == "auto" && kernel() >= (7, 0) {
             assert_eq!(offline.map(|(verdict, _)| verdict), loaded.map(|(verdict, _)| verdict));
         } else {

@@ -32,15 +32,15 @@ fn grandchildren_are_followed() {
     let ended =
         Trace::raw(command.args(["proc", "-o", "json", "-O"]).arg("-").arg("--").args([text(&targets), "nest"]));
     let ended = ended.output();
-    let (said, events): (Vec<String>, Vec<String>) =
+    let (printed, events): (Vec<String>, Vec<String>) =
         ended.stdout.iter().cloned().partition(|line| line.starts_with("ready"));
     let events: Vec<Value> = events.iter().map(|line| parse(line)).collect();
     let ended = Ended { events, ..ended };
     ended.assert_clean();
     assert_only_descendants(&ended);
-    assert_eq!((said.len(), &ended.events[0]["kind"]), (1, &json!("exec")), "{:#?}", ended.events[0]);
+    assert_eq!((printed.len(), &ended.events[0]["kind"]), (1, &json!("exec")), "{:#?}", ended.events[0]);
     let last = ended.kind("exec").into_iter().find(|e| e["argv"][1] == "exit").expect("the program at the end");
-    let grandchild: u32 = said[0]["ready ".len()..].parse().unwrap();
+    let grandchild: u32 = printed[0]["ready ".len()..].parse().unwrap();
     assert_eq!(last["ppid"], grandchild);
     let exits: Vec<&Value> = ended.kind("exit").iter().map(|e| &e["code"]).collect();
     assert_eq!(exits, [4, 2, 1, 0], "from the last to the first");
@@ -51,7 +51,7 @@ fn a_daemon_is_followed_until_it_ends() {
     let scratch = Scratch::new("daemon");
     let (mut trace, events, mut input) = with_daemon(&scratch, &[]);
     let command_ended = |e: &Value| e["kind"] == "exit" && e["code"] == 5;
-    // Only then does the daemon go on: had coretrace ended with CMD, what follows would be missing.
+    // Only then does the daemon continue: had coretrace ended with CMD, what follows would be missing.
     let events = until_event(&events, command_ended);
     input.take();
     trace.note("its totals", |line| line.contains(" seen = "));
@@ -61,7 +61,7 @@ fn a_daemon_is_followed_until_it_ends() {
     let all: Vec<Value> = std::fs::read_to_string(events).unwrap().lines().map(parse).collect();
     let last = all.last().unwrap();
     assert_eq!((&last["kind"], &last["pid"], &last["code"]), (&json!("exit"), &json!(daemon), &json!(9)));
-    assert_eq!(last["ppid"], 1, "it belongs to nobody");
+    assert_eq!(last["ppid"], 1, "it was reparented");
     assert!(all.iter().any(|e| e["kind"] == "exec" && e["ppid"] == daemon && e["argv"][1] == "exit"), "{all:#?}");
     assert_eq!(ended.balance().delivered, all.len() as u64);
 }
@@ -80,7 +80,7 @@ pub fn with_daemon(scratch: &Scratch, args: &[&str]) -> (Trace, std::path::PathB
 fn until_event(path: &std::path::Path, found: impl Fn(&Value) -> bool) -> std::path::PathBuf {
     crate::host::until("the event is in the file", || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        // A line that is only half there ends in no newline.
+        // A line that is only half written has no newline.
         text.split_inclusive('\n').filter(|line| line.ends_with('\n')).any(|line| found(&parse(line)))
     });
     path.to_owned()
@@ -107,7 +107,7 @@ fn not_one_event_of_others_is_shown() {
     let totals = ended.assert_clean();
     assert_only_descendants(&ended);
     assert_eq!(totals.delivered, 402, "exec, 200 forks, 201 exits");
-    // Others did fork meanwhile, and that was seen.
+    // Others did fork meanwhile, and were seen.
     assert!(totals.filtered > 0 && !ended.events.iter().any(|e| e["pid"] == others.pid()));
 }
 

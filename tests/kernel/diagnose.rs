@@ -1,4 +1,4 @@
-//! Loads that fail are explained: objects that are built to fail, and what this kernel says of them.
+//! Loads that fail are explained: objects that are built to fail, and this kernel's messages.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use coretrace::host::Host;
 use coretrace::load::diagnose;
 use libbpf_rs::PrintLevel;
 
-/// What libbpf printed of the load. The objects are ours, so its messages are UTF-8, as libbpf-rs takes for granted.
+/// libbpf's messages about the load. The objects are ours, so these are UTF-8, as libbpf-rs expects.
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// The explanation of an object that does not load.
@@ -28,7 +28,7 @@ fn what_the_verifier_refuses_is_explained_by_its_cause() {
         ("helper", "it has no helper #9999"),
         ("field", "coretrace's program cannot do without"),
     ] {
-        let said = explained(name, test_objects::bytes(name));
-        assert!(said.contains(words), "{name}: {said}");
+        let printed = explained(name, test_objects::bytes(name));
+        assert!(printed.contains(words), "{name}: {printed}");
     }
 }

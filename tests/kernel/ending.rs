@@ -1,4 +1,4 @@
-//! How a run ends: by itself, by a signal, because nobody reads; and that nothing of it stays.
+//! How a run ends: by itself, by a signal, because nobody reads; and that nothing is left behind.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -36,7 +36,7 @@ fn after_so_many_events() {
     let (trace, programs) = watch(&peer, &["--count", "3", "--follow"]);
     peer.tell("forks 20");
     let ended = trace.end();
-    // What came behind the third event, and was read, counts as filtered.
+    // Events after the third that were read count as filtered.
     assert_eq!(ended.assert_clean().delivered, 3);
     let kinds: Vec<&str> = ended.events.iter().map(|e| e["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["fork", "exit", "fork"]);
@@ -83,8 +83,8 @@ fn an_event_is_printed_long_before_the_next() {
     assert_eq!(trace.stop().assert_clean().delivered, 3);
 }
 
-/// Starts coretrace and signals it as soon as its first program is loaded; how it ended, if that was before the programs
-/// were on their hooks.
+/// Starts coretrace and signals it as soon as its first program is loaded; how it ended, if that was before the
+/// programs were attached.
 fn signalled_before_it_is_attached(signal: Signal, args: &[&str]) -> Option<Ended> {
     let mut command = Command::new(coretrace());
     let trace = Trace::raw(command.args(["proc", "-v", "-O", "/dev/null"]).args(args));

@@ -1,4 +1,4 @@
-//! exec: who, where and when, by what the target knows of itself.
+//! exec: who, where and when, compared with what the target knows about itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::known::{Dir, cgroup_root, flavours, inode, strings, text, trace, traced, uint, unix_ns, words};
 use crate::support::{Ended, Trace, targets};
 
-/// The exec by which `who` began, and what it said.
+/// The exec that started `who`, and what it reported.
 fn who(ended: &Ended) -> (&Value, Value) {
-    let who = ended.told("who");
+    let who = ended.reported("who");
     (ended.last("exec", &who["pid"]), who)
 }
 
-/// Every field that the target knows, too.
+/// Every field that the target knows as well.
 fn assert_same(exec: &Value, who: &Value) {
     for field in ["pid", "tid", "ppid", "uid", "gid", "comm", "exe"] {
         assert_eq!(exec[field], who[field], "{field}: {exec} {who}");
@@ -26,7 +26,7 @@ fn assert_same(exec: &Value, who: &Value) {
 }
 
 #[test]
-fn an_exec_tells_who_and_what_as_the_process_knows_it() {
+fn an_exec_shows_who_and_what_as_the_process_knows_it() {
     for flavour in flavours() {
         for transport in ["ring", "perf"] {
             let trace = Trace::proc(words!["--attach", flavour, "--transport", transport, "--", targets(), "who"]);
@@ -47,7 +47,7 @@ fn an_exec_tells_who_and_what_as_the_process_knows_it() {
 }
 
 #[test]
-fn an_exec_tells_the_user_and_group_of_the_process() {
+fn an_exec_shows_the_user_and_group_of_the_process() {
     let ended = traced(&[], words!["as-user", "1000", "1001", targets(), "who"]);
     let execs = ended.kind("exec");
     assert_eq!(execs.len(), 2);
@@ -70,7 +70,7 @@ fn a_command_run_as_another_user_is_shown_as_that_user() {
 }
 
 #[test]
-fn an_exec_tells_the_cgroup() {
+fn an_exec_shows_the_cgroup() {
     let cgroup = Dir::cgroup();
     let ended = traced(&[], words!["in-cgroup", cgroup.path(), targets(), "who"]);
     let (exec, who) = who(&ended);
@@ -82,32 +82,32 @@ fn an_exec_tells_the_cgroup() {
 }
 
 #[test]
-fn an_exec_tells_when_it_was() {
+fn an_exec_shows_when_it_was() {
     let ended = traced(&[], words!["in-dir", "/", targets(), "who"]);
     let (exec, after) = who(&ended);
-    let before = ended.told("exec");
+    let before = ended.reported("exec");
     let between = |name: &str, time: u64, slack: u64| {
         let (from, to) = (uint(&before[name]) - slack, uint(&after[name]) + slack);
         assert!((from..=to).contains(&time), "{name}: {from} {time} {to}");
     };
     between("boot_ns", uint(&exec["boot_ns"]), 0);
-    // The distance of the two clocks is measured, not known.
+    // The offset of the two clocks is measured, not exact.
     between("wall_ns", unix_ns(exec), 1_000_000);
     assert!(text(&exec["time"]).ends_with('Z'), "UTC: {exec}");
 }
 
 #[test]
-fn every_event_tells_its_cpu_and_counts_without_a_gap() {
+fn every_event_shows_its_cpu_and_counts_without_a_gap() {
     const EACH: usize = 20;
     for transport in ["ring", "perf"] {
         let ended = traced(&["--transport", transport], ["each-cpu", "20"]);
-        let cpus = ended.all_told("cpu");
+        let cpus = ended.all_reported("cpu");
         assert!(!cpus.is_empty());
-        for told in &cpus {
-            let pids: BTreeSet<u64> = told["pids"].as_array().unwrap().iter().map(uint).collect();
+        for reported in &cpus {
+            let pids: BTreeSet<u64> = reported["pids"].as_array().unwrap().iter().map(uint).collect();
             assert_eq!(pids.len(), EACH);
             for event in ended.events.iter().filter(|e| pids.contains(&uint(&e["pid"]))) {
-                assert_eq!(event["cpu"], told["cpu"], "{event}");
+                assert_eq!(event["cpu"], reported["cpu"], "{event}");
             }
         }
         let mut next: BTreeMap<(u64, &str), u64> = BTreeMap::new();
@@ -118,7 +118,7 @@ fn every_event_tells_its_cpu_and_counts_without_a_gap() {
         }
         let counted = |cpu: &Value, kind| *next.get(&(uint(cpu), kind)).unwrap_or(&0) >= EACH as u64;
         assert!(
-            cpus.iter().all(|told| ["fork", "exec", "exit"].iter().all(|kind| counted(&told["cpu"], kind))),
+            cpus.iter().all(|reported| ["fork", "exec", "exit"].iter().all(|kind| counted(&reported["cpu"], kind))),
             "{next:?}"
         );
     }
@@ -159,7 +159,7 @@ fn an_exec_that_fails_is_not_shown() {
     fs::write(&garbage, "\x7fELF, but not really").unwrap();
     fs::set_permissions(&garbage, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let ended = traced(&[], words!["no-exec", "/no/such/program", &text, &garbage]);
-    let errors: Vec<_> = ended.all_told("failed").iter().map(|told| told["errno"].clone()).collect();
+    let errors: Vec<_> = ended.all_reported("failed").iter().map(|reported| reported["errno"].clone()).collect();
     assert_eq!(errors, [libc::ENOENT, libc::EACCES, libc::ENOEXEC]);
     assert_eq!(ended.kind("exec").len(), 1, "its own: {:#?}", ended.events);
     assert_eq!(ended.kind("exit").len(), 1);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::known::{strings, traced, uint, words};
 use crate::support::{kernel, targets};
 
-/// The exec of a target with these arguments behind its name, `who`; and the whole list.
+/// The exec of a target with these arguments after its name and `who`; and the whole list.
 fn run(args: &[String]) -> (Value, Vec<String>) {
     run_over("ring", args)
 }
@@ -17,7 +17,7 @@ fn run_over(transport: &str, args: &[String]) -> (Value, Vec<String>) {
     (ended.kind("exec")[0].clone(), argv)
 }
 
-/// How many bytes the kernel keeps for the list: a NUL behind each.
+/// How many bytes the kernel keeps for the list: a NUL after each.
 fn bytes(argv: &[impl AsRef<str>]) -> u64 {
     argv.iter().map(|arg| arg.as_ref().len() as u64 + 1).sum()
 }
@@ -40,7 +40,7 @@ fn assert_cut(exec: &Value, argv: &[String]) -> u64 {
     bytes(whole) + last.len() as u64
 }
 
-/// So many arguments, each of so many bytes and unlike the others.
+/// This many arguments of this many bytes, all different.
 fn numbered(count: usize, len: usize) -> Vec<String> {
     (0..count).map(|n| format!("{n}{}", "x".repeat(len - n.to_string().len()))).collect()
 }
@@ -63,13 +63,13 @@ fn the_name_that_a_program_is_called_by_is_shown() {
 
 #[test]
 fn a_program_without_arguments_is_shown() {
-    // It ends with a complaint: there is nothing that it should do.
+    // It ends with an error: it has no target to run.
     let ended = crate::known::trace(&[], words!["no-args", targets()]);
     let exec = ended.kind("exec")[1];
-    let told = (exec["argv"].clone(), uint(&exec["argv_bytes"]));
+    let reported = (exec["argv"].clone(), uint(&exec["argv_bytes"]));
     // The kernel adds an empty one, since 5.18 and in updates of older ones (fs/exec.c: do_execveat_common).
-    let none = kernel() < (5, 18) && told == (json!([]), 0);
-    assert!(none || told == (json!([""]), 1), "{exec}");
+    let none = kernel() < (5, 18) && reported == (json!([]), 0);
+    assert!(none || reported == (json!([""]), 1), "{exec}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_symlink_is_resolved() {
     let ended = traced(&[], words!["arg0", &link, &link, "who"]);
     let exec = last_exec(&ended);
     assert_eq!(exec["exe"], json!(targets().canonicalize().unwrap()));
-    assert_eq!(exec["exe"], ended.told("who")["exe"]);
+    assert_eq!(exec["exe"], ended.reported("who")["exe"]);
     assert_eq!(exec["argv"], json!([link, "who"]), "called by the link's name");
     assert_eq!(exec["comm"], "another-name", "the kernel names it after the link");
 }
@@ -46,7 +46,7 @@ fn a_path_crosses_mounts() {
     let exec = last_exec(&ended);
     let expected = dir.join("there").join(targets().canonicalize().unwrap().file_name().unwrap());
     assert_eq!(exec["exe"], json!(expected));
-    assert_eq!(exec["exe"], ended.told("who")["exe"]);
+    assert_eq!(exec["exe"], ended.reported("who")["exe"]);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn in_a_chroot_the_file_is_everybodys_and_the_working_directory_the_processs() {
     let ended = traced(&["--cwd"], words!["copied", &copy, targets(), "in-chroot", dir.path(), "/copy", "who"]);
     let exec = last_exec(&ended);
     assert_eq!(exec["argv"], json!(["/copy", "who"]));
-    // The file is everybody's, the working directory as the process has it.
+    // The file is from the root of the mount namespace, the working directory as the process sees it.
     assert_eq!((&exec["exe"], &exec["cwd"]), (&json!(copy), &json!("/")));
 }
 
@@ -70,7 +70,7 @@ fn a_script_is_shown_as_its_interpreter_runs_it() {
     assert_eq!(exec["exe"], json!(targets().canonicalize().unwrap()), "the interpreter");
     assert_eq!(exec["argv"], json!([targets(), "who", script, "", "two words"]));
     assert_eq!(exec["comm"], "script");
-    assert_eq!(ended.told("who")["comm"], "script");
+    assert_eq!(ended.reported("who")["comm"], "script");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_deleted_file_is_shown_as_such() {
     let file = dir.join("gone");
     let ended = traced(&[], words!["deleted", &file, "who"]);
     let exec = last_exec(&ended);
-    assert_eq!(ended.told("who")["exe"], format!("{} (deleted)", file.display()), "it is gone");
+    assert_eq!(ended.reported("who")["exe"], format!("{} (deleted)", file.display()), "it is gone");
     assert_eq!((&exec["exe"], &exec["exe_deleted"]), (&json!(file), &json!(true)));
     assert_eq!(ended.kind("exec")[0].get("exe_deleted"), None);
 }
@@ -89,9 +89,9 @@ fn a_file_in_memory_is_shown_by_its_name() {
     let ended = traced(&[], ["memfd", "evil", "who"]);
     let exec = last_exec(&ended);
     assert_eq!((&exec["exe"], &exec["exe_deleted"]), (&json!("/memfd:evil"), &json!(true)));
-    assert_eq!(ended.told("who")["exe"], "/memfd:evil (deleted)");
+    assert_eq!(ended.reported("who")["exe"], "/memfd:evil (deleted)");
     assert_eq!(exec["argv"], json!(["evil", "who"]));
-    assert_eq!(exec["comm"], ended.told("who")["comm"]);
+    assert_eq!(exec["comm"], ended.reported("who")["comm"]);
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn a_file_run_by_execveat_is_shown() {
     let ended = traced(&[], words!["execveat", file.parent().unwrap(), name, "who", "more"]);
     let exec = last_exec(&ended);
     assert_eq!((&exec["exe"], &exec["argv"]), (&json!(file), &json!([name.to_str(), Some("who"), Some("more")])));
-    assert_eq!(exec["comm"], ended.told("who")["comm"]);
+    assert_eq!(exec["comm"], ended.reported("who")["comm"]);
 }
 
-/// A copy of the targets, so many directories down, and what is told of it.
+/// A copy of the targets, this many directories down, and the exec event of it.
 fn run_below(dirs: usize, name_len: usize) -> (PathBuf, serde_json::Value) {
     let dir = Dir::new();
     let deep = (0..dirs).fold(dir.path().to_owned(), |path, n| path.join(format!("{n:d<name_len$}")));
@@ -113,11 +113,11 @@ fn run_below(dirs: usize, name_len: usize) -> (PathBuf, serde_json::Value) {
     let ended = traced(&[], words!["copied", &copy, &copy, "who"]);
     let exec = last_exec(&ended).clone();
     assert_eq!(exec["argv"], json!([copy, "who"]));
-    assert_eq!(ended.told("who")["exe"], json!(copy));
+    assert_eq!(ended.reported("who")["exe"], json!(copy));
     (copy, exec)
 }
 
-/// All of the path, or its last names with the word that there are more.
+/// The whole path, or its last names, marked as cut.
 fn assert_whole_or_cut(path: &PathBuf, exec: &serde_json::Value) {
     if exec.get("exe_truncated").is_none() {
         return assert_eq!(exec["exe"], json!(path));

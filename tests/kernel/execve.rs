@@ -1,4 +1,4 @@
-//! `coretrace exec`: attempts that succeed, and what is told of them.
+//! `coretrace exec`: attempts that succeed, and their events.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::known::{Dir, cgroup_root, words};
 use crate::support::{Trace, coretrace, targets};
 
 #[test]
-fn a_success_tells_what_runs_now() {
+fn a_success_shows_what_runs_now() {
     let zoo = Zoo::new();
     let program = zoo.path("program");
     let argv = json!(["by another name", "exit", "0"]);
@@ -28,7 +28,7 @@ fn a_success_tells_what_runs_now() {
                 assert!(event.get("errno").is_none() && event.get("interp").is_none(), "{event}");
             }
             assert_ne!(tried.tids[1], tried.events[1]["pid"], "it was another thread that tried");
-            // Of a descriptor the kernel makes a path of its own (fs/exec.c: alloc_bprm).
+            // For a descriptor, the kernel makes up a path (fs/exec.c: alloc_bprm).
             let paths: Vec<_> = tried.events.iter().map(|event| event["path"].as_str().unwrap()).collect();
             let program = program.to_str().unwrap();
             assert_eq!(paths, [program, program, "/dev/fd/3/program", "/dev/fd/3"], "{flavour}");
@@ -57,7 +57,7 @@ fn a_path_filter_finds_what_text_does_not_show() {
 }
 
 #[test]
-fn a_file_in_memory_is_told_as_such() {
+fn a_file_in_memory_is_shown_as_such() {
     let ended = exec(&[], ["memfd", "evil", "exit", "0"]);
     let event = &ended.kind("execve")[1];
     assert_eq!((&event["exe"], &event["ret"]), (&json!("/memfd:evil"), &json!(0)));
@@ -65,7 +65,7 @@ fn a_file_in_memory_is_told_as_such() {
 }
 
 #[test]
-fn a_script_is_told_with_its_interpreter() {
+fn a_script_is_shown_with_its_interpreter() {
     let zoo = Zoo::new();
     let (script, program) = (zoo.path("script"), zoo.path("program"));
     for flavour in flavours() {
@@ -78,7 +78,7 @@ fn a_script_is_told_with_its_interpreter() {
 }
 
 #[test]
-fn the_user_and_the_cgroup_are_told_by_name() {
+fn the_user_and_the_cgroup_are_shown_by_name() {
     let cgroup = Dir::cgroup();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
     let user: Vec<_> = passwd.lines().find(|line| !line.starts_with("root:")).expect("a user").split(':').collect();
@@ -89,7 +89,7 @@ fn the_user_and_the_cgroup_are_told_by_name() {
     let path = json!(format!("/{}", below.display()));
     assert_eq!((&as_root["user"], &as_root["cgroup"]), (&json!("root"), &path));
     assert_eq!((&event["user"], &event["cgroup"]), (&json!(user[0]), &path));
-    let who = ended.told("who");
+    let who = ended.reported("who");
     for field in ["pid", "tid", "ppid", "uid", "gid", "comm", "exe", "cwd"] {
         assert_eq!(event[field], who[field], "{field}");
     }
@@ -133,7 +133,7 @@ fn only_what_is_asked_for_is_shown() {
             ended.events.iter().map(|event| event["argv"][0].clone()).collect::<Vec<_>>()
         };
         assert_eq!(shown(&["-x"]), ["missing", "text"], "{flavour}");
-        // These are user space's, whatever the hook.
+        // These filters are user space's, whatever the hook.
         if flavour != flavours()[0] {
             continue;
         }

@@ -1,4 +1,4 @@
-//! `coretrace exec`: every way to hook in tells the same, of threads too; and of 32-bit programs what it says it does.
+//! `coretrace exec`: every way to hook in shows the same, for threads too, and -v is right about 32-bit programs.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use crate::host::{Peer, until};
 use crate::known::words;
 use crate::support::{in_vm, skip, targets};
 
-/// One of the hooks of each, as -v calls it.
+/// One of the hooks of each, as named by -v.
 const HOOKS: [(&str, &str); 4] = [
     ("fentry", "fexit/__"),
     ("kprobe", "kretprobe/__"),
@@ -18,7 +18,7 @@ const HOOKS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn all_hooks_and_transports_tell_the_same() {
+fn all_hooks_and_transports_show_the_same_attempts() {
     let zoo = Zoo::new();
     let program = zoo.path("program");
     let argv = json!(["name", "exit", "0"]);
@@ -36,8 +36,8 @@ fn all_hooks_and_transports_tell_the_same() {
         for transport in ["ring", "perf"] {
             let tried = tried(&["--attach", flavour, "--transport", transport], &attempts);
             let (_, hook) = HOOKS.iter().find(|(name, _)| *name == flavour).unwrap();
-            let said = tried.ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
-            assert!(said.contains(hook) && said.contains(&format!("{transport} buffer")), "{flavour}: {said}");
+            let printed = tried.ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
+            assert!(printed.contains(hook) && printed.contains(&format!("{transport} buffer")), "{flavour}: {printed}");
             let fields =
                 ["kind", "ret", "errno", "argv", "argv_bytes", "path", "exe", "interp", "cwd", "pcomm", "comm"];
             let essence = |event: &Value| fields.iter().map(|field| json!(event.get(field))).collect();
@@ -50,7 +50,7 @@ fn all_hooks_and_transports_tell_the_same() {
 #[test]
 fn without_an_order_the_first_that_works_is_taken() {
     let ended = exec(&[], ["exit", "0"]);
-    let said = ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
+    let printed = ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
     let refused = |hook: &str| ended.stderr.iter().any(|line| line.contains(&format!("not used: {hook}: ")));
     let mut order = HOOKS;
     // There, it skips processes (see Host::preempts).
@@ -58,7 +58,7 @@ fn without_an_order_the_first_that_works_is_taken() {
         order.rotate_left(1);
     }
     let (name, hook) = order.iter().find(|(name, _)| !refused(name)).expect("one that works");
-    assert!(said.contains(hook), "{name}: {said}");
+    assert!(printed.contains(hook), "{name}: {printed}");
     assert!(!in_vm() || *name == order[0].0, "{:#?}", ended.stderr);
 }
 
@@ -89,8 +89,8 @@ fn small_program(at: bool) -> Vec<u8> {
 }
 
 #[test]
-fn attempts_of_32_bit_programs_are_seen_or_said_not_to_be() {
-    const NAME: &str = "execve_attach::attempts_of_32_bit_programs_are_seen_or_said_not_to_be";
+fn attempts_of_32_bit_programs_are_seen_or_reported_as_not_seen() {
+    const NAME: &str = "execve_attach::attempts_of_32_bit_programs_are_seen_or_reported_as_not_seen";
     let zoo = Zoo::new();
     let (small, small_at, program) = (zoo.path("small"), zoo.path("small-at"), zoo.path("program"));
     file(&small, &small_program(false), 0o755);
@@ -102,7 +102,7 @@ fn attempts_of_32_bit_programs_are_seen_or_said_not_to_be() {
     }
     for flavour in flavours() {
         for small in [&small, &small_at] {
-            // What tells of successes knows nothing of 32 bits.
+            // Events of successes do not depend on 32 bits.
             if flavour == flavours()[0] {
                 let ended = exec(&["--attach", flavour], words!["in-dir", zoo.dir(), small, &program, "exit", "0"]);
                 let [.., event] = &ended.kind("execve")[..] else { panic!("{:#?}", ended.events) };
@@ -136,7 +136,7 @@ fn calls(coretrace: u32) -> usize {
     libbpf_rs::MapCore::keys(&map).count()
 }
 
-/// That many execs, each by a thread that is not the first of its process: none is lost, and no call stays in the map.
+/// This many execs, each by a thread that is not the first of its process: none is lost, and no call stays in the map.
 fn execs_by_threads(flavour: &str, rounds: u64) {
     const EACH: u64 = 499;
     let mut peer = Peer::obedient();
@@ -146,10 +146,10 @@ fn execs_by_threads(flavour: &str, rounds: u64) {
     let mut last = String::new();
     for round in 0..rounds {
         last = peer.tell(&format!("run {} again {EACH}", targets().display()));
-        // Whoever waits for this test sees that it goes on.
+        // Shows progress to whoever waits for this test.
         let _ = writeln!(std::io::stderr(), "{flavour}: {} execs", (round + 1) * (EACH + 1));
     }
-    // One that fails at last, for the entry of a call and its return.
+    // A failing one at the end, for the entry of a call and its return.
     peer.tell("fail /no/such/program");
     trace.wait_for("the failure", |event| event["errno"] == "ENOENT");
     if flavour != "fentry" {

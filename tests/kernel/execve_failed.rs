@@ -1,4 +1,4 @@
-//! `coretrace exec`: attempts that fail, told as they were made.
+//! `coretrace exec`: attempts that fail, shown as they were made.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn in_every_flavour(attempts: &[Value], check: impl Fn(&str, &Tried)) {
 }
 
 #[test]
-fn a_failure_tells_its_cause_arguments_and_path() {
+fn a_failure_shows_its_cause_arguments_and_path() {
     let zoo = Zoo::new();
     let argv = json!(["as given", "", "\u{fc}"]);
     let attempts = [
@@ -41,7 +41,7 @@ fn a_failure_tells_its_cause_arguments_and_path() {
 }
 
 #[test]
-fn a_relative_path_is_told_from_the_root_on() {
+fn a_relative_path_is_shown_from_the_root_on() {
     let zoo = Zoo::new();
     let cwd = std::env::current_dir().unwrap();
     let attempts = [
@@ -88,7 +88,7 @@ fn a_check_of_whether_a_file_may_be_run_is_no_attempt() {
     let list = scratch.file("list", json!([check("program"), check("text")]).to_string());
     for flavour in flavours() {
         let ended = crate::attempts::exec(&["--attach", flavour], crate::known::words!["attempts", &list]);
-        assert_eq!(ended.all_told("tried").len(), 2, "{flavour}");
+        assert_eq!(ended.all_reported("tried").len(), 2, "{flavour}");
         // The target's own.
         assert_eq!(ended.events.len(), 1, "{flavour}: {:#?}", ended.events);
     }

@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use crate::known::{Dir, flavours, may_miss, traced, uint, words};
 use crate::support::{Ended, targets};
 
-/// The exit event of each process of which the target told, agreeing with what waitpid() told.
+/// The exit event of each process that the target reported, in agreement with waitpid().
 pub fn exits(ended: &Ended) -> Vec<&Value> {
-    let told = ended.all_told("ended");
-    let same = |told: &Value| {
-        let exit = ended.one("exit", &told["pid"]);
+    let reported = ended.all_reported("ended");
+    let same = |reported: &Value| {
+        let exit = ended.one("exit", &reported["pid"]);
         for field in ["code", "signal", "core"] {
-            assert_eq!(exit.get(field), told.get(field), "{field}: {exit} {told}");
+            assert_eq!(exit.get(field), reported.get(field), "{field}: {exit} {reported}");
         }
         exit
     };
-    told.iter().map(same).collect()
+    reported.iter().map(same).collect()
 }
 
 #[test]
@@ -54,31 +54,31 @@ fn a_core_dump_is_shown() {
 fn the_life_time_is_from_fork_to_exit() {
     for flavour in flavours() {
         let ended = traced(&["--attach", flavour], ["times", "5"]);
-        let told = ended.all_told("times");
-        assert_eq!(told.len(), 5);
-        for told in told {
-            let exit = ended.one("exit", &told["pid"]);
+        let reported = ended.all_reported("times");
+        assert_eq!(reported.len(), 5);
+        for reported in reported {
+            let exit = ended.one("exit", &reported["pid"]);
             let (end, lifetime) = (uint(&exit["boot_ns"]), uint(&exit["lifetime_ns"]));
-            let [before, begun, last, after] = ["before", "begun", "ended", "after"].map(|name| uint(&told[name]));
-            assert!((before..=begun).contains(&(end - lifetime)), "{flavour}: start: {exit} {told}");
-            assert!((last..=after).contains(&end), "{flavour}: end: {exit} {told}");
+            let [before, begun, last, after] = ["before", "begun", "ended", "after"].map(|name| uint(&reported[name]));
+            assert!((before..=begun).contains(&(end - lifetime)), "{flavour}: start: {exit} {reported}");
+            assert!((last..=after).contains(&end), "{flavour}: end: {exit} {reported}");
         }
     }
 }
 
-/// The CPU time that coretrace shows of each process, against the kernel's books: within a tenth and a few ticks, as it is
-/// the time of the scheduler's last update.
+/// Compares the CPU time that coretrace shows for each process with the kernel's accounting: within a tenth and a few
+/// ticks, as it is the time of the scheduler's last update.
 fn assert_cpu_times(how: &str, ms: u64, times: usize) {
     for flavour in flavours() {
         let ended = traced(&["--attach", flavour], ["burn", how, &ms.to_string(), &times.to_string()]);
-        let told = ended.all_told("burnt");
-        assert_eq!(told.len(), times);
+        let reported = ended.all_reported("burnt");
+        assert_eq!(reported.len(), times);
         if may_miss(flavour) && ended.missed() > 0 {
             continue;
         }
-        for told in told {
-            let (shown, burnt) = (uint(&ended.one("exit", &told["pid"])["cpu_ns"]), uint(&told["cpu_ns"]));
-            assert!(burnt >= ms * 1_000_000, "{told}");
+        for reported in reported {
+            let (shown, burnt) = (uint(&ended.one("exit", &reported["pid"])["cpu_ns"]), uint(&reported["cpu_ns"]));
+            assert!(burnt >= ms * 1_000_000, "{reported}");
             let plausible = burnt * 9 / 10..=burnt * 11 / 10 + 20_000_000;
             assert!(plausible.contains(&shown), "{flavour}, {how}: {shown} of {burnt}");
         }
@@ -107,8 +107,8 @@ fn the_most_memory_is_shown() {
         let ended = traced(&["--attach", flavour], ["memory", "32"]);
         let shown = uint(&ended.kind("exit")[0]["max_rss_bytes"]);
         assert!((32 * MIB..64 * MIB).contains(&shown), "{flavour}: {shown}");
-        let told = uint(&ended.told("memory")["max_rss_bytes"]);
-        assert!(shown.abs_diff(told) < 2 * MIB, "{flavour}: {shown} {told}");
+        let reported = uint(&ended.reported("memory")["max_rss_bytes"]);
+        assert!(shown.abs_diff(reported) < 2 * MIB, "{flavour}: {shown} {reported}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! exit: exactly one for each process, with the status that waitpid() tells, however its threads end.
+//! exit: exactly one for each process, with the status that waitpid() returns, however its threads end.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::exit::exits;
 use crate::known::{flavours, may_miss, traced, uint};
 use crate::support::Ended;
 
-/// Lets a target end so many times in that way, of so many threads, in every flavour, and holds the events against
-/// what waitpid() told.
+/// Runs a target that ends this many times in that way, with this many threads, with every hook, and compares the
+/// events with waitpid().
 fn ends(how: &str, threads: u64, times: u64, check: impl Fn(&Ended, &Value)) {
     let options = |flavour| vec!["--attach", flavour, "--threads"];
     let flavours = flavours().into_iter().map(|flavour| (options(flavour), may_miss(flavour)));

@@ -10,9 +10,9 @@ use crate::attempts::map_of;
 use crate::host::{Peer, text};
 use crate::support::{Ended, Trace, coretrace, in_vm, run, skip, targets};
 
-/// What coretrace says when it ends with an error: 2 is wrong usage, 1 another.
+/// coretrace's exit code and messages when it ends with an error: 2 is wrong usage, 1 another.
 pub fn refused(code: i32, args: &[&str]) -> String {
-    // Were it not refused, it would run, but not for ever.
+    // If it were not refused, it would run, but not forever.
     let output = run(["proc", "-d", "1"].into_iter().chain(args.iter().copied()));
     assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{args:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -30,7 +30,7 @@ fn one_process_alone() {
     watched.tell("forks 2");
     let program = watched.tell(&format!("run {} exit 0", text(&targets())));
     watched.send("exit 7");
-    // Nothing is left to be shown, so it ends by itself.
+    // Nothing is left to show, so it ends by itself.
     let ended = trace.end();
     let totals = ended.assert_clean();
     assert_eq!(pids(&ended), [watched.pid()].into());
@@ -65,7 +65,7 @@ fn a_process_and_its_descendants() {
     let mut other = Peer::obedient();
     let trace = Trace::proc(["-p", &watched.pid().to_string(), "--follow"]);
     other.tell("forks 3");
-    // Its grandchild goes on and runs a program: that was there before coretrace.
+    // Its grandchild, which existed before coretrace, continues and runs a program.
     watched.close();
     let ended = trace.end();
     ended.assert_clean();
@@ -120,8 +120,7 @@ fn another_process_with_the_number_of_one_that_was_followed_is_not_shown() {
         command.args([tracer, "-o", "json", "-O", "-", "-v", "-p", &watched.pid().to_string(), "--follow"]);
         let mut trace = Trace::raw(&mut command);
         trace.ready();
-        // As if the stranger had the number of a process that was followed since the machine began, and whose end was
-        // not seen.
+        // As if the other process had the number of one that was followed since boot, and whose end was not seen.
         let followed = map_of(trace.child.id(), "followed").expect("its map");
         followed.update(&stranger.pid().to_ne_bytes(), &1_u64.to_ne_bytes(), MapFlags::NO_EXIST).unwrap();
         let program = format!("run {} exit 3", text(&targets()));
@@ -165,7 +164,7 @@ fn names() {
             .collect();
     let trace = Trace::proc(["-n", "tb-exact", "-n", "tb-glob-*", "-n", "tb-much-longer-than-it-fits"]);
     peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
-    // Later than what the others did.
+    // Later than the others' events.
     peers[4].tell("forks 1");
     let ended = trace.stop();
     let totals = ended.assert_clean();
@@ -186,7 +185,7 @@ fn kinds() {
         let totals = ended.assert_clean();
         assert_eq!(totals.delivered, shown, "{wanted}: {:#?}", ended.events);
         assert!(ended.events.iter().all(|e| wanted.split(',').any(|kind| e["kind"] == kind)), "{wanted}");
-        // Where exits are not wanted, the run ends all the same.
+        // Where exits are not wanted, the run still ends.
     }
 }
 
@@ -201,7 +200,7 @@ fn all_filters_together_must_agree() {
         })
         .collect();
     let numbers = [peers[1].pid(), peers[2].pid()].map(|pid| pid.to_string()).join(",");
-    // The name leaves 0 and 1, the number 1 and 2, the kind half of what they do.
+    // The name excludes 2, the number 0, the kind half of what they do.
     let trace = Trace::proc(["-n", "tb-all-1", "-p", &numbers, "-u", "0", "--events", "fork"]);
     peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
     peers.iter_mut().for_each(|peer| peer.send("exit 0"));

@@ -1,4 +1,4 @@
-//! fork and clone: who makes whom, how, and before all that the new one does.
+//! fork and clone: who created whom, how, and before anything that the child does.
 
 use std::collections::BTreeSet;
 
@@ -17,22 +17,23 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const CLONE_NNP: u64 = 0x8_0000_0000;
 
-/// The fork event of each child of which the target told; the child's only other events are its exit, and perhaps its exec.
-fn forks<'a>(ended: &'a Ended, told: &[Value]) -> Vec<&'a Value> {
+/// The fork event of each child that the target reported; the child's only other events are its exit, and perhaps its
+/// exec.
+fn forks<'a>(ended: &'a Ended, reported: &[Value]) -> Vec<&'a Value> {
     let parent = &ended.events[0]["pid"];
-    let fork = |told: &Value| {
-        let pid = &told["pid"];
+    let fork = |reported: &Value| {
+        let pid = &reported["pid"];
         let forks = ended.all("fork", "child_pid", pid);
-        assert_eq!(forks.len(), 1, "{told}: {forks:#?}");
+        assert_eq!(forks.len(), 1, "{reported}: {forks:#?}");
         let fork = forks[0];
         assert_eq!((&fork["child_tid"], &fork["pid"], &fork["tid"]), (pid, parent, parent));
         assert_eq!((&fork["comm"], &fork["uid"]), (&json!("targets"), &json!(0)));
         let exit = ended.one("exit", pid);
-        assert_eq!((&exit["ppid"], &exit["code"]), (parent, &told["code"]));
+        assert_eq!((&exit["ppid"], &exit["code"]), (parent, &reported["code"]));
         fork
     };
-    assert!(!told.is_empty());
-    told.iter().map(fork).collect()
+    assert!(!reported.is_empty());
+    reported.iter().map(fork).collect()
 }
 
 fn flags(event: &Value) -> BTreeSet<&str> {
@@ -47,23 +48,23 @@ fn a_process_of_no_duration_is_shown() {
             if may_miss(flavour) && ended.missed() > 0 {
                 continue;
             }
-            let told = ended.all_told("forked");
-            assert_eq!(told.len(), 100);
-            assert_eq!(forks(&ended, &told).len(), 100);
+            let reported = ended.all_reported("forked");
+            assert_eq!(reported.len(), 100);
+            assert_eq!(forks(&ended, &reported).len(), 100);
             assert_eq!(ended.events.len(), 202, "{flavour}: nothing else than fork and exit");
         }
     }
 }
 
 #[test]
-fn the_flags_tell_how_a_process_was_made() {
+fn the_flags_show_how_a_process_was_made() {
     let glibc: &[&str] = &["CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID"];
     for (how, expected) in
         [("fork", glibc), ("vfork", &["CLONE_VFORK", "CLONE_VM"]), ("spawn", &["CLONE_VFORK", "CLONE_VM"])]
     {
         let ended = traced(&[], ["children", how, "1"]);
-        let fork = forks(&ended, &ended.all_told("forked"))[0];
-        // Of a process that is spawned, the C library may do some of the work in flags.
+        let fork = forks(&ended, &ended.all_reported("forked"))[0];
+        // For a spawned process, the C library may add flags.
         let mut flags = flags(fork);
         flags.remove("CLONE_CLEAR_SIGHAND");
         assert_eq!(Vec::from_iter(flags), expected, "{how}");
@@ -75,7 +76,7 @@ fn new_namespaces_are_shown_in_the_flags() {
     let bits = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUSER;
     for flavour in flavours() {
         let ended = traced(&["--attach", flavour], ["children", "clone", "1", &bits.to_string()]);
-        let fork = forks(&ended, &ended.all_told("forked"))[0];
+        let fork = forks(&ended, &ended.all_reported("forked"))[0];
         let expected = ["CLONE_NEWIPC", "CLONE_NEWNET", "CLONE_NEWNS", "CLONE_NEWPID", "CLONE_NEWUSER", "CLONE_NEWUTS"];
         assert_eq!(Vec::from_iter(flags(fork)), expected, "{flavour}");
         // In a user namespace without any user: the number is the one outside.
@@ -116,10 +117,10 @@ fn a_thread_is_shown_on_request() {
             continue;
         }
         let pid = &ended.events[0]["pid"];
-        let told = ended.all_told("thread");
-        assert_eq!(told.len(), THREADS);
-        for told in &told {
-            let clone = ended.all("clone", "child_tid", &told["tid"])[0];
+        let reported = ended.all_reported("thread");
+        assert_eq!(reported.len(), THREADS);
+        for reported in &reported {
+            let clone = ended.all("clone", "child_tid", &reported["tid"])[0];
             assert_eq!((&clone["child_pid"], &clone["pid"], &clone["tid"]), (pid, pid, pid));
             let flags = flags(clone);
             for flag in ["CLONE_THREAD", "CLONE_VM", "CLONE_SIGHAND", "CLONE_FS", "CLONE_FILES", "CLONE_SETTLS"] {
@@ -128,10 +129,10 @@ fn a_thread_is_shown_on_request() {
         }
         assert_eq!((ended.kind("clone").len(), ended.kind("thread_exit").len()), (THREADS, THREADS));
         assert_eq!((ended.kind("fork").len(), ended.kind("exit").len()), (0, 1));
-        // Whichever ends last is the end of the process: that it was joined does not mean that it is gone.
+        // The process ends with its last thread, whichever that is: a joined thread may not be gone yet.
         let ends = ended.kind("thread_exit").into_iter().chain(ended.kind("exit"));
         let mut gone: Vec<_> = ends.map(|end| (uint(&end["tid"]), end["pid"] == *pid, uint(&end["code"]))).collect();
-        let mut known: Vec<_> = told.iter().map(|told| (uint(&told["tid"]), true, 0)).collect();
+        let mut known: Vec<_> = reported.iter().map(|reported| (uint(&reported["tid"]), true, 0)).collect();
         known.push((uint(pid), true, 0));
         gone.sort_unstable();
         known.sort_unstable();
@@ -145,14 +146,14 @@ fn a_thread_is_shown_on_request() {
 fn a_sibling_is_shown_as_its_makers_but_has_its_parent() {
     for flavour in flavours() {
         let ended = traced(&["--attach", flavour], ["children", "sibling", "3"]);
-        let told = ended.all_told("sibling");
-        assert_eq!(told.len(), 3);
-        for told in told {
-            let fork = ended.all("fork", "child_pid", &told["pid"])[0];
-            assert_eq!(fork["pid"], told["from"], "{flavour}: made by the one");
+        let reported = ended.all_reported("sibling");
+        assert_eq!(reported.len(), 3);
+        for reported in reported {
+            let fork = ended.all("fork", "child_pid", &reported["pid"])[0];
+            assert_eq!(fork["pid"], reported["from"], "{flavour}: made by the one");
             assert_eq!(flags(fork), BTreeSet::from(["CLONE_PARENT"]));
-            assert_eq!(ended.one("exit", &told["pid"])["ppid"], told["parent"], "{flavour}: the other's child");
-            assert_eq!(told["parent"], ended.events[0]["pid"]);
+            assert_eq!(ended.one("exit", &reported["pid"])["ppid"], reported["parent"], "{flavour}: the other's child");
+            assert_eq!(reported["parent"], ended.events[0]["pid"]);
         }
     }
 }
@@ -162,11 +163,11 @@ fn a_fork_comes_before_all_that_the_child_does() {
     for transport in ["ring", "perf"] {
         for how in ["fork", "spawn"] {
             let ended = traced(&["--transport", transport], ["children", how, "300"]);
-            let told = ended.all_told("forked");
-            assert_eq!(told.len(), 300);
-            for told in told {
+            let reported = ended.all_reported("forked");
+            assert_eq!(reported.len(), 300);
+            for reported in reported {
                 let at = |kind: &str, field: &str| {
-                    ended.events.iter().position(|event| event["kind"] == kind && event[field] == told["pid"])
+                    ended.events.iter().position(|event| event["kind"] == kind && event[field] == reported["pid"])
                 };
                 let (fork, exec, exit) = (at("fork", "child_pid"), at("exec", "pid"), at("exit", "pid"));
                 assert!(fork.is_some() && fork < exit, "{transport}: {fork:?} {exit:?}");

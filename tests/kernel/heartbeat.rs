@@ -1,4 +1,4 @@
-//! `--heartbeat`: what coretrace does itself arrives, and is missed where it does not.
+//! `--heartbeat`: what coretrace does itself arrives, and is reported if it does not.
 
 use std::fs;
 use std::process::Command;
@@ -51,8 +51,8 @@ fn the_commands_own_events_are_all_there_beside_them() {
 }
 
 #[test]
-fn a_heartbeat_that_does_not_arrive_is_told() {
-    const NAME: &str = "heartbeat::a_heartbeat_that_does_not_arrive_is_told";
+fn a_heartbeat_that_does_not_arrive_is_reported() {
+    const NAME: &str = "heartbeat::a_heartbeat_that_does_not_arrive_is_reported";
     if !in_vm() {
         return skip(NAME, "takes all probes of the kernel away");
     }
@@ -65,7 +65,7 @@ fn a_heartbeat_that_does_not_arrive_is_told() {
         None::<&str>,
     )
     .unwrap();
-    /// Gives the probes back, whatever happens.
+    /// Enables the probes again, whatever happens.
     struct Probes(std::path::PathBuf);
     impl Drop for Probes {
         fn drop(&mut self) {
@@ -80,12 +80,12 @@ fn a_heartbeat_that_does_not_arrive_is_told() {
     let mut trace = Trace::raw(&mut line);
     trace.ready();
     fs::write(&enabled, "0").unwrap();
-    let said = trace.note("a heartbeat is missing", |line| line.contains("has not arrived"));
+    let printed = trace.note("a heartbeat is missing", |line| line.contains("has not arrived"));
     fs::write(&enabled, "1").unwrap();
     peer.send("exit 0");
     let ended = trace.end();
     drop(probes);
     let (sent, arrived) = beats(&ended);
-    assert!(sent > arrived, "{said} {:#?}", ended.stderr);
+    assert!(sent > arrived, "{printed} {:#?}", ended.stderr);
     assert_eq!(ended.status.code(), Some(3), "{:#?}", ended.stderr);
 }

@@ -1,4 +1,4 @@
-//! What the machine of a test has: BPF programs, cgroups, scratch files, processes beside coretrace.
+//! The machine of a test: BPF programs, cgroups, scratch files, processes besides coretrace.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{DEADLINE, coretrace, targets};
 
-/// Waits for what nothing tells of; `what` is for the failure.
+/// Polls for what has no notification; `what` is for the failure message.
 pub fn until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
@@ -42,7 +42,7 @@ pub fn until_unloaded(programs: &BTreeSet<u32>) {
     });
 }
 
-/// The parent of a process, while it is there.
+/// The parent of a process, while it exists.
 pub fn parent_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
@@ -54,17 +54,17 @@ pub fn children_of(pid: u32) -> Vec<u32> {
     all.filter(|child| parent_of(*child) == Some(pid)).collect()
 }
 
-/// Whether a process is there and has not ended.
+/// Whether a process exists and has not ended.
 pub fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// A directory that is gone when the test is.
+/// A directory that is removed after the test.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Everybody may go in.
+    /// Accessible to everybody.
     pub fn new(test: &str) -> Scratch {
         let path = std::env::temp_dir().join(format!("coretrace-{test}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
@@ -88,8 +88,8 @@ impl Drop for Scratch {
     }
 }
 
-/// The binary where everybody may run it. Copied by another process: one that a test forks meanwhile would have the
-/// file open for writing, and then it cannot be run.
+/// The binary, executable by everybody. Copied by another process: one that a test forks meanwhile would have the file
+/// open for writing, and then it cannot be run.
 pub fn copy_of_coretrace(scratch: &Scratch) -> PathBuf {
     let path = scratch.path("coretrace");
     assert!(Command::new("cp").arg(coretrace()).arg(&path).status().expect("cp").success());
@@ -101,12 +101,12 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of UTF-8")
 }
 
-/// A target that runs beside coretrace, and tells a line when it is ready.
+/// A target that runs besides coretrace, and prints a line when it is ready.
 pub struct Peer {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
-    /// What it said first, without `ready `.
+    /// Its first line, without `ready `.
     pub ready: String,
 }
 
@@ -126,7 +126,7 @@ impl Peer {
         peer
     }
 
-    /// One that does what it is told.
+    /// One that takes orders.
     pub fn obedient() -> Peer {
         Peer::start(["obey"])
     }
@@ -135,13 +135,13 @@ impl Peer {
         self.child.id()
     }
 
-    /// Tells it to do something, and waits for its answer.
+    /// Gives it an order, and waits for its answer.
     pub fn tell(&mut self, order: &str) -> String {
         self.send(order);
         self.hear()
     }
 
-    /// Tells it to do something that has no answer.
+    /// Gives it an order that has no answer.
     pub fn send(&mut self, order: &str) {
         writeln!(self.stdin.as_mut().expect("its input is open"), "{order}").expect("it reads");
     }
@@ -162,7 +162,7 @@ impl Peer {
     }
 }
 
-/// Nothing is left of a test that failed.
+/// A failed test leaves nothing behind.
 impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -1,4 +1,4 @@
-//! What a test knows without coretrace: what its target said, the flavours there are, directories of its own.
+//! What a test knows without coretrace: its target's reports, the available hooks, directories of its own.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,23 +12,24 @@ use serde_json::Value;
 use crate::support::{Ended, Trace, coretrace, in_vm, kernel, parse, targets};
 
 impl Ended {
-    /// What a target told about `what`, in order: see targets/events/say.rs.
-    pub fn all_told(&self, what: &str) -> Vec<Value> {
-        let told = self.stderr.iter().filter_map(|line| line.strip_prefix('@')?.strip_prefix(what)?.strip_prefix(' '));
-        told.map(parse).collect()
+    /// What a target reported about `what`, in order: see targets/events/say.rs.
+    pub fn all_reported(&self, what: &str) -> Vec<Value> {
+        let reported =
+            self.stderr.iter().filter_map(|line| line.strip_prefix('@')?.strip_prefix(what)?.strip_prefix(' '));
+        reported.map(parse).collect()
     }
 
-    /// The same, where it was told once.
-    pub fn told(&self, what: &str) -> Value {
-        let told = self.all_told(what);
-        assert_eq!(told.len(), 1, "told of {what}: {:#?}", self.stderr);
-        told.into_iter().next().unwrap()
+    /// The same, if it was reported once.
+    pub fn reported(&self, what: &str) -> Value {
+        let reported = self.all_reported(what);
+        assert_eq!(reported.len(), 1, "reported of {what}: {:#?}", self.stderr);
+        reported.into_iter().next().unwrap()
     }
 
     /// The one event of a kind that a process has.
     pub fn one(&self, kind: &str, pid: &Value) -> &Value {
         let events = self.all(kind, "pid", pid);
-        assert_eq!(events.len(), 1, "{kind} of {pid}: {events:#?}; told {:#?}", self.stderr);
+        assert_eq!(events.len(), 1, "{kind} of {pid}: {events:#?}; reported {:#?}", self.stderr);
         events[0]
     }
 
@@ -38,15 +39,16 @@ impl Ended {
         events.last().unwrap_or_else(|| panic!("no {kind} of {pid}: {:#?}", self.events))
     }
 
-    /// For how many events the kernel did not run a program, and said so.
+    /// For how many events the kernel did not run a program, as reported.
     pub fn missed(&self) -> u64 {
         self.closing("missed")
     }
 
-    /// The number behind a word of the closing lines; 0 where it is not told.
+    /// The number after a word of the closing lines; 0 if it is missing.
     pub fn closing(&self, word: &str) -> u64 {
-        let told = |line: &String| line.trim().strip_prefix(word)?.strip_prefix(": ")?.split(' ').next()?.parse().ok();
-        self.stderr.iter().rev().find_map(told).unwrap_or(0)
+        let reported =
+            |line: &String| line.trim().strip_prefix(word)?.strip_prefix(": ")?.split(' ').next()?.parse().ok();
+        self.stderr.iter().rev().find_map(reported).unwrap_or(0)
     }
 
     /// All events of a kind in which a field has that value.
@@ -78,7 +80,7 @@ pub fn traced<S: AsRef<OsStr>>(options: &[&str], args: impl IntoIterator<Item = 
     ended
 }
 
-/// The ways to hook in (--attach): all of them in a VM, elsewhere those that the machine offers.
+/// The ways to hook in (--attach): all of them in a VM, elsewhere those that work on the machine.
 pub fn flavours() -> Vec<&'static str> {
     let works = |flavour: &&str| {
         let mut command = Command::new(coretrace());
@@ -90,8 +92,8 @@ pub fn flavours() -> Vec<&'static str> {
     flavours
 }
 
-/// Whether the kernel may interrupt a program on that hook, to skip it for whoever comes next on the CPU: on fentry
-/// where the kernel can be preempted, on others but the classic tracepoints since 7.0.
+/// Whether the kernel may interrupt a program on that hook, and then skip it for other processes on the CPU: on fentry
+/// if the kernel can be preempted, on others except the classic tracepoints since 7.0.
 pub fn may_miss(flavour: &str) -> bool {
     match flavour {
         "tracepoint" => false,
@@ -100,7 +102,7 @@ pub fn may_miss(flavour: &str) -> bool {
     }
 }
 
-/// Whether the kernel may take the CPU from a task that is in the kernel, as far as it says so.
+/// Whether the kernel can be preempted, as far as it shows that.
 pub fn preemptible() -> bool {
     let text = |path| fs::read_to_string(path).unwrap_or_default();
     let modes = text("/sys/kernel/debug/sched/preempt");
@@ -133,7 +135,7 @@ pub fn inode(path: &Path) -> u64 {
     fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).ino()
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed after the test.
 pub struct Dir(PathBuf);
 
 impl Dir {

@@ -16,7 +16,7 @@ use crate::support::{Trace, in_vm, parse, run, skip, targets};
 /// Where the maps are pinned.
 pub const PINS: &str = "/sys/fs/bpf/coretrace";
 
-/// Labels of a name of their own, gone when the test is.
+/// Labels of a unique name, removed after the test.
 pub struct Labels(pub String);
 
 impl Labels {
@@ -40,14 +40,14 @@ impl Labels {
         run([&["label", what, &self.0], args].concat())
     }
 
-    /// The same, which must work; what it printed.
+    /// The same, which must succeed; its output.
     pub fn ok(&self, what: &str, args: &[&str]) -> String {
         let output = self.label(what, args);
-        assert!(output.status.success(), "{what} {args:?}: {}", said(&output));
+        assert!(output.status.success(), "{what} {args:?}: {}", stderr_of(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A tracer that watches the peer and its children, and labels what they do.
+    /// A tracer that watches the peer and its children, and labels their events.
     fn watch(&self, tracer: &str, peer: &Peer, args: &[&str]) -> Trace {
         let pid = peer.pid().to_string();
         let mut trace = start(tracer, [&["--labels", &self.0, "-p", &pid, "--follow"], args].concat());
@@ -62,11 +62,11 @@ impl Drop for Labels {
     }
 }
 
-pub fn said(output: &Output) -> String {
+pub fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Has the peer run a program; the program's process.
+/// Makes the peer run a program; the program's process.
 fn run_one(peer: &mut Peer) -> u64 {
     peer.tell(&format!("run {} exit 0", targets().display())).parse().unwrap()
 }
@@ -88,7 +88,7 @@ fn a_label_takes_effect_at_once() {
         assert_eq!(label_now(&mut trace, &mut peer), "deploy bot", "{flavour}");
         labels.ok("set", &["uid", "root", "another"]);
         assert_eq!(label_now(&mut trace, &mut peer), "another", "{flavour}");
-        // One that fails has it as well.
+        // A failing one has it as well.
         peer.tell("fail /no/such/program");
         let failed = trace.wait_for("the failure", |event| event["errno"] == "ENOENT");
         assert_eq!(failed["label"], "another", "{flavour}");
@@ -152,7 +152,7 @@ fn labels_filter_in_the_kernel_and_the_account_is_exact() {
         let ended = trace.stop();
         let totals = ended.assert_clean();
         assert_eq!(totals.delivered, shown, "{option}: {:#?}", ended.events);
-        // Those that are not shown, and in a VM, where nobody else runs programs, two of `label`.
+        // Those that are not shown, and in a VM, where nothing else runs programs, two of `label`.
         let others = totals.filtered - (5 - shown);
         assert!(if in_vm() { others == 2 } else { others >= 2 }, "{option}: {totals:?}");
         for event in &ended.events {
@@ -208,7 +208,7 @@ fn labels_are_listed_and_removed() {
     let Some(labels) = Labels::new("labels_are_listed_and_removed") else { return };
     let unknown = labels.label("set", &["uid", "0", "x"]);
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(said(&unknown).contains(&format!("coretrace exec --labels {}", labels.0)), "{}", said(&unknown));
+    assert!(stderr_of(&unknown).contains(&format!("coretrace exec --labels {}", labels.0)), "{}", stderr_of(&unknown));
     let cgroup = Dir::cgroup();
     let peer = Peer::obedient();
     let trace = labels.watch("exec", &peer, &[]);
@@ -236,7 +236,7 @@ fn labels_are_listed_and_removed() {
     labels.ok("rm", &["--all"]);
     assert!(!labels.pin().exists() && !names("text").contains(&labels.0));
     assert_eq!(labels.label("ls", &[]).status.code(), Some(1));
-    // What runs does not mind.
+    // Running tracers are not affected.
     trace.stop().assert_clean();
 }
 
@@ -253,7 +253,7 @@ fn bpftool_shows_keys_and_labels_by_name() {
     let pin = labels.pin();
     let bpftool = |args: &[&str]| {
         let output = Command::new("bpftool").args(args).arg(&pin).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        assert!(output.status.success(), "{args:?}: {}", stderr_of(&output));
         String::from_utf8(output.stdout).unwrap()
     };
     let shown = bpftool(&["map", "show", "pinned"]);

@@ -1,4 +1,4 @@
-//! Nothing is lost in silence: bursts, a reader that is too slow, more processes than can be followed.
+//! No loss is silent: bursts, a reader that is too slow, more processes than can be followed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::{DEADLINE, Ended, Trace, coretrace, in_vm, run, skip, target
 
 pub const TRANSPORTS: [&str; 2] = ["ring", "perf"];
 
-/// What the lost records tell, by class and CPU.
+/// The lost records, summed by class and CPU.
 fn lost(ended: &Ended) -> BTreeMap<(String, u64), u64> {
     let mut lost = BTreeMap::new();
     for record in ended.kind("lost") {
@@ -26,9 +26,9 @@ fn lost(ended: &Ended) -> BTreeMap<(String, u64), u64> {
     lost
 }
 
-/// On every CPU, the sequence numbers of a kind grow, and no more of them are missing than are told as lost.
-fn assert_gaps_are_told(ended: &Ended) {
-    let told = lost(ended);
+/// On every CPU, the sequence numbers of a kind grow, and no more of them are missing than are reported as lost.
+fn assert_gaps_are_reported(ended: &Ended) {
+    let reported = lost(ended);
     let mut next: BTreeMap<(String, u64), (u64, u64)> = BTreeMap::new();
     for event in ended.events.iter().filter(|e| e["kind"] != "lost") {
         let key = (event["kind"].as_str().unwrap().to_owned(), event["cpu"].as_u64().unwrap());
@@ -39,8 +39,8 @@ fn assert_gaps_are_told(ended: &Ended) {
         *expected = seq + 1;
     }
     for (key, (_, missing)) in next {
-        let told = told.get(&key).copied().unwrap_or(0);
-        assert!(missing <= told, "{key:?}: {missing} are missing, {told} told");
+        let reported = reported.get(&key).copied().unwrap_or(0);
+        assert!(missing <= reported, "{key:?}: {missing} are missing, {reported} reported");
     }
 }
 
@@ -55,7 +55,7 @@ fn a_burst_of_forks_is_delivered_or_counted() {
             let totals = ended.totals();
             assert_eq!(totals.delivered + totals.dropped, 1 + 600 + 601, "{transport} {buffer}: {totals:?}");
             assert_eq!(lost(&ended).values().sum::<u64>(), totals.dropped, "{transport} {buffer}");
-            assert_gaps_are_told(&ended);
+            assert_gaps_are_reported(&ended);
             assert!(buffer == "8K" || totals.dropped == 0, "{transport}: 16M hold it all: {totals:?}");
         }
     }
@@ -66,7 +66,7 @@ fn a_storm_that_is_filtered_out_is_counted_exactly() {
     if !in_vm() {
         return skip("losses::a_storm_that_is_filtered_out_is_counted_exactly", "would watch all of the host");
     }
-    // Processes and threads that were ever created, here by nobody else.
+    // Processes and threads ever created; here nothing else creates any.
     let created = || -> u64 {
         let stat = fs::read_to_string("/proc/stat").unwrap();
         stat.lines().find_map(|line| line.strip_prefix("processes ")).unwrap().trim().parse().unwrap()
@@ -85,7 +85,7 @@ fn a_storm_that_is_filtered_out_is_counted_exactly() {
     assert!((1_520..=most).contains(&totals.filtered) && most < 1_700, "{totals:?}, {most} were created");
 }
 
-/// Watches a process, is stopped while that makes far more events than the buffer holds, and goes on.
+/// Watches a process, is stopped while that makes far more events than the buffer holds, and continues.
 pub fn starve(args: &[&str]) -> (Trace, Peer) {
     let mut peer = Peer::obedient();
     let pid = peer.pid().to_string();
@@ -102,14 +102,14 @@ pub fn starve(args: &[&str]) -> (Trace, Peer) {
 }
 
 #[test]
-fn a_starved_reader_tells_what_it_lost() {
+fn a_starved_reader_reports_what_it_lost() {
     for transport in TRANSPORTS {
         let scratch = Scratch::new("starved");
         let file = scratch.path("recording");
         let args = ["-o", "json", "--transport", transport, "--strict", "--record", text(&file)];
         let (mut trace, mut peer) = starve(&args);
         trace.wait_for("a loss", |e| e["kind"] == "lost");
-        // It has caught up: what comes now arrives.
+        // It has caught up: later events arrive.
         let child = peer.tell(&format!("run {} exit 0", text(&targets())));
         trace.wait_for("a new fork", |e| e["child_pid"].to_string() == child);
         peer.send("exit 0");
@@ -119,10 +119,10 @@ fn a_starved_reader_tells_what_it_lost() {
         assert_eq!(totals.delivered + totals.dropped, 2000 + 4, "{transport}: {totals:?}");
         assert!(totals.dropped > 500 && totals.delivered > 100, "{transport}: {totals:?}");
         assert_eq!(lost(&ended).values().sum::<u64>(), totals.dropped);
-        assert_gaps_are_told(&ended);
+        assert_gaps_are_reported(&ended);
         let detail = ended.stderr.iter().filter(|line| line.contains("dropped: ") && line.contains("(buffer_full)"));
         assert_eq!(detail.count(), 2, "fork and exit: {:#?}", ended.stderr);
-        // A recording tells of them where they were.
+        // A recording has the losses where they were.
         let replay = run(["replay", text(&file), "-o", "json"]);
         assert!(replay.status.success());
         assert!(String::from_utf8(replay.stdout).unwrap().lines().eq(ended.stdout.iter().map(without_names)));
@@ -130,13 +130,16 @@ fn a_starved_reader_tells_what_it_lost() {
 }
 
 #[test]
-fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
+fn a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported() {
     if !in_vm() {
-        return skip("losses::a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told", "turns a CPU off");
+        return skip("losses::a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported", "turns a CPU off");
     }
     const ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
     if !Path::new(ONLINE).exists() {
-        return skip("losses::a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told", "no CPU can be turned off");
+        return skip(
+            "losses::a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported",
+            "no CPU can be turned off",
+        );
     }
     let turn = |on: &str| fs::write(ONLINE, on).unwrap();
     let pin = |peer: &Peer| {
@@ -144,7 +147,7 @@ fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
         second.set(1).unwrap();
         sched_setaffinity(Pid::from_raw(peer.pid() as i32), &second).unwrap();
     };
-    /// A test that fails does not leave the others without the CPU.
+    /// A failed test does not leave the others without the CPU.
     struct On;
     impl Drop for On {
         fn drop(&mut self) {
@@ -152,7 +155,7 @@ fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
         }
     }
     let _on = On;
-    // Off while it runs, or already when it starts.
+    // Offline while it runs, or already when it starts.
     for off_before in [false, true] {
         let mut peer = Peer::obedient();
         let run = format!("run {} exit 0", text(&targets()));
@@ -171,14 +174,14 @@ fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
             trace.wait_for("it ran", |e| e["pid"].to_string() == elsewhere && e["kind"] == "exit" && e["cpu"] == 0);
             turn("1");
             pin(&peer);
-            // Before it is noticed that the CPU is on.
+            // Before the CPU is noticed to be online.
             peer.tell("forks 20");
-            let (mut told, again) = (round, Instant::now());
+            let (mut reported, again) = (round, Instant::now());
             loop {
                 assert!(again.elapsed() < DEADLINE, "of the CPU that is on again, losses are all that is heard");
                 let child = peer.tell(&run);
-                // It arrives, or the next loss is told.
-                let (mut losses, want) = (0, told + 1);
+                // It arrives, or the next loss is reported.
+                let (mut losses, want) = (0, reported + 1);
                 let event = trace.wait_for("a word of it", |e| {
                     losses = if e["kind"] == "lost" { losses + 1 } else { losses };
                     losses >= want || (e["pid"].to_string() == child && e["kind"] == "exit")
@@ -187,7 +190,7 @@ fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
                     assert_eq!(event["cpu"], 1, "{event}");
                     break;
                 }
-                told += 1;
+                reported += 1;
             }
         }
         peer.send("exit 0");
@@ -196,15 +199,15 @@ fn a_cpu_that_was_off_is_heard_again_and_what_it_lost_is_told() {
         let losses = ended.kind("lost");
         assert!(losses.iter().all(|e| e["cause"] == "cpu_offline" && e["cpu"] == 1), "{losses:#?}");
         assert_eq!(losses.iter().map(|e| e["count"].as_u64().unwrap()).sum::<u64>(), totals.dropped);
-        // The buffers of the CPU that was off are made anew when the first loss shows, or within a second.
+        // The buffers of the CPU that was offline are reopened when the first loss shows, or within a second.
         assert!(totals.delivered > 10, "{totals:?}");
     }
 }
 
 #[test]
-fn more_processes_than_can_be_followed_are_told() {
+fn more_processes_than_can_be_followed_are_reported() {
     if !in_vm() {
-        return skip("losses::more_processes_than_can_be_followed_are_told", "changes kernel.pid_max");
+        return skip("losses::more_processes_than_can_be_followed_are_reported", "changes kernel.pid_max");
     }
     const PID_MAX: &str = "/proc/sys/kernel/pid_max";
     let usual = fs::read_to_string(PID_MAX).unwrap();
@@ -221,7 +224,7 @@ fn more_processes_than_can_be_followed_are_told() {
         assert_eq!(ended.status.code(), Some(3), "{kinds}: {totals:?} {:#?}", ended.stderr);
         // With itself, 1023 more fit. Their parent is followed, and all of its forks are shown.
         assert_eq!((totals.delivered, totals.dropped), (shown, 7), "{:#?}", ended.stderr);
-        let is_told = |e: &&serde_json::Value| e["cause"] == "map_full" && e["class"] == "follow";
-        assert!(ended.kind("lost").iter().all(is_told), "{:#?}", ended.kind("lost"));
+        let is_reported = |e: &&serde_json::Value| e["cause"] == "map_full" && e["class"] == "follow";
+        assert!(ended.kind("lost").iter().all(is_reported), "{:#?}", ended.kind("lost"));
     }
 }

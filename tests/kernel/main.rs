@@ -1,8 +1,8 @@
 //! Live tests: start coretrace, do one thing, expect the event. They run as root on any kernel; the
 //! runner in tests/vm runs them on every kernel of the matrix, but those of `once`, which run on one.
 //!
-//! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), but for those that are about
-//! watching everything: these run in the VMs alone (see `in_vm`).
+//! Every test watches only what it starts (`-- CMD`, `-p`, `-n`, `-c`), except those about watching everything: these
+//! run only in the VMs (see `in_vm`).
 
 #![allow(clippy::cmp_owned, reason = "numbers out of JSON are compared with those that a program printed")]
 

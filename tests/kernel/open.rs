@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::known::{Dir, text, words};
 use crate::opened::{Script, last_opened, opened, scripted};
 
-/// The current directory of a process, where none is asked for.
+/// The current directory of a process, used where none is given.
 const CWD: i32 = libc::AT_FDCWD;
 
 #[test]
-fn each_call_tells_its_descriptor_flags_and_mode() {
+fn each_call_shows_its_descriptor_flags_and_mode() {
     let dir = Dir::new();
     let files = ["a", "b", "c", "d"].map(|name| dir.join(name));
     let script = Script::default()
@@ -123,11 +123,11 @@ fn a_place_alone_can_be_opened() {
 fn opens_of_children_and_grandchildren_are_shown() {
     let script = Script::default().open("/dev/null", O_RDONLY).then(words!["fork"]).open("/dev/zero", O_RDONLY);
     let ended = scripted(&[], &script.then(words!["fork"]).open("/dev/full", O_RDONLY));
-    let told = ended.all_told("open");
+    let reported = ended.all_reported("open");
     let opens = |path: &str| ended.events.iter().find(|e| e["path"] == path).map(|e| (&e["pid"], &e["ret"]));
-    for (told, path) in told.iter().zip(["/dev/null", "/dev/zero", "/dev/full"]) {
-        assert_eq!(opens(path), Some((&told["pid"], &told["ret"])), "{:#?}", ended.events);
+    for (reported, path) in reported.iter().zip(["/dev/null", "/dev/zero", "/dev/full"]) {
+        assert_eq!(opens(path), Some((&reported["pid"], &reported["ret"])), "{:#?}", ended.events);
     }
-    assert_eq!((told.len(), ended.events.len()), (3, 3));
-    assert!(told[0]["pid"] != told[1]["pid"] && told[1]["pid"] != told[2]["pid"]);
+    assert_eq!((reported.len(), ended.events.len()), (3, 3));
+    assert!(reported[0]["pid"] != reported[1]["pid"] && reported[1]["pid"] != reported[2]["pid"]);
 }

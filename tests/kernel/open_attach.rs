@@ -1,4 +1,4 @@
-//! open: every way to hook in shows the same, and says what it does not see.
+//! open: every way to hook in shows the same, and reports what it does not see.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -49,7 +49,7 @@ fn all_ways_and_transports_show_the_same_opens() {
 }
 
 #[test]
-fn system_calls_alone_are_said_to_be_blind() {
+fn system_calls_alone_are_reported_as_blind() {
     let options = ["--attach", "tracepoint"];
     let ended = traced_opens(&options, ["opens", "open", "/dev/null", "0", "0"]);
     let blind = "not seen by tracepoint: opens by 32-bit programs, by io_uring and by exec";
@@ -95,7 +95,7 @@ fn what_exec_fails_to_open_is_shown() {
     }
 }
 
-/// What io_uring opened below that directory. Its workers belong to the process since 5.12; before, to nobody.
+/// What io_uring opened below that directory. Its workers belong to the process since 5.12; before, to no process.
 fn by_io_uring(way: &str, dir: &Dir, args: &[&str]) -> Ended {
     let below = dir.path().to_str().unwrap();
     let args = [&["uring"], args].concat();
@@ -121,15 +121,15 @@ fn what_io_uring_opens_is_shown_once() {
         let (file, missing) = (dir.join("file"), dir.join("missing"));
         fs::write(&file, "").unwrap();
         let (file, missing) = (file.to_str().unwrap(), missing.to_str().unwrap());
-        // The one that is missing is not in the kernel's cache either: it is tried, and then left to a worker.
+        // The missing one is not in the kernel's cache either: it is tried, and then left to a worker.
         let ended =
             by_io_uring(way, &dir, &["0", file, "inline", file, "worker", missing, "inline", missing, "worker"]);
         assert_eq!(ended.events.len(), 4, "{way}: {:#?}", ended.events);
-        for (n, (event, told)) in ended.events.iter().zip(ended.all_told("open")).enumerate() {
+        for (n, (event, reported)) in ended.events.iter().zip(ended.all_reported("open")).enumerate() {
             assert_eq!(event["by"], "io_uring", "{way}: {event}");
             assert_eq!(event["path"], if n < 2 { file } else { missing }, "{way}");
             assert_eq!(event["flags"], json!(["O_RDONLY"]), "{way}: {event}");
-            let ret = if told["ret"].as_i64() < Some(0) { told["ret"].clone() } else { Value::Null };
+            let ret = if reported["ret"].as_i64() < Some(0) { reported["ret"].clone() } else { Value::Null };
             assert_eq!(event["ret"], ret, "{way}: {event}");
         }
     }
@@ -193,7 +193,7 @@ fn every_option_loads_in_every_way() {
     for way in WAYS.iter().filter(|way| works(way)) {
         for options in [&["-w", "-x", "--write"][..], &["-n", "x*", "-u", "0"], &["--path", "/x", "--flags", "O_CREAT"]]
         {
-            // Text: it has less to find out than JSON, so it is another program to the verifier.
+            // Text needs fewer fields than JSON, so it is another program to the verifier.
             let mut command = Command::new(coretrace());
             command.args(["open", "-O", "/dev/null", "--attach", way]).args(options);
             let ended = Trace::raw(command.arg("--").arg(targets()).args(["exit", "0"])).output();

@@ -1,4 +1,4 @@
-//! open: filters, of which those in the kernel count what they refuse.
+//! open: filters; those in the kernel count what they refuse.
 
 use std::fs::{self, create_dir};
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ fn names(ended: &Ended) -> Vec<&str> {
     paths(&ended.events).iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect()
 }
 
-/// On each CPU the sequence has no gap: what is missing was refused in the kernel, not by coretrace.
+/// On each CPU the sequence has no gap: missing events were refused in the kernel, not by coretrace.
 fn assert_refused_in_the_kernel(ended: &Ended, refused: u64) {
     let mut seen: Vec<_> = ended.events.iter().map(|e| (e["cpu"].as_u64(), e["seq"].as_u64().unwrap())).collect();
     seen.sort_unstable();
@@ -65,9 +65,12 @@ fn filters_show_only_what_they_say() {
 #[test]
 fn a_flag_that_is_not_known_is_wrong_usage() {
     let output = run(["open", "--flags", "O_CREATE", "--", "true"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("O_CREATE:") && said.contains("O_CREAT, ") && said.contains("O_CLOEXEC"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(
+        printed.contains("O_CREATE:") && printed.contains("O_CREAT, ") && printed.contains("O_CLOEXEC"),
+        "{printed}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! open: paths are absolute and right, or say that they are not.
+//! open: paths are absolute and right, or marked as incomplete.
 
 use std::fs::{self, create_dir};
 use std::os::unix::fs::symlink;
@@ -161,8 +161,8 @@ fn a_file_without_a_path_has_the_kernels_name_for_it() {
     let script = script.then(words!["unlink", &gone]).open("/proc/self/ns/net", O_RDONLY);
     let script = [3, 5, 6].iter().fold(script, |s, fd| s.open(format!("/proc/self/fd/{fd}"), O_RDONLY));
     let ended = scripted(&[], &script);
-    let told = ended.all_told("open");
-    let files: Vec<_> = told.iter().map(|told| told["file"].as_str().expect("a link")).collect();
+    let reported = ended.all_reported("open");
+    let files: Vec<_> = reported.iter().map(|reported| reported["file"].as_str().expect("a link")).collect();
     for (name, file) in ["net:[", "pipe:[", "/memfd:evil (", "/tmp"].iter().zip(&files[1..]) {
         assert!(file.starts_with(name) || name == &"/tmp", "{file}");
     }
@@ -185,7 +185,7 @@ fn an_empty_name_is_no_directory() {
 
 #[test]
 fn flags_that_could_not_be_read_are_not_made_up() {
-    // Of all ways, this one alone sees the call: see the plans' `blind`.
+    // Only this way sees the call: see the plans' `not_seen`.
     for options in [&["--attach", "tracepoint"][..], &["--attach", "tracepoint", "--write"]] {
         let script = Script::default().then(words!["openat2-nowhere", "/dev/null"]);
         let events = opened(options, &script);
@@ -202,7 +202,7 @@ fn below_a_descriptor_that_is_none_the_beginning_is_missing() {
     let event = &events[0];
     assert_eq!((&event["errno"], &event["path"]), (&json!("EBADF"), &json!("some/file")), "{event}");
     assert_eq!(event["path_truncated"], true, "{event}");
-    // An absolute name needs none.
+    // An absolute name needs no directory.
     assert_path(&events[1], "/dev/null", "/dev/null");
 }
 

@@ -1,4 +1,4 @@
-//! open: nothing is lost in silence.
+//! open: no loss is silent.
 
 use std::fs;
 use std::process::Command;
@@ -10,19 +10,19 @@ use crate::known::{may_miss, uint};
 use crate::opened::{WAYS, open_command, works};
 use crate::support::{Ended, Trace, coretrace, kernel, targets};
 
-/// Enough for two threads to meet many times, on emulated CPUs, too; each opens for as long as a few time slices.
+/// Enough for two threads to overlap many times, on emulated CPUs, too; each opens for as long as a few time slices.
 const OPENS: u64 = 40_000;
-/// The same where it is done in every way, or must only be more than a small buffer holds.
+/// The same if repeated with every hook, or if it only has to overflow a small buffer.
 const FEWER: u64 = 6_000;
 
-/// Opens of a storm that were seen and not refused, or that the kernel says it ran no program for, or that are said not
-/// to have returned.
+/// Opens of a storm that were seen and not refused, or that were skipped by the kernel (missed), or that did not return
+/// (unreturned).
 fn accounted(ended: &Ended) -> u64 {
     let totals = ended.balance();
     totals.delivered + totals.dropped + ended.missed() + ended.closing("unreturned")
 }
 
-/// That many opens by two threads, traced by `coretrace open OPTIONS`.
+/// This many opens by two threads, traced by `coretrace open OPTIONS`.
 fn storm(options: &[&str], opens: u64) -> Ended {
     let mut command = Command::new(targets());
     command.args(["mounts", "+tracefs"]).arg(coretrace()).args(["open", "-v", "-n", "opening"]).args(options).arg("--");
@@ -43,10 +43,10 @@ fn every_way_and_transport_balances() {
     for way in WAYS.iter().filter(|way| works(way)) {
         for transport in ["ring", "perf"] {
             let ended = storm(&["-O", "/dev/null", "--attach", way, "--transport", transport], FEWER);
-            // Skipped runs of the second program, which has nothing to tell of these opens, count as missed, too.
+            // Skipped runs of the second program, which has no part in these opens, count as missed, too.
             let sure = accounted(&ended) - ended.missed();
             assert!(sure <= FEWER && accounted(&ended) >= FEWER, "{way}, {transport}: {:#?}", ended.stderr);
-            // Seen once on 7.2, on a busy host: 129 skipped on the system calls' tracepoints, and told.
+            // Seen once on 7.2, on a busy host: 129 skipped on the system calls' tracepoints, and reported.
             assert!(
                 may_miss(way) || kernel() >= (7, 0) || ended.missed() == 0,
                 "{way}, {transport}: {:#?}",
@@ -68,7 +68,7 @@ fn a_small_buffer_loses_and_counts() {
 }
 
 #[test]
-fn a_starved_reader_of_opens_tells_what_it_lost() {
+fn a_starved_reader_of_opens_reports_what_it_lost() {
     for transport in ["ring", "perf"] {
         let mut peer = Peer::obedient();
         let options = ["--buffer", "64K", "--transport", transport, "-p", &peer.pid().to_string()];
@@ -80,7 +80,7 @@ fn a_starved_reader_of_opens_tells_what_it_lost() {
         peer.tell(&format!("open-storm /dev/null {FEWER}"));
         trace.signal(Signal::SIGCONT);
         trace.wait_for("a loss", |e| e["kind"] == "lost");
-        // It has caught up: what comes now arrives.
+        // It has caught up: later events arrive.
         peer.tell("open /dev/zero");
         trace.wait_for("a new open", |e| e["path"] == "/dev/zero");
         peer.send("exit 0");

@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::known::words;
 use crate::support::{Ended, Trace, coretrace, in_vm, targets};
 
-/// The ways to hook in, the most knowing first.
+/// The ways to hook in, those that see most first.
 pub const WAYS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
-/// What the target `opens` is to do, one thing after the other.
+/// Orders for the target `opens`, in sequence.
 #[derive(Clone, Default)]
 pub struct Script(pub Vec<OsString>);
 
@@ -40,7 +40,7 @@ impl Script {
         self.then(words!["creat", path.as_ref(), 0o604.to_string()])
     }
 
-    /// Opens a directory, by which descriptor the next orders may find it.
+    /// Opens a directory, whose descriptor later orders may use.
     pub fn dir(self, path: impl AsRef<OsStr>) -> Script {
         self.open(path, libc::O_PATH | libc::O_DIRECTORY)
     }
@@ -50,7 +50,7 @@ impl Script {
     }
 }
 
-/// `coretrace open OPTIONS`, where there is tracefs; its mounts are its own.
+/// `coretrace open OPTIONS`, with tracefs, in its own mount namespace.
 pub fn open_command<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(targets());
     command.args(["mounts", "+tracefs"]).arg(coretrace()).args(["open", "-o", "json", "-O", "-", "-v"]).args(options);
@@ -65,21 +65,21 @@ pub fn traced_opens<S: AsRef<OsStr>>(options: &[&str], args: impl IntoIterator<I
     ended
 }
 
-/// Traces a script alone, not how its program came to be.
+/// Traces only a script, not how its program was started.
 pub fn scripted(options: &[&str], script: &Script) -> Ended {
     traced_opens(&[options, &["-n", "opening"]].concat(), words!["opens"].iter().chain(&script.0))
 }
 
-/// An event for each open of a script, with what the target got.
+/// An event for each open of a script, with the result that the target saw.
 pub fn opened(options: &[&str], script: &Script) -> Vec<Value> {
     let ended = scripted(options, script);
-    let told: Vec<_> = ended.all_told("open").into_iter().map(|told| told["ret"].clone()).collect();
+    let reported: Vec<_> = ended.all_reported("open").into_iter().map(|reported| reported["ret"].clone()).collect();
     let seen: Vec<_> = ended.events.iter().map(|event| event["ret"].clone()).collect();
-    assert_eq!(seen, told, "{:#?}", ended.events);
+    assert_eq!(seen, reported, "{:#?}", ended.events);
     ended.events
 }
 
-/// The same of a script whose last open is what matters.
+/// The same for a script whose last open is what matters.
 pub fn last_opened(script: &Script) -> Value {
     opened(&[], script).pop().expect("an open")
 }

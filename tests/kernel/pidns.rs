@@ -1,4 +1,4 @@
-//! PID namespaces: looked into from outside, and coretrace itself in one.
+//! PID namespaces: watched from outside, and coretrace itself in one.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::support::{Ended, Trace, coretrace, targets};
 fn a_process_in_a_namespace_has_its_number_outside() {
     for flavour in flavours() {
         let ended = traced(&["--attach", flavour], words!["pidns", targets(), "who"]);
-        let (outside, inside) = (&ended.told("pidns")["outside"], ended.told("who"));
+        let (outside, inside) = (&ended.reported("pidns")["outside"], ended.reported("who"));
         assert_eq!((&inside["pid"], &inside["ppid"]), (&json!(1), &json!(0)), "{flavour}: what it knows itself");
         let exec = ended.one("exec", outside);
         assert_eq!((&exec["tid"], &exec["argv"][1]), (outside, &json!("who")), "{flavour}");
@@ -52,7 +52,7 @@ fn a_command_in_a_namespace_has_its_number_there() {
         let args = words!["--attach", flavour, "--threads", "--", targets(), "in-dir", "/", targets(), "who"];
         let ended = inside(&[], &args).end();
         assert_clean(&ended, flavour);
-        let who = ended.told("who");
+        let who = ended.reported("who");
         assert_eq!(who["ppid"], 1, "its parent is coretrace, which is the first process there");
         let exec = ended.last("exec", &who["pid"]);
         for field in ["pid", "tid", "ppid"] {
@@ -67,7 +67,7 @@ fn a_command_in_a_namespace_has_its_number_there() {
 fn the_first_process_of_a_namespace_leaves_no_zombies() {
     let mut command = Command::new(targets());
     command.arg("pidns").arg(coretrace()).args(["proc", "-o", "json", "-O", "-", "-v", "--"]);
-    // The shell in the middle ends first: its child is then of the first process.
+    // The shell in the middle ends first: its child is then reparented to the first process.
     command.args(["/bin/sh", "-c", "(/bin/sh -c 'exit 3' &); read line"]).stdin(std::process::Stdio::piped());
     let mut trace = Trace::with_stdin(&mut command);
     trace.wait_for("the orphan's end", |event| event["kind"] == "exit" && event["code"] == 3);
@@ -103,13 +103,13 @@ fn children_in_a_namespace_have_their_numbers_there() {
             let ended = inside(&[], &args).end();
             assert_clean(&ended, flavour);
             let parent = &ended.events[0]["pid"];
-            let told = ended.all_told("forked");
-            assert_eq!(told.len(), 20);
-            for told in told.iter().filter(|_| ended.missed() == 0) {
-                let forks = ended.all("fork", "child_pid", &told["pid"]);
-                assert_eq!(forks.len(), 1, "{flavour} {how}: {told} {:#?}", ended.kind("fork"));
-                assert_eq!((&forks[0]["child_tid"], &forks[0]["pid"]), (&told["pid"], parent));
-                assert_eq!(ended.one("exit", &told["pid"])["ppid"], *parent, "{flavour} {how}");
+            let reported = ended.all_reported("forked");
+            assert_eq!(reported.len(), 20);
+            for reported in reported.iter().filter(|_| ended.missed() == 0) {
+                let forks = ended.all("fork", "child_pid", &reported["pid"]);
+                assert_eq!(forks.len(), 1, "{flavour} {how}: {reported} {:#?}", ended.kind("fork"));
+                assert_eq!((&forks[0]["child_tid"], &forks[0]["pid"]), (&reported["pid"], parent));
+                assert_eq!(ended.one("exit", &reported["pid"])["ppid"], *parent, "{flavour} {how}");
             }
         }
     }
@@ -121,16 +121,16 @@ fn siblings_and_threads_in_a_namespace_have_their_numbers_there() {
         let args = words!["--attach", flavour, "--", targets(), "children", "sibling", "5"];
         let ended = inside(&[], &args).end();
         assert_clean(&ended, flavour);
-        for told in ended.all_told("sibling").iter().filter(|_| ended.missed() == 0) {
-            assert_eq!(ended.all("fork", "child_pid", &told["pid"])[0]["pid"], told["from"], "{flavour}");
-            assert_eq!(ended.one("exit", &told["pid"])["ppid"], told["parent"], "{flavour}");
+        for reported in ended.all_reported("sibling").iter().filter(|_| ended.missed() == 0) {
+            assert_eq!(ended.all("fork", "child_pid", &reported["pid"])[0]["pid"], reported["from"], "{flavour}");
+            assert_eq!(ended.one("exit", &reported["pid"])["ppid"], reported["parent"], "{flavour}");
         }
         let args = words!["--attach", flavour, "--threads", "--", targets(), "threads", "10"];
         let ended = inside(&[], &args).end();
         assert_clean(&ended, flavour);
-        for told in ended.all_told("thread").iter().filter(|_| ended.missed() == 0) {
-            let clones = ended.all("clone", "child_tid", &told["tid"]);
-            assert_eq!(clones.len(), 1, "{flavour}: {told} {:#?}", ended.kind("clone"));
+        for reported in ended.all_reported("thread").iter().filter(|_| ended.missed() == 0) {
+            let clones = ended.all("clone", "child_tid", &reported["tid"]);
+            assert_eq!(clones.len(), 1, "{flavour}: {reported} {:#?}", ended.kind("clone"));
             assert_eq!(clones[0]["child_pid"], clones[0]["pid"]);
         }
     }
@@ -142,9 +142,9 @@ fn a_namespace_in_the_namespace_is_looked_into() {
         let args = words!["--attach", flavour, "--", targets(), "pidns", targets(), "who"];
         let ended = inside(&[], &args).end();
         assert_clean(&ended, flavour);
-        let told = ended.all_told("pidns");
-        // Told first by the one around coretrace, then by coretrace's command, whose child it is.
-        let (child, own) = (&told[1]["outside"], ended.told("who")["pid"].clone());
+        let reported = ended.all_reported("pidns");
+        // Reported first by the process around coretrace, then by coretrace's command, whose child it is.
+        let (child, own) = (&reported[1]["outside"], ended.reported("who")["pid"].clone());
         assert_eq!(own, 1);
         if ended.missed() == 0 {
             assert_eq!(ended.one("exec", child)["argv"][1], "who", "{flavour}: {:#?}", ended.events);
@@ -159,15 +159,15 @@ fn the_old_number_of_a_thread_is_not_known_in_a_namespace() {
         let args = words!["--attach", flavour, "--", targets(), "exec-in-thread", "2", targets(), "who"];
         let ended = inside(&[], &args).end();
         assert_clean(&ended, flavour);
-        let who = ended.told("who");
+        let who = ended.reported("who");
         let exec = ended.last("exec", &who["pid"]);
-        // The thread that had it is no more, and the kernel tells it as outside.
+        // The thread that had it is gone, and the kernel reports only its number outside.
         assert_eq!((&exec["tid"], &exec["old_tid"]), (&who["tid"], &Value::Null), "{flavour}");
         assert!(exec.as_object().unwrap().contains_key("old_tid"));
     }
 }
 
-/// A place where [`Trace`] inside waits for the test to say "go on".
+/// Where [`Trace`] inside waits for the test's signal to continue.
 fn fifo(dir: &Dir) -> std::path::PathBuf {
     let path = dir.join("go-on");
     mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
@@ -194,9 +194,9 @@ fn a_process_is_chosen_by_its_number_in_the_namespace() {
         let parent = &ended.events[0]["pid"];
         assert_eq!(strings(&ended.one("exec", parent)["argv"])[1..], ["children", "spawn", "3"]);
         assert_eq!(ended.events[0]["ppid"], 1, "{flavour}");
-        for told in ended.all_told("forked").iter().filter(|_| ended.missed() == 0) {
-            assert_eq!(ended.one("exec", &told["pid"])["ppid"], *parent, "{flavour}");
-            assert_eq!(ended.one("exit", &told["pid"])["code"], 0, "{flavour}");
+        for reported in ended.all_reported("forked").iter().filter(|_| ended.missed() == 0) {
+            assert_eq!(ended.one("exec", &reported["pid"])["ppid"], *parent, "{flavour}");
+            assert_eq!(ended.one("exit", &reported["pid"])["code"], 0, "{flavour}");
         }
         assert_eq!(ended.one("exit", parent)["code"], 0);
     }
@@ -204,7 +204,7 @@ fn a_process_is_chosen_by_its_number_in_the_namespace() {
 
 #[test]
 fn what_is_outside_of_the_namespace_is_not_shown() {
-    // By its name, as a process outside has no number to choose it by.
+    // By name, as a process outside has no number here.
     const NAME: &str = "ct-pidns-test";
     for flavour in flavours() {
         let dir = Dir::new();
@@ -221,11 +221,14 @@ fn what_is_outside_of_the_namespace_is_not_shown() {
         go_on(&fifo);
         let ended = trace.end();
         assert_clean(&ended, flavour);
-        let told: Vec<&Value> = ended.events.iter().collect();
-        assert!(told.iter().all(|event| event["pid"] != seen_from(outside.id()) && event["code"] != 7), "{told:#?}");
-        let kinds: Vec<_> = told.iter().map(|event| &event["kind"]).collect();
+        let reported: Vec<&Value> = ended.events.iter().collect();
+        assert!(
+            reported.iter().all(|event| event["pid"] != seen_from(outside.id()) && event["code"] != 7),
+            "{reported:#?}"
+        );
+        let kinds: Vec<_> = reported.iter().map(|event| &event["kind"]).collect();
         assert_eq!(kinds, ["exec", "exit"], "{flavour}: the one inside, by the same name");
-        assert!(uint(&told[0]["pid"]) < 10, "{flavour}: {told:#?}");
+        assert!(uint(&reported[0]["pid"]) < 10, "{flavour}: {reported:#?}");
         assert!(ended.totals().filtered >= 2, "{flavour}: the one outside was refused");
     }
 }

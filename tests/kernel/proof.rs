@@ -1,11 +1,11 @@
-//! Every tracer proves itself: types of another kernel load without complaint, and are found out.
+//! Every tracer verifies its types: those of another kernel load without complaint, and are detected.
 
 use std::fs;
 
 use crate::host::{Scratch, text};
 use crate::support::{Trace, coretrace, targets};
 
-/// The kernel's types, with this member of its struct (the only one of that name) somewhere else.
+/// The kernel's types, with this member (the only one of that name) at another offset.
 fn moved(member: &str) -> Vec<u8> {
     let mut btf = fs::read("/sys/kernel/btf/vmlinux").unwrap();
     let number = |btf: &[u8], at: usize| u32::from_ne_bytes(btf[at..at + 4].try_into().unwrap());
@@ -30,7 +30,7 @@ fn moved(member: &str) -> Vec<u8> {
 fn types_of_another_kernel_are_found_out() {
     let scratch = Scratch::new("proof");
     let (coretrace, targets) = (coretrace(), targets());
-    for (command, member, told) in [
+    for (command, member, reported) in [
         ("proc", "tgid", "pid is "),
         ("proc", "real_parent", "ppid is "),
         ("proc", "start_boottime", "start time is "),
@@ -52,10 +52,10 @@ fn types_of_another_kernel_are_found_out() {
             "3",
         ]))
         .end();
-        let said = ended.stderr.join("\n");
-        assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{member}: {said}");
-        for words in ["not that of the running kernel", told, "leave --btf and CORETRACE_BTF out"] {
-            assert!(said.contains(words), "{member}: no {words}: {said}");
+        let printed = ended.stderr.join("\n");
+        assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{member}: {printed}");
+        for words in ["not that of the running kernel", reported, "leave --btf and CORETRACE_BTF out"] {
+            assert!(printed.contains(words), "{member}: no {words}: {printed}");
         }
     }
 }

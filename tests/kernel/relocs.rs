@@ -1,4 +1,4 @@
-//! `coretrace relocs`: what it says is what libbpf does when it loads.
+//! `coretrace relocs`: it shows what libbpf does when it loads.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +12,8 @@ use crate::support::{Trace, coretrace, parse, run, targets};
 /// A relocation: program and its number; the numbers are those of the section.
 type Key = (String, u64);
 
-/// What came of it: instruction, part of it, value before and after, or `poisoned`.
-type Told = (u64, String);
+/// The result: instruction, part of it, value before and after, or `poisoned`.
+type Outcome = (u64, String);
 
 /// `libbpf: prog 'X': relo #N: …`
 fn relocation(line: &str) -> Option<(Key, &str)> {
@@ -23,7 +23,7 @@ fn relocation(line: &str) -> Option<(Key, &str)> {
 }
 
 /// `patched insn #161 (ALU/ALU64) imm 28 -> 28`, `substituting insn #5 w/ invalid insn`
-fn outcome(what: &str) -> Option<Told> {
+fn outcome(what: &str) -> Option<Outcome> {
     if let Some(rest) = what.strip_prefix("substituting insn #") {
         return Some((rest.split(' ').next()?.parse().ok()?, "poisoned".to_owned()));
     }
@@ -32,15 +32,15 @@ fn outcome(what: &str) -> Option<Told> {
     Some((insn.parse().ok()?, values.to_owned()))
 }
 
-/// All that libbpf said of the load of a command's object: of each relocation what it asks for, and what came of it.
-fn log(command: &str, attach: &str) -> BTreeMap<Key, (String, Vec<Told>)> {
+/// libbpf's log of the load of a command's object: for each relocation its spec and its results.
+fn log(command: &str, attach: &str) -> BTreeMap<Key, (String, Vec<Outcome>)> {
     let targets = targets();
     let mut line = Command::new(&targets);
     line.args(["mounts", "+tracefs"]).arg(coretrace()).args([command, "-vv", "-O", "/dev/null", "--attach", attach]);
     let ended = Trace::raw(line.args(["--", text(&targets), "exit", "0"])).output();
     assert_eq!(ended.status.code(), Some(0), "{command} by {attach}: {:#?}", ended.stderr.last());
-    let mut all: BTreeMap<Key, (String, Vec<Told>)> = BTreeMap::new();
-    // Beside it, the object is loaded that keeps the map of followed processes.
+    let mut all: BTreeMap<Key, (String, Vec<Outcome>)> = BTreeMap::new();
+    // The object that keeps the map of followed processes is loaded as well.
     let begin =
         |line: &str| line.strip_prefix("libbpf: loading object '").map(|rest| rest.starts_with(&format!("{command}'")));
     let mut own = false;
@@ -51,15 +51,15 @@ fn log(command: &str, attach: &str) -> BTreeMap<Key, (String, Vec<Told>)> {
     for (key, what) in own.filter_map(|line| relocation(line)) {
         if what.starts_with('<') {
             all.entry(key).or_default().0 = what.to_owned();
-        } else if let Some(told) = outcome(what) {
-            all.entry(key).or_default().1.push(told);
+        } else if let Some(reported) = outcome(what) {
+            all.entry(key).or_default().1.push(reported);
         }
     }
     all
 }
 
-/// The same of `coretrace relocs`.
-fn told(command: &str) -> BTreeMap<Key, (String, String, Vec<Told>)> {
+/// The same from `coretrace relocs`.
+fn reported(command: &str) -> BTreeMap<Key, (String, String, Vec<Outcome>)> {
     let output = run(["relocs", command, "-o", "json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
@@ -94,13 +94,13 @@ fn what_it_says_is_what_libbpf_does() {
         ("exec", &["fentry", "kprobe", "ksyscall", "tracepoint"]),
         ("open", &["fentry", "kprobe", "tracepoint"]),
     ] {
-        let told = told(command);
+        let reported = reported(command);
         let here = crate::known::flavours();
         for attach in ways.iter().filter(|way| here.contains(*way) || crate::support::in_vm()) {
             let log = log(command, attach);
             assert!(log.len() > 100, "{command} by {attach}: {} relocations", log.len());
             for (key, (asked, outcomes)) in log {
-                let (kind, spec, expected) = told.get(&key).unwrap_or_else(|| panic!("{command}: no {key:?}"));
+                let (kind, spec, expected) = reported.get(&key).unwrap_or_else(|| panic!("{command}: no {key:?}"));
                 assert_eq!(&outcomes, expected, "{command} by {attach}: {key:?} {asked}");
                 assert!(asked.starts_with(&format!("<{kind}> [")) && asked.contains(spec.as_str()), "{asked}: {spec}");
             }
@@ -108,7 +108,7 @@ fn what_it_says_is_what_libbpf_does() {
     }
 }
 
-/// Whether libbpf and this kernel take an object, with the types of tests/bpf/kernel.bpf.c.
+/// Whether libbpf and this kernel accept an object, with the types of tests/bpf/kernel.bpf.c.
 fn loads(object: &Path, types: &Path) -> bool {
     let mut builder = libbpf_rs::ObjectBuilder::default();
     builder.btf_custom_path(types).unwrap();

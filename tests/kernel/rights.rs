@@ -1,4 +1,4 @@
-//! Rights: without them a message that helps, with just enough of them it works.
+//! Rights: without them, a helpful message; with just enough of them, it works.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,15 +25,15 @@ fn counts_memory() -> bool {
 /// Any user but root.
 const USER: &str = "uid=54321";
 
-/// These capabilities, and as much locked memory as that needs. (Where it needs none, this process may not be allowed
-/// to raise the limit either.)
+/// These capabilities, and as much locked memory as needed. (If none is needed, this process may not be allowed to
+/// raise the limit either.)
 fn with_caps(caps: &[u32]) -> String {
     let caps: Vec<String> = caps.iter().map(u32::to_string).collect();
     let memory = if counts_memory() { ",memlock=1073741824" } else { "" };
     format!("{USER},caps={}{memory}", caps.join("+"))
 }
 
-/// `coretrace proc … ARGS -- targets exit 3` by way of `targets WRAP…`.
+/// `coretrace proc … ARGS -- targets exit 3` run by `targets WRAP…`.
 fn trace(wrap: &[&str], args: &[&str]) -> Ended {
     let (scratch, targets) = (Scratch::new(&format!("rights-{:?}", std::thread::current().id())), targets());
     let mut command = Command::new(&targets);
@@ -48,12 +48,12 @@ fn assert_works(ended: &Ended) {
     assert_eq!(ended.events[1]["code"], 3);
 }
 
-/// It ended with 1, the command did not run, and what was said has all of these words.
+/// It ended with 1, the command did not run, and the message has all of these words.
 pub fn assert_says(ended: &Ended, words: &[&str]) {
-    let said = ended.stderr.join("\n");
-    assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{said}");
+    let printed = ended.stderr.join("\n");
+    assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{printed}");
     for word in words {
-        assert!(said.contains(word), "{word}: {said}");
+        assert!(printed.contains(word), "{word}: {printed}");
     }
 }
 
@@ -68,7 +68,7 @@ fn two_capabilities_are_enough() {
     let ended = trace(&["as", &with_caps(&[BPF, PERFMON])], &[]);
     assert_works(&ended);
     assert_eq!(ended.events[0]["uid"], 54321);
-    // One of them is not.
+    // One of them is not enough.
     for (have, lack) in [(BPF, "cap_perfmon"), (PERFMON, "cap_bpf")] {
         let ended = trace(&["as", &with_caps(&[have])], &[]);
         assert_says(&ended, &[lack, "setcap"]);
@@ -101,7 +101,7 @@ fn root_that_may_not_raise_limits() {
 }
 
 #[test]
-fn root_without_the_capabilities_is_told_so() {
+fn root_without_the_capabilities_sees_that() {
     let ended = trace(&["as", &format!("drop={SYS_ADMIN},drop={BPF},drop={PERFMON}")], &[]);
     assert_says(&ended, &["root", "lacks cap_bpf and cap_perfmon"]);
 }
@@ -128,7 +128,7 @@ fn classic_tracepoints_need_tracefs_to_be_readable() {
     let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
     let ended = traced(&[BPF, PERFMON, DAC_READ_SEARCH]);
     if paranoid.trim().parse::<i32>().unwrap() > 2 {
-        // An addition of Debian's.
+        // Debian's addition.
         assert_says(
             &ended,
             &["kernel.perf_event_paranoid is 3", "cap_sys_admin", "sysctl kernel.perf_event_paranoid=2"],
@@ -152,7 +152,7 @@ fn perf_buffers_need_what_perf_events_need() {
     }
 }
 
-/// A copy with these file capabilities, or with other bits; none where file systems do not heed them.
+/// A copy with these file capabilities, or with other mode bits; none on file systems that ignore them.
 pub fn elevated(scratch: &Scratch, caps: &[u32], mode: u32) -> Option<std::path::PathBuf> {
     use nix::sys::statvfs::{FsFlags, statvfs};
     if statvfs(&scratch.path(".")).unwrap().flags().contains(FsFlags::ST_NOSUID) {
@@ -169,7 +169,7 @@ pub fn elevated(scratch: &Scratch, caps: &[u32], mode: u32) -> Option<std::path:
     Some(copy)
 }
 
-/// A user who has no rights runs that copy.
+/// An unprivileged user runs that copy.
 pub fn as_user(copy: &Path, wrap: &[&str]) -> Command {
     let memory = if counts_memory() { ",memlock=1073741824" } else { "" };
     let mut command = Command::new(targets());
@@ -177,7 +177,7 @@ pub fn as_user(copy: &Path, wrap: &[&str]) -> Command {
     command
 }
 
-/// Types that a user makes up have the programs read the kernel's memory anywhere.
+/// Forged types make the programs read any kernel memory.
 #[test]
 fn file_capabilities_take_types_of_the_kernel_and_of_root_alone() {
     const KERNEL: &str = "/sys/kernel/btf/vmlinux";
@@ -201,7 +201,7 @@ fn file_capabilities_take_types_of_the_kernel_and_of_root_alone() {
     let hidden = ["mounts", "-btf", text(&targets)];
     let dir = text(theirs.parent().unwrap());
     assert_says(&trace(&hidden, &["--btf-dir", dir], None), &["may not be used", "not root's alone"]);
-    // Of root's there are some in the VMs.
+    // There are some of root's in the VMs.
     if in_vm() {
         assert_works(&trace(&[], &["--btf", "/btf/full.btf"], None));
         fs::set_permissions("/btf/full.btf", fs::Permissions::from_mode(0o664)).unwrap();

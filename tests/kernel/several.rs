@@ -8,10 +8,10 @@ use crate::heartbeat::watching;
 use crate::host::{Peer, Scratch, text};
 use crate::support::{Ended, Trace, coretrace, targets};
 
-/// A file that nobody has.
+/// A file that does not exist.
 const NONE: &str = "/no/such/several";
 
-/// A run of `proc` with others beside it, where there is a tracefs.
+/// A run of `proc` with other tracers, with tracefs mounted.
 fn several(changes: &str, args: &[&str], cmd: &[&str]) -> Trace {
     let mut command = Command::new(targets());
     command.args(["mounts", changes]).arg(coretrace()).args(["proc", "-v", "-o", "json", "-O", "-"]).args(args);
@@ -20,7 +20,7 @@ fn several(changes: &str, args: &[&str], cmd: &[&str]) -> Trace {
 
 fn assert_in_order(ended: &Ended, expected: &[Value]) {
     let mut events: Vec<&Value> = ended.events.iter().collect();
-    // Those of a perf buffer for each CPU may come out of order, by less than what is waited for.
+    // With a perf buffer for each CPU, events may come out of order, by less than the time waited for.
     events.sort_by_key(|event| event["boot_ns"].as_u64());
     let mut left = events.iter();
     for event in expected {
@@ -100,7 +100,7 @@ fn a_recording_of_several_tracers_is_replayed_as_it_was() {
     assert!(ended.status.success() && !ended.stdout.is_empty(), "{:#?}", ended.stderr);
     let replayed = Trace::raw(Command::new(coretrace()).args(["replay", "-o", "json", text(&file)])).output();
     assert!(replayed.status.success(), "{:#?}", replayed.stderr);
-    // Names are the host's, and no part of a recording.
+    // Names are the host's, and not part of a recording.
     let plain = |lines: &[String]| -> Vec<Value> {
         let of = |line: &String| {
             let mut event = crate::support::parse(line);
@@ -132,9 +132,9 @@ fn limits_filters_and_heartbeats_are_those_of_the_stream() {
     peer.send("exit 0");
     for tracer in ["proc", "open"] {
         let begin = format!("coretrace: heartbeats of {tracer}: ");
-        let said = ended.stderr.iter().find_map(|line| line.strip_prefix(&begin));
-        let said = said.unwrap_or_else(|| panic!("{:#?}", ended.stderr));
-        let numbers: Vec<u64> = said.split(' ').filter_map(|word| word.parse().ok()).collect();
-        assert!(numbers[0] > 1 && numbers[1] + 1 >= numbers[0], "{tracer}: {said}");
+        let printed = ended.stderr.iter().find_map(|line| line.strip_prefix(&begin));
+        let printed = printed.unwrap_or_else(|| panic!("{:#?}", ended.stderr));
+        let numbers: Vec<u64> = printed.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers[0] > 1 && numbers[1] + 1 >= numbers[0], "{tracer}: {printed}");
     }
 }

@@ -1,5 +1,5 @@
-//! In short, for kernels of all kinds: each command in each way it hooks in, by both transports, loads, shows one thing
-//! that is known, and ends by itself. The VM runner's `--smoke` runs these alone, on far more kernels than the others.
+//! Short tests for all kinds of kernels: each command loads, with each way to hook in and both transports, shows one
+//! known thing, and ends by itself. The VM runner's `--smoke` runs only these, on far more kernels than the others.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Ended, Trace, coretrace, in_vm, parse, skip, targets};
 
-/// A file that nobody has.
+/// A file that does not exist.
 const NONE: &str = "/no/such/smoke";
 
-/// Runs coretrace where there is a tracefs, to its end.
+/// Runs coretrace with tracefs mounted, to its end.
 fn coretrace_with(args: &[&str], cmd: &[&str]) -> Ended {
     let mut command = Command::new(targets());
     command.args(["mounts", "+tracefs"]).arg(coretrace()).args(args);
@@ -21,7 +21,7 @@ fn coretrace_with(args: &[&str], cmd: &[&str]) -> Ended {
     Trace::raw(&mut command).output()
 }
 
-/// What a command traces, filters that let it through, and what must be seen of it: fields of events, in their order.
+/// What a command traces, filters that pass it, and what must be seen of it: fields of events, in order.
 fn known(command: &str) -> (&'static [&'static str], &'static [&'static str], Vec<Value>) {
     let me = json!(targets());
     match command {
@@ -54,12 +54,12 @@ fn known(command: &str) -> (&'static [&'static str], &'static [&'static str], Ve
     }
 }
 
-/// What must be seen is there, in its order, and the run ended well.
+/// What must be seen is there, in order, and the run ended well.
 fn assert_seen(ended: &Ended, expected: &[Value]) {
     assert!(ended.status.success(), "{:?} {:#?}", ended.status, ended.stderr);
     assert_eq!(ended.balance().dropped, 0, "{:#?}", ended.stderr);
     let mut events: Vec<Value> = ended.stdout.iter().map(|line| parse(line)).collect();
-    // Those of a perf buffer for each CPU may come out of order.
+    // With a perf buffer for each CPU, events may come out of order.
     events.sort_by_key(|event| event["boot_ns"].as_u64());
     let mut left = events.iter();
     for event in expected {
@@ -68,7 +68,7 @@ fn assert_seen(ended: &Ended, expected: &[Value]) {
     }
 }
 
-/// Why this kernel cannot be hooked in that way, if it says so itself, and what coretrace then names.
+/// Why this kernel cannot be hooked in that way, if it reports that, and what coretrace then names.
 fn lacks(way: &str) -> Option<(&'static str, &'static str)> {
     let kprobes = Path::new("/sys/bus/event_source/devices/kprobe").exists();
     match way {
@@ -77,7 +77,7 @@ fn lacks(way: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Why a run that failed was right to refuse that way. Elsewhere than in a VM, a policy may be the reason.
+/// Why a failed run was right to refuse that way. Outside of a VM, a policy may be the reason.
 fn refused(way: &str, ended: &Ended) -> Option<String> {
     let why = match lacks(way) {
         Some((why, name)) if ended.stderr.iter().any(|line| line.contains(name)) => why,
@@ -87,10 +87,10 @@ fn refused(way: &str, ended: &Ended) -> Option<String> {
     (ended.status.code() == Some(1) && ended.stdout.is_empty()).then(|| format!("refused: {why}"))
 }
 
-/// One command, hooked in in one way; by both transports, with filters and without.
+/// One command, with one way to hook in; by both transports, with filters and without.
 fn smoke(test: &str, command: &str, way: &str) {
     let (cmd, filters, expected) = known(command);
-    // Not where libbpf opens perf events: a kernel may run programs there alone (src/load/every_cpu.rs).
+    // Not where libbpf opens perf events: a kernel may run programs only there (src/load/every_cpu.rs).
     let me = targets();
     let elsewhere = ["on-last-cpu", me.to_str().expect("a path in UTF-8")];
     let cmd = if command == "proc" { cmd.to_vec() } else { [&elsewhere, cmd].concat() };
@@ -106,12 +106,12 @@ fn smoke(test: &str, command: &str, way: &str) {
             return skip(test, &why);
         }
         assert_seen(&ended, &expected);
-        let said = ended.stderr.iter().find(|line| line.contains("attached to")).expect("how it hooks in");
-        assert!(transport.last().is_none_or(|name| said.contains(&format!("{name} buffer"))), "{said}");
+        let printed = ended.stderr.iter().find(|line| line.contains("attached to")).expect("how it hooks in");
+        assert!(transport.last().is_none_or(|name| printed.contains(&format!("{name} buffer"))), "{printed}");
     }
 }
 
-/// What `check` says of the commands that have this way to hook in is so, with loading and without.
+/// What `check` shows for the commands that have this way to hook in is right, with loading and without.
 fn check(test: &str, way: &str) {
     if !in_vm() {
         return skip(test, "a host may have policies that types do not tell");
@@ -131,7 +131,7 @@ fn check(test: &str, way: &str) {
     }
 }
 
-/// A test for each: the name says the command and how it hooks in.
+/// A test for each: the name has the command and the way to hook in.
 macro_rules! smokes {
     (check: $($name:ident: $way:literal)+) => {
         $(#[test]
@@ -145,7 +145,7 @@ macro_rules! smokes {
             smoke(concat!("smoke::", stringify!($name)), $command, $way);
         })+
 
-        /// What is tested here: the commands, and in which ways they hook in.
+        /// The tested commands and ways to hook in.
         const HERE: &[(&str, &str)] = &[$(($command, $way)),+];
     };
 }

@@ -1,7 +1,7 @@
 //! What the live tests share: starting coretrace, waiting for it without sleeping, its events as JSON.
 //!
-//! Two environment variables say what is tested: `CORETRACE` (the binary) and `TARGETS` (the programs
-//! to trace); by default those that cargo built beside this test.
+//! Two environment variables name what is tested: `CORETRACE` (the binary) and `TARGETS` (the programs to trace); by
+//! default those that cargo built with this test.
 #![allow(dead_code)]
 
 use std::ffi::OsStr;
@@ -32,13 +32,13 @@ pub fn targets() -> PathBuf {
     })
 }
 
-/// A test that can't run says why and counts as skipped: `return skip("test_name", "why")`.
+/// A test that cannot run prints why and counts as skipped: `return skip("test_name", "why")`.
 pub fn skip(test: &str, why: &str) {
-    // Straight to fd 2: libtest would swallow what `eprintln!` says.
+    // Straight to fd 2: libtest would capture the output of `eprintln!`.
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {why}");
 }
 
-/// A line of JSON without the names of this host, which a recording has not.
+/// A line of JSON without the names of this host, which a recording does not have.
 pub fn without_names(line: impl AsRef<str>) -> String {
     let line = line.as_ref();
     let Some((head, names)) = line.split_once(",\"user\":") else { return line.to_owned() };
@@ -59,22 +59,22 @@ pub fn kernel() -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// A line, with how it came.
+/// A line, and the stream it came from.
 enum Line {
     Out(String),
     Err(String),
 }
 
-/// A coretrace that runs: `proc -o json -O -` and what the test adds, unless it was made with [`Trace::raw`].
+/// A running coretrace: `proc -o json -O -` and the test's arguments, unless it was made with [`Trace::raw`].
 pub struct Trace {
     pub child: Child,
     lines: Receiver<Line>,
-    /// What it printed so far, a line each.
+    /// Its output so far, by lines.
     pub stdout: Vec<String>,
     pub stderr: Vec<String>,
 }
 
-/// What a coretrace left that has ended.
+/// What an ended coretrace left.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
@@ -137,7 +137,7 @@ impl Trace {
         true
     }
 
-    /// Waits until its programs are attached: with -v it says so.
+    /// Waits until its programs are attached: -v prints that.
     pub fn ready(&mut self) {
         let until = Instant::now() + DEADLINE;
         while !self.stderr.iter().any(|line| line.contains("coretrace: attached to")) {
@@ -150,7 +150,7 @@ impl Trace {
         assert!(self.step(Instant::now() + DEADLINE), "coretrace ended without {what}: {:#?}", self.stderr);
     }
 
-    /// Waits for a line on standard output, where that is CMD's.
+    /// Waits for a line on standard output, if that is CMD's.
     pub fn line(&mut self, what: &str, found: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + DEADLINE;
         loop {
@@ -206,7 +206,7 @@ impl Trace {
         ended
     }
 
-    /// Waits for its end, where standard output is not JSON.
+    /// Waits for its end, if standard output is not JSON.
     pub fn output(mut self) -> Ended {
         let until = Instant::now() + DEADLINE;
         while self.step(until) {}
@@ -216,7 +216,7 @@ impl Trace {
     }
 }
 
-/// A test that fails leaves nothing behind.
+/// A failed test leaves nothing behind.
 impl Drop for Trace {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -224,7 +224,7 @@ impl Drop for Trace {
     }
 }
 
-/// A line of JSON, which must be one.
+/// A line that must be JSON.
 pub fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON: {e}: {line}"))
 }

@@ -1,4 +1,4 @@
-//! What bpftool shows of a tracer that runs: named, typed, with its source.
+//! What bpftool shows of a running tracer: named, typed, with its source.
 
 use std::process::Command;
 
@@ -39,7 +39,7 @@ fn bpftool_shows_programs_maps_and_types_by_name() {
             if own > 1 {
                 continue;
             }
-            // The lines of C behind the instructions, from wherever they were built.
+            // The source lines of the instructions, wherever they were built.
             let code = bpftool(&["prog", "dump", "xlated", "id", &id, "linum"]);
             assert!(code.contains("[file:./src/bpf/") && code.contains("line_num:"), "{command}, {name}: {code}");
             let types = bpftool(&["btf", "dump", "id", &shown["btf_id"].to_string(), "format", "c"]);

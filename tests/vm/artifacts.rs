@@ -9,9 +9,9 @@ use std::{
 /// One kernel to boot.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Major and minor version, as `6.12`; of the smoke run, where it comes from: `bookworm-6.1-rt-oldest`.
+    /// Major and minor version, as `6.12`; in the smoke run, its origin: `bookworm-6.1-rt-oldest`.
     pub name: String,
-    /// The whole release; of the smoke run, the version of its package.
+    /// The whole release; in the smoke run, the version of its package.
     pub release: String,
     /// Its bootable image.
     pub image: PathBuf,
@@ -24,12 +24,12 @@ pub struct Programs {
     pub tests: PathBuf,
 }
 
-/// Where the package's sources are: also the directory to run cargo in.
+/// The directory of the package's sources, in which cargo is run.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Which kernels are meant.
+/// Which kernels are selected.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Choice {
     /// The newest of the four suites that all live tests are run on.
@@ -40,7 +40,7 @@ pub enum Choice {
     FewSeries,
 }
 
-/// The kernels of these names (all when none is named), fetched when they are not in the cache.
+/// The kernels with these names (all if none is given), fetched if they are not in the cache.
 pub fn kernels(choice: Choice, names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
     let name = if choice == Choice::Matrix { "tests/vm/kernels" } else { "tests/vm/smoke-kernels" };
     let script = root().join(name);
@@ -62,7 +62,7 @@ pub fn kernels(choice: Choice, names: &[String], refresh: bool) -> Result<Vec<Ke
     text.lines().map(|line| kernel(line).with_context(|| format!("{name} printed an unknown line: {line}"))).collect()
 }
 
-/// Builds what the guest runs, except what the environment names: CORETRACE (another build of the binary),
+/// Builds what the guest runs, unless the environment names it: CORETRACE (another build of the binary),
 /// CORETRACE_LIVE_TESTS, CORETRACE_TARGETS.
 pub fn programs() -> Result<Programs> {
     let given = |name| env::var_os(name).map(PathBuf::from);

@@ -31,7 +31,7 @@ enum Content {
 }
 
 impl Initramfs {
-    /// A guest that boots: busybox, the init script and accounts; bpftool if the host has it.
+    /// A bootable guest: busybox, the init script and accounts; bpftool if the host has it.
     pub fn base() -> Result<Self> {
         let mut guest = Self::default();
         let busybox =
@@ -70,7 +70,7 @@ impl Initramfs {
         // Sorted, so a directory comes before what is in it.
         let mut entries: Vec<(NewcBuilder, Cursor<Vec<u8>>)> =
             dirs.iter().map(|dir| (entry(dir, ModeFileType::Directory, 0o755), Cursor::default())).collect();
-        // The kernel opens the first process's console before that process could make it.
+        // The kernel opens the first process's console before that process could create it.
         entries.push((
             entry(Path::new("dev/console"), ModeFileType::Char, 0o600).rdev_major(5).rdev_minor(1),
             Cursor::default(),
@@ -96,7 +96,7 @@ fn entry(path: &Path, kind: ModeFileType, mode: u32) -> NewcBuilder {
     NewcBuilder::new(&path.to_string_lossy()).mode(mode).set_mode_file_type(kind)
 }
 
-/// A program of the host, also where a user's PATH does not look.
+/// A program of the host, also outside of a user's PATH.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')

@@ -108,14 +108,14 @@ fn run(args: &Args) -> Result<u8> {
     }
 }
 
-/// Where logs and results are: target/vm.
+/// The directory of logs and results: target/vm.
 fn results_dir() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Not CARGO_TARGET_TMPDIR: that is below the target's own directory, and nobody finds logs there.
+    // Not CARGO_TARGET_TMPDIR: that is below the target's own directory, where logs are hard to find.
     env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from).join("vm")
 }
 
-/// One kernel's logs, and the path for its initramfs beside them: target/vm/KERNEL.
+/// One kernel's logs, and the path for its initramfs in the same directory: target/vm/KERNEL.
 fn work_dir(kernel: &Kernel) -> Result<(PathBuf, Logs)> {
     let dir = results_dir().join(&kernel.name);
     let logs = Logs::new(&dir)?;
@@ -130,7 +130,7 @@ fn shell(args: &Args, kernel: &Kernel, mut guest: Initramfs) -> Result<u8> {
     Ok(0)
 }
 
-/// Runs one command on one kernel after the other; the first exit code that is not zero.
+/// Runs one command on one kernel after the other; returns the first exit code that is not zero.
 fn commands(args: &Args, kernels: &[Kernel], guest: &Initramfs, command: &str) -> Result<u8> {
     let mut first = 0;
     for kernel in kernels {

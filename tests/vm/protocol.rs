@@ -1,22 +1,22 @@
-//! Reads what a guest says on its second serial port: markers of the init script, libtest's lines, and the
-//! lines `SKIP TEST: REASON` of tests that could not run.
+//! Reads a guest's second serial port: markers of the init script, libtest's lines, and the lines `SKIP TEST: REASON`
+//! of tests that could not run.
 use std::collections::BTreeMap;
 
-/// Begins what the init script says, unlike anything that tests say.
+/// Begins the init script's lines; tests print nothing like it.
 pub const MARKER: &str = "@VM ";
 
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// libtest says `ok`.
+    /// libtest printed `ok`.
     Passed,
-    /// libtest says `FAILED`, or the guest never said how the test ended.
+    /// libtest printed `FAILED`, or the result is missing.
     Failed(String),
-    /// It said why it could not run, or is `#[ignore]`d.
+    /// It printed why it could not run, or is `#[ignore]`d.
     Skipped(String),
 }
 
-/// What one line (or the start of one) told.
+/// The content of one line (or its start).
 #[derive(Debug, PartialEq)]
 pub enum News {
     /// The init script runs: this kernel got to user space.
@@ -27,25 +27,25 @@ pub enum News {
     Ended(i32),
 }
 
-/// The state of one guest's conversation.
+/// The parser's state for one guest.
 #[derive(Default)]
 pub struct Protocol {
-    /// The test that runs now: where the blame goes when the guest hangs or dies.
+    /// The running test, which is blamed when the guest hangs or dies.
     pub current: Option<String>,
-    /// What libtest printed of failed tests: panics and captured output.
+    /// libtest's report of failed tests: panics and captured output.
     pub failures: Vec<String>,
-    /// How many tests libtest said it would run.
+    /// How many tests libtest announced.
     pub announced: usize,
     skips: BTreeMap<String, String>,
     in_failures: bool,
 }
 
 impl Protocol {
-    /// Takes one line without its end. With `complete` false it is what has come of a line so far: libtest
-    /// prints the name of a test before running it, and that name is all that a hanging test will ever tell.
+    /// Parses one line without its end. With `complete` false it is the part that has arrived: libtest prints the name
+    /// of a test before running it, and a hanging test never prints more.
     pub fn line(&mut self, line: &str, complete: bool) -> Option<News> {
         let line = line.trim_end();
-        // A job that ended in the middle of a line has a marker behind its last words.
+        // A job that ended in the middle of a line has a marker after its last words.
         if let Some((words, rest)) = line.split_once(MARKER) {
             self.line(words, false);
             return marker(rest).filter(|_| complete);
@@ -67,7 +67,7 @@ impl Protocol {
             self.skips.insert(test.to_owned(), reason.to_owned());
             return None;
         }
-        // What a test writes itself separates its name from its result: `ok` may stand alone.
+        // A test's own output separates its name from its result: `ok` may stand alone.
         let outcome = self.current.as_deref().and_then(|test| self.outcome(test, rest))?;
         Some(News::Test(self.current.take()?, outcome))
     }

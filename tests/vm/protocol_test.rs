@@ -1,4 +1,4 @@
-//! Tests of the reader of guest output: it decides what passed, so it must not be fooled.
+//! Tests of the parser of guest output: it decides what passed, so it must not be fooled.
 #[allow(dead_code)] // the VM test uses all of it
 mod protocol;
 
@@ -67,7 +67,7 @@ fn words_of_a_test_are_no_result() {
 }
 
 #[test]
-fn a_name_without_its_line_end_tells_what_runs() {
+fn a_name_without_its_line_end_shows_what_runs() {
     let mut protocol = Protocol::default();
     assert_eq!(protocol.line("test a ... ", false), None);
     assert_eq!(protocol.current.as_deref(), Some("a"));

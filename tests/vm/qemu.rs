@@ -1,4 +1,4 @@
-//! One guest: starts QEMU, follows what it says, and never waits without end.
+//! One guest: starts QEMU, reads its output, and never waits forever.
 use crate::{
     artifacts::Kernel,
     initramfs::find_program,
@@ -27,20 +27,20 @@ pub struct Machine {
     /// The guest's memory
     #[arg(long, default_value = "512M")]
     memory: String,
-    /// Seconds for one kernel, all in all
+    /// Seconds for one kernel, in total
     #[arg(long, default_value_t = 2400)]
     timeout: u64,
-    /// Seconds without a word from the tests that count as a hang
+    /// Seconds without output from the tests that count as a hang
     #[arg(long, default_value_t = 120)]
     hang: u64,
 }
 
-/// How a guest's life ended, if not by the end marker.
+/// How a guest ended, if not with the end marker.
 #[derive(Debug, PartialEq)]
 pub enum End {
     /// The job ended with this exit code.
     Code(i32),
-    /// Nothing was said for too long, or the time was over.
+    /// There was no output for too long, or the time was over.
     Hang(String),
     /// QEMU ended without the end marker: a kernel panic, or QEMU's own failure.
     Died,
@@ -73,7 +73,7 @@ impl Logs {
     }
 }
 
-/// Ends QEMU when its run is over, however that came about.
+/// Ends QEMU when its run is over, for any reason.
 struct Guest(Child);
 
 impl Drop for Guest {
@@ -91,16 +91,16 @@ impl Machine {
         // setpriv: QEMU must not outlive us when we are killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
-        // Never chosen by itself: /dev/kvm that opens may still fail in the guest's first instructions, as it
-        // does in nested virtualization without hardware help.
+        // Never chosen automatically: /dev/kvm that opens may still fail in the guest's first instructions, as it does
+        // in nested virtualization without hardware help.
         let accel = match self.accel.as_str() {
             "kvm" => "kvm".to_owned(),
             _ => format!("tcg,thread={}", self.smp_threads),
         };
-        // QEMU 7.2's emulation of cmpxchg16b corrupts flags, and Linux 6.12 dies of it in one boot of seven:
-        // hide the instruction. One thread for all CPUs avoids its other random crash. A CPU that can do little is
-        // emulated a fifth faster than one that can do all (`max`); it must have random numbers, or programs wait for
-        // the kernel to gather them.
+        // QEMU 7.2's emulation of cmpxchg16b corrupts flags, and Linux 6.12 dies of it in one boot of seven: hide the
+        // instruction. One thread for all CPUs avoids its other random crash. A CPU with few features is emulated a
+        // fifth faster than one with all (`max`); it must have random numbers, or programs wait for the kernel to
+        // gather them.
         command
             .args(["-accel", &accel])
             .args(["-cpu", "Nehalem,-cx16,+rdrand", "-smp", "2", "-m", &self.memory])
@@ -109,8 +109,8 @@ impl Machine {
             .arg(&kernel.image)
             .arg("-initrd")
             .arg(initramfs);
-        // panic=-1 ends QEMU at once, an Oops counts as a panic, and loglevel=5 shows warnings. A busy host
-        // makes emulated time jump, so the watchdogs of stuck CPUs would only cry wolf.
+        // panic=-1 ends QEMU at once, an Oops counts as a panic, and loglevel=5 shows warnings. A busy host makes
+        // emulated time jump, so the watchdogs of stuck CPUs would only raise false alarms.
         command.args([
             "-append",
             "console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog rcupdate.rcu_cpu_stall_suppress=1 \
@@ -119,7 +119,7 @@ impl Machine {
         Ok(command)
     }
 
-    /// Runs a guest to its end, calling `hear` with each line that it says.
+    /// Runs a guest to its end, calling `hear` with each line of its output.
     pub fn run(
         &self,
         kernel: &Kernel,
@@ -141,17 +141,17 @@ impl Machine {
                 .spawn()
                 .context("starting QEMU under setpriv (package util-linux)")?,
         );
-        let said = listen(guest.0.stdout.take().context("QEMU's stdout")?);
+        let printed = listen(guest.0.stdout.take().context("QEMU's stdout")?);
         let deadline = start + Duration::from_secs(self.timeout);
         let (mut boot, mut all, mut line_start) = (None, Vec::new(), 0);
         let end = 'end: loop {
             let patience = Duration::from_secs(self.hang);
             let left = deadline.saturating_duration_since(Instant::now());
-            match said.recv_timeout(left.min(patience)) {
+            match printed.recv_timeout(left.min(patience)) {
                 Ok(bytes) => all.extend(bytes),
                 Err(RecvTimeoutError::Disconnected) => break End::Died,
                 Err(RecvTimeoutError::Timeout) if left > patience => {
-                    break End::Hang(format!("nothing said for {} s", self.hang));
+                    break End::Hang(format!("no output for {} s", self.hang));
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     break End::Hang(format!("not done after {} s", self.timeout));
@@ -185,7 +185,7 @@ impl Machine {
         })
     }
 
-    /// Runs a guest with the terminal as its console; until the shell in it ends.
+    /// Runs a guest with the terminal as its console, until the shell in it ends.
     pub fn interact(&self, kernel: &Kernel, initramfs: &Path) -> Result<()> {
         // mon: passes Ctrl-C on to the guest; Ctrl-A X ends QEMU.
         self.command(kernel, initramfs)?
@@ -196,7 +196,7 @@ impl Machine {
     }
 }
 
-/// Reads in a thread of its own, so that the reader can wait with a deadline.
+/// Reads in another thread, so that the caller can wait with a deadline.
 fn listen(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {

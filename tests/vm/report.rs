@@ -1,4 +1,4 @@
-//! Results of all kernels: said as they come, then a table and the count.
+//! Results of all kernels: printed as they come, then a table and the count.
 use crate::{artifacts::Kernel, protocol::Outcome, skips::Skips, table};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// The row for what is wrong with a whole kernel and belongs to no test.
+/// The row for faults of a whole kernel that belong to no test.
 pub const KERNEL_ROW: &str = "(kernel)";
 
 /// How each test ended, by test, then by kernel.
@@ -15,11 +15,11 @@ pub type Outcomes = BTreeMap<String, BTreeMap<String, Outcome>>;
 /// How long each test took, by test, then by kernel.
 pub type Durations = BTreeMap<String, BTreeMap<String, Duration>>;
 
-/// What is known so far; the kernels' threads share it.
+/// The results so far; the kernels' threads share it.
 pub struct Report {
     kernels: Vec<String>,
     skips: Skips,
-    /// With CI set, a skip that nobody has agreed to fails the run, if skips are listed.
+    /// With CI set, a skip that is not listed fails the run, if skips are listed.
     strict: bool,
     state: Mutex<State>,
 }
@@ -29,7 +29,7 @@ struct State {
     outcomes: Outcomes,
     durations: Durations,
     times: BTreeMap<String, String>,
-    /// Kernels on which every test that was asked for has a result.
+    /// Kernels on which every requested test has a result.
     complete: BTreeSet<String>,
 }
 
@@ -44,7 +44,7 @@ impl Report {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says and keeps how a test ended.
+    /// Prints and records how a test ended.
     pub fn test(&self, kernel: &str, test: &str, outcome: Outcome) {
         let outcome = match outcome {
             Outcome::Skipped(why) if self.strict && !self.skips.allow(kernel, test) => {
@@ -63,12 +63,12 @@ impl Report {
         row.insert(kernel.to_owned(), outcome);
     }
 
-    /// Keeps how long a test took.
+    /// Records how long a test took.
     pub fn took(&self, kernel: &str, test: &str, duration: Duration) {
         self.state().durations.entry(test.to_owned()).or_default().insert(kernel.to_owned(), duration);
     }
 
-    /// Says several lines that belong together, if there are any.
+    /// Prints several lines that belong together, if there are any.
     pub fn block(&self, kernel: &str, title: &str, lines: &[&str]) {
         if lines.is_empty() {
             return;
@@ -81,13 +81,13 @@ impl Report {
         println!("---- {kernel} end ----");
     }
 
-    /// Says something about a kernel that is no result.
+    /// Prints something about a kernel that is no result.
     pub fn note(&self, kernel: &str, text: &str) {
         let _one_at_a_time = self.state();
         println!("{kernel} {text}");
     }
 
-    /// Keeps how long a kernel took.
+    /// Records how long a kernel took.
     pub fn time(&self, kernel: &str, text: String) {
         self.state().times.insert(kernel.to_owned(), text);
     }
@@ -111,7 +111,7 @@ impl Report {
         table::by_kernel(kernels, &state.outcomes, &state.times)
     }
 
-    /// Says the count; whether all is well.
+    /// Prints the count; returns whether all is well.
     pub fn conclude(&self) -> bool {
         let state = self.state();
         let count =
@@ -122,8 +122,8 @@ impl Report {
         failed == 0
     }
 
-    /// Says the table and what there is to say about skips, then concludes.
-    /// `whole`: every test was asked for, so a listed skip of a test that did not run is out of date too.
+    /// Prints the table and remarks about skips, then concludes.
+    /// `whole`: every test was requested, so a listed skip of a test that did not run is out of date too.
     pub fn finish(&self, whole: bool) -> bool {
         let state = self.state();
         let width = state.outcomes.keys().map(String::len).max().unwrap_or(0);

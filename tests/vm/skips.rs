@@ -33,7 +33,7 @@ impl Skips {
         (self.0.iter()).any(|entry| entry.test == test && matches(&entry.kernel, kernel))
     }
 
-    /// Entries for these kernels that `unused` knows to be out of date, on every kernel that they match.
+    /// Entries for these kernels that are out of date according to `unused`, on every kernel that they match.
     pub fn unused(&self, kernels: &[String], unused: impl Fn(&str, &str) -> bool) -> Vec<(&str, &str)> {
         let out_of_date = |entry: &&Entry| {
             let mut on = kernels.iter().filter(|k| matches(&entry.kernel, k)).peekable();

@@ -1,4 +1,4 @@
-//! Runs the live tests on all kernels, some at a time, and judges each guest's end.
+//! Runs the live tests on all kernels, several at a time, and judges each guest's end.
 use crate::{
     Args,
     artifacts::Kernel,
@@ -20,10 +20,10 @@ use std::{
     time::Instant,
 };
 
-/// Words on the console that no healthy kernel prints.
+/// Strings on the console that no healthy kernel prints.
 const TROUBLE: &[&str] = &["Kernel panic", "Oops", "BUG:", "WARNING:", "[#1]"];
 
-/// How much of the console is worth showing.
+/// How many lines of the console are shown.
 const CONSOLE_LINES: usize = 60;
 
 /// Prints the names of the tests.
@@ -39,10 +39,10 @@ pub fn list(tests: &Path) -> Result<u8> {
 /// Runs the tests everywhere; the exit code.
 pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
     let names = kernels.iter().map(|kernel| kernel.name.clone()).collect();
-    // In a smoke run, a skip is a way to hook in that the kernel has not got: the tests know which may be missing.
+    // In a smoke run, a skip is a way to hook in that the kernel lacks: the tests know which may be missing.
     let report = Report::new(names, Skips::read()?, !args.smoke);
     let once = kernels.iter().find(|kernel| kernel.name == ONCE).or(kernels.first()).map(|kernel| &kernel.name);
-    // What takes longest first, so that no guest is left alone at the end: the one with more tests, then newer kernels.
+    // The slowest first, so that no guest is left alone at the end: the one with more tests, then newer kernels.
     let mut order: Vec<&Kernel> = kernels.iter().rev().collect();
     order.sort_by_key(|kernel| once != Some(&kernel.name));
     let next = AtomicUsize::new(0);
@@ -70,8 +70,8 @@ pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
     Ok(u8::from(!well))
 }
 
-/// The kernel of the matrix that also runs the tests of user space alone, tests/kernel/once; where it is not among those
-/// that are booted, the first of them does.
+/// The kernel of the matrix that also runs the tests that depend only on user space, tests/kernel/once; if it is not
+/// among those booted, the first of them does.
 const ONCE: &str = "6.12";
 
 /// Which tests to run on a kernel, as libtest's options: in a smoke run those of tests/kernel/smoke.rs, else all others.
@@ -104,13 +104,13 @@ fn one(args: &Args, kernel: &Kernel, once: bool, mut guest: Initramfs, report: &
         let mut last = Instant::now();
         args.machine.run(kernel, &initramfs, &logs, &mut protocol, |line, news| {
             let Some(News::Test(test, outcome)) = news else {
-                // libtest's first line: the boot is no test's time.
+                // libtest's first line: do not count the boot as a test's time.
                 if line.starts_with("running ") {
                     last = Instant::now();
                 }
                 return;
             };
-            // When tests run side by side, what passed since the last result is no test's own.
+            // When tests run in parallel, the time since the last result belongs to no single test.
             if args.test_threads == 1 {
                 report.took(name, &test, last.elapsed());
             }
@@ -120,8 +120,8 @@ fn one(args: &Args, kernel: &Kernel, once: bool, mut guest: Initramfs, report: &
     };
     let mut run = attempt()?;
     if run.end == End::Died && !run.started {
-        // QEMU's emulation is known to crash guests at random while they boot; a kernel that really does not
-        // boot will not do so now either.
+        // QEMU's emulation is known to crash guests at random while they boot; a kernel that really does not boot will
+        // not do so on the second try either.
         report.note(name, "died before user space: trying once more (a known fault of QEMU's emulation)");
         run = attempt()?;
     }
@@ -130,7 +130,7 @@ fn one(args: &Args, kernel: &Kernel, once: bool, mut guest: Initramfs, report: &
     Ok(())
 }
 
-/// Says what is wrong with a run beyond failed tests.
+/// Reports faults of a run other than failed tests.
 fn judge(kernel: &str, run: &Run, protocol: &mut Protocol, report: &Report) -> Result<()> {
     let console = fs::read(&run.logs.console).context("reading the console's log")?;
     let console = String::from_utf8_lossy(&console);
@@ -139,13 +139,13 @@ fn judge(kernel: &str, run: &Run, protocol: &mut Protocol, report: &Report) -> R
 
     if !protocol.failures.is_empty() {
         let lines: Vec<&str> = protocol.failures.iter().map(String::as_str).collect();
-        report.block(kernel, "failed tests said", &lines);
+        report.block(kernel, "output of failed tests", &lines);
     }
     let (failed, ran) = report.counts(kernel);
     let missing = protocol.announced.saturating_sub(ran);
     let wrong = match (&run.end, trouble) {
         (End::Hang(why), _) => Some(format!("hangs: {why}")),
-        (_, Some(line)) => Some(format!("the kernel said: {}", line.trim())),
+        (_, Some(line)) => Some(format!("the kernel printed: {}", line.trim())),
         (End::Died, None) => Some("died without a word".to_owned()),
         (End::Code(0), None) if ran == 0 => Some("ran no test".to_owned()),
         // Also with code 0: a test may have ended the whole program.
@@ -160,7 +160,7 @@ fn judge(kernel: &str, run: &Run, protocol: &mut Protocol, report: &Report) -> R
         let qemu = fs::read_to_string(&run.logs.qemu).unwrap_or_default();
         let tail = &console[console.len().saturating_sub(CONSOLE_LINES)..];
         report.block(kernel, "end of the console", tail);
-        report.block(kernel, "QEMU said", &qemu.lines().collect::<Vec<_>>());
+        report.block(kernel, "output of QEMU", &qemu.lines().collect::<Vec<_>>());
         let console = run.logs.console.display();
         report.test(kernel, test, Outcome::Failed(format!("{wrong} (all of it: {console})")));
     }

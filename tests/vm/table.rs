@@ -1,5 +1,5 @@
-//! Tables at the end. Of a smoke run: a line for each kernel, a column for each way in which a command hooks in. Of the
-//! live tests: which of them took longest.
+//! Tables at the end. For a smoke run: a line for each kernel, a column for each way in which a command hooks in. For
+//! the live tests: which of them took longest.
 use crate::{
     artifacts::Kernel,
     protocol::Outcome,
@@ -15,7 +15,7 @@ use std::{
 /// How many of each kernel's tests are named as its slowest.
 const SLOWEST: usize = 15;
 
-/// Order of the columns: what a command does by itself comes first.
+/// Order of the columns: what a command does by default comes first.
 fn columns(outcomes: &Outcomes) -> Vec<(&str, &str, &str)> {
     let parts = |test: &'_ String| -> Option<(usize, usize)> {
         let (command, _) = test.strip_prefix("smoke::")?.split_once("_by_")?;

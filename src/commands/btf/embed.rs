@@ -112,7 +112,7 @@ fn release(file: &Path, target: &Target) -> Result<String> {
     };
     ensure!(
         (1..=255).contains(&found.len()),
-        "{}: nothing says which kernel's types these are: call it RELEASE.btf, as `uname -r` has it",
+        "{}: it does not name the kernel of its types: call it RELEASE.btf, as `uname -r` has it",
         shown(file)
     );
     Ok(found)

@@ -17,27 +17,27 @@ pub(crate) fn all_of(target: &Target) -> Vec<String> {
         names.extend(types.values(found).take(1).map(|(value, _)| String::from_utf8_lossy(value).into_owned()));
         names.push(name);
     }
-    let mut said = Vec::new();
+    let mut printed = Vec::new();
     for name in &names {
         match find(types, name) {
             Ok(items) => {
                 for shown in items.iter().take(4).filter_map(|item| Shown::new(target, item).ok()) {
                     let json = shown.json().to_string();
                     assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
-                    said.push(shown.text());
+                    printed.push(shown.text());
                 }
             }
-            Err(error) => said.push(format!("{error:#}")),
+            Err(error) => printed.push(format!("{error:#}")),
         }
         for change in diff::compare([target, target], &printable(name), true).into_iter().flatten() {
             let mut text = String::new();
             change.text("->", &mut text);
-            said.push(text);
+            printed.push(text);
         }
     }
     let mut bytes = Vec::new();
     let written = dump::write(target, dump::BtfFormat::C, &mut bytes);
-    said.extend(written.err().map(|error| format!("{error:#}")));
-    said.push(String::from_utf8(bytes).expect("C in UTF-8"));
-    said
+    printed.extend(written.err().map(|error| format!("{error:#}")));
+    printed.push(String::from_utf8(bytes).expect("C in UTF-8"));
+    printed
 }

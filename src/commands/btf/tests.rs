@@ -88,9 +88,9 @@ fn whatever_has_a_name_is_found_by_it() {
 }
 
 #[test]
-fn what_is_not_there_is_told_with_what_is_like_it() {
+fn what_is_missing_is_reported_with_similar_names() {
     let target = target("layout");
-    for (name, told) in [
+    for (name, message) in [
         ("SHAPES", "there is no SHAPES; there is: shapes"),
         ("umber", "there is no umber; there is: number_of"),
         ("plus", "there is no plus; there is: PLUS"),
@@ -105,7 +105,7 @@ fn what_is_not_there_is_told_with_what_is_like_it() {
         ("\u{1b}[31m", "there is no \\x1b[31m"),
     ] {
         let error = find(&target.types, name).unwrap_err().to_string();
-        assert!(error.starts_with(told), "{name}: {error}");
+        assert!(error.starts_with(message), "{name}: {error}");
     }
 }
 
@@ -126,7 +126,7 @@ fn programs_get_the_same() {
 }
 
 #[test]
-fn what_changed_is_told() {
+fn what_changed_is_reported() {
     let targets = [target("kernel"), target("all")];
     let text = |name: &str| {
         let mut text = String::new();

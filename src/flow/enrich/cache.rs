@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// The shortest time between two looks at the host: an event whose number has no name must not cost one each.
+/// The shortest time between two lookups on the host: events whose number has no name must not cost one each.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
-/// Above this many entries, what is no longer there is forgotten.
+/// Above this many entries, those that no longer exist are forgotten.
 pub(super) const MOST: usize = 16384;
 
-/// Names by number; `None` for a number that had none when it was looked for.
+/// Names by number; `None` for a number that had none when it was looked up.
 #[derive(Debug)]
 pub(super) struct Cache<K> {
     known: HashMap<K, Option<Box<[u8]>>>,
@@ -24,19 +24,18 @@ impl<K> Default for Cache<K> {
 }
 
 impl<K: Copy + Eq + Hash> Cache<K> {
-    /// The name of a number; `all` looks for all of them.
+    /// The name of a number; `all` lists all of them.
     ///
-    /// What is not found is remembered as that, if it was looked for: a number is as good as never used
-    /// again.
+    /// A number that is not found is remembered as such, once looked up: numbers are hardly ever reused.
     pub(super) fn get(&mut self, key: K, all: impl FnOnce() -> Vec<(K, Box<[u8]>)>) -> Option<&[u8]> {
         if !self.known.contains_key(&key) && self.looked.is_none_or(|looked| looked.elapsed() >= AGAIN) {
             if self.known.len() >= MOST {
                 self.known.clear();
             }
-            // What is gone meanwhile stays: events of its last moments are still to come.
+            // Entries that are gone meanwhile stay: their last events are still to come.
             self.known.extend(all().into_iter().map(|(key, name)| (key, Some(name))));
             self.known.entry(key).or_insert(None);
-            // Afterwards: looking may itself take its time.
+            // Set afterwards: the lookup itself may take long.
             self.looked = Some(Instant::now());
         }
         self.known.get(&key)?.as_deref()

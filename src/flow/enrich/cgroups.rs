@@ -1,4 +1,5 @@
-//! Paths of cgroups by their ids: the kernel is asked for one; where it refuses, all are looked through, a slice at a time.
+//! Paths of cgroups by id: the kernel is asked for each; where it refuses, all directories are walked, a slice at a
+//! time.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -15,19 +16,20 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 use super::cache::{AGAIN, MOST};
 use crate::ffi::handle::open_cgroup;
 
-/// For so long a walk may keep events waiting …
+/// How long a walk may delay events …
 const SLICE: Duration = Duration::from_millis(2);
-/// … and not again before this.
+/// … and how long until it may do so again.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// Paths from the mount point of cgroup v2; an id is the inode number of its directory (fs/kernfs/dir.c, `kernfs_ino()`).
+/// Paths from the mount point of cgroup v2; an id is the inode number of its directory (fs/kernfs/dir.c,
+/// `kernfs_ino()`).
 #[derive(Debug)]
 pub(super) struct Cgroups {
     mount: Option<PathBuf>,
-    /// `None` for one that was not there when it was looked for: ids are not used again.
+    /// `None` for one that did not exist when it was looked up: ids are not reused.
     pub(super) known: HashMap<u64, Option<Box<[u8]>>>,
     way: Way,
-    /// When it may be walked on.
+    /// When the walk may continue.
     pub(super) next: Option<Instant>,
 }
 
@@ -44,7 +46,7 @@ impl Cgroups {
         Cgroups { mount: mount.map(Path::to_owned), known: HashMap::new(), way: Way::Untried, next: None }
     }
 
-    /// The path of a cgroup. What is gone keeps it: events of its last moments are still to come.
+    /// The path of a cgroup. It is kept when the cgroup is gone: its last events are still to come.
     pub(super) fn path(&mut self, id: u64) -> Option<&[u8]> {
         if !self.known.contains_key(&id) {
             self.look(id);
@@ -66,7 +68,7 @@ impl Cgroups {
                 match by_id(mount, dir, id) {
                     Ok(path) => drop(self.known.insert(id, path)),
                     Err(e) if e.raw_os_error() == Some(Errno::ESTALE as i32) => drop(self.known.insert(id, None)),
-                    // Too many files are open, for example: another time.
+                    // Too many open files, for example: try again later.
                     Err(_) => {}
                 }
             }
@@ -92,7 +94,7 @@ impl Cgroups {
     }
 }
 
-/// The mount point, if the kernel opens cgroups by their ids: tried with its own.
+/// The mount point, if the kernel opens cgroups by id: tested with the mount point's own id.
 fn opener(mount: &Path) -> Option<File> {
     let dir = File::open(mount).ok()?;
     let id = dir.metadata().ok()?.ino();
@@ -106,7 +108,7 @@ fn by_id(mount: &Path, dir: &File, id: u64) -> io::Result<Option<Box<[u8]>>> {
     let path = fs::read_link(format!("/proc/self/fd/{}", cgroup.as_raw_fd()))?;
     let Ok(below) = path.strip_prefix(mount) else { return Ok(None) };
     let path = path_of(below);
-    // It was removed in this moment (fs/d_path.c).
+    // It was removed just now (fs/d_path.c).
     let live = path.strip_suffix(b" (deleted)").filter(|_| !mount.join(below).exists());
     Ok(Some(live.map_or_else(|| path.clone(), Box::from)))
 }
@@ -115,12 +117,12 @@ fn path_of(below: &Path) -> Box<[u8]> {
     [b"/", below.as_os_str().as_bytes()].concat().into()
 }
 
-/// A walk through all cgroups, on its way. What cannot be read is left out.
+/// An ongoing walk through all cgroups. What cannot be read is left out.
 #[derive(Debug)]
 struct Walk {
     rest: Vec<PathBuf>,
     open: Option<fs::ReadDir>,
-    /// The id that it was begun for: one that came later may have been passed by.
+    /// The id that it was begun for: one created later may have been passed already.
     wanted: u64,
 }
 
@@ -130,7 +132,7 @@ impl Walk {
         Walk { rest: vec![mount.to_owned()], open: None, wanted }
     }
 
-    /// Goes on until then; returns whether that was all.
+    /// Continues until then; returns whether the walk is complete.
     fn go_on(&mut self, mount: &Path, until: Instant, known: &mut HashMap<u64, Option<Box<[u8]>>>) -> bool {
         loop {
             let Some(entry) = self.open.as_mut().and_then(Iterator::next) else {
@@ -138,7 +140,7 @@ impl Walk {
                 self.open = fs::read_dir(dir).ok();
                 continue;
             };
-            // Of the directory entry itself: one that is a link is none.
+            // Of the directory entry itself: a link is not a directory.
             if let Ok(entry) = entry
                 && entry.file_type().is_ok_and(|kind| kind.is_dir())
             {
@@ -170,7 +172,7 @@ mod tests {
         let mut known = HashMap::new();
         let mut walk = Walk::new(&mount, 7, &mut known);
         let mut slices = 1;
-        // Its time is over at once: an entry each.
+        // No time at all: one entry per call.
         while !walk.go_on(&mount, Instant::now(), &mut known) {
             slices += 1;
         }

@@ -1,4 +1,4 @@
-//! Names of users and cgroups. Caches only: what an event needs is looked up when it is first met.
+//! Names of users and cgroups, cached: each is looked up when it is first needed.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::cgroups::Cgroups;
 use crate::event::{Event, Names};
 use crate::host::users;
 
-/// Finds names for the numbers in the head of an event. They are this host's, now: not for what was recorded.
+/// Finds names for the numbers in the head of an event. They are the current ones of this host: not for recordings.
 #[derive(Debug)]
 pub struct Resolver {
     root: PathBuf,
@@ -16,7 +16,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Users of `etc/passwd` below `root`; cgroups below the mount point of cgroup v2.
+    /// Users from `etc/passwd` below `root`; cgroups below the mount point of cgroup v2.
     #[must_use]
     pub fn new(root: &Path, cgroup2: Option<&Path>) -> Self {
         Resolver { root: root.to_owned(), users: Cache::default(), cgroups: Cgroups::new(cgroup2) }
@@ -63,8 +63,8 @@ mod tests {
         fs::metadata(tree.path(MOUNT).join(cgroup)).unwrap().ino()
     }
 
-    /// What an event says of its user and cgroup.
-    fn said(names: &mut Resolver, uid: u32, cgroup_id: u64) -> [String; 2] {
+    /// The names of an event's user and cgroup.
+    fn names_of(names: &mut Resolver, uid: u32, cgroup_id: u64) -> [String; 2] {
         let mut event = Event::new(&KIND, Head { uid, cgroup_id, ..Head::default() });
         names.add(&mut event);
         let Names { user, cgroup } = event.names.unwrap();
@@ -80,23 +80,26 @@ mod tests {
     fn numbers_get_their_names() {
         let tree = tree();
         let mut names = resolver(&tree);
-        assert_eq!(said(&mut names, 0, id(&tree, "")), ["root", "/"]);
-        assert_eq!(said(&mut names, 1000, id(&tree, "system.slice")), ["anna", "/system.slice"]);
-        assert_eq!(said(&mut names, 0, id(&tree, "system.slice/cron.service")), ["root", "/system.slice/cron.service"]);
-        assert_eq!(said(&mut names, 4711, u64::MAX), ["?", "?"]);
+        assert_eq!(names_of(&mut names, 0, id(&tree, "")), ["root", "/"]);
+        assert_eq!(names_of(&mut names, 1000, id(&tree, "system.slice")), ["anna", "/system.slice"]);
+        assert_eq!(
+            names_of(&mut names, 0, id(&tree, "system.slice/cron.service")),
+            ["root", "/system.slice/cron.service"]
+        );
+        assert_eq!(names_of(&mut names, 4711, u64::MAX), ["?", "?"]);
     }
 
     #[test]
     fn what_came_later_is_found_a_second_later() {
         let tree = tree();
         let mut names = resolver(&tree);
-        assert_eq!(said(&mut names, 0, id(&tree, "")), ["root", "/"]);
+        assert_eq!(names_of(&mut names, 0, id(&tree, "")), ["root", "/"]);
         tree.dir("sys/fs/cgroup/new.scope");
         tree.file("etc/passwd", "new:x:7:7::/:\n");
         let new = id(&tree, "new.scope");
-        assert_eq!(said(&mut names, 7, new), ["?", "?"], "it was looked for just now");
+        assert_eq!(names_of(&mut names, 7, new), ["?", "?"], "it was looked for just now");
         later(&mut names);
-        assert_eq!(said(&mut names, 7, new), ["new", "/new.scope"]);
+        assert_eq!(names_of(&mut names, 7, new), ["new", "/new.scope"]);
     }
 
     #[test]
@@ -104,28 +107,28 @@ mod tests {
         let tree = tree();
         let mut names = resolver(&tree);
         let cron = id(&tree, "system.slice/cron.service");
-        assert_eq!(said(&mut names, 0, cron), ["root", "/system.slice/cron.service"]);
+        assert_eq!(names_of(&mut names, 0, cron), ["root", "/system.slice/cron.service"]);
         tree.remove("sys/fs/cgroup/system.slice/cron.service");
         later(&mut names);
-        assert_eq!(said(&mut names, 4711, u64::MAX), ["?", "?"]);
-        assert_eq!(said(&mut names, 0, cron), ["root", "/system.slice/cron.service"]);
+        assert_eq!(names_of(&mut names, 4711, u64::MAX), ["?", "?"]);
+        assert_eq!(names_of(&mut names, 0, cron), ["root", "/system.slice/cron.service"]);
     }
 
     #[test]
     fn what_has_no_name_is_looked_for_once() {
         let tree = tree();
         let mut names = resolver(&tree);
-        assert_eq!(said(&mut names, 4711, u64::MAX), ["?", "?"]);
+        assert_eq!(names_of(&mut names, 4711, u64::MAX), ["?", "?"]);
         later(&mut names);
-        assert_eq!(said(&mut names, 4711, u64::MAX), ["?", "?"]);
+        assert_eq!(names_of(&mut names, 4711, u64::MAX), ["?", "?"]);
         assert!(names.users.looked.is_none() && names.cgroups.next.is_none(), "the host was asked again");
     }
 
     #[test]
     fn without_cgroups_and_users_there_are_no_names() {
         let tree = Tree::new();
-        assert_eq!(said(&mut Resolver::new(tree.root(), None), 0, 1), ["?", "?"]);
-        assert_eq!(said(&mut Resolver::new(tree.root(), Some(&tree.path("missing"))), 0, 1), ["?", "?"]);
+        assert_eq!(names_of(&mut Resolver::new(tree.root(), None), 0, 1), ["?", "?"]);
+        assert_eq!(names_of(&mut Resolver::new(tree.root(), Some(&tree.path("missing"))), 0, 1), ["?", "?"]);
     }
 
     #[test]
@@ -138,7 +141,7 @@ mod tests {
             && let Ok(dir) = fs::metadata(mount.join(own.trim_start_matches('/')))
         {
             let mut names = Resolver::new(Path::new("/"), Some(mount));
-            assert_eq!(said(&mut names, 0, dir.ino()), ["root", own.as_str()]);
+            assert_eq!(names_of(&mut names, 0, dir.ino()), ["root", own.as_str()]);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::host::Host;
 pub struct Diagnosis {
     /// The cause in one sentence.
     pub cause: String,
-    /// Ways out, the best first: a command, or a sentence.
+    /// What to do, the best first: a command, or a sentence.
     pub hints: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Diagnosis {
 /// What a rule looks at.
 pub(super) struct Failure<'a> {
     pub(super) errno: Option<i32>,
-    /// The programs ran, and read what is not so ([`crate::load::proof`]).
+    /// The programs ran, and read wrong values ([`crate::load::proof`]).
     pub(super) misfit: bool,
     pub(super) log: Log<'a>,
     pub(super) host: &'a Host,
@@ -42,7 +42,7 @@ impl Failure<'_> {
     }
 }
 
-/// What a rule has found.
+/// The result of a rule that applies.
 pub(super) fn found<S: Into<String>>(
     cause: impl Into<String>,
     hints: impl IntoIterator<Item = S>,
@@ -50,7 +50,7 @@ pub(super) fn found<S: Into<String>>(
     Some(Diagnosis { cause: cause.into(), hints: hints.into_iter().map(Into::into).collect() })
 }
 
-/// The system's error number, out of the texts: libbpf-rs hides the `io::Error` inside of its own.
+/// The system's error number, parsed from the texts: libbpf-rs hides the `io::Error` inside its own error.
 pub(super) fn errno(error: &anyhow::Error) -> Option<i32> {
     let direct = error.chain().find_map(|cause| {
         let of_nix = cause.downcast_ref::<Errno>().map(|errno| *errno as i32);

@@ -18,31 +18,31 @@ const HELPER_REFUSED: [&str; 3] = ["invalid func ", "unknown func ", "program of
 /// libbpf puts this number in place of what it could not resolve (`bpf_core_poison_insn()` in its relo_core.c).
 pub(super) const POISON: u32 = 195_896_080;
 
-/// Lines that end a verifier's log and are no reason.
+/// Lines at the end of a verifier's log that are not the reason.
 const STATISTICS: [&str; 5] =
     ["processed ", "verification time ", "stack depth ", "peak_states ", "-- END PROG LOAD LOG"];
 
-/// Lines of the verifier's walk between its reasons.
+/// Lines of the verifier's trace between possible reasons.
 const WALK: [&str; 8] = ["; ", "from ", "last_idx ", "parent ", "regs=", "mark_precise", "propagating ", "arg#"];
 
 impl<'a> Log<'a> {
-    /// Messages as libbpf hands them over: some have many lines.
+    /// Messages as libbpf emits them: some have many lines.
     pub(super) fn new(messages: &'a [String]) -> Self {
         let lines = messages.iter().flat_map(|message| message.lines());
         Self(lines.map(|line| line.strip_prefix("libbpf: ").unwrap_or(line).trim_end()).collect())
     }
 
-    /// Whether some line has this text in it.
+    /// Whether some line contains this text.
     pub(super) fn has(&self, text: &str) -> bool {
         self.0.iter().any(|line| line.contains(text))
     }
 
-    /// What follows this text in the last line that has it.
+    /// What follows this text in the last line that contains it.
     pub(super) fn after(&self, text: &str) -> Option<&'a str> {
         self.0.iter().rev().find_map(|line| line.split_once(text).map(|(_, rest)| rest))
     }
 
-    /// The last line that has all of these texts.
+    /// The last line that contains all of these texts.
     pub(super) fn line(&self, texts: &[&str]) -> Option<&'a str> {
         self.0.iter().rev().copied().find(|line| texts.iter().all(|text| line.contains(text)))
     }
@@ -61,8 +61,8 @@ impl<'a> Log<'a> {
         if let Some(spec) = self.after("failed to resolve CO-RE relocation ") {
             return spec_name(spec);
         }
-        // Without libbpf's own rewriting of the log: `no matching targets` alone is no failure, for a program may
-        // ask whether a field exists.
+        // If libbpf did not rewrite the log itself: `no matching targets` alone is no failure, as a program may ask
+        // whether a field exists.
         if self.helper()?.id != POISON {
             return None;
         }
@@ -78,9 +78,9 @@ impl<'a> Log<'a> {
             let limit: u64 = words.nth(2)?.strip_suffix(')')?.parse().ok()?;
             Some(count > limit)
         };
-        let said = |line: &&&str| line.contains("BPF program is too large") || line.contains("jumps is too complex");
+        let gave_up = |line: &&&str| line.contains("BPF program is too large") || line.contains("jumps is too complex");
         let over = |line: &&&str| counted(line) == Some(true);
-        self.0.iter().rev().find(said).or_else(|| self.0.iter().rev().find(over)).copied()
+        self.0.iter().rev().find(gave_up).or_else(|| self.0.iter().rev().find(over)).copied()
     }
 
     /// The last program that the verifier refused, and its reason.

@@ -1,4 +1,4 @@
-//! Causes that lie in rights: capabilities, lockdown, limits, security modules.
+//! Causes that are about rights: capabilities, lockdown, limits, security modules.
 
 use nix::errno::Errno;
 
@@ -8,11 +8,11 @@ use crate::escape::printable;
 use crate::host::Lockdown;
 use crate::host::caps::{self, SYS_ADMIN};
 
-/// Reading the kernel's memory. libbpf puts the old number (4, 45) in where its probe of the new one fails, and that
-/// is so under lockdown (`bpf_object__sanitize_prog()`).
+/// Reading the kernel's memory. Under lockdown, libbpf's probe of the new helpers fails, and it puts the old ones'
+/// numbers (4, 45) in (`bpf_object__sanitize_prog()`).
 const READ_KERNEL: [u32; 4] = [4, 45, 113, 115];
 
-/// Rights that this process lacks.
+/// This process lacks rights.
 pub(super) fn capabilities(failure: &Failure) -> Option<Diagnosis> {
     let host = failure.host;
     if !failure.denied() {
@@ -30,7 +30,7 @@ pub(super) fn capabilities(failure: &Failure) -> Option<Diagnosis> {
     found(format!("{who} {}{instead}", caps::names(&missing, " and ")), rights(host))
 }
 
-/// The kernel is closed to its own administrator.
+/// Lockdown: even root may not read the kernel's memory.
 pub(super) fn lockdown(failure: &Failure) -> Option<Diagnosis> {
     let host = failure.host;
     let read = failure.log.helper().filter(|helper| READ_KERNEL.contains(&helper.id));
@@ -46,11 +46,11 @@ pub(super) fn lockdown(failure: &Failure) -> Option<Diagnosis> {
             "the kernel is locked down (confidentiality): it allows no kprobes, no tracefs and no reading of its memory",
             hints,
         ),
-        // These helpers are as old as what coretrace supports; nothing but lockdown takes them away.
+        // Every kernel that coretrace supports has these helpers; only lockdown takes them away.
         (Lockdown::Unknown, Some(_)) => found(
             "the kernel does not let programs read its memory, which is what lockdown (confidentiality) does; \
              whether it is locked down is not known, because securityfs is not mounted",
-            ["mount -t securityfs securityfs /sys/kernel/security   (then `coretrace check` says)"]
+            ["mount -t securityfs securityfs /sys/kernel/security   (then `coretrace check` shows it)"]
                 .into_iter()
                 .chain(hints),
         ),
@@ -97,7 +97,7 @@ pub(super) fn perf_events(failure: &Failure) -> Option<Diagnosis> {
     )
 }
 
-/// Refused although this process holds what it needs, or seems to.
+/// Refused although this process has, or seems to have, the capabilities it needs.
 pub(super) fn refused(failure: &Failure) -> Option<Diagnosis> {
     let host = failure.host;
     if !failure.denied() {

@@ -1,4 +1,4 @@
-//! Causes that lie between program and kernel: type information, helpers, hooks, the verifier.
+//! Causes between program and kernel: type information, helpers, hooks, the verifier.
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -9,7 +9,7 @@ use crate::escape::{printable, shown};
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::btf::advice;
 
-/// `ENOTSUPP` of include/linux/errno.h: not meant for user space, so no other library has a name for it.
+/// `ENOTSUPP` of include/linux/errno.h: internal to the kernel, so no library has a name for it.
 const ENOTSUPP: i32 = 524;
 
 /// Helpers that coretrace may call, and the first kernel that has them (include/uapi/linux/bpf.h).
@@ -40,7 +40,7 @@ fn report(host: &Host) -> String {
     )
 }
 
-/// Types of another kernel: the programs read the wrong places.
+/// Types of another kernel: the programs read wrong offsets.
 pub(super) fn misfit(failure: &Failure) -> Option<Diagnosis> {
     let host = failure.host;
     let release = printable(&host.release);
@@ -55,25 +55,25 @@ pub(super) fn misfit(failure: &Failure) -> Option<Diagnosis> {
     found(format!("the type information (BTF) is not that of the running kernel {release}"), hints)
 }
 
-/// Out of memory, or of descriptors: then the rest of the log has only what followed from that.
+/// Out of memory or descriptors: the rest of the log is only what followed from that.
 pub(super) fn exhausted(failure: &Failure) -> Option<Diagnosis> {
-    let said = |errno: Errno| failure.is(&[errno]) || failure.log.line(&["BTF", &format!(": -{errno:?}")]).is_some();
-    if said(Errno::EMFILE) {
+    let logged = |errno: Errno| failure.is(&[errno]) || failure.log.line(&["BTF", &format!(": -{errno:?}")]).is_some();
+    if logged(Errno::EMFILE) {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or_else(|_| String::new(), |(soft, _)| format!(" ({soft})"));
         return found(
             format!("too many files are open for the limit of this process{limit}"),
             ["ulimit -n 1024   (LimitNOFILE= in a systemd unit)"],
         );
     }
-    if said(Errno::ENFILE) {
+    if logged(Errno::ENFILE) {
         return found("too many files are open on this host", ["raise the limit: sudo sysctl fs.file-max=N"]);
     }
-    // Before 5.11 that is mostly the limit of locked memory, of which another rule knows.
-    if !said(Errno::ENOMEM) || failure.host.memlock_is_short() {
+    // Before 5.11 the cause is mostly the limit of locked memory, which has its own rule.
+    if !logged(Errno::ENOMEM) || failure.host.memlock_is_short() {
         return None;
     }
     found(
-        "there is no memory for it: the kernel's, or that which a limit leaves to this process or its cgroup",
+        "there is no memory for it: the kernel has none left, or a limit of this process or its cgroup is reached",
         [
             "use a smaller event buffer (--buffer)",
             "or raise the limit: of the container or service (MemoryMax=), or of the process (ulimit -v)",
@@ -83,7 +83,7 @@ pub(super) fn exhausted(failure: &Failure) -> Option<Diagnosis> {
 
 /// No type information at all.
 pub(super) fn no_btf(failure: &Failure) -> Option<Diagnosis> {
-    // libbpf also logs that the kernel has no file of it where it then takes an image on disk.
+    // libbpf also logs that it found no kernel file where it then uses an image on disk.
     let signs = ["failed to find valid kernel BTF", "Error loading vmlinux BTF"];
     if !signs.iter().any(|sign| failure.log.has(sign)) || failure.log.verifier().is_some() {
         return None;
@@ -95,7 +95,7 @@ pub(super) fn no_btf(failure: &Failure) -> Option<Diagnosis> {
     found(format!("there is no type information (BTF) of kernel {}", printable(&failure.host.release)), hints)
 }
 
-/// The named file of type information is none.
+/// The file of type information given with --btf cannot be used.
 pub(super) fn bad_btf(failure: &Failure) -> Option<Diagnosis> {
     let reason = failure.log.after("failed to parse target BTF: ")?;
     found(format!("the file of type information (--btf) cannot be used: {}", printable(reason)), advice(failure.host))
@@ -111,7 +111,7 @@ pub(super) fn relocation(failure: &Failure) -> Option<Diagnosis> {
     )
 }
 
-/// A map or kernel function that is not there.
+/// A map or kernel function that is missing.
 pub(super) fn unresolved(failure: &Failure) -> Option<Diagnosis> {
     let log = &failure.log;
     let line = log.line(&["BPF map '", "is referenced but wasn't created"]);
@@ -145,13 +145,13 @@ pub(super) fn helper(failure: &Failure) -> Option<Diagnosis> {
     }
 }
 
-/// More than the verifier wants to look at.
+/// The program exceeds the verifier's limit.
 pub(super) fn complexity(failure: &Failure) -> Option<Diagnosis> {
     let line = printable(failure.log.too_complex()?);
     found(format!("the program is too complex for this kernel's verifier: {line}"), [report(failure.host)])
 }
 
-/// A classic tracepoint that cannot be found, mostly for want of tracefs.
+/// A classic tracepoint that cannot be found, mostly because tracefs is missing.
 pub(super) fn tracepoint(failure: &Failure) -> Option<Diagnosis> {
     let line = failure.log.line(&["failed to determine tracepoint '"])?;
     let name = printable(quoted(line)?);
@@ -164,7 +164,7 @@ pub(super) fn tracepoint(failure: &Failure) -> Option<Diagnosis> {
             ],
         ),
         Some(tracefs) if tracefs.elsewhere => found(
-            format!("tracefs is mounted at {} alone, so the tracepoint {name} cannot be found", shown(&tracefs.path)),
+            format!("tracefs is mounted only at {}, so the tracepoint {name} cannot be found", shown(&tracefs.path)),
             ["sudo mount -t tracefs tracefs /sys/kernel/tracing"],
         ),
         Some(tracefs) if !tracefs.readable || line.ends_with("-EACCES") || line.ends_with("-EPERM") => found(
@@ -188,14 +188,14 @@ pub(super) fn tracepoint(failure: &Failure) -> Option<Diagnosis> {
     }
 }
 
-/// A function to attach to that is not there.
+/// A function to attach to that does not exist.
 pub(super) fn function(failure: &Failure) -> Option<Diagnosis> {
     let log = &failure.log;
     let line = log
         .line(&["failed to find kernel BTF type ID of '", "-ESRCH"])
         .or_else(|| log.line(&["failed to create k", "probe '", "perf event: -ENOENT"]));
     let name = match line {
-        // Not the program's name: both stand between quotes.
+        // Not the program's name: both are in quotes.
         Some(line) => line.split_once(" of '").or_else(|| line.split_once("probe '"))?.1.split(['\'', '+']).next()?,
         None => log.line(&[" is not found in vmlinux BTF"])?.split(' ').next()?,
     };
@@ -244,7 +244,7 @@ pub(super) fn not_built_in(failure: &Failure) -> Option<Diagnosis> {
     if failure.log.has("attaching to shared libraries without specific PID is not supported") {
         return found(
             "this kernel attaches USDT probes of position-independent programs and libraries to one process only",
-            ["name the process with -p; kernel 5.15 and newer need no such thing"],
+            ["name the process with -p; kernel 5.15 and newer do not need this"],
         );
     }
     let attach = failure.is(&[Errno::EOPNOTSUPP]) && failure.log.has("attach");
@@ -288,7 +288,7 @@ pub(super) fn old(failure: &Failure) -> Option<Diagnosis> {
     let map = failure.log.line(&["map '", "': failed to create: "]).and_then(quoted);
     let what = map.map_or_else(String::new, |map| format!(", and cannot create the map {}", printable(map)));
     found(
-        format!("kernel {} is older than 5.10, which coretrace is made for{what}", printable(&host.release)),
-        ["`coretrace check` shows what works here", "a newer kernel of this distribution may do"],
+        format!("kernel {} is older than 5.10, the oldest that coretrace supports{what}", printable(&host.release)),
+        ["`coretrace check` shows what works here", "a newer kernel of this distribution may work"],
     )
 }

@@ -37,7 +37,7 @@ pub(crate) fn rights(host: &Host) -> Vec<String> {
     ]
 }
 
-/// One word for a shell.
+/// Quoted as one word for a shell.
 pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -60,7 +60,7 @@ fn the_nearest_kernel_is_taken() {
 }
 
 #[test]
-fn damage_is_told_and_does_no_harm() {
+fn damage_is_reported_and_does_no_harm() {
     let tree = Tree::new();
     let mut archive = Archive::default();
     archive.add(entry(HERE, "debian", "12"), sample()).unwrap();

@@ -67,23 +67,23 @@ fn what_was_looked_through_is_handed_over_in_memory() {
 #[test]
 fn a_named_image_of_another_kernel_is_refused() {
     let tree = Tree::debian();
-    let told = |bytes: Vec<u8>| {
+    let outcome = |bytes: Vec<u8>| {
         tree.file("image", bytes);
         of_file(&tree.path("image"), &tree).map_or_else(|error| error.to_string(), |_| "taken".to_owned())
     };
-    assert_eq!(told(vmlinux(&sample(), RELEASE)), "taken");
-    let other = told(vmlinux(&sample(), "6.1.0-49-cloud-amd64"));
+    assert_eq!(outcome(vmlinux(&sample(), RELEASE)), "taken");
+    let other = outcome(vmlinux(&sample(), "6.1.0-49-cloud-amd64"));
     assert!(
         other.contains("is of another kernel: 6.1.0-49-cloud-amd64, and 6.1.0-50-cloud-amd64 is running\n"),
         "{other}"
     );
     assert!(other.contains("\n  name the BTF file of kernel 6.1.0-50-cloud-amd64"), "{other}");
-    assert!(told(packed("xz", &vmlinux(&sample(), "6.1.1"))).contains("is of another kernel: 6.1.1, and"));
+    assert!(outcome(packed("xz", &vmlinux(&sample(), "6.1.1"))).contains("is of another kernel: 6.1.1, and"));
     // The build id says it for sure.
     tree.file("sys/kernel/notes", samples::notes(b"\x01\x02\x03\x04"));
-    assert_eq!(told(vmlinux(&sample(), "another-name")), "taken");
+    assert_eq!(outcome(vmlinux(&sample(), "another-name")), "taken");
     tree.file("sys/kernel/notes", samples::notes(b"\x01\x02\x03\x05"));
-    assert!(told(vmlinux(&sample(), RELEASE)).contains("also 6.1.0-50-cloud-amd64, but not the same build"));
+    assert!(outcome(vmlinux(&sample(), RELEASE)).contains("also 6.1.0-50-cloud-amd64, but not the same build"));
 }
 
 #[test]
@@ -98,16 +98,16 @@ fn types_of_another_architecture_are_refused() {
         bytes[20..24].copy_from_slice(&length.to_ne_bytes());
         bytes
     };
-    let told = |bytes: Vec<u8>| {
+    let outcome = |bytes: Vec<u8>| {
         tree.file("f", bytes);
         of_file(&tree.path("f"), &tree).map_or_else(|error| error.to_string(), |_| "taken".to_owned())
     };
     let expected = format!("is of another architecture: {}", foreign.0);
-    assert!(told(elf(foreign.1, &[(".BTF", &sample())])).contains(&expected));
-    assert!(told(elf(243, &[(".BTF", &sample())])).contains("is of another architecture: riscv"));
-    assert!(told(named(foreign.2)).contains(&expected));
-    assert_eq!(told(named(if cfg!(target_arch = "x86_64") { "orig_ax" } else { "syscallno" })), "taken");
-    assert_eq!(told(named("nothing")), "taken");
+    assert!(outcome(elf(foreign.1, &[(".BTF", &sample())])).contains(&expected));
+    assert!(outcome(elf(243, &[(".BTF", &sample())])).contains("is of another architecture: riscv"));
+    assert!(outcome(named(foreign.2)).contains(&expected));
+    assert_eq!(outcome(named(if cfg!(target_arch = "x86_64") { "orig_ax" } else { "syscallno" })), "taken");
+    assert_eq!(outcome(named("nothing")), "taken");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn side_archives_come_before_images_the_named_one_first() {
 }
 
 #[test]
-fn what_is_no_good_is_unusable_and_told() {
+fn what_cannot_be_used_is_reported() {
     let tree = without();
     tree.file(&format!("usr/share/coretrace/btf/{RELEASE}.btf"), &sample()[..30]);
     let mut archive = Archive::default();

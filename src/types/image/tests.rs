@@ -156,9 +156,9 @@ fn a_cut_file_is_an_error_wherever_the_cut_is() {
                 // What is behind the types is not missed.
                 Ok(image) => assert!(image.btf == sample() || image.btf == kernel_btf(), "{what} {length}"),
                 Err(fault) => {
-                    let told = fault.to_string();
-                    assert!(!told.is_empty(), "{what} {length}");
-                    assert!(length < HEAD || told.contains("cut") || what == "zboot", "{what} {length}: {told}");
+                    let error = fault.to_string();
+                    assert!(!error.is_empty(), "{what} {length}");
+                    assert!(length < HEAD || error.contains("cut") || what == "zboot", "{what} {length}: {error}");
                 }
             }
         }
@@ -179,7 +179,7 @@ fn damage_does_no_harm() {
 }
 
 #[test]
-fn a_checksum_that_is_wrong_is_told() {
+fn a_wrong_checksum_is_reported() {
     for format in ["gzip", "xz", "zstd"] {
         let tree = Tree::new();
         let mut bytes = really_packed(format, &sample()).unwrap_or_else(|| packed(format, &sample()));
@@ -191,8 +191,8 @@ fn a_checksum_that_is_wrong_is_told() {
         };
         bytes[at] ^= 1;
         tree.file("f", &bytes);
-        let told = read(&tree.path("f")).unwrap_err().to_string();
-        assert_eq!(told, format!("is damaged: what {format} packed cannot be unpacked"));
+        let error = read(&tree.path("f")).unwrap_err().to_string();
+        assert_eq!(error, format!("is damaged: what {format} packed cannot be unpacked"));
     }
 }
 

@@ -45,11 +45,11 @@ impl Target {
         if !about.module {
             return Ok(Self { path: path.to_owned(), types: Types::read(&btf).map_err(named)?, about });
         }
-        let beside = path.with_file_name("vmlinux");
+        let sibling = path.with_file_name("vmlinux");
         let of_kernel = match (base, brought) {
             (Some(base), _) => Self::read(base)?.types,
             (None, Some(base)) => Types::read(&base).map_err(named)?,
-            (None, None) if beside.is_file() && beside != path => Self::read(&beside)?.types,
+            (None, None) if sibling.is_file() && sibling != path => Self::read(&sibling)?.types,
             (None, None) if about.release == Some(Host::read(Path::new("/")).release) => {
                 Self::read(Path::new(KERNEL_BTF))?.types
             }

@@ -14,13 +14,13 @@ fn compiled(tree: &Tree, name: &str) -> std::path::PathBuf {
 }
 
 /// Its relocations against `kernel.bpf.c`: kind, spec, what came of it.
-fn told(name: &str) -> Vec<(&'static str, String, String)> {
+fn resolved(name: &str) -> Vec<(&'static str, String, String)> {
     let tree = Tree::new();
     let target = Target::read(&compiled(&tree, "kernel")).unwrap();
     let object = Object::read(&std::fs::read(compiled(&tree, name)).unwrap()).unwrap();
     let walk = walk(&object, &target);
     assert_eq!(walk.answers.len(), object.sites.len());
-    let told = |(site, answer): (&Site, &Answer)| {
+    let resolved = |(site, answer): (&Site, &Answer)| {
         let (file, line) = site.source.clone().unwrap();
         assert!(file == format!("{name}.bpf.c") && line > 5, "{file}:{line}");
         let outcome = match &answer.outcome {
@@ -29,16 +29,16 @@ fn told(name: &str) -> Vec<(&'static str, String, String)> {
         };
         (site.kind().0, answer.spec(), outcome)
     };
-    object.sites.iter().zip(&walk.answers).map(told).collect()
+    object.sites.iter().zip(&walk.answers).map(resolved).collect()
 }
 
 /// Recorded with libbpf 1.7.0: other numbers are those of other structs (src/relo_core.h).
 #[test]
 fn every_kind_is_what_libbpf_makes_of_it() {
-    let all = told("all");
-    let told: Vec<_> = all.iter().map(|(kind, spec, outcome)| format!("{kind} {spec} {outcome}")).collect();
+    let all = resolved("all");
+    let resolved: Vec<_> = all.iter().map(|(kind, spec, outcome)| format!("{kind} {spec} {outcome}")).collect();
     assert_eq!(
-        told,
+        resolved,
         [
             "byte_off struct thing.inners[1].b 8 28 None",
             "byte_sz struct thing.inners 8 32 None",
@@ -61,22 +61,22 @@ fn every_kind_is_what_libbpf_makes_of_it() {
 fn what_is_not_there_is_missing() {
     for (name, outcomes) in [("field", &["Missing"][..]), ("type", &["4 0 None", "Missing"]), ("enum", &["Missing"])] {
         // The size of a type that is not there is 0, and nothing fails by that.
-        let told: Vec<_> = told(name).into_iter().map(|(_, _, outcome)| outcome).collect();
-        assert_eq!(told, outcomes, "{name}");
+        let resolved: Vec<_> = resolved(name).into_iter().map(|(_, _, outcome)| outcome).collect();
+        assert_eq!(resolved, outcomes, "{name}");
     }
 }
 
 #[test]
 fn what_is_behind_a_check_is_guarded() {
-    let told = told("guard");
-    let of = |asks: bool| told.iter().filter(move |(kind, ..)| kind.ends_with("exists") == asks);
-    assert_eq!((of(true).count(), of(false).count()), (3, 3), "{told:#?}");
-    assert!(of(true).all(|(_, _, outcome)| outcome == "1 0 None"), "{told:#?}");
-    assert!(of(false).all(|(kind, _, outcome)| *kind == "type_size" || outcome == "Guarded"), "{told:#?}");
+    let resolved = resolved("guard");
+    let of = |asks: bool| resolved.iter().filter(move |(kind, ..)| kind.ends_with("exists") == asks);
+    assert_eq!((of(true).count(), of(false).count()), (3, 3), "{resolved:#?}");
+    assert!(of(true).all(|(_, _, outcome)| outcome == "1 0 None"), "{resolved:#?}");
+    assert!(of(false).all(|(kind, _, outcome)| *kind == "type_size" || outcome == "Guarded"), "{resolved:#?}");
 }
 
 #[test]
-fn files_that_are_none_are_told_and_damaged_ones_do_no_harm() {
+fn files_that_are_none_are_reported_and_damaged_ones_do_no_harm() {
     // libbpf has something to say of each.
     crate::ffi::log::capture_log(false);
     let tree = Tree::new();

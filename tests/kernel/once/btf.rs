@@ -1,4 +1,4 @@
-//! Types that there are not, that are named, and files that are no good.
+//! Missing types, files of types, and invalid files.
 
 use std::fs;
 
@@ -10,9 +10,9 @@ use crate::support::{Trace, coretrace, targets};
 fn without_any_types_the_error_says_what_to_do() {
     let ended = trace(&[], None);
     assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0));
-    let said = ended.stderr.join("\n");
+    let printed = ended.stderr.join("\n");
     for words in ["no type information (BTF)", KERNEL, "CONFIG_DEBUG_INFO_BTF", "--btf FILE"] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(printed.contains(words), "{words}: {printed}");
     }
 }
 
@@ -50,9 +50,9 @@ fn a_file_that_is_no_good_is_named_with_its_fault() {
     ];
     for (file, fault) in &files {
         let ended = trace(&["--btf", text(file)], None);
-        let said = ended.stderr.join("\n");
-        assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{}: {said}", file.display());
-        assert!(said.contains(fault), "{}: {said}", file.display());
-        assert!(said.contains(text(file)), "{}: {said}", file.display());
+        let printed = ended.stderr.join("\n");
+        assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{}: {printed}", file.display());
+        assert!(printed.contains(fault), "{}: {printed}", file.display());
+        assert!(printed.contains(text(file)), "{}: {printed}", file.display());
     }
 }

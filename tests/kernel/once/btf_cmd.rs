@@ -11,11 +11,11 @@ fn without_types_it_says_what_to_do() {
     for args in [&["ls"][..], &["show", "task_struct"], &["dump"], &["min", "/tmp/never-written"]] {
         let mut command = Command::new(&targets);
         let output = command.args(["mounts", "-btf"]).arg(coretrace()).arg("btf").args(args).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}: {printed}");
         assert!(
-            said.contains("no type information (BTF)") && said.contains("CONFIG_DEBUG_INFO_BTF"),
-            "{args:?}: {said}"
+            printed.contains("no type information (BTF)") && printed.contains("CONFIG_DEBUG_INFO_BTF"),
+            "{args:?}: {printed}"
         );
     }
     assert!(!Path::new("/tmp/never-written").exists());

@@ -1,4 +1,4 @@
-//! Where types are found on a kernel that shows none of its own: side archives, images on disk, this program itself.
+//! Sources of types on a kernel without its own: side archives, images on disk, this program itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim().to_owned()
 }
 
-/// Traces `targets exit 3` without BTF, with these directories of a scratch one in the place of others.
+/// Traces `targets exit 3` without BTF, with these directories of a scratch one mounted over others.
 fn trace(program: &Path, mounts: &str, args: &[&str]) -> Ended {
     let targets = targets();
     let mut command = Command::new(&targets);
@@ -76,8 +76,8 @@ fn an_image_in_boot_stands_in_and_a_bad_one_is_passed_over() {
     let bind = format!(",bind={}=/boot", text(&scratch.path(".")));
     let ended = trace(&coretrace(), &bind, &[]);
     assert_right(&ended, &first("raw_tp/sched_process_exec"), &Path::new("/boot").join(good));
-    let told = format!("types not from /boot/{bad}: it is not BTF");
-    assert!(ended.stderr.iter().any(|line| line.contains(&told)), "{:#?}", ended.stderr);
+    let reported = format!("types not from /boot/{bad}: it is not BTF");
+    assert!(ended.stderr.iter().any(|line| line.contains(&reported)), "{:#?}", ended.stderr);
 }
 
 #[test]
@@ -91,22 +91,22 @@ fn a_program_that_carries_types_needs_nothing_else() {
     let ended = trace(&program, "", &[]);
     let name = format!("the archive in {}", program.display());
     assert_right(&ended, &first("raw_tp/sched_process_exec"), Path::new(&name));
-    // What it carries, a copy of it keeps.
+    // A copy keeps the types that it carries.
     let second = scratch.path("second");
     let made = Command::new(&program).args(["btf", "embed", text(&second), KERNEL]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let listed = Command::new(&second).args(["btf", "ls", "--embedded"]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.lines().count() == 2 && listed.contains(&release()), "{listed}");
-    // Damage is told, and leaves nothing.
+    // Damage is reported, and leaves nothing behind.
     let mut bytes = fs::read(&program).unwrap();
     let at = bytes.len() - 100;
     bytes[at] ^= 1;
     fs::write(&second, bytes).unwrap();
     let ended = trace(&second, "", &[]);
     assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0));
-    let told = format!("{}: it is damaged: its checksum is wrong", second.display());
-    assert!(ended.stderr.join("\n").contains(&told), "{:#?}", ended.stderr);
+    let reported = format!("{}: it is damaged: its checksum is wrong", second.display());
+    assert!(ended.stderr.join("\n").contains(&reported), "{:#?}", ended.stderr);
 }
 
 #[test]
@@ -114,21 +114,24 @@ fn what_is_packed_is_unpacked_where_it_is_named() {
     let scratch = Scratch::new("source-packed");
     let file = packed(&scratch, "types.gz");
     assert_right(&trace(&coretrace(), "", &["--btf", text(&file)]), &first("raw_tp/sched_process_exec"), &file);
-    // libbpf is told of it by /proc.
+    // libbpf is given a path in /proc.
     let ended = trace(&coretrace(), ",-proc", &["--btf", text(&file)]);
     assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0));
     assert!(ended.stderr.join("\n").contains("/proc is not mounted"), "{:#?}", ended.stderr);
 }
 
 #[test]
-fn check_tells_the_source() {
+fn check_shows_the_source() {
     let scratch = Scratch::new("source-check");
     let file = small(&scratch, &format!("{}.btf", release()));
     let mut command = Command::new(targets());
     command.args(["mounts", "-btf,+tracefs"]).arg(coretrace()).args(["check", "--btf-dir", text(&scratch.path("."))]);
     let output = command.output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let row = said.lines().find(|line| line.contains("type information")).unwrap();
-    assert!(row.contains(file.file_name().unwrap().to_str().unwrap()), "{said}");
-    assert!(said.lines().any(|line| line.contains(" proc ") && line.contains(&first("raw_tp/task_newtask"))), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let row = printed.lines().find(|line| line.contains("type information")).unwrap();
+    assert!(row.contains(file.file_name().unwrap().to_str().unwrap()), "{printed}");
+    assert!(
+        printed.lines().any(|line| line.contains(" proc ") && line.contains(&first("raw_tp/task_newtask"))),
+        "{printed}"
+    );
 }

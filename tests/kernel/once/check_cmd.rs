@@ -1,4 +1,4 @@
-//! `coretrace check`: what a host may have wrong that is no matter of its kernel.
+//! `coretrace check`: faults of a host that are not its kernel's.
 
 use crate::check_cmd::{check, row};
 use crate::host::{Scratch, text};
@@ -19,7 +19,7 @@ fn tracefs_that_is_mounted_elsewhere_is_of_no_use() {
     }
 }
 
-/// One that cannot be looked into once ended it, and the one above it was blamed.
+/// An unreadable directory once ended it, and the one above it was blamed.
 #[test]
 fn a_directory_that_may_not_be_read_is_named_and_the_rest_is_looked_at() {
     let scratch = Scratch::new("check-closed");
@@ -41,7 +41,7 @@ fn a_way_to_hook_in_that_does_not_work_is_named() {
     let ended = check(&["mounts", "-tracefs"], "C", &["--load", "--btf", "/no/such/file"]);
     assert_eq!(ended.status.code(), Some(1));
     assert!(row(&ended, "type information").0.contains("/no/such/file: there is no such file"), "{ended:#?}");
-    // Without --load, other kernels are meant.
+    // Without --load, it is about other kernels.
     let ended = check(&["mounts", "-tracefs"], "C", &["--btf", "/no/such/file"]);
     assert_eq!(ended.status.code(), Some(1));
     assert!(row(&ended, "/no/such/file: proc").0.contains("there is no such file"), "{ended:#?}");

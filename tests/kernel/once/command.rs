@@ -1,4 +1,4 @@
-//! `-- CMD`: its exit code, commands that are none, and runs that end before their command.
+//! `-- CMD`: its exit code, invalid commands, and runs that end before their command.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -36,7 +36,7 @@ fn the_exit_code_is_the_commands() {
 }
 
 #[test]
-fn what_is_no_command_is_told_before_anything_is_loaded() {
+fn what_is_no_command_is_reported_before_anything_is_loaded() {
     let scratch = Scratch::new("no-command");
     let data = scratch.file("data", "no program");
     let missing = scratch.path("missing");
@@ -55,13 +55,13 @@ fn what_is_no_command_is_told_before_anything_is_loaded() {
         (text(&of_data), 126, "data: permission denied"),
         ("/", 126, "permission denied"),
     ] {
-        // This user may not load anything: any attempt to would fail, with 1.
+        // This user may not load anything: any attempt would fail, with 1.
         let mut run = Command::new(&targets);
         run.args(["as", "uid=54321", text(&binary), "proc", "--", command]);
         let ended = Trace::raw(&mut run).output();
         assert_eq!(ended.status.code(), Some(code), "{command}: {:#?}", ended.stderr);
-        let said = ended.stderr.join("\n");
-        assert!(said.contains(command) && said.contains(words), "{command}: {said}");
+        let printed = ended.stderr.join("\n");
+        assert!(printed.contains(command) && printed.contains(words), "{command}: {printed}");
     }
 }
 
@@ -69,9 +69,9 @@ fn what_is_no_command_is_told_before_anything_is_loaded() {
 fn pid_and_command_exclude_each_other() {
     let me = std::process::id().to_string();
     let output = run(["proc", "-p", &me, "--", "true"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
-    assert!(said.contains("-p") && said.contains("CMD"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{printed}");
+    assert!(printed.contains("-p") && printed.contains("CMD"), "{printed}");
 }
 
 #[test]
@@ -102,12 +102,12 @@ fn a_limited_run_leaves_the_command_alone() {
 }
 
 #[test]
-fn sudo_is_told_that_the_command_runs_as_root() {
-    let said = |args: &[&str]| {
+fn sudo_is_warned_that_the_command_runs_as_root() {
+    let printed = |args: &[&str]| {
         let mut command = Command::new(coretrace());
         command.env("SUDO_USER", "somebody").arg("proc").args(args).args(["--", "true"]);
         Trace::raw(&mut command).output().stderr.join("\n")
     };
-    assert!(said(&[]).contains("--user NAME"));
-    assert!(!said(&["-q"]).contains("--user NAME"));
+    assert!(printed(&[]).contains("--user NAME"));
+    assert!(!printed(&["-q"]).contains("--user NAME"));
 }

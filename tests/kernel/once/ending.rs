@@ -1,4 +1,4 @@
-//! How a run ends when nobody reads what it prints, and what it prints at its end.
+//! How a run ends when nobody reads its output, and what it prints at its end.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -24,11 +24,11 @@ fn when_its_output_is_closed() {
         peer.tell("forks 1");
         out.read_line(&mut String::new()).unwrap();
         drop(out);
-        // Nothing happens any more, and it ends all the same.
+        // Nothing happens any more, and it still ends.
         let status = child.wait().unwrap();
-        let said: Vec<String> = errors.map_while(Result::ok).collect();
-        assert!(status.success() && said.iter().any(|line| line.contains(" seen = ")), "{status}: {said:#?}");
-        assert!(!said.iter().any(|line| line.contains("panicked") || line.contains("Broken pipe")), "{said:#?}");
+        let printed: Vec<String> = errors.map_while(Result::ok).collect();
+        assert!(status.success() && printed.iter().any(|line| line.contains(" seen = ")), "{status}: {printed:#?}");
+        assert!(!printed.iter().any(|line| line.contains("panicked") || line.contains("Broken pipe")), "{printed:#?}");
         assert_unloaded(&programs);
     }
 }

@@ -1,4 +1,5 @@
-//! An output that fails: it is told once, CMD is waited for and its exit code passed on, and the totals are printed.
+//! An output that fails: it is reported once, CMD is waited for and its exit code passed on, and the totals are
+//! printed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -6,10 +7,10 @@ use std::process::{Command, Stdio};
 use crate::host::{Scratch, is_running, text};
 use crate::support::{Ended, Trace, coretrace, targets};
 
-/// The line that tells a failure, which is to be there once.
-fn assert_told_once(ended: &Ended, words: &str) {
-    let told = ended.stderr.iter().filter(|line| line.contains(words)).count();
-    assert_eq!(told, 1, "{words}: {:#?}", ended.stderr);
+/// The line that reports a failure must be there once.
+fn assert_reported_once(ended: &Ended, words: &str) {
+    let reported = ended.stderr.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(reported, 1, "{words}: {:#?}", ended.stderr);
 }
 
 #[test]
@@ -23,12 +24,12 @@ fn a_command_is_waited_for_when_its_events_cannot_be_written() {
             let mut command = Command::new(coretrace());
             command.args(["proc", "-o", "json"]).args(args).args(["--", "/bin/sh", "-c", &script]);
             let mut trace = Trace::with_stdin(command.stdin(Stdio::piped()));
-            // Only then does the command go on.
+            // Only then does the command continue.
             trace.note("the failure", |line| line.contains(words));
             writeln!(trace.child.stdin.as_mut().unwrap()).expect("the command is there");
             let ended = trace.output();
             assert_eq!(ended.status.code(), Some(code), "{:#?}", ended.stderr);
-            assert_told_once(&ended, words);
+            assert_reported_once(&ended, words);
             let lost = args[1] == "/dev/full";
             assert_eq!(ended.balance().dropped > 0, lost, "{:#?}", ended.stderr);
         }
@@ -47,7 +48,7 @@ fn with_detach_a_run_whose_output_failed_leaves_the_command() {
     drop(input);
     let ended = trace.output();
     assert_eq!(ended.status.code(), Some(1), "{:#?}", ended.stderr);
-    assert_told_once(&ended, "writing the output: No space left");
+    assert_reported_once(&ended, "writing the output: No space left");
 }
 
 #[test]

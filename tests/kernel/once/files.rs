@@ -23,12 +23,12 @@ fn the_output_and_the_recording_are_not_one_file() {
         command.args(["proc", "-o", "json", "-O", text(output), "--record", record, "--"]).arg(targets());
         let stdout = OpenOptions::new().append(true).open(&file).unwrap();
         let ended = command.args(["exit", "0"]).stdout(stdout).stderr(Stdio::piped()).output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(2), "{record}: {said}");
-        assert!(said.contains("--record") && said.contains("this file is the output, too"), "{said}");
+        let printed = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{record}: {printed}");
+        assert!(printed.contains("--record") && printed.contains("this file is the output, too"), "{printed}");
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious\n", "{record}");
     }
-    // What takes everything from everybody is no file.
+    // Files that several may share (terminals, /dev/null) do not count.
     let program = targets();
     let both = ["proc", "-q", "-O", "/dev/null", "--record", "/dev/null", "--", text(&program), "exit", "0"];
     assert_eq!(crate::support::run(both).status.code(), Some(0));
@@ -114,7 +114,7 @@ fn sighup_opens_the_file_again() {
     peer.tell("forks 1");
     until("the third fork", || lines(&file).len() == 2);
     assert_eq!(lines(&old).len(), 3);
-    // Where that fails, nothing changes.
+    // If that fails, nothing changes.
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     trace.signal(Signal::SIGHUP);

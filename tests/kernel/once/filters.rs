@@ -1,4 +1,4 @@
-//! Filters of user space, and those that are wrong usage.
+//! Filters of user space, and invalid filters.
 
 use crate::filters::refused;
 use crate::host::{Peer, Scratch, text};
@@ -8,13 +8,16 @@ use crate::support::{Trace, targets};
 fn a_number_that_is_no_process_is_refused() {
     let mut peer = Peer::obedient();
     let thread = peer.tell("thread");
-    let said = refused(1, &["-p", &thread]);
-    assert!(said.contains(&format!("-p {thread}")) && said.contains(&format!("give -p {}", peer.pid())), "{said}");
+    let printed = refused(1, &["-p", &thread]);
+    assert!(
+        printed.contains(&format!("-p {thread}")) && printed.contains(&format!("give -p {}", peer.pid())),
+        "{printed}"
+    );
     let gone = Peer::obedient();
     let pid = gone.pid().to_string();
     gone.end();
-    let said = refused(1, &["-p", &pid]);
-    assert!(said.contains(&format!("-p {pid}")) && said.contains("no such process"), "{said}");
+    let printed = refused(1, &["-p", &pid]);
+    assert!(printed.contains(&format!("-p {pid}")) && printed.contains("no such process"), "{printed}");
 }
 
 #[test]
@@ -47,7 +50,7 @@ fn arguments_and_paths() {
             .collect();
         assert_eq!(shown.len(), words.len(), "{filter:?}: {shown:#?}");
         assert!(shown.iter().zip(words).all(|(shown, word)| shown.starts_with(word)), "{filter:?}: {shown:#?}");
-        // Five programs; four or five forks, as the shell forks for its last command or not; as many exits and its own.
+        // Five programs; four or five forks, as the shell may not fork for its last command; as many exits and its own.
         assert!(totals.filtered + totals.delivered >= 5 + 4 + 5, "{totals:?}");
     }
 }
@@ -63,10 +66,10 @@ fn bad_patterns_are_refused() {
         (1, ["-c", "/no/such/cgroup"], "there is no cgroup at"),
         (2, ["-u", "no-such-user"], "no-such-user"),
     ] {
-        let said = refused(code, &args);
-        assert!(said.contains(words), "{args:?}: {said}");
+        let printed = refused(code, &args);
+        assert!(printed.contains(words), "{args:?}: {printed}");
     }
     let scratch = Scratch::new("no-cgroup");
-    let said = refused(1, &["-c", text(&scratch.path("x"))]);
-    assert!(said.contains("there is no cgroup at"), "{said}");
+    let printed = refused(1, &["-c", text(&scratch.path("x"))]);
+    assert!(printed.contains("there is no cgroup at"), "{printed}");
 }

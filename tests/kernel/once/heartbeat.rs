@@ -1,4 +1,4 @@
-//! `--heartbeat`: what it does is nothing to others.
+//! `--heartbeat`: it has no effect on others.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::heartbeat::{beats, watching};
 use crate::host::{Peer, text};
 use crate::support::Trace;
 
-/// What a heartbeat once opened, as root and with the user's flags, was a name in a directory of anybody's.
+/// A heartbeat once opened a name in a world-writable directory, as root and with the user's flags.
 #[test]
 fn a_heartbeat_touches_nothing_that_others_may_own() {
     let scratch = crate::host::Scratch::new("heartbeat");

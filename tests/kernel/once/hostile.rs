@@ -1,4 +1,4 @@
-//! Names and arguments that are made to do harm: in JSON they lose no byte, in text they stay one harmless line.
+//! Malicious names and arguments: in JSON they lose no byte, in text they stay one harmless line.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::known::{Dir, traced, uint, words};
 use crate::support::{run, targets};
 
-/// Arguments that a terminal would obey, that would forge a line, or that are no text at all.
+/// Arguments that a terminal would obey, that would forge a line, or that are not text.
 const HOSTILE: [&[u8]; 12] = [
     b"\x1b[2J\x1b[31mred",
     b"\x1b]0;title\x07",
@@ -35,7 +35,7 @@ fn decoded(value: &Value) -> Vec<u8> {
     STANDARD.decode(value.as_str().expect("a string")).expect("base64")
 }
 
-/// The bytes of a field, from its readable form or, where that is not all, from what is beside it.
+/// The bytes of a field, from its readable form or, if that is incomplete, from its `_b64`.
 fn bytes(event: &Value, field: &str) -> Vec<u8> {
     let readable = event[field].as_str().expect("a string");
     match event.get(format!("{field}_b64")) {
@@ -49,7 +49,7 @@ fn bytes(event: &Value, field: &str) -> Vec<u8> {
     }
 }
 
-/// What no line for a person may have in it, other than its end.
+/// What no line of text may contain, other than its end.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -119,19 +119,19 @@ fn hostile_arguments_stay_on_their_line_in_text() {
     assert_eq!(lines(&all).len(), 3);
 }
 
-/// libbpf's log (-vv) has the names of files in it, and whatever the kernel's types say.
+/// libbpf's log (-vv) contains names of files and whatever the kernel's types say.
 #[test]
 fn what_libbpf_says_stays_harmless() {
     let dir = Dir::new();
     let types = dir.join(os("\x1b[31m\u{9b}1m\u{202e}\u{3164}\n.btf".as_bytes()));
     std::fs::copy("/sys/kernel/btf/vmlinux", &types).unwrap();
     let output = run(words!["proc", "-vv", "--btf", &types, "-O", "/dev/null", "--", targets(), "exit", "0"]);
-    let said = String::from_utf8(output.stderr).expect("text is UTF-8");
-    assert!(output.status.success() && said.lines().count() > 100, "{said}");
-    for line in said.lines() {
+    let printed = String::from_utf8(output.stderr).expect("text is UTF-8");
+    assert!(output.status.success() && printed.lines().count() > 100, "{printed}");
+    for line in printed.lines() {
         assert!(!line.chars().any(|c| is_harmful(c) && c != '\t'), "{line:?}");
     }
-    assert!(said.contains("\\x1b[31m\\u{9b}1m\\u{202e}\\u{3164}\\n.btf"), "it is named");
+    assert!(printed.contains("\\x1b[31m\\u{9b}1m\\u{202e}\\u{3164}\\n.btf"), "it is named");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_program_may_be_called_by_no_name() {
 
 #[test]
 fn hostile_names_of_threads_lose_no_byte() {
-    // Fifteen bytes are the most that the kernel keeps.
+    // The kernel keeps at most fifteen bytes.
     let names: [&[u8]; 6] =
         [b"\x1b[31m\n\r\t", b"12:00:00\nexec", b"\xff\xfename", "\u{202e}comm".as_bytes(), b"", b"exactly fifteen"];
     for name in names {

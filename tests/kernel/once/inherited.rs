@@ -1,4 +1,4 @@
-//! `-- CMD`: what CMD gets from coretrace: streams, open files, signals, the user's identity.
+//! `-- CMD`: what CMD inherits through coretrace: streams, open files, signals, the user's identity.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::host::{Scratch, is_running, text, until};
 use crate::support::{Trace, coretrace, in_vm, parse, run, skip, target, targets};
 
-/// Runs CMD with its events in a file: what it printed, as JSON, and the events.
+/// Runs CMD with its events in a file: its output, as JSON, and the events.
 fn report(args: &[&str], target: &[&str]) -> (Value, Vec<Value>) {
     let scratch = Scratch::new("report");
     let events = scratch.path(&target.join("-"));
@@ -33,7 +33,7 @@ fn standard_input_and_output_are_the_commands() {
     command.args(["proc", "-o", "json", "-q", "--", "cat"]).stdin(Stdio::piped());
     let mut trace = Trace::with_stdin(&mut command);
     let mut input = trace.child.stdin.take().unwrap();
-    // Beside: the pipes hold less than that.
+    // In another thread: the pipes hold less than that.
     let (sent, writer) = (lines.clone(), std::thread::spawn(move || input.write_all(lines.as_bytes())));
     let ended = trace.output();
     writer.join().unwrap().unwrap();
@@ -57,7 +57,7 @@ fn with_a_file_for_the_events_the_command_has_both_outputs() {
 #[test]
 fn the_command_inherits_three_open_files_and_no_more() {
     let (about, _) = report(&[], &["self"]);
-    // What starts this test may leave it some more.
+    // The process that started this test may leave it some more.
     let (_, alone) = target(&["self"]);
     assert_eq!(about["fds"], parse(std::str::from_utf8(&alone.stdout).unwrap())["fds"]);
     assert!(!in_vm() || about["fds"] == json!([0, 1, 2]), "{about}");
@@ -137,9 +137,9 @@ fn an_unknown_user_is_refused_before_the_command_runs() {
     let scratch = Scratch::new("nobody");
     let marker = scratch.path("marker");
     let ended = run(["proc", "--user", "no-such-user", "--", "touch", text(&marker)]);
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(said.contains("no-such-user") && said.contains("/etc/passwd") && !marker.exists(), "{said}");
+    let printed = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("no-such-user") && printed.contains("/etc/passwd") && !marker.exists(), "{printed}");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_command_whose_coretrace_was_killed_before_it_was_released_never_runs() {
     let marker = scratch.path("marker");
     // As coretrace starts it: the ends of two pipes, no other user, nothing blocked, ignored or closed.
     let (released, release) = std::io::pipe().unwrap();
-    let (mut said, say) = std::io::pipe().unwrap();
+    let (mut printed, say) = std::io::pipe().unwrap();
     for end in [released.as_fd(), say.as_fd()] {
         fcntl(end, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     }
@@ -159,7 +159,7 @@ fn a_command_whose_coretrace_was_killed_before_it_was_released_never_runs() {
     let mut child = command.spawn().unwrap();
     drop((released, say));
     let mut pid = [0; 4];
-    said.read_exact(&mut pid).expect("it waits");
+    printed.read_exact(&mut pid).expect("it waits");
     child.wait().unwrap();
     let pid = u32::from_ne_bytes(pid);
     assert!(is_running(pid));
@@ -192,7 +192,7 @@ fn the_command_finds_signals_and_streams_as_without_coretrace() {
 
 #[test]
 fn signals_that_would_end_coretrace_go_to_the_command() {
-    // The last two: real-time signals, which no name is known for.
+    // The last two are real-time signals, which have no names.
     let signals = [libc::SIGALRM, libc::SIGIO, libc::SIGPWR, libc::SIGVTALRM, libc::SIGPROF, libc::SIGABRT, 40, 64];
     let mut command = Command::new(coretrace());
     command.args(["proc", "-q", "-O", "/dev/null", "--"]).arg(targets()).args(["signals", "8"]);
@@ -214,8 +214,9 @@ fn a_signal_to_the_whole_group_reaches_the_command_once() {
     let mut trace = Trace::raw(&mut command);
     trace.line("the command", |line| line.starts_with("ready"));
     let coretrace = trace.child.id() as i32;
-    // Were the first handed on, too, it would be before what comes behind it; and it is forgotten: the third is handed on.
-    for (to, number, said) in [
+    // If the first were passed on, too, it would come before the later ones; and it is forgotten: the third is passed
+    // on.
+    for (to, number, printed) in [
         (-coretrace, libc::SIGTERM, "SIGTERM"),
         (coretrace, libc::SIGUSR1, "SIGUSR1"),
         (-coretrace, 40, "40"),
@@ -224,9 +225,9 @@ fn a_signal_to_the_whole_group_reaches_the_command_once() {
         let before = trace.stdout.len();
         send(to, number);
         while trace.stdout.len() == before {
-            trace.one_more(said);
+            trace.one_more(printed);
         }
-        assert_eq!(trace.stdout.last().unwrap(), said, "{:#?}", trace.stdout);
+        assert_eq!(trace.stdout.last().unwrap(), printed, "{:#?}", trace.stdout);
     }
     let ended = trace.output();
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(7), 5), "{:#?}", ended.stdout);

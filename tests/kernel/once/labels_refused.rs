@@ -1,4 +1,4 @@
-//! Labels that cannot be: a message that says why, and what is there stays as it is.
+//! Labels that are refused: a message says why, and existing files stay as they are.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::process::Command;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 
 use crate::host::{Peer, Scratch, copy_of_coretrace};
-use crate::labels::{Labels, PINS, said};
+use crate::labels::{Labels, PINS, stderr_of};
 use crate::support::{Ended, Trace, coretrace, in_vm, skip, targets};
 
-/// `coretrace exec --labels NAME -- targets exit 0` by way of `targets WRAP…`.
+/// `coretrace exec --labels NAME -- targets exit 0` run by `targets WRAP…`.
 fn exec(labels: &Labels, wrap: &[&str], coretrace: &Path) -> Ended {
     let mut command = Command::new(targets());
     command.args(["mounts", "+tracefs"]).arg(targets()).args(wrap).arg(coretrace);
@@ -18,15 +18,15 @@ fn exec(labels: &Labels, wrap: &[&str], coretrace: &Path) -> Ended {
     Trace::raw(command.args(["exit", "0"])).end()
 }
 
-/// It ended with 1, the command did not run, and what was said has all of these words.
+/// It ended with 1, the command did not run, and the message has all of these words.
 fn assert_says(ended: &Ended, words: &[&str]) {
-    let said = ended.stderr.join("\n");
-    assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{said}");
+    let printed = ended.stderr.join("\n");
+    assert_eq!((ended.status.code(), ended.events.len()), (Some(1), 0), "{printed}");
     for word in words {
-        assert!(said.contains(word), "{word}: {said}");
+        assert!(printed.contains(word), "{word}: {printed}");
     }
     // Not once for each way to hook in.
-    assert_eq!(said.matches(words[0]).count(), 1, "{said}");
+    assert_eq!(printed.matches(words[0]).count(), 1, "{printed}");
 }
 
 /// The same of a tracer and of `coretrace label`.
@@ -34,7 +34,7 @@ fn assert_refused(labels: &Labels, words: &[&str]) {
     assert_says(&exec(labels, &["mounts", "+tracefs"], &coretrace()), words);
     let output = labels.label("set", &["uid", "0", "x"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(words.iter().all(|word| said(&output).contains(word)), "{words:?}: {}", said(&output));
+    assert!(words.iter().all(|word| stderr_of(&output).contains(word)), "{words:?}: {}", stderr_of(&output));
 }
 
 /// A map with one entry, pinned where labels would be.
@@ -95,7 +95,7 @@ fn a_pinned_program_is_left_alone() {
     fs::create_dir_all(PINS).unwrap();
     let bpftool = |args: &[&str]| {
         let output = Command::new("bpftool").args(args).arg(labels.pin()).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stderr_of(&output));
         String::from_utf8(output.stdout).unwrap()
     };
     bpftool(&["prog", "pin", "id", &id.to_string()]);
@@ -113,11 +113,11 @@ fn without_the_bpf_file_system_the_message_says_how_to_mount_it() {
         let mut command = Command::new(targets());
         let output = command.args(["mounts", change]).arg(coretrace()).args(["label", "ls"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{change}");
-        assert!(words.iter().all(|word| said(&output).contains(word)), "{}", said(&output));
+        assert!(words.iter().all(|word| stderr_of(&output).contains(word)), "{}", stderr_of(&output));
     }
 }
 
-/// Whoever owns the directory may remove root's labels, or put others in their place.
+/// The owner of the directory could remove root's labels, or replace them.
 #[test]
 fn a_directory_of_somebody_else_is_not_used() {
     const NAME: &str = "a_directory_of_somebody_else_is_not_used";
@@ -137,7 +137,7 @@ fn a_directory_of_somebody_else_is_not_used() {
         let listed = crate::support::run(["label", "ls"]);
         shared(0, 0o755);
         refused.unwrap();
-        assert!(listed.status.code() == Some(1) && said(&listed).contains(words[0]), "{}", said(&listed));
+        assert!(listed.status.code() == Some(1) && stderr_of(&listed).contains(words[0]), "{}", stderr_of(&listed));
     }
     assert!(!labels.pin().exists());
     assert_eq!(exec(&labels, &["mounts", "+tracefs"], &coretrace()).status.code(), Some(0));

@@ -1,5 +1,5 @@
-//! Tests of what user space alone decides: a run on one kernel of the matrix is enough (`once::` in tests/vm/suite.rs).
-//! A test belongs here when no kernel can make it fail that lets the others pass; in doubt, it stays outside.
+//! Tests of what depends only on user space: a run on one kernel of the matrix is enough (`once::` in
+//! tests/vm/suite.rs). A test belongs here if its result cannot depend on the kernel; if unsure, put it outside.
 
 mod btf;
 mod btf_cmd;

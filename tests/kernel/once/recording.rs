@@ -1,4 +1,4 @@
-//! `--record FILE` and `coretrace replay FILE`: the same events once more, and what is left of a damaged file.
+//! `--record FILE` and `coretrace replay FILE`: the same events again, and what is left of a damaged file.
 
 use std::fs;
 use std::path::Path;
@@ -114,17 +114,20 @@ fn what_is_left_of_a_cut_recording_is_printed() {
     let whole = fs::read(&file).unwrap();
     let cut = scratch.path("cut");
     let mut most = 0;
-    // Every 97th place, the first and the last ones; each must tell of the cut.
+    // Every 97th place, the first and the last ones; each must be reported as cut.
     for length in (0..whole.len()).filter(|n| n % 97 == 0 || *n < 12 || *n > whole.len() - 12) {
         fs::write(&cut, &whole[..length]).unwrap();
         let ended = replay(&cut, &["-o", "json"]);
-        let said = ended.stderr.join("\n");
-        assert_eq!(ended.status.code(), Some(1), "{length} bytes: {said}");
+        let printed = ended.stderr.join("\n");
+        assert_eq!(ended.status.code(), Some(1), "{length} bytes: {printed}");
         assert!(live.starts_with(&ended.stdout), "{length} bytes: not the first events");
         assert!(ended.stdout.len() >= most, "{length} bytes: fewer events than of fewer bytes");
         most = ended.stdout.len();
         let words = ["cut", "not a recording", "ends in its header"];
-        assert!(said.contains(text(&cut)) && words.iter().any(|word| said.contains(word)), "{length} bytes: {said}");
+        assert!(
+            printed.contains(text(&cut)) && words.iter().any(|word| printed.contains(word)),
+            "{length} bytes: {printed}"
+        );
     }
     assert_eq!(most, live.len(), "without its end mark alone, it has all events");
 }
@@ -150,6 +153,6 @@ fn a_recording_of_a_run_that_was_killed_has_what_was_printed() {
 fn a_recording_that_cannot_be_written_ends_the_run_with_an_error() {
     let ended = Trace::proc(["--record", "/dev/full", "--", text(&targets()), "forks", "1000"]).end();
     assert_eq!(ended.status.code(), Some(1), "{:#?}", ended.stderr);
-    let said = ended.stderr.join("\n");
-    assert!(said.contains("writing the recording") && said.contains("No space left"), "{said}");
+    let printed = ended.stderr.join("\n");
+    assert!(printed.contains("writing the recording") && printed.contains("No space left"), "{printed}");
 }

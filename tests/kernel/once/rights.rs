@@ -1,4 +1,4 @@
-//! Rights that coretrace itself keeps to, whatever the kernel grants.
+//! Limits that coretrace sets itself, whatever the kernel grants.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -37,9 +37,9 @@ fn file_capabilities_do_not_open_the_files_of_others() {
         &["check", "--btf", text(&secret)],
     ] {
         let output = as_user(&copy, &[]).args(args).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert!(!output.status.success() && said.contains("ermission denied"), "{args:?}: {said}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
+        assert!(!output.status.success() && printed.contains("ermission denied"), "{args:?}: {printed}");
     }
 }
 
@@ -50,9 +50,9 @@ fn a_set_user_id_copy_does_nothing() {
         let Some(copy) = elevated(&scratch, &[], mode) else { return };
         for args in [&["check"][..], &["proc", "-d", "0.1", "-n", "nobody-has-this"], &["schema"], &["btf", "ls"]] {
             let output = as_user(&copy, &[]).args(args).output().unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}: {said}");
-            assert!(said.contains("set-user-ID") && said.contains("chmod ug-s"), "{said}");
+            let printed = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{args:?}: {printed}");
+            assert!(printed.contains("set-user-ID") && printed.contains("chmod ug-s"), "{printed}");
         }
         let output = as_user(&copy, &[]).args(["__child", "1,2", "0:0:0", "", "0,0", "id"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -65,7 +65,7 @@ fn a_set_user_id_copy_does_nothing() {
 fn too_few_descriptors_are_not_taken_for_missing_types() {
     let line = format!("ulimit -n 12; exec {} proc -v -- {} exit 3", text(&coretrace()), text(&targets()));
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("too many files are open") && said.contains("ulimit -n"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("too many files are open") && printed.contains("ulimit -n"), "{printed}");
 }

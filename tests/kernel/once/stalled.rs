@@ -1,4 +1,4 @@
-//! An output that nobody reads, or that takes nothing: a run ends all the same, and counts what it could not write.
+//! An output that nobody reads, or that accepts nothing: a run still ends, and counts what it could not write.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +17,7 @@ use crate::support::{DEADLINE, Ended, Trace, coretrace, targets};
 
 /// More events than a pipe and all buffers before it hold.
 const FORKS: &str = "2000";
-/// A run ends within two seconds; an emulated machine that has other things to do may take longer.
+/// A run ends within two seconds; a busy emulated machine may take longer.
 const SOON: Duration = Duration::from_secs(8);
 
 fn fifo(scratch: &Scratch, name: &str) -> PathBuf {
@@ -31,7 +31,7 @@ fn sleeper(fifo: &Path) -> File {
     OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(fifo).unwrap()
 }
 
-/// Its own events were not all written, and that is told.
+/// Its own events were not all written, and that is reported.
 fn assert_unwritten(ended: &Ended) {
     assert!(ended.balance().dropped > 0, "{:#?}", ended.stderr);
     assert!(ended.stderr.iter().any(|line| line.contains("(unwritten)")), "{:#?}", ended.stderr);
@@ -50,7 +50,7 @@ fn a_fifo_that_nobody_opens_is_no_reason_to_stay() {
         let begin = Instant::now();
         let ended = Trace::raw(&mut command(&["-d", "0.5"])).output();
         assert_eq!(ended.status.code(), Some(1), "{:#?}", ended.stderr);
-        assert!(ended.stderr.join("\n").contains("nobody has opened the FIFO"), "{:#?}", ended.stderr);
+        assert!(ended.stderr.join("\n").contains("no process opened the FIFO"), "{:#?}", ended.stderr);
         assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
             let trace = Trace::raw(&mut command(&[]));
@@ -66,7 +66,7 @@ fn a_fifo_that_nobody_opens_is_no_reason_to_stay() {
 }
 
 #[test]
-fn an_output_that_stalls_ends_with_its_time_and_tells_what_is_missing() {
+fn an_output_that_stalls_ends_with_its_time_and_reports_what_is_missing() {
     let scratch = Scratch::new("stalls");
     let path = fifo(&scratch, "fifo");
     let _reader = sleeper(&path);
@@ -75,7 +75,7 @@ fn an_output_that_stalls_ends_with_its_time_and_tells_what_is_missing() {
         let mut command = Command::new(coretrace());
         command.args(["proc", "-o", "json", "-d", "1", "-O", text(&path)]).args(strict).arg("--").arg(targets());
         let trace = Trace::raw(command.args(["forks", FORKS]));
-        // The command, which goes on, still has its streams.
+        // The command continues, and still has its streams.
         until("coretrace has ended", || !is_running(trace.child.id()));
         assert!(begin.elapsed() < Duration::from_secs(1) + SOON, "{:?}", begin.elapsed());
         let ended = trace.output();
@@ -189,12 +189,12 @@ fn two_interrupts_end_a_run_whose_output_stalls() {
         peer.tell(&format!("forks {FORKS}"));
         let begin = Instant::now();
         trace.signal(Signal::SIGINT);
-        // Two that come within 300 ms are one request: some tools signal a process and then its group.
+        // Two within 300 ms count as one, as when a process and then its group is signalled.
         until("it is pressed again", || begin.elapsed() > Duration::from_millis(500));
         trace.signal(Signal::SIGINT);
         let ended = trace.output();
         assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
-        // By the second one, or it had given up what is not written before that came.
+        // By the second one, or it had discarded what was not written before that came.
         assert!(matches!(ended.status.code(), Some(130 | 0 | 1)), "{:?} {:#?}", ended.status, ended.stderr);
     }
 }

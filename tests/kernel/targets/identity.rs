@@ -1,4 +1,4 @@
-//! Programs that become another one, in other circumstances.
+//! Programs that exec another one, under other conditions.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -10,8 +10,8 @@ use nix::unistd::{Gid, Uid, setgid, setgroups, setsid, setuid};
 use crate::number;
 use crate::sys;
 
-/// `as uid=N,caps=N+N,drop=N,memlock=BYTES CMD…`: as that user (and the group of the same number), with these
-/// capabilities alone, without some that can never come back, with that limit of locked memory.
+/// `as uid=N,caps=N+N,drop=N,memlock=BYTES CMD…`: as that user (and the group of the same number), with only these
+/// capabilities, with some removed from the bounding set, with that limit of locked memory.
 pub fn run_as(about: &str, command: &[&str]) {
     let settings: Vec<(&str, &str)> = about.split(',').filter_map(|setting| setting.split_once('=')).collect();
     let all = |name: &'static str| settings.iter().filter(move |(n, _)| *n == name).map(|(_, value)| *value);
@@ -36,15 +36,15 @@ pub fn setcap(caps: &str, file: &str) {
     sys::file_capabilities(file, caps.split('+').fold(0, |mask, n| mask | 1 << number(n)));
 }
 
-/// `mounts -btf,-bpf,-tracefs,-proc,tmpfs-on-bpf,+tracefs,bind=DIR=DIR CMD…`: in a mount namespace of its own, without
-/// what has a minus.
+/// `mounts -btf,-bpf,-tracefs,-proc,tmpfs-on-bpf,+tracefs,bind=DIR=DIR CMD…`: in its own mount namespace, without what
+/// has a minus.
 pub fn with_mounts(about: &str, command: &[&str]) {
     const TRACEFS: &str = "/sys/kernel/tracing";
     const BPF: &str = "/sys/fs/bpf";
     let none: Option<&str> = None;
     sys::own_mounts();
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("making the mounts private");
-    // All that is mounted there, one above the other.
+    // Everything that is mounted there, layer by layer.
     let remove = |path: &str| while umount2(path, MntFlags::MNT_DETACH).is_ok() {};
     for change in about.split(',') {
         match change {
@@ -72,7 +72,7 @@ pub fn with_mounts(about: &str, command: &[&str]) {
     become_program(command);
 }
 
-/// `on-last-cpu CMD…`: runs a command on the last of the CPUs that it may run on, alone.
+/// `on-last-cpu CMD…`: runs a command only on the last of its allowed CPUs.
 pub fn on_last_cpu(command: &[&str]) {
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     let me = nix::unistd::Pid::this();
@@ -84,7 +84,7 @@ pub fn on_last_cpu(command: &[&str]) {
     become_program(command);
 }
 
-/// `tty CMD…`: in a session of its own, whose terminal is standard input.
+/// `tty CMD…`: in its own session, whose terminal is standard input.
 pub fn on_terminal(command: &[&str]) {
     setsid().expect("setsid");
     sys::take_terminal();

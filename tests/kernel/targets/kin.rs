@@ -23,8 +23,8 @@ pub fn burst(n: u32) {
     }
 }
 
-/// A process that waits for the end of standard input, then forks and ends, as does its child, `n` times. Says the id of
-/// the first when it is there.
+/// A process that waits for the end of standard input, then forks and ends, as does its child, `n` times. Prints the id
+/// of the first when it is ready.
 pub fn relay(n: u32) {
     nix::sys::prctl::set_child_subreaper(true).expect("prctl");
     spawn(|| {
@@ -44,7 +44,7 @@ pub fn relay(n: u32) {
     while nix::sys::wait::wait().is_ok() {}
 }
 
-/// Forks, as fast as it can, until standard input ends. Says `ready` before.
+/// Forks, as fast as it can, until standard input ends. Prints `ready` first.
 pub fn storm() {
     say("ready");
     let stdin = std::io::stdin();
@@ -57,8 +57,8 @@ pub fn storm() {
     }
 }
 
-/// A child, whose child waits for the end of standard input, then runs a program that ends with 4. Says the ids
-/// of the three when all are there.
+/// A child, whose child waits for the end of standard input, then runs a program that ends with 4. Prints the ids of
+/// the three when all are ready.
 pub fn nest() {
     let child = spawn(|| {
         let grandchild = spawn(|| {
@@ -73,8 +73,8 @@ pub fn nest() {
     wait(child);
 }
 
-/// Starts a process that belongs to nobody: its parent is gone, its session is its own. That waits for the end of
-/// standard input, runs a program, and ends with 9. The caller ends at once, with 5.
+/// Starts a daemon: its parent is gone, and it has its own session. It waits for the end of standard input, runs a
+/// program, and ends with 9. The caller ends at once, with 5.
 pub fn daemon() {
     let middle = spawn(|| {
         nix::unistd::setsid().expect("setsid");
@@ -101,7 +101,7 @@ pub fn family() {
         std::thread::yield_now();
     }
     wait(spawn(|| kill_self(15)));
-    // A program that is run by a thread which is not its process's first.
+    // A program run by a thread that is not its process's first.
     wait(spawn(|| {
         std::thread::spawn(|| {
             use std::os::unix::process::CommandExt;
@@ -120,7 +120,7 @@ fn myself(args: &[&str]) {
     Command::new(std::env::current_exe().expect("my path")).args(args).status().expect("this program runs");
 }
 
-/// As daemons do: whoever reads the output sees its end.
+/// As daemons do, so that a reader of the output sees its end.
 fn leave_output() {
     let nowhere = std::fs::File::create("/dev/null").expect("/dev/null");
     nix::unistd::dup2_stdout(&nowhere).and_then(|()| nix::unistd::dup2_stderr(&nowhere)).expect("dup2");

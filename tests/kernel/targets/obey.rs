@@ -1,4 +1,4 @@
-//! Does what standard input says, a line at a time, and answers each with a line.
+//! Takes orders from standard input, a line at a time, and answers each with a line.
 
 use std::io::BufRead;
 use std::process::Command;
@@ -54,19 +54,19 @@ fn run(program: &str, args: &[&str]) -> String {
     child.id().to_string()
 }
 
-/// A thread that goes on; answers with its id.
+/// A thread that keeps running; answers with its id.
 fn thread() -> String {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, reported) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         tell.send(sys::thread_id()).expect("the first thread listens");
         loop {
             std::thread::park();
         }
     });
-    told.recv().expect("the thread's id").to_string()
+    reported.recv().expect("the thread's id").to_string()
 }
 
-/// Children that go on as long as this process does; answers with their ids.
+/// Children that run as long as this process does; answers with their ids.
 fn hold(n: u32) -> String {
     use nix::sys::signal::Signal;
     let parent = nix::unistd::getpid();

@@ -1,4 +1,4 @@
-//! Opens files as its arguments say, by the system calls themselves, and tells what came of each.
+//! Opens files as its arguments say, by the system calls themselves, and reports the result of each.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr, OsString};
@@ -60,7 +60,7 @@ pub fn opens(args: &[OsString]) {
 }
 
 fn tell(ret: i64) {
-    // What the kernel calls the file that it is.
+    // The kernel's name of the opened file.
     let file = std::fs::read_link(format!("/proc/self/fd/{ret}")).ok();
     say("open", &json!({"ret": ret, "pid": std::process::id(), "file": file}));
 }
@@ -104,14 +104,14 @@ fn openat2(dir: i32, path: &OsStr, flags: u64, mode: u64, resolve: u64) -> i64 {
     sys::call(libc::SYS_openat2, [dir.into(), address(&c_string(path)), how_at, size_of_val(&how) as i64])
 }
 
-/// With a pointer to nowhere for how.
+/// With an invalid pointer for how.
 fn openat2_nowhere(path: &OsStr) -> i64 {
     sys::call(libc::SYS_openat2, [libc::AT_FDCWD.into(), address(&c_string(path)), 8, 24])
 }
 
 const NONE: Option<&str> = None;
 
-/// In a mount namespace of coretrace's making: see `mounts`.
+/// In the mount namespace made by `mounts`.
 fn bind(from: &OsStr, to: &OsStr) {
     mount(Some(from), to, NONE, MsFlags::MS_BIND, NONE).expect("a bind mount");
 }

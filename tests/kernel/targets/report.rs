@@ -1,4 +1,4 @@
-//! Programs that tell what was given to them.
+//! Programs that report what they inherited.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ fn open_files() -> Vec<u32> {
     let files = dir.filter_map(|entry| {
         let entry = entry.expect("an open file");
         let target = fs::read_link(entry.path()).ok()?;
-        // The directory itself, while it is read.
+        // The directory itself, while it is being read.
         (!target.ends_with("fd")).then(|| entry.file_name().to_str()?.parse().ok())?
     });
     let mut files: Vec<u32> = files.collect();
@@ -38,7 +38,7 @@ fn open_files() -> Vec<u32> {
     files
 }
 
-/// Says the names of the next `n` signals that come (those without one: their numbers), then ends with 7.
+/// Prints the names of the next `n` signals that come (numbers for those without a name), then ends with 7.
 pub fn signals(n: u32) {
     SigSet::all().thread_block().expect("sigprocmask");
     say(&format!("ready {}", std::process::id()));

@@ -1,4 +1,5 @@
-//! Many short-lived processes in a row, or opens, or programs that are not there, for the benchmarks: nothing else, so that what tracing adds can be told.
+//! For the benchmarks: many short-lived processes in a row, or opens, or failing execs, and nothing else, so that the
+//! cost of tracing can be measured.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
@@ -14,23 +15,23 @@ use nix::unistd::{ForkResult, execv, fork};
 /// What each turn is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// A child that becomes this program, which ends at once.
+    /// A child that execs this program, which ends at once.
     Execs,
     /// A child that ends.
     Ends,
     /// A file is opened and closed.
     Opens,
-    /// A program is run that is not there.
+    /// An exec of a missing program.
     Fails,
 }
 
-/// How many of them are timed together: few enough that most such times are of a moment without disturbance.
+/// How many of them are timed together: few enough that most batches are not disturbed.
 pub const BATCH: u32 = 50;
 
-/// So many turns, one after the other.
+/// This many turns, one after the other.
 ///
-/// Says `ready` before and waits for a line; says `done CPU_NS WALL_NS …` after (CPU: its own and its children's; wall:
-/// of each batch) and waits for another, so that whoever measures can look at the tracer at both times.
+/// Prints `ready` first and waits for a line; prints `done CPU_NS WALL_NS …` afterwards (CPU: its own and its
+/// children's; wall: of each batch) and waits for another, so that the tracer can be inspected at both times.
 pub fn storm(turn: Turn, count: u32) {
     let args = ["targets", "exit", "0"].map(|arg| CString::new(arg).expect("no NUL"));
     let mut walls = String::new();
@@ -47,7 +48,7 @@ pub fn storm(turn: Turn, count: u32) {
     say(&format!("done {}{walls}", cpu_ns() - cpu));
 }
 
-/// A child that begins on another CPU than its parent takes twice as long, or not, as it happens.
+/// A child that starts on another CPU than its parent may take twice as long, at random.
 fn keep_to_last_cpu() {
     use nix::libc::{CPU_ISSET, CPU_SET, CPU_SETSIZE, CPU_ZERO, cpu_set_t, sched_getaffinity, sched_setaffinity};
     // SAFETY: the set is plain data of that size; CPU_SET and CPU_ISSET stay within it, below CPU_SETSIZE.
@@ -91,7 +92,7 @@ fn child(turn: Turn, args: &[CString]) {
     }
 }
 
-/// Ends without a word to the C library: its buffers are the parent's.
+/// Ends without the C library's cleanup: its buffers are the parent's.
 fn quit(code: i32) -> ! {
     // SAFETY: it takes a number and does not return.
     unsafe { nix::libc::_exit(code) }

@@ -18,7 +18,7 @@ pub fn spawn(child: impl FnOnce() -> i32) -> Pid {
     }
 }
 
-/// Forks; both go on, the child with `child` true.
+/// Forks; both continue, the child with `child` true.
 pub fn spawn_in_place(child: &mut bool) {
     // SAFETY: there is one thread, so the child may do whatever this program may.
     *child = matches!(unsafe { fork() }.expect("fork"), ForkResult::Child);
@@ -63,7 +63,7 @@ pub fn own_mounts() {
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "unshare: {}", std::io::Error::last_os_error());
 }
 
-/// Takes a capability out of what programs that this process runs can ever have.
+/// Removes a capability from the bounding set.
 pub fn drop_bounding(capability: u32) {
     // SAFETY: changes this process alone.
     let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) };
@@ -76,7 +76,7 @@ pub fn keep_capabilities() {
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) }, 0);
 }
 
-/// Has these capabilities and no others, also in the programs that it runs.
+/// Sets exactly these capabilities, also for the programs that it runs.
 pub fn only_capabilities(mask: u64) {
     /// include/uapi/linux/capability.h: _LINUX_CAPABILITY_VERSION_3
     const VERSION: u32 = 0x2008_0522;
@@ -102,7 +102,7 @@ pub fn file_capabilities(file: &str, mask: u64) {
     // permitted and inheritable; first the lower halves
     let value = [VERSION, mask as u32, 0, (mask >> 32) as u32, 0].map(u32::to_le);
     let file = std::ffi::CString::new(file).expect("a name without NUL");
-    // SAFETY: both names end with NUL, and the value is as long as is said.
+    // SAFETY: both names end with NUL, and the value has the given length.
     let done = unsafe {
         let name = c"security.capability";
         libc::setxattr(file.as_ptr(), name.as_ptr(), value.as_ptr().cast(), size_of_val(&value), 0)
@@ -118,14 +118,14 @@ pub fn take_terminal() {
 
 /// A system call by its number; what it returns, or its error as a negative number.
 pub fn call(number: libc::c_long, args: [i64; 4]) -> i64 {
-    // SAFETY: for calls that read memory at most, which the caller holds; what they refuse is part of the test.
+    // SAFETY: for calls that at most read memory, which the caller holds; refused ones are part of the test.
     match unsafe { libc::syscall(number, args[0], args[1], args[2], args[3]) } {
         -1 => -i64::from(nix::errno::Errno::last_raw()),
         ret => ret,
     }
 }
 
-/// The number of the next signal that is blocked and comes.
+/// The number of the next blocked signal that arrives.
 pub fn next_signal() -> i32 {
     let (mut all, mut number) = (std::mem::MaybeUninit::uninit(), 0);
     // SAFETY: the C library writes a set, then reads it, and writes a number.

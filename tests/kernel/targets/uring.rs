@@ -10,7 +10,7 @@ use crate::events::say::{number, say};
 use crate::opens::c_string;
 use crate::sys;
 
-/// `uring FLAGS PATH how PATH how …`: each opened on its own, `inline` as the kernel sees fit or by its `worker`.
+/// `uring FLAGS PATH how PATH how …`: each opened on its own, `inline` if the kernel can, or by its `worker`.
 pub fn uring(args: &[OsString]) {
     sys::set_name("opening");
     let mut ring = IoUring::new(4).expect("an io_uring");

@@ -19,10 +19,10 @@ use super::say::{number, say};
 /// Where nothing is mapped.
 const NOWHERE: usize = 8;
 
-/// `attempts FILE`: those that the file lists, each by a process of its own.
+/// `attempts FILE`: those listed in the file, each by its own process.
 ///
-/// `{"path": STRING, "argv": LIST, "at": DIR, "flags": N, "thread": BOOL}`. Of `path`, `argv` and what is in it, null is
-/// a pointer to nowhere; without `argv` it is a null pointer. `at` makes it execveat. Told of each: the process's id,
+/// `{"path": STRING, "argv": LIST, "at": DIR, "flags": N, "thread": BOOL}`. In `path`, `argv` and its items, null is an
+/// invalid pointer; without `argv` it is a null pointer. `at` makes it execveat. Reported for each: the process's id,
 /// the thread's, and the program's exit code or the attempt's error.
 pub fn attempts(args: &[OsString]) {
     let list = fs::read(&args[0]).expect("a file");
@@ -77,7 +77,7 @@ fn run(attempt: &Value) -> io::Error {
     io::Error::last_os_error()
 }
 
-/// Tries to run what is not there, without a pause and until it is killed.
+/// Tries to run a missing program, without a pause and until it is killed.
 pub fn fails() -> ! {
     let path = c_string(&json!("/no/such/program"));
     crate::kin::say("ready");
@@ -96,7 +96,7 @@ fn address(string: &Option<CString>) -> *const c_char {
     string.as_ref().map_or(std::ptr::without_provenance(NOWHERE), |string| string.as_ptr())
 }
 
-/// `again N`: becomes itself so many times, each time by a thread that is not the first.
+/// `again N`: execs itself this many times, each time by a thread that is not the first.
 pub fn again(args: &[OsString]) {
     let left: u32 = number(&args[0]);
     if left > 0 {

@@ -1,4 +1,4 @@
-//! Ways in which a process can end, over and over; tells of each what waitpid() tells.
+//! Ways in which a process can end, repeated; reports what waitpid() returns for each.
 #![allow(unsafe_code, reason = "fork, and ends that the standard library keeps from happening")]
 
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ pub fn ends(args: &[OsString]) {
             ForkResult::Parent { child } => child,
         };
         drop(tell);
-        // One byte: as ready as it will be. None: it ended by itself.
+        // One byte: the child is ready. None: it ended by itself.
         if ready.read(&mut [0]).expect("a pipe") == 1 {
             kill(pid, Signal::SIGKILL).expect("killing a child");
         }
@@ -39,7 +39,7 @@ pub fn ends(args: &[OsString]) {
     }
 }
 
-/// What waitpid() tells of a child, as coretrace tells it.
+/// What waitpid() returns for a child, in coretrace's form.
 pub fn status(pid: Pid) -> Value {
     match waitpid(pid, None).expect("a child") {
         WaitStatus::Exited(_, code) => json!({"pid": pid.as_raw(), "code": code}),
@@ -50,7 +50,7 @@ pub fn status(pid: Pid) -> Value {
 
 fn end(how: &str, tell: PipeWriter) -> ! {
     match how {
-        // Eight threads and the first one, all at once; each has a code of its own.
+        // Eight threads and the first one, all at once; each has its own code.
         "together" => at_once(8, |n| end_thread(10 + n as i32)),
         // The same, but the threads return, and the C library ends them.
         "returning" => at_once(8, |n| {
@@ -58,7 +58,7 @@ fn end(how: &str, tell: PipeWriter) -> ! {
                 end_thread(10)
             }
         }),
-        // Each wants to end the whole process, with a code of its own.
+        // Each tries to end the whole process, with its own code.
         "racing" => at_once(4, |n| exit_group(20 + n as i32)),
         "leader-first" => {
             let leader = process::id();
@@ -92,7 +92,7 @@ fn end(how: &str, tell: PipeWriter) -> ! {
     }
 }
 
-/// Runs `last` in so many threads and in the first one (which is number 0) as close to at once as it gets.
+/// Runs `last` in this many threads and in the first one (number 0), as close to at once as possible.
 fn at_once(threads: usize, last: fn(usize)) -> ! {
     let barrier: &'static Barrier = Box::leak(Box::new(Barrier::new(threads + 1)));
     for n in 1..=threads {
@@ -106,7 +106,7 @@ fn at_once(threads: usize, last: fn(usize)) -> ! {
     unreachable!("the first thread does not return")
 }
 
-/// Starts threads that wait for ever, and returns when they do.
+/// Starts threads that wait forever, and returns when they do.
 fn park(threads: usize) {
     let barrier: &'static Barrier = Box::leak(Box::new(Barrier::new(threads + 1)));
     for _ in 0..threads {
@@ -118,14 +118,14 @@ fn park(threads: usize) {
     barrier.wait();
 }
 
-/// Waits for ever.
+/// Waits forever.
 pub fn park_here() -> ! {
     loop {
         thread::park();
     }
 }
 
-/// Ends this thread alone.
+/// Ends only this thread.
 pub fn end_thread(code: i32) -> ! {
     // SAFETY: what this thread's stack holds is not used by others.
     unsafe { libc::syscall(libc::SYS_exit, code) };

@@ -1,4 +1,4 @@
-//! Ways to make a process.
+//! Ways to create a process.
 #![allow(unsafe_code, reason = "what this is about has no safe form")]
 
 use std::ffi::OsString;
@@ -21,10 +21,10 @@ pub fn children(args: &[OsString]) {
     for _ in 0..number(&args[1]) {
         match how {
             // The child does nothing but end.
-            "fork" => told(forked(|| 0)),
-            "vfork" => told(cloned(CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK)),
+            "fork" => reported(forked(|| 0)),
+            "vfork" => reported(cloned(CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK)),
             "spawn" => spawn(),
-            "clone" => told(cloned(CloneFlags::from_bits_retain(number(&args[2])))),
+            "clone" => reported(cloned(CloneFlags::from_bits_retain(number(&args[2])))),
             "clone3" => clone3(number(&args[2]), &args[3]),
             "sibling" => sibling(),
             _ => panic!("no such way: {how}"),
@@ -32,7 +32,7 @@ pub fn children(args: &[OsString]) {
     }
 }
 
-fn told(pid: Pid) {
+fn reported(pid: Pid) {
     say("forked", &status(pid));
 }
 
@@ -57,7 +57,7 @@ fn spawn() {
     say("forked", &json!({"pid": child.id(), "code": 0}));
 }
 
-/// By the newer system call, which alone takes flags above 32 bits; into a cgroup, if the flags say so.
+/// By clone3(), the only one that takes flags above 32 bits; into a cgroup, if the flags say so.
 fn clone3(flags: u64, cgroup: &OsString) {
     let cgroup = File::open(cgroup).expect("a directory");
     // SAFETY: all zeros is the default of every member.
@@ -69,11 +69,11 @@ fn clone3(flags: u64, cgroup: &OsString) {
     match unsafe { libc::syscall(libc::SYS_clone3, &args, size_of_val(&args)) } {
         0 => unsafe { libc::_exit(0) },
         -1 => say("refused", &json!({"errno": nix::errno::Errno::last_raw()})),
-        pid => told(Pid::from_raw(pid as i32)),
+        pid => reported(Pid::from_raw(pid as i32)),
     }
 }
 
-/// A child makes another one for its parent.
+/// A child creates another child of its parent.
 fn sibling() {
     let child = forked(|| {
         let pid = cloned(CloneFlags::CLONE_PARENT);
@@ -81,6 +81,6 @@ fn sibling() {
         0
     });
     waitpid(child, None).expect("a child");
-    // Whichever it is: there is one more.
+    // Either of them: there is one more.
     waitpid(None, None).expect("its sibling");
 }

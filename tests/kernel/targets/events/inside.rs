@@ -35,8 +35,8 @@ pub fn pidns(args: &[OsString]) {
     }
 }
 
-/// `watch FIFO PROGRAM N CORETRACE ARGS…`: starts `PROGRAM on-end-of-input` (of N arguments) and coretrace, in
-/// whose arguments `PID` stands for the former's number; once coretrace is attached and FIFO ends, lets the program go on,
+/// `watch FIFO PROGRAM N CORETRACE ARGS…`: starts `PROGRAM on-end-of-input` (of N arguments) and coretrace, in whose
+/// arguments `PID` stands for the former's number; once coretrace is attached and FIFO ends, lets the program continue,
 /// waits for its end, and ends coretrace.
 pub fn watch(args: &[OsString]) {
     let words: usize = number(&args[1]);

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 /// Runs the target of that name, or returns false if there is none here.
 pub fn run(name: &str, args: &[OsString]) -> bool {
     match name {
-        // What a process knows of itself.
+        // What a process knows about itself.
         "who" => say::who(),
         "exit" => std::process::exit(say::number(&args[0])),
 

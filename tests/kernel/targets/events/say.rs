@@ -1,4 +1,4 @@
-//! How a target tells its test what it knows: a line `@WHAT {JSON}` on stderr, in one piece.
+//! How a target reports to its test: a line `@WHAT {JSON}` on stderr, in one write.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,6 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{getgid, getppid, gettid, getuid};
 use serde_json::{Value, json};
 
-/// Tells.
 pub fn say(what: &str, value: &Value) {
     let line = format!("@{what} {value}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("the test listens");
@@ -28,7 +27,7 @@ pub fn now(clock: ClockId) -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
-/// All that a process knows of itself. First what changes soonest.
+/// All that a process knows about itself; what changes soonest is read first.
 pub fn who() {
     let (boot, wall) = (now(ClockId::CLOCK_BOOTTIME), now(ClockId::CLOCK_REALTIME));
     let link = |name: &str| fs::read_link(format!("/proc/self/{name}")).map(|p| lossy(p.as_os_str().as_bytes()));

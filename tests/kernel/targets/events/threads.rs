@@ -1,4 +1,4 @@
-//! Threads: that come and go, and that become another program.
+//! Threads that come and go, or exec another program.
 
 use std::ffi::OsString;
 use std::sync::Barrier;
@@ -11,7 +11,7 @@ use super::ends::park_here;
 use super::say::{number, say};
 use super::wrap::become_program;
 
-/// `threads N`: as many, one after the other.
+/// `threads N`: this many, one after the other.
 pub fn threads(args: &[OsString]) {
     for _ in 0..number(&args[0]) {
         let thread = thread::spawn(|| gettid().as_raw());

@@ -49,7 +49,7 @@ pub fn times(args: &[OsString]) {
     }
 }
 
-/// `burn HOW MS TIMES`: processes that use that much CPU time; tells of each what the kernel has in its books.
+/// `burn HOW MS TIMES`: processes that use that much CPU time; reports the kernel's accounting of each.
 pub fn burn(args: &[OsString]) {
     let (how, ms) = (args[0].to_str().expect("a name"), number(&args[1]));
     for _ in 0..number(&args[2]) {
@@ -103,7 +103,7 @@ fn together(ms: u64) {
     share();
 }
 
-/// Works until the clock, which counts CPU time, has that many milliseconds more.
+/// Works until the clock, which counts CPU time, has advanced by this many milliseconds.
 fn work(clock: ClockId, ms: u64) {
     let until = now(clock) + ms * 1_000_000;
     while now(clock) < until {

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::say::{now, number, say};
 
-/// Becomes the program that the arguments name, after telling when.
+/// Execs the program that the arguments name, after reporting the time.
 pub fn become_program(args: &[OsString]) -> ! {
     exec(Command::new(&args[0]).args(&args[1..]))
 }
