@@ -32,8 +32,7 @@ test: ## everything: test-fast, then the live tests on each kernel, in VMs, and 
 
 test-fast: ## the tests that need no VM
 	scripts/deps build
-	$(CARGO) test --release --workspace
-	$(CARGO) test --profile checked --lib fuzz::
+	$(CARGO) test --profile checked --workspace
 
 vm: ## a shell in a VM, or a command: make vm KERNEL=6.12 CMD='coretrace --help'
 	scripts/deps test

@@ -33,7 +33,7 @@ fn program() -> ExitCode {
             elevated::give_up().map(|()| launch::child(rest))
         }
         [_, first, ..] if first == sentinel::SENTINEL && !elevated::is_set_id() => {
-            elevated::give_up().map(|()| sentinel::stand())
+            elevated::give_up().map(|()| sentinel::serve())
         }
         _ => {
             // First, for --help and --version, which are harmless.

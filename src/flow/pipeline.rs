@@ -48,7 +48,7 @@ pub struct Pipeline<'a> {
     pub gap: bool,
     /// The output was closed by its reader: a normal end.
     pub closed: bool,
-    /// That it is closed is a failure all the same: nobody closes standard error to say "enough".
+    /// A closed output is a failure: standard error is not closed to say "enough".
     pub closing_fails: bool,
     /// Events go to standard error, as losses do.
     pub to_stderr: bool,
@@ -109,7 +109,7 @@ impl<'a> Pipeline<'a> {
         self.recording = Some(gauge);
     }
 
-    /// The sink writes beside: what it has not written by the end is lost.
+    /// The sink writes in a thread: what it has not written by the end is lost.
     pub fn watch(&mut self, gauge: Gauge) {
         self.gauge = Some(gauge);
     }
@@ -136,7 +136,7 @@ impl<'a> Pipeline<'a> {
         self.ledger.delivered() >= self.limit
     }
 
-    /// Whether nobody gets the events any more.
+    /// Whether events go nowhere any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
         (self.closed || self.broken) && self.recorder.is_none()
@@ -154,7 +154,7 @@ impl<'a> Pipeline<'a> {
         self.gauges().all(|gauge| gauge.backlog() == 0)
     }
 
-    /// Of what is written beside.
+    /// Of what other threads write.
     pub fn gauges(&self) -> impl Iterator<Item = &Gauge> {
         self.gauge.iter().chain(&self.recording)
     }
@@ -245,7 +245,7 @@ impl<'a> Pipeline<'a> {
         };
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
         self.tick_by(event.head.unix_ns);
-        // What nobody reads any more is not delivered (of the last batch before that, nobody knows).
+        // Without a reader nothing is delivered (whether the last batch before that was read is not known).
         let full = self.closed || self.full();
         let Some(account) = self.ledger.account(event.kind.id) else { return };
         self.gap |= account.arrived(event.head.cpu, event.head.seq);

@@ -1,5 +1,5 @@
 //! Where events go: a thread of its own writes, so that a reader that does not read, a terminal that is stopped or a
-//! file system that hangs keeps the run from nothing else. What it has not written by the end is given up, and counted.
+//! file system that hangs does not keep the run from anything else. What it has not written by the end is given up, and counted.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -73,7 +73,7 @@ pub fn start(target: Target) -> Result<(Sink, Gauge)> {
     Ok((Sink(Arc::clone(&shared)), Gauge(shared)))
 }
 
-/// What the thread does. Nobody waits for it: where it hangs, the process ends all the same.
+/// What the thread does. It is never joined: where it hangs, the process ends without it.
 fn write(shared: &Shared, mut target: Target) {
     // Signals are the run's; but a terminal may stop who writes to it from the background (stty tostop).
     let mut signals = SigSet::all();
@@ -141,7 +141,7 @@ impl Write for Sink {
         Ok(bytes.len())
     }
 
-    /// Tells of what was written before, whether it could be; does not wait for what is still to be.
+    /// Reports whether what was written before could be; does not wait for the rest.
     fn flush(&mut self) -> io::Result<()> {
         match self.0.state().failure.take() {
             Some(failure) => Err(failure),

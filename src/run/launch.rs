@@ -26,7 +26,7 @@ use crate::host::users::User;
 /// The first argument by which coretrace knows that it is the child.
 pub const CHILD: &str = "__child";
 
-/// What CMD is to start with as coretrace did, although coretrace, or the runtime of Rust, changed it.
+/// What CMD inherits as coretrace did, although coretrace, or the runtime of Rust, has changed it since.
 #[derive(Debug, Clone, Copy)]
 pub struct Inherited {
     /// Signals, and closed streams.
@@ -39,7 +39,7 @@ impl Inherited {
     /// As coretrace has it now, before libbpf raises the limit for itself, where BPF memory counts against it.
     ///
     /// # Errors
-    /// When the kernel does not tell.
+    /// When the kernel refuses.
     pub fn read() -> Result<Self> {
         let memlock = getrlimit(Resource::RLIMIT_MEMLOCK).context("reading the limit of locked memory")?;
         Ok(Inherited { signals: signals::inherited(), memlock })
@@ -73,13 +73,13 @@ impl Launched {
     /// When no process can be started.
     pub fn new(command: &[OsString], user: Option<&User>, inherited: &Inherited) -> Result<Self> {
         let (wait, release) = io::pipe().context("making a pipe")?;
-        let (mut waits, tell) = io::pipe().context("making a pipe")?;
+        let (mut reader, writer) = io::pipe().context("making a pipe")?;
         // The child, and it alone, inherits its two ends.
-        for end in [wait.as_fd(), tell.as_fd()] {
+        for end in [wait.as_fd(), writer.as_fd()] {
             fcntl(end, FcntlArg::F_SETFD(FdFlag::empty())).context("preparing a pipe")?;
         }
         let mut child = Command::new("/proc/self/exe");
-        child.arg0("coretrace").arg(CHILD).arg(format!("{},{}", wait.as_raw_fd(), tell.as_raw_fd()));
+        child.arg0("coretrace").arg(CHILD).arg(format!("{},{}", wait.as_raw_fd(), writer.as_raw_fd()));
         match user {
             Some(user) => {
                 let groups: Vec<_> = user.groups.iter().map(u32::to_string).collect();
@@ -92,12 +92,12 @@ impl Launched {
         }
         child.arg(inherited.to_arg()).args(command);
         let mut child = child.spawn().context("starting the command's process (is /proc mounted?)")?;
-        drop((wait, tell));
+        drop((wait, writer));
         let mut pid = [0; 4];
-        let told = waits.read_exact(&mut pid);
-        // It has nothing more to do.
+        let read = reader.read_exact(&mut pid);
+        // It has forked, and ends.
         let _ = child.wait();
-        told.context("the command's process ended before it could run")?;
+        read.context("the command's process ended before it could run")?;
         Ok(Launched { pid: u32::from_ne_bytes(pid), release: Some(release), status: None })
     }
 
@@ -162,7 +162,7 @@ impl Drop for Launched {
     }
 }
 
-/// The exit code by which shells tell how a command ended: its own, or 128 + the signal.
+/// The exit code that shells have for how a command ended: its own, or 128 + the signal.
 #[must_use]
 pub fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
@@ -232,21 +232,22 @@ fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
     signals::restore(&inherited.signals);
     let (soft, hard) = inherited.memlock;
     setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard).context("restoring the limit of locked memory")?;
-    let (wait, tell) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
+    let (wait, report) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
     // Both are open before the parent goes on: afterwards, what this process opens counts as CMD's.
     let mut released = File::open(format!("/proc/self/fd/{wait}")).context("opening a pipe")?;
-    let mut told = File::options().write(true).open(format!("/proc/self/fd/{tell}")).context("opening a pipe")?;
+    let mut to_parent =
+        File::options().write(true).open(format!("/proc/self/fd/{report}")).context("opening a pipe")?;
     // CMD is not to inherit them.
-    for fd in [wait, tell] {
+    for fd in [wait, report] {
         nix::unistd::close(fd.parse::<i32>().context("a pipe's number")?).context("closing a pipe")?;
     }
     // The most memory that a process ever had counts what it was before exec (fs/exec.c: exec_mmap), and this one has
     // all of coretrace. A fork of it has little: pages of files are not copied.
     if let Some(pid) = signals::fork_beside().context("starting the command's process")? {
-        told.write_all(&pid.to_ne_bytes()).context("telling the command's process id")?;
+        to_parent.write_all(&pid.to_ne_bytes()).context("reporting the command's process id")?;
         std::process::exit(0);
     }
-    drop(told);
+    drop(to_parent);
     // Where the parent ended without a word, it said why.
     if read_byte(&mut released).is_err() {
         std::process::exit(1);
