@@ -1,6 +1,6 @@
-//! Parsers of files that others made, each as a function of bytes that must end soon, without a panic, whatever the bytes
-//! are, and with properties that hold of what comes out. For the test beside this (`tests.rs`), which changes files at
-//! random, and for `fuzz/`, which does so by what the code does (libFuzzer).
+//! Parsers of files that others made, and of specs, each as a function of bytes that must end soon, without a panic,
+//! whatever the bytes are, and with properties that hold of what comes out. For the test beside this (`tests.rs`), which
+//! changes files at random, and for `fuzz/`, which does so by what the code does (libFuzzer).
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,17 +24,20 @@ use crate::types::image::{self, samples as made};
 use crate::types::model::Types;
 use crate::types::relo::{Object, Target, walk};
 
+mod specs;
+
 /// Name, function, and files to begin with.
 pub type Parser = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const PARSERS: [Parser; 6] = [
+pub const PARSERS: [Parser; 7] = [
     ("recording", recording, recordings),
     ("types", types, all_types),
     ("image", image, images),
     ("package", image, packages),
     ("object", object, objects),
     ("archive", archive, archives),
+    ("spec", spec, specs::seeds),
 ];
 
 /// What libbpf says goes where a run would have it.
@@ -137,6 +140,11 @@ fn archive(bytes: &[u8]) {
     let Some(archive) = Archive::parse(bytes) else { return };
     assert!(archive.entries().count() <= bytes.len());
     archive.bytes();
+}
+
+/// What a user wrote, or somebody else for them.
+fn spec(bytes: &[u8]) {
+    specs::refusals(bytes).iter().for_each(|text| harmless(text, "a spec"));
 }
 
 fn recordings() -> Vec<Vec<u8>> {

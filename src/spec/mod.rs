@@ -5,4 +5,6 @@
 //! turned into BPF instructions ([`code`]), which the object of the tracer has room for.
 
 pub(crate) mod ast;
+pub(crate) mod error;
 pub(crate) mod ir;
+pub(crate) mod parse;
