@@ -1,6 +1,6 @@
-//! Parsers of untrusted files, each as a function of bytes that must end soon, without a panic, whatever the bytes are,
-//! and with properties that must hold of the result. For the tests in `tests.rs`, which mutate files at random, and for
-//! `fuzz/`, guided by coverage (libFuzzer).
+//! Parsers of untrusted files and specs, each as a function of bytes that must end soon, without a panic, whatever the
+//! bytes are, and with properties that must hold of the result. For the tests in `tests.rs`, which mutate files at random,
+//! and for `fuzz/`, guided by coverage (libFuzzer).
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,17 +24,20 @@ use crate::types::image::{self, samples as made};
 use crate::types::model::Types;
 use crate::types::relo::{Object, Target, walk};
 
+mod specs;
+
 /// Name, function, and initial files.
 pub type Parser = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All parsers.
-pub const PARSERS: [Parser; 6] = [
+pub const PARSERS: [Parser; 7] = [
     ("recording", recording, recordings),
     ("types", types, all_types),
     ("image", image, images),
     ("package", image, packages),
     ("object", object, objects),
     ("archive", archive, archives),
+    ("spec", spec, specs::seeds),
 ];
 
 /// libbpf's messages go where a run sends them.
@@ -137,6 +140,11 @@ fn archive(bytes: &[u8]) {
     let Some(archive) = Archive::parse(bytes) else { return };
     assert!(archive.entries().count() <= bytes.len());
     archive.bytes();
+}
+
+/// What a user wrote, or somebody else for them.
+fn spec(bytes: &[u8]) {
+    specs::refusals(bytes).iter().for_each(|text| harmless(text, "a spec"));
 }
 
 fn recordings() -> Vec<Vec<u8>> {

@@ -22,6 +22,8 @@ pub mod options;
 pub mod output;
 pub mod report;
 pub mod run;
+#[expect(dead_code, reason = "the tracers that use it come next")]
+mod spec;
 pub mod tracers;
 pub mod types;
 

@@ -10,7 +10,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the crate, in order: each may use those after it.
 const ORDER: &[&str] = &[
-    "fuzz", "cli", "commands", "tracers", "options", "run", "load", "flow", "output", "event", "types", "host",
+    "fuzz", "cli", "commands", "tracers", "options", "run", "load", "flow", "output", "event", "spec", "types", "host",
     "error", "report", "escape", "ffi",
 ];
 

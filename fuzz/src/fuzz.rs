@@ -10,7 +10,7 @@ fuzz_target!(init: { coretrace::fuzz::quiet(); }, |bytes: &[u8]| {
     let parse = PARSE.get_or_init(|| {
         let name = std::env::var("FUZZ").expect("FUZZ=PARSER");
         let found = coretrace::fuzz::PARSERS.into_iter().find(|(other, ..)| *other == name);
-        found.expect("recording, types, image, package, object or archive").1
+        found.expect("recording, types, image, package, object, archive or spec").1
     });
     parse(bytes);
 });

@@ -139,3 +139,8 @@ fn changed_objects() {
 fn changed_archives() {
     survives("archive");
 }
+
+#[test]
+fn changed_specs() {
+    survives("spec");
+}

@@ -1,0 +1,135 @@
+//! What a resolved spec reads at each hit, and what it means: pure data.
+//!
+//! At a hit, the words of the context are copied first: the arguments (and then what is returned) for BTF-typed hooks
+//! and raw tracepoints, the registers (`struct pt_regs`) for probes. Every value starts at one of them. The program
+//! reads the slots that tests need, tests, and then reads the rest.
+
+/// The most slots of a program.
+pub(crate) const SLOTS_MAX: usize = 32;
+/// The most pointers that are followed to one value.
+pub(crate) const DEREFS_MAX: usize = 8;
+/// The most bytes of one string, with its NUL.
+pub(crate) const STR_MAX: u32 = 4096;
+/// What a string has where nothing is said.
+pub(crate) const STR_DEFAULT: u32 = 256;
+/// The most bytes that one program may add to an event, strings at their longest.
+pub(crate) const TAIL_MAX: u32 = 16 << 10;
+
+/// A program for one hook.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Program {
+    /// How many words of the context are used.
+    pub words: u32,
+    /// What is read, in this order. A slot's value is 64 bits in the event: a number, or where its bytes are in the tail.
+    pub slots: Vec<Slot>,
+    /// The event is wanted where this holds; None: always. Slots that it asks for come before all others, and one
+    /// that could not be read makes a test false (and `!` of it true).
+    pub test: Option<Test>,
+    /// How many of the slots the test needs: the first ones.
+    pub early: usize,
+}
+
+/// Where a value is, and how it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub base: Base,
+    /// The pointers on the way: each is at the address so far plus this offset.
+    pub derefs: Vec<Deref>,
+    pub read: Read,
+}
+
+/// Where the way to a value starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// A word of the context. `typed`: the verifier knows it as a pointer to a struct (BTF-typed hooks), so that what
+    /// it points to may be loaded directly.
+    Word { index: u32, typed: bool },
+    /// The address of the context: of a classic tracepoint's record.
+    Context,
+    /// The current task's `struct task_struct`.
+    Task,
+    /// What the function returned, of a hook on its return.
+    Return,
+    /// How many nanoseconds the call took, of a hook on its return.
+    Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deref {
+    pub offset: i32,
+    pub space: Space,
+}
+
+/// Whose memory an address is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Space {
+    Kernel,
+    User,
+    /// What the address says: user addresses are the lower half.
+    ByAddress,
+}
+
+/// What is read at the end of the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// The address itself plus `offset`, or the word that the base is; `narrow`: only its lowest bytes count (an `int`
+    /// argument), with or without a sign.
+    Plain { offset: i32, narrow: Option<(u8, bool)> },
+    /// 1, 2, 4 or 8 bytes there; then a bit field is cut out: shifted left, then right, with its sign or without.
+    Number { offset: i32, space: Space, size: u8, left: u8, right: u8, signed: bool },
+    /// A string there, up to its NUL, of at most `max` bytes with it.
+    Str { offset: i32, space: Space, max: u32 },
+    /// So many bytes there.
+    Bytes { offset: i32, space: Space, len: u32 },
+    /// `__data_loc`: 4 bytes there say where in the context a string is (offset, and length << 16).
+    Located { offset: i32, max: u32 },
+    /// A `struct path` there, as a path from the process's root.
+    Path { offset: i32 },
+    /// A `struct dentry` there, as its path in its file system.
+    Dentry { offset: i32 },
+}
+
+/// Whether an event is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Test {
+    All(Vec<Test>),
+    Any(Vec<Test>),
+    Not(Box<Test>),
+    /// The slot, a number, against one.
+    Number {
+        slot: usize,
+        op: Compare,
+        operand: u64,
+    },
+    /// The slot, a string, against one; without its NUL. `whole`: all of it, else its beginning.
+    Text {
+        slot: usize,
+        text: Vec<u8>,
+        whole: bool,
+    },
+    /// The slot, a string, against a glob of `*`, `?` and bytes.
+    Glob {
+        slot: usize,
+        glob: Vec<u8>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compare {
+    Eq,
+    Ne,
+    Less {
+        signed: bool,
+    },
+    LessEqual {
+        signed: bool,
+    },
+    Greater {
+        signed: bool,
+    },
+    GreaterEqual {
+        signed: bool,
+    },
+    /// Any of these bits is set.
+    Bits,
+}
