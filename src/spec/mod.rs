@@ -2,7 +2,9 @@
 //!
 //! `KIND:TARGET[(ARGS)][ if CONDITION]` is parsed ([`parse`]) into a tree ([`ast`]) that knows no kernel. With the
 //! types of the target it is resolved into a program ([`ir`]): what to read, from where, and what it means. That is
-//! turned into BPF instructions ([`code`]), which the object of the tracer has room for.
+//! turned into BPF instructions ([`code`]), which the object of the tracer has room for ([`splice`]).
 
 pub(crate) mod ast;
+pub(crate) mod code;
 pub(crate) mod ir;
+pub(crate) mod splice;
