@@ -67,6 +67,10 @@ pub(crate) enum Space {
     User,
     /// What the address says: user addresses are the lower half.
     ByAddress,
+    /// The kernel's, behind a pointer whose type the verifier knows, at a field of that type: it may be loaded without a
+    /// helper, where all of the way from a typed word to there is such. No `void *`, no array, no union: their types are
+    /// lost on the way. Everywhere else it is as `Kernel`.
+    Typed,
 }
 
 /// What is read at the end of the way.
