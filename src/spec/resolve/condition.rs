@@ -99,7 +99,7 @@ impl Maker<'_> {
             Op::And => Compare::Bits,
             Op::Prefix | Op::Glob => {
                 let spelled = spell(self.types, way.ty);
-                return Err(Wrong::new(format!("a {spelled} is no string: ^= and ~ are for strings")).at(span));
+                return Err(Wrong::new(format!("{spelled} is no string: ^= and ~ are for strings")).at(span));
             }
         };
         let operand = operand(self.types, &way, int, op, right)?;

@@ -9,8 +9,8 @@ use super::maker::Maker;
 use super::meaning::{Shown, ShownKind, Style};
 use super::shown::text;
 use super::typed::{Int, named, names};
-use super::way::Way;
-use crate::spec::ir::{Read, STR_DEFAULT};
+use super::way::{At, Way};
+use crate::spec::ir::{Read, STR_DEFAULT, Space};
 use crate::types::model::{Types, kind};
 
 /// How a part is shown.
@@ -218,12 +218,12 @@ impl Maker<'_> {
                 Ok(ShownKind::Str { slot: self.add(slot) })
             }
             Path if is("path") => {
-                let slot = way.memory(|offset, _| Read::Path { offset })?;
+                let slot = kernels(way)?.memory(|offset, _| Read::Path { offset })?;
                 Ok(ShownKind::Path { slot: self.add(slot) })
             }
             Dentry => {
                 let way = way.composite(self.types).ok_or_else(|| Wrong::new("no dentry"))?;
-                let slot = way.memory(|offset, _| Read::Dentry { offset })?;
+                let slot = kernels(&way)?.memory(|offset, _| Read::Dentry { offset })?;
                 Ok(ShownKind::Path { slot: self.add(slot) })
             }
             Ipv4 => Ok(ShownKind::Ipv4 { slot: self.add(way.number(Int::plain(4, false))?) }),
@@ -233,6 +233,14 @@ impl Maker<'_> {
             }
             Path => Err(Wrong::new("no path")),
         }
+    }
+}
+
+/// No walk begins in a user's memory.
+fn kernels(way: &Way) -> Result<&Way, Wrong> {
+    match way.at {
+        At::Memory { space: Space::Kernel, .. } => Ok(way),
+        _ => Err(Wrong::new("it is not in the kernel's memory")),
     }
 }
 

@@ -43,10 +43,10 @@ fn bounded(types: &Types, way: &Way, int: Int, op: Op, value: i128) -> Result<u6
     // A mask has no sign.
     let high = if op == Op::And { (1 << u32::from(width.min(64))) - 1 } else { high };
     if value < 0 && low == 0 {
-        return Err(Wrong::new(format!("a {spelled} is never negative: it has no sign")));
+        return Err(Wrong::new(format!("{spelled} is never negative: it has no sign")));
     }
     if !(low..=high).contains(&value) {
-        return Err(Wrong::new(format!("a {spelled} is never {value}: it has {width} bits, from {low} to {high}")));
+        return Err(Wrong::new(format!("{spelled} is never {value}: it has {width} bits, from {low} to {high}")));
     }
     let value = wrap(value);
     if !is_network(types, way) {
@@ -56,7 +56,7 @@ fn bounded(types: &Types, way: &Way, int: Int, op: Op, value: i128) -> Result<u6
         (Op::Eq | Op::Ne | Op::And, 2) => Ok(u64::from((value as u16).to_be())),
         (Op::Eq | Op::Ne | Op::And, 4) => Ok(u64::from((value as u32).to_be())),
         (Op::Eq | Op::Ne | Op::And, _) => Ok(value.to_be()),
-        _ => Err(Wrong::new(format!("a {spelled} is in network byte order: it can be compared by ==, != and & only"))),
+        _ => Err(Wrong::new(format!("{spelled} is in network byte order: it can be compared by ==, != and & only"))),
     }
 }
 

@@ -64,7 +64,8 @@ impl Maker<'_> {
         let typedefs = names(self.types, way.ty);
         let any = |list: &[&str]| typedefs.iter().any(|name| list.iter().any(|known| known.as_bytes() == *name));
         let slot = self.add(way.number(int)?);
-        let returned = way.base == Base::Return && way.derefs.is_empty() || RESULTS.contains(&called);
+        let is_result = way.base == Base::Return && matches!(way.at, At::Value { .. });
+        let returned = is_result || RESULTS.contains(&called);
         Ok(match int.form {
             _ if way.base == Base::Duration => ShownKind::Duration { slot },
             Form::Bool => ShownKind::Bool { slot },
@@ -128,14 +129,16 @@ impl Maker<'_> {
 
     /// A struct that is here, not pointed to.
     fn structure(&mut self, way: &Way) -> Result<ShownKind, Wrong> {
-        match self.known(way) {
-            Some((Style::Alone, mut parts)) if parts.len() == 1 => match parts.pop() {
-                Some(only) => Ok(only.kind),
-                None => self.whole(way),
-            },
-            Some((style, parts)) => Ok(ShownKind::Group { style, address: None, parts }),
-            None => self.whole(way),
+        self.summary(way).map_or_else(|| self.whole(way), Ok)
+    }
+
+    /// What is known of the struct here; None: nobody said what.
+    pub fn summary(&mut self, way: &Way) -> Option<ShownKind> {
+        let (style, mut parts) = self.known(way)?;
+        if style == Style::Alone && parts.len() == 1 {
+            return parts.pop().map(|only| only.kind);
         }
+        Some(ShownKind::Group { style, address: None, parts })
     }
 
     /// A value without a summary of what it points to.

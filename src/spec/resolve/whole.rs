@@ -75,8 +75,8 @@ impl Maker<'_> {
             return None;
         }
         let kind = match shape(self.types, way.ty) {
-            Shape::Struct { .. } => match self.known(way) {
-                Some((style, parts)) => Some(ShownKind::Group { style, address: None, parts }),
+            Shape::Struct { .. } => match self.summary(way) {
+                Some(kind) => Some(kind),
                 None => {
                     let levels = levels.checked_sub(1).filter(|levels| *levels > 0)?;
                     let parts = self.members(way, levels, whole);

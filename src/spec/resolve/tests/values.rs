@@ -58,7 +58,7 @@ fn a_format_overrides_the_type() {
 #[test]
 fn a_star_shows_all_of_a_struct() {
     let found = at_entry("vfs_unlink", "*dentry", "").unwrap();
-    assert_eq!(outline(&found.shown), "*dentry:Braces(d_flags:Hex d_name:Alone(name:Str) d_inode:Pointer)");
+    assert_eq!(outline(&found.shown), "*dentry:Braces(d_flags:Hex d_name:Str d_inode:Pointer)");
     let found = at_entry("thing_do", "*thing", "").unwrap();
     assert!(found.program.slots.len() <= 24, "{}", found.program.slots.len());
     assert!(
@@ -136,8 +136,6 @@ fn each_half_of_a_call_tests_what_it_can_see() {
 
 #[test]
 fn what_does_not_fit_is_shown_by_its_address() {
-    let many = ["file"; 1].iter().chain(["dentry", "dir"].iter()).copied().collect::<Vec<_>>();
-    assert_eq!(many.len(), 3);
     let paths = vec!["file"; 6].join(", ");
     let found = at_entry("vfs_read", &paths, "").unwrap();
     assert_eq!(found.program.slots.len(), 3, "the same is read once");
@@ -169,5 +167,6 @@ fn globs_find_all_that_match() {
     let names = |glob: &str| functions(&types, glob).unwrap().into_iter().map(|f| f.name).collect::<Vec<_>>();
     assert_eq!(names("vfs_*"), ["vfs_read", "vfs_rename", "vfs_unlink"]);
     assert_eq!(names("vfs_?e[a-m]?"), ["vfs_read"]);
-    assert_eq!(names("vfs_[!ru]*").len(), 0_usize.max(names("vfs_unlink").len() - 1));
+    assert_eq!(names("vfs_[!re]*"), ["vfs_unlink"]);
+    assert!(functions(&types, "vfs_[").is_err(), "a bracket that is never closed is itself");
 }
