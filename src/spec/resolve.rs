@@ -95,7 +95,7 @@ impl Maker<'_> {
     fn all(&mut self, items: &[Item], rich: usize) -> Result<Vec<Shown>, ResolveError> {
         let mut all: Vec<Shown> = Vec::new();
         for (n, item) in items.iter().enumerate() {
-            self.rich = n < rich;
+            (self.rich, self.roomy) = (n < rich, n < rich);
             let kind = match item.format {
                 Some((format, ref span)) => {
                     Some(self.formatted(&item.called, &item.way, format).map_err(|wrong| wrong.at(span))?)

@@ -57,7 +57,7 @@ impl Made {
 
     /// `encoding`: 1 of a signed one, 4 of a `bool`.
     pub fn int(&mut self, name: &str, size: u32, encoding: u32) -> u32 {
-        self.add(name, 1, false, 0, size, &[encoding << 24 | size * 8])
+        self.add(name, 1, false, 0, size, &[(encoding << 24) | (size * 8)])
     }
 
     /// One that refers to another: a pointer (2), `const` (10), a function (12) …

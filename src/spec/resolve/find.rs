@@ -3,7 +3,7 @@
 use super::closest::closest;
 use super::error::Wrong;
 use super::glob::{is_glob, matches};
-use super::spell::signature;
+use super::spell::{call, signature};
 use super::typed::Ty;
 use crate::types::model::{Type, Types, kind};
 
@@ -48,13 +48,13 @@ pub(crate) fn function(types: &Types, name: &str) -> Option<Function> {
 /// `int vfs_unlink(struct mnt_idmap *idmap, struct inode *dir, …)`
 pub(crate) fn prototype(types: &Types, name: &str) -> Option<String> {
     let found = by_name(types, kind::FUNC, name)?;
-    Some(signature(types, types.get(found.refers)?, name, 0))
+    Some(signature(types, types.get(found.refers)?, name))
 }
 
 /// The same of a tracepoint.
 pub(crate) fn tracepoint_prototype(types: &Types, name: &str) -> Option<String> {
     let found = proto_of_tracepoint(types, name)?;
-    Some(signature(types, found, name, 1))
+    Some(call(types, found, name, 1))
 }
 
 /// What a tracepoint hands over: to BTF-typed programs, and to raw ones.

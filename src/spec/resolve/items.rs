@@ -57,12 +57,17 @@ fn all(scope: &Scope, span: &Span, items: &mut Vec<Item>, notes: &mut Vec<String
         Item { name, called, way, format: None, whole: false, asked: false, span: span.clone() }
     };
     let params = scope.params.iter().enumerate().skip(scope.hidden).filter(|_| scope.when.has_args());
+    let mut unread: Vec<(&str, Vec<String>)> = Vec::new();
     for (n, param) in params {
         match &param.way {
             Ok(way) => items.push(item(scope.called(n), way.clone())),
-            Err(why) => notes.push(format!("{} is not shown: {why}", scope.called(n))),
+            Err(why) => match unread.iter_mut().find(|(other, _)| other == why) {
+                Some((_, names)) => names.push(scope.called(n)),
+                None => unread.push((why, vec![scope.called(n)])),
+            },
         }
     }
+    notes.extend(unread.into_iter().map(|(why, names)| format!("not shown: {}: {why}", names.join(", "))));
     if scope.when.has_result() {
         items.extend(scope.result().map(|way| item("ret".to_owned(), way)));
     }

@@ -45,6 +45,11 @@ const fn of(name: &'static str, style: Style, ways: &'static [&'static [Part]]) 
     Known { name, style, anyone: false, ways }
 }
 
+/// Of any family, by a user or by the kernel.
+const fn address(name: &'static str) -> Known {
+    Known { name, style: Style::Address, anyone: true, ways: &[SOCKADDR] }
+}
+
 const SOCK: &[Part] = &[
     ("family", "__sk_common.skc_family", Meant),
     ("protocol", "sk_protocol", Optional(&Meant)),
@@ -70,7 +75,7 @@ const SOCKET: &[Part] = &[
 ];
 
 const SOCKADDR: &[Part] = &[
-    ("family", "sa_family", Meant),
+    ("family", "(sockaddr)sa_family", Meant),
     ("port", "(sockaddr_in)sin_port", Optional(&Meant)),
     ("v4", "(sockaddr_in)sin_addr.s_addr", Optional(&Ipv4)),
     ("v6", "(sockaddr_in6)sin6_addr", Optional(&Ipv6)),
@@ -108,7 +113,10 @@ const KNOWN: &[Known] = &[
     // The network.
     of("sock", Style::Socket, &[SOCK]),
     of("socket", Style::Socket, &[SOCKET]),
-    Known { name: "sockaddr", style: Style::Address, anyone: true, ways: &[SOCKADDR] },
+    address("sockaddr"),
+    address("sockaddr_storage"),
+    address("__kernel_sockaddr_storage"),
+    address("sockaddr_unsized"),
     of(
         "sk_buff",
         Style::Words,
@@ -173,7 +181,7 @@ impl Maker<'_> {
     /// What is worth to be seen of the struct here; None: nobody said what, or it is not there.
     pub fn known(&mut self, way: &Way) -> Option<(Style, Vec<Shown>)> {
         let called = names(self.types, way.ty);
-        let found = KNOWN.iter().find(|known| called.iter().any(|name| *name == known.name.as_bytes()))?;
+        let found = KNOWN.iter().find(|known| called.contains(&known.name.as_bytes()))?;
         let way = if found.anyone { way.clone().anywhere() } else { way.clone() };
         let before = (self.slots.len(), self.notes.len());
         found.ways.iter().find_map(|parts| {

@@ -12,13 +12,15 @@ pub(crate) struct Maker<'a> {
     pub types: &'a Types,
     pub slots: Vec<Slot>,
     pub notes: Vec<String>,
-    /// Known structs are summed up, others are shown as a whole.
+    /// Known structs are summed up where they are pointed to.
     pub rich: bool,
+    /// There is room for many values, as far as it is known.
+    pub roomy: bool,
 }
 
 impl<'a> Maker<'a> {
     pub fn new(types: &'a Types) -> Self {
-        Self { types, slots: Vec::new(), notes: Vec::new(), rich: true }
+        Self { types, slots: Vec::new(), notes: Vec::new(), rich: true, roomy: true }
     }
 
     /// Which slot this is: the same read is done once.

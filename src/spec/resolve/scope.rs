@@ -114,8 +114,8 @@ pub(crate) struct Param {
     pub way: Result<Way, &'static str>,
 }
 
-const ON_STACK: &str = "it is on the stack: hook the function by its types (fentry), which has all arguments";
-const BY_VALUE: &str = "it is a struct by value that is too large for registers";
+const ON_STACK: &str = "on the stack: hook the function by its types (fentry), which has all arguments";
+const BY_VALUE: &str = "a struct by value that is too large for registers";
 
 impl Scope {
     /// Of a function, or of a tracepoint's parameters.

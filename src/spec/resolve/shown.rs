@@ -31,6 +31,8 @@ const HEX: &[&str] = &[
 ];
 const OCTAL: &[&str] = &["umode_t", "mode_t"];
 const NETWORK: &[&str] = &["__be16", "__be32", "__be64"];
+/// How names of bits and addresses end, where their type says nothing.
+const BITS: &[&str] = &["flags", "mask", "addr", "address"];
 /// What results are called, where they are no results of a function.
 const RESULTS: &[&str] = &["ret", "retval", "err", "error", "result", "rc"];
 
@@ -75,7 +77,7 @@ impl Maker<'_> {
             _ if any(NETWORK) => ShownKind::Network { slot, size: int.size },
             _ if any(&["dev_t"]) => ShownKind::Device { slot },
             _ if int.signed && int.size >= 4 && returned => ShownKind::Ret { slot },
-            _ if !int.signed && (called.ends_with("flags") || called.ends_with("mask")) => ShownKind::Hex { slot },
+            _ if !int.signed && BITS.iter().any(|end| called.ends_with(end)) => ShownKind::Hex { slot },
             _ => ShownKind::Int { slot, signed: int.signed },
         })
     }
@@ -105,7 +107,7 @@ impl Maker<'_> {
         let all = all.ok_or_else(|| Wrong::new("how many it has is not known").hint("say it: [INDEX], :bytes[N]"))?;
         match each {
             Shape::Int(Int { size: 2 | 4 | 8, .. }) | Shape::Enum { .. } | Shape::Pointer { .. } => {
-                let shown = if self.rich { ELEMENTS.min(count) } else { 1 };
+                let shown = if self.roomy { ELEMENTS.min(count) } else { 1 };
                 if count > shown {
                     self.note(format!("{called}: {shown} of its {count} elements are shown ([INDEX] for others)"));
                 }

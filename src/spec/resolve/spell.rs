@@ -32,9 +32,14 @@ pub(crate) fn declare(types: &Types, ty: Ty, name: &str) -> String {
     }
 }
 
-/// `int vfs_unlink(struct inode *dir, …)`, of a FUNC_PROTO. `skip`: so many parameters are left out.
-pub(crate) fn signature(types: &Types, proto: Type<'_>, name: &str, skip: usize) -> String {
-    function(types, proto, name, skip, DEPTH)
+/// `int vfs_unlink(struct inode *dir, …)`, of a FUNC_PROTO.
+pub(crate) fn signature(types: &Types, proto: Type<'_>, name: &str) -> String {
+    function(types, proto, name, DEPTH)
+}
+
+/// The same without what is returned, and without the first parameters.
+pub(crate) fn call(types: &Types, proto: Type<'_>, name: &str, skip: usize) -> String {
+    format!("{name}({})", parameters(types, proto, skip, DEPTH))
 }
 
 fn of_btf(types: &Types, id: u32, inner: &str, depth: u8) -> String {
@@ -57,7 +62,7 @@ fn of_btf(types: &Types, id: u32, inner: &str, depth: u8) -> String {
             let count = if count == 0 { String::new() } else { count.to_string() };
             of_btf(types, of, &format!("{inner}[{count}]"), depth)
         }
-        kind::FUNC_PROTO => function(types, found, inner, 0, depth),
+        kind::FUNC_PROTO => function(types, found, inner, depth),
         kind::STRUCT => tagged("struct"),
         kind::UNION => tagged("union"),
         kind::FWD => tagged(if found.flag { "union" } else { "struct" }),
@@ -81,7 +86,11 @@ fn qualified(types: &Types, found: Type<'_>, inner: &str, depth: u8) -> String {
     format!("{word} {}", of_btf(types, found.refers, inner, depth))
 }
 
-fn function(types: &Types, proto: Type<'_>, name: &str, skip: usize, depth: u8) -> String {
+fn function(types: &Types, proto: Type<'_>, name: &str, depth: u8) -> String {
+    of_btf(types, proto.refers, &format!("{name}({})", parameters(types, proto, 0, depth)), depth)
+}
+
+fn parameters(types: &Types, proto: Type<'_>, skip: usize, depth: u8) -> String {
     let mut all = String::new();
     for row in proto.rows().skip(skip) {
         let (name, ty) = (row.u32(0).unwrap_or(0), row.u32(4).unwrap_or(0));
@@ -96,8 +105,7 @@ fn function(types: &Types, proto: Type<'_>, name: &str, skip: usize, depth: u8) 
         // The last one without a type: any more may follow.
         all.push_str(&if ty == 0 { "...".to_owned() } else { of_btf(types, ty, &name, depth) });
     }
-    let all = if all.is_empty() { "void" } else { &all };
-    of_btf(types, proto.refers, &format!("{name}({all})"), depth)
+    if all.is_empty() { "void".to_owned() } else { all }
 }
 
 /// As people write what compilers write at length.

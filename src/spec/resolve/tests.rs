@@ -1,7 +1,6 @@
 //! A little kernel, and what becomes of specs on it.
 
 mod errors;
-mod here;
 mod kernel;
 mod places;
 mod random;

@@ -26,7 +26,7 @@ struct Whole {
 impl Maker<'_> {
     /// The struct here, with the structs in it.
     pub fn whole(&mut self, way: &Way) -> Result<ShownKind, Wrong> {
-        let values = if self.rich { VALUES } else { FEW };
+        let values = if self.roomy { VALUES } else { FEW };
         let mut whole = Whole { until: self.slots.len() + values, left_out: Vec::new() };
         let parts = self.members(way, LEVELS, &mut whole);
         let name = spell(self.types, way.ty);

@@ -96,7 +96,7 @@ fn names(types: &Types) -> Vec<String> {
 }
 
 #[track_caller]
-pub(super) fn sound(found: &Resolved) {
+fn sound(found: &Resolved) {
     let program = &found.program;
     assert!(program.slots.len() <= SLOTS_MAX && program.early <= program.slots.len(), "{program:?}");
     for slot in &program.slots {

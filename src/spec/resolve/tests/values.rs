@@ -20,7 +20,7 @@ fn every_argument_has_a_meaning_with_nothing_declared() {
     assert_eq!(outline(&found.shown), "thing:Pointer color:Enum sign:Enum yes:Bool n:Int u:Int p:Pointer");
     let found = at_return("sized", None, "").unwrap();
     assert_eq!(outline(&found.shown), "after:Int callback:Symbol mode:Octal");
-    assert!(found.notes[0].contains("large is not shown"), "{:?}", found.notes);
+    assert!(found.notes[0].contains("not shown: large"), "{:?}", found.notes);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn each_half_of_a_call_tests_what_it_can_see() {
 
 #[test]
 fn what_does_not_fit_is_shown_by_its_address() {
-    let paths = vec!["file"; 6].join(", ");
+    let paths = ["file"; 6].join(", ");
     let found = at_entry("vfs_read", &paths, "").unwrap();
     assert_eq!(found.program.slots.len(), 3, "the same is read once");
     let found =
@@ -157,7 +157,7 @@ fn functions_are_spelled_as_in_c() {
     assert_eq!(spelled("vfs_read"), "long vfs_read(struct file *file, char __user *buf, size_t count, void *pos)");
     assert_eq!(
         tracepoint_prototype(&types, "sched_wakeup").unwrap(),
-        "int sched_wakeup(struct task_struct *task, int prio)"
+        "sched_wakeup(struct task_struct *task, int prio)"
     );
 }
 
