@@ -2,8 +2,7 @@
 /*
  * Keeps the map of followed processes, for all tracers of a run; nothing else adds to it or removes from it. Its fork
  * hooks are attached before those of any tracer, so that a child is followed before any tracer sees it, and its exit
- * hooks
- * after all of them, so that an end is seen while the process is still followed.
+ * hooks after all of them, so that an end is seen while the process is still followed.
  */
 #include "filter.bpf.h"
 
