@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -26,9 +26,11 @@ fn fifo(scratch: &Scratch, name: &str) -> PathBuf {
     path
 }
 
-/// A reader that does not read.
+/// A reader that does not read, of a pipe that holds a few events: on a slow machine there are few within a second.
 fn sleeper(fifo: &Path) -> File {
-    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(fifo).unwrap()
+    let reader = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(fifo).unwrap();
+    fcntl(&reader, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    reader
 }
 
 /// Its own events were not all written, and that is reported.
