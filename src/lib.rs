@@ -22,7 +22,6 @@ pub mod options;
 pub mod output;
 pub mod report;
 pub mod run;
-#[expect(dead_code, reason = "the tracers that use it come next")]
 #[expect(dead_code, reason = "the tracers that are made of specs come next")]
 mod spec;
 pub mod tracers;
