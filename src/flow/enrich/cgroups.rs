@@ -42,6 +42,12 @@ enum Way {
 }
 
 impl Cgroups {
+    /// Whether a walk has begun and not ended.
+    #[cfg(test)]
+    pub(super) fn is_walking(&self) -> bool {
+        matches!(self.way, Way::Walk(Some(_)))
+    }
+
     pub(super) fn new(mount: Option<&Path>) -> Self {
         Cgroups { mount: mount.map(Path::to_owned), known: HashMap::new(), way: Way::Untried, next: None }
     }

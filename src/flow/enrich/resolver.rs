@@ -63,9 +63,16 @@ mod tests {
         fs::metadata(tree.path(MOUNT).join(cgroup)).unwrap().ino()
     }
 
-    /// The names of an event's user and cgroup.
+    /// The names of an event's user and cgroup, once a walk that is under way has ended: a busy machine may need several
+    /// slices of it.
     fn names_of(names: &mut Resolver, uid: u32, cgroup_id: u64) -> [String; 2] {
-        let mut event = Event::new(&KIND, Head { uid, cgroup_id, ..Head::default() });
+        let event = || Event::new(&KIND, Head { uid, cgroup_id, ..Head::default() });
+        names.add(&mut event());
+        while names.cgroups.is_walking() {
+            names.cgroups.next = None;
+            names.add(&mut event());
+        }
+        let mut event = event();
         names.add(&mut event);
         let Names { user, cgroup } = event.names.unwrap();
         [user, cgroup].map(|name| name.map_or("?".to_owned(), |name| String::from_utf8(name.to_vec()).unwrap()))
