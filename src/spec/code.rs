@@ -1,4 +1,4 @@
-//! From a program ([`ir`]) to BPF instructions: two functions that the object of the tracer has holes for.
+//! From a program ([`ir`](super::ir)) to BPF instructions: two functions that the object of the tracer has holes for.
 //!
 //! `test` reads the slots that the condition needs, and returns in r0 whether the event is wanted; `fetch` reads the
 //! other slots. Both get the context in r1 and the scratch space, a map's value, in r2. Jumps go forward only, every
