@@ -1,6 +1,7 @@
 //! What types are made of.
 
-use super::types::{Type, Types, kind};
+use super::raw::{Type, kind};
+use super::types::Types;
 
 /// A member of a struct or a union.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,10 @@
 
 mod members;
 mod parse;
+mod raw;
 mod sound;
 mod types;
 
 pub(crate) use self::members::Member;
-pub(crate) use self::types::{NAME_MAX, Type, Types, essential, kind};
+pub(crate) use self::raw::{Layout, NAME_MAX, Raw, Type, essential, kind};
+pub(crate) use self::types::Types;

@@ -2,8 +2,9 @@
 
 use nix::errno::Errno;
 
+use super::raw::{TYPE, extra, kind_of, name_at};
 use super::sound::DAMAGED;
-use super::types::{TYPE, Types, extra, kind_of, name_at};
+use super::types::Types;
 use crate::ffi::relo::Btf;
 use crate::types::bytes::Bytes;
 use crate::types::image::Fault;

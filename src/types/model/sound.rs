@@ -1,7 +1,8 @@
 //! Whether types make sense together, and come to an end soon: libbpf follows them without counting, and some divide by
 //! what they say. Only a damaged file has others, or one that somebody made up.
 
-use super::types::{Type, Types, kind};
+use super::raw::{Type, kind};
+use super::types::Types;
 use crate::types::bytes::Bytes;
 use crate::types::image::Fault;
 

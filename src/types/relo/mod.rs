@@ -1,5 +1,6 @@
 //! CO-RE relocations of the embedded objects, walked against the types of any kernel: without that kernel, without root.
 
+mod kept;
 mod minimize;
 mod object;
 mod reach;
