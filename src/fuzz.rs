@@ -22,7 +22,7 @@ use crate::tracers::decoders::Decoders;
 use crate::types::archive::{Archive, Entry as Carried};
 use crate::types::image::{self, samples as made};
 use crate::types::model::Types;
-use crate::types::relo::{Object, Target, walk};
+use crate::types::relo::{Needs, Object, Target, few, walk};
 
 mod specs;
 
@@ -102,6 +102,10 @@ fn target(bytes: &[u8]) -> Option<Target> {
 
 /// Types: those that a run accepts, libbpf can match and write; what is made from them is accepted, too.
 fn types(bytes: &[u8]) {
+    // What a run makes of them before libbpf looks.
+    let mut needs = Needs::default();
+    tracers::sources().iter().for_each(|source| needs.add(source.object()).expect("our own"));
+    few(&needs, bytes);
     let Some(target) = target(bytes) else { return };
     for tracer in tracers::all() {
         let object = Object::read(tracer.object()).expect("our own");

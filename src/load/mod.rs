@@ -16,4 +16,5 @@ pub mod shared;
 pub mod source;
 pub mod start;
 pub mod transport;
+mod types;
 pub(crate) mod watched;

@@ -1,15 +1,17 @@
 //! Opens, configures and loads one object, with the programs of one plan. They are attached later.
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Object, ObjectBuilder, OpenObject};
+use libbpf_rs::{Object, ObjectBuilder, OpenObject, OpenProgramMut};
 
+use crate::ffi::typed::set_number;
 use crate::load::attach::Hooks;
 use crate::load::every_cpu::EveryCpu;
-use crate::load::plan::{Plan, Target};
+use crate::load::plan::{Names, Plan, Target};
 use crate::load::proof::{self, Misfit};
 use crate::load::session::Session;
 use crate::load::shared::{self, Shared};
 use crate::load::source::Source;
+use crate::load::types::RunTypes;
 
 /// A loaded object, not attached yet.
 pub(crate) struct Loaded {
@@ -23,18 +25,22 @@ pub(crate) struct Loaded {
 ///
 /// # Errors
 /// When the kernel refuses them; [`Misfit`] when the types are another kernel's.
-pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: Option<&Shared>) -> Result<Loaded> {
+pub(crate) fn load(
+    session: &Session,
+    types: &RunTypes,
+    source: &dyn Source,
+    plan: &Plan,
+    shared: Option<&Shared>,
+) -> Result<Loaded> {
     let mut builder = ObjectBuilder::default();
     builder.name(source.name()).context("naming the BPF object")?;
-    // Kept open until the object is loaded.
-    let btf = session.btf.file()?;
-    if let Some(btf) = &btf {
-        builder.btf_custom_path(btf.path()).context("naming the BTF file")?;
+    if let Some(types) = types.path() {
+        builder.btf_custom_path(types).context("naming the BTF file")?;
     }
     let mut open = builder.open_memory(source.object()).context("opening the BPF object")?;
     source.configure(session, &mut open)?;
     let mut hooks = Hooks { every_cpu: session.entry_on_one_cpu.then(EveryCpu::default), ..Hooks::default() };
-    choose(session, plan, &mut open, &mut hooks)?;
+    choose(session, types, plan, &mut open, &mut hooks)?;
     for mut map in open.maps_mut() {
         shared::prepare(session, shared, &mut map)?;
     }
@@ -50,23 +56,27 @@ pub(crate) fn load(session: &Session, source: &dyn Source, plan: &Plan, shared: 
 const BPF_LOG_STATS: u32 = 4;
 
 /// Chooses the programs to load, and for those with several functions, the one to attach to.
-fn choose(session: &Session, plan: &Plan, object: &mut OpenObject, hooks: &mut Hooks) -> Result<()> {
+fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObject, hooks: &mut Hooks) -> Result<()> {
     let settings = &session.settings;
     for mut program in object.progs_mut() {
         let wanted = plan.programs.iter().find(|p| {
             program.name() == p.name.as_ref() && p.is_needed(settings.kinds, settings.follow, settings.filter_pids)
         });
         let mut there = wanted.is_some();
-        if let Some(wanted) = wanted
-            && let Target::Exit(functions) = &wanted.target
-        {
-            let mut fits = |name: &str| program.set_attach_target(0, Some(name.to_owned())).is_ok();
-            let chosen = functions.iter().find(|name| fits(name));
-            there = chosen.is_some();
-            match chosen {
-                Some(function) => hooks.exits.push((wanted.name.to_string(), function.to_string())),
-                None => hooks.lacks(&functions.join(" or "), wanted.optional)?,
+        match wanted.map(|wanted| (wanted, &wanted.target)) {
+            Some((wanted, Target::Exit(functions))) => {
+                let chosen = first(types, functions, &mut program)?;
+                there = chosen.is_some();
+                match chosen {
+                    Some(function) => hooks.exits.push((wanted.name.to_string(), function.to_owned())),
+                    None => hooks.lacks(&functions.join(" or "), wanted.optional)?,
+                }
             }
+            Some((_, Target::Section)) => {
+                let number = program.section().to_str().and_then(|section| types.number(section));
+                number.map_or(Ok(()), |number| set_number(&mut program, number))?;
+            }
+            _ => {}
         }
         program.set_autoload(there || program.name() == proof::PROGRAM);
         if session.verifier_stats {
@@ -74,4 +84,16 @@ fn choose(session: &Session, plan: &Plan, object: &mut OpenObject, hooks: &mut H
         }
     }
     Ok(())
+}
+
+/// Sets the first of these functions that the kernel has as what a program hooks.
+fn first<'n>(types: &RunTypes, functions: &'n Names, program: &mut OpenProgramMut<'_>) -> Result<Option<&'n str>> {
+    let mut names = functions.iter().map(AsRef::as_ref);
+    let Some(known) = types.first(names.clone()) else {
+        return Ok(names.find(|name: &&str| program.set_attach_target(0, Some((*name).to_owned())).is_ok()));
+    };
+    if let Some((_, number)) = known {
+        set_number(program, number)?;
+    }
+    Ok(known.map(|(name, _)| name))
 }

@@ -16,6 +16,7 @@ use crate::load::proof::Misfit;
 use crate::load::session::Session;
 use crate::load::shared::Shared;
 use crate::load::source::Source;
+use crate::load::types::RunTypes;
 
 /// Loads and attaches the first source, then the others as extras. `refused` is called for each extra that cannot be
 /// attached, and returns an error if the run must end.
@@ -29,19 +30,21 @@ pub fn start(
 ) -> Result<Attached> {
     // Another plan would fail as well.
     session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
-    let mut shared = None;
+    let kin_too: &[&dyn Source] = if session.settings.filter_pids { &[&Kin] } else { &[] };
+    let types = RunTypes::of(&session.btf, kin_too.iter().chain(sources).copied())?;
+    let mut starter = Starter { session, types, shared: None };
     let mut kin = None;
     if session.settings.filter_pids {
         // Independent of --attach: hooks on which the kernel does not interrupt it are best, as what it misses is never
         // seen.
         let before = |program: &&Program| !kin::is_last(program);
-        kin = Some(first_that_works(session, &Kin, None, &mut shared, &before)?);
+        kin = Some(starter.first_that_works(&Kin, None, &before)?);
     }
     let mut parts = Vec::new();
     for (n, source) in sources.iter().enumerate() {
         // An extra may not have the way that --attach names.
         let has = |hook: &Hook| n == 0 || source.plans().iter().any(|plan| plan.hook == *hook);
-        match first_that_works(session, *source, session.hook.filter(has), &mut shared, &|_| true) {
+        match starter.first_that_works(*source, session.hook.filter(has), &|_| true) {
             Ok(part) => parts.push(part),
             Err(error) if n > 0 && !error.is::<Misfit>() => refused(source.name(), error)?,
             Err(error) => return Err(error),
@@ -54,55 +57,60 @@ pub fn start(
     if let Some(first) = kin.iter_mut().chain(&mut parts).next() {
         first.pin_labels(session)?;
     }
-    let shared = shared.ok_or_else(|| anyhow!("there is nothing to trace"))?;
+    let shared = starter.shared.ok_or_else(|| anyhow!("there is nothing to trace"))?;
     Ok(Attached { shared, parts, kin })
 }
 
-/// Tries the plans of a source in order, and attaches the programs that `meant` selects.
-fn first_that_works(
-    session: &Session,
-    source: &dyn Source,
-    hook: Option<Hook>,
-    shared: &mut Option<Shared>,
-    meant: &dyn Fn(&&Program) -> bool,
-) -> Result<Part> {
-    let mut refused: Vec<Refused> = Vec::new();
-    for plan in in_order(source.plans(), hook, |hook| session.preempted.contains(&hook)) {
-        let hook = plan.hook;
-        if hook.needs_kernel_btf() && !session.kernel_btf {
-            refused.push(Refused { hook, tried: None, why: anyhow!(NO_KERNEL_BTF) });
-            continue;
-        }
-        let log_start = mark_log();
-        match attempt(session, source, plan, shared, meant) {
-            Ok(mut part) => {
-                part.refused = refused.iter().map(ToString::to_string).collect();
-                return Ok(part);
-            }
-            // The types are wrong, not the way to attach.
-            Err(error) if error.is::<Misfit>() => return Err(error),
-            Err(why) => refused.push(Refused { hook, tried: Some(log_start..log_len()), why }),
-        }
-    }
-    Err(none_works(refused))
+/// What all objects of a run are loaded with.
+struct Starter<'a> {
+    session: &'a Session,
+    types: RunTypes,
+    /// The maps, once there is an object that works.
+    shared: Option<Shared>,
 }
 
-fn attempt(
-    session: &Session,
-    source: &dyn Source,
-    plan: Plan,
-    shared: &mut Option<Shared>,
-    meant: &dyn Fn(&&Program) -> bool,
-) -> Result<Part> {
-    let loaded = object::load(session, source, &plan, shared.as_ref())?;
-    // Made for the first object; kept only once its programs are attached, as another plan may be the one that works.
-    let made = shared.is_none().then(|| Shared::of(session, &loaded.object)).transpose()?;
-    let mut part = Part::new(source.name(), plan, loaded);
-    part.attach(&|program| meant(&program))?;
-    if made.is_some() {
-        *shared = made;
+impl Starter<'_> {
+    /// Tries the plans of a source in order, and attaches the programs that `meant` selects.
+    fn first_that_works(
+        &mut self,
+        source: &dyn Source,
+        hook: Option<Hook>,
+        meant: &dyn Fn(&&Program) -> bool,
+    ) -> Result<Part> {
+        let session = self.session;
+        let mut refused: Vec<Refused> = Vec::new();
+        for plan in in_order(source.plans(), hook, |hook| session.preempted.contains(&hook)) {
+            let hook = plan.hook;
+            if hook.needs_kernel_btf() && !session.kernel_btf {
+                refused.push(Refused { hook, tried: None, why: anyhow!(NO_KERNEL_BTF) });
+                continue;
+            }
+            let log_start = mark_log();
+            match self.attempt(source, plan, meant) {
+                Ok(mut part) => {
+                    part.refused = refused.iter().map(ToString::to_string).collect();
+                    return Ok(part);
+                }
+                // The types are wrong, not the way to attach.
+                Err(error) if error.is::<Misfit>() => return Err(error),
+                Err(why) => refused.push(Refused { hook, tried: Some(log_start..log_len()), why }),
+            }
+        }
+        Err(none_works(refused))
     }
-    Ok(part)
+
+    fn attempt(&mut self, source: &dyn Source, plan: Plan, meant: &dyn Fn(&&Program) -> bool) -> Result<Part> {
+        let session = self.session;
+        let loaded = object::load(session, &self.types, source, &plan, self.shared.as_ref())?;
+        // Made for the first object; kept only once its programs are attached, as another plan may be the one that works.
+        let made = self.shared.is_none().then(|| Shared::of(session, &loaded.object)).transpose()?;
+        let mut part = Part::new(source.name(), plan, loaded);
+        part.attach(&|program| meant(&program))?;
+        if made.is_some() {
+            self.shared = made;
+        }
+        Ok(part)
+    }
 }
 
 /// A plan that does not work.

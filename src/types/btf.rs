@@ -30,7 +30,7 @@ use crate::types::model::Types;
 pub enum BtfSource {
     /// The running kernel's own: nothing to set.
     Kernel,
-    /// Another's, checked. libbpf reads these very bytes: the file may have changed since.
+    /// Another's, checked. libbpf reads these very bytes, or some of them: the file may have changed since.
     Memory { name: String, bytes: Arc<[u8]> },
 }
 
@@ -51,6 +51,22 @@ pub(crate) struct TypesFile {
 }
 
 impl TypesFile {
+    /// Types from `name`.
+    ///
+    /// # Errors
+    /// When there is no memory for them, or no /proc to name them by.
+    pub fn new(name: &str, bytes: &[u8]) -> anyhow::Result<Self> {
+        let what = || format!("keeping the types from {name} in memory");
+        let mut file = File::from(memfd_create(c"btf", MFdFlags::MFD_CLOEXEC).with_context(what)?);
+        file.write_all(bytes).with_context(what)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        ensure!(
+            path.exists(),
+            "giving the types from {name} to libbpf: /proc is not mounted\n  mount -t proc proc /proc"
+        );
+        Ok(Self { path, _file: file })
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -60,22 +76,12 @@ impl BtfSource {
     /// What to give to libbpf as `btf_custom_path`; nothing, for the kernel's own.
     ///
     /// # Errors
-    /// When there is no memory for it, or no /proc to name it by.
+    /// Those of [`TypesFile::new`].
     pub(crate) fn file(&self) -> anyhow::Result<Option<TypesFile>> {
-        Ok(match self {
-            Self::Kernel => None,
-            Self::Memory { name, bytes } => {
-                let what = || format!("keeping the types from {name} in memory");
-                let mut file = File::from(memfd_create(c"btf", MFdFlags::MFD_CLOEXEC).with_context(what)?);
-                file.write_all(bytes).with_context(what)?;
-                let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-                ensure!(
-                    path.exists(),
-                    "giving the types from {name} to libbpf: /proc is not mounted\n  mount -t proc proc /proc"
-                );
-                Some(TypesFile { path, _file: file })
-            }
-        })
+        match self {
+            Self::Kernel => Ok(None),
+            Self::Memory { name, bytes } => TypesFile::new(name, bytes).map(Some),
+        }
     }
 }
 

@@ -65,15 +65,15 @@ pub(crate) struct Object {
 }
 
 /// A table of .BTF.ext: rows of numbers, by section.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     row: usize,
     /// Name of the section, and its rows.
-    parts: Vec<(u32, Bytes<'a>)>,
+    pub parts: Vec<(u32, Bytes<'a>)>,
 }
 
 impl<'a> Table<'a> {
     /// Reads it; no row has fewer numbers than that, and no more sections than these.
-    fn read(ext: Bytes<'a>, at: usize, numbers: usize, sections: usize) -> Option<Self> {
+    pub fn read(ext: Bytes<'a>, at: usize, numbers: usize, sections: usize) -> Option<Self> {
         let (header, off, len) = (ext.u32(4)?, ext.u32(at)?, ext.u32(at + 4)?);
         let mut rest = ext.part(u64::from(header) + u64::from(off), u64::from(len))?;
         let row = rest.u32(0)?;
@@ -91,13 +91,13 @@ impl<'a> Table<'a> {
         Some(Self { row: row as usize, parts })
     }
 
-    fn rows(&self, part: Bytes<'a>) -> impl Iterator<Item = Bytes<'a>> + use<'a> {
+    pub fn rows(&self, part: Bytes<'a>) -> impl Iterator<Item = Bytes<'a>> + use<'a> {
         part.0.chunks(self.row.max(1)).map(Bytes)
     }
 }
 
 /// Sections of an ELF file of 64 bits and this byte order, by name: of several, the first.
-fn sections(elf: &[u8]) -> Option<HashMap<&[u8], Bytes<'_>>> {
+pub(super) fn sections(elf: &[u8]) -> Option<HashMap<&[u8], Bytes<'_>>> {
     let header = FileHeader64::<NativeEndian>::parse(elf).ok()?;
     // `parse` takes files of both byte orders.
     header.endian().ok().filter(|order| *order == NativeEndian)?;

@@ -1,0 +1,77 @@
+//! The kernel types that the objects of a run are loaded with: the few that they ask for, in one file for all of them, and
+//! the numbers of what typed programs hook. Without it, libbpf reads all types of the kernel again for each object.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::ffi::kernel_file::KernelFile;
+use crate::ffi::typed::take_numbers;
+use crate::host::KERNEL_BTF;
+use crate::load::plan::Target;
+use crate::load::source::Source;
+use crate::types::btf::{BtfSource, TypesFile};
+use crate::types::relo::{Few, Hook, Needs, few, function, hook_of};
+
+/// Types for all objects of a run.
+#[derive(Debug)]
+pub(crate) struct RunTypes {
+    /// What libbpf gets as `btf_custom_path`; nothing, for the kernel's own. The file is there as long as this is.
+    file: Option<TypesFile>,
+    /// The numbers of what typed programs hook, among the running kernel's types, if these were read.
+    hooks: Option<HashMap<Hook, u32>>,
+}
+
+impl RunTypes {
+    /// The few types that these objects need; where they cannot be picked out, all types, as libbpf itself reads them.
+    ///
+    /// # Errors
+    /// When types that libbpf does not find itself cannot be given to it.
+    pub fn of<'a>(btf: &BtfSource, objects: impl Iterator<Item = &'a dyn Source>) -> Result<Self> {
+        let picked = picked(btf, objects);
+        let file = picked.as_ref().and_then(|few| TypesFile::new(&btf.to_string(), &few.btf).ok());
+        let hooks = picked.map(|few| few.hooks).filter(|_| *btf == BtfSource::Kernel);
+        if hooks.is_some() {
+            take_numbers();
+        }
+        Ok(Self { file: if file.is_some() { file } else { btf.file()? }, hooks })
+    }
+
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(TypesFile::path)
+    }
+
+    /// The number of what the program of a section hooks. None where it is not known: libbpf looks for it.
+    pub fn number(&self, section: &str) -> Option<u32> {
+        self.hooks.as_ref()?.get(&hook_of(section)?).copied()
+    }
+
+    /// The first of these functions that the kernel has, and its number. None where that is not known.
+    pub fn first<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Option<(&'n str, u32)>> {
+        let hooks = self.hooks.as_ref()?;
+        let mut found = names.filter_map(|name| Some((name, *hooks.get(&function(name))?)));
+        Some(found.next())
+    }
+}
+
+/// All that the objects ask for, out of the types of that source.
+fn picked<'a>(btf: &BtfSource, objects: impl Iterator<Item = &'a dyn Source>) -> Option<Few> {
+    let mut needs = Needs::default();
+    for source in objects {
+        needs.add(source.object())?;
+        for program in source.plans().into_iter().flat_map(|plan| plan.programs) {
+            if let Target::Exit(functions) = program.target {
+                functions.iter().for_each(|name| needs.add_hook(function(name)));
+            }
+        }
+    }
+    match btf {
+        BtfSource::Memory { bytes, .. } => few(&needs, bytes),
+        BtfSource::Kernel => match KernelFile::map(Path::new(KERNEL_BTF)) {
+            Some(mapped) => few(&needs, mapped.bytes()),
+            None => few(&needs, &fs::read(KERNEL_BTF).ok()?),
+        },
+    }
+}
