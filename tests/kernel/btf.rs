@@ -70,6 +70,21 @@ fn a_file_stands_in_for_the_kernels_own() {
     assert!(ended.stderr.join("\n").contains("the kernel has no BTF of its own"), "{:#?}", ended.stderr);
 }
 
+/// It would do that for each object, and that would take longer than all the rest of a start.
+#[test]
+fn libbpf_reads_none_of_the_kernels_types_itself() {
+    let targets = targets();
+    for tracer in ["proc", "open"] {
+        let mut line = Command::new(&targets);
+        line.args(["mounts", "+tracefs"]).arg(coretrace()).args([tracer, "-vv", "-O", "/dev/null"]);
+        let ended = Trace::raw(line.args(["--", text(&targets), "exit", "3"])).output();
+        assert_eq!(ended.status.code(), Some(3), "{tracer}: {:#?}", ended.stderr.last());
+        let of_libbpf = |word: &str| ended.stderr.iter().filter(|line| line.contains(word)).count();
+        assert!(of_libbpf("found target candidate") > 10, "{tracer}: {:#?}", ended.stderr);
+        assert_eq!(of_libbpf("loaded kernel BTF"), 0, "{tracer}");
+    }
+}
+
 #[test]
 fn a_minimal_file_does() {
     let scratch = Scratch::new("btf-min");

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use super::kept::Kept;
 use super::needs::{Hook, Needs};
+use crate::ffi::relo::Btf;
 use crate::types::model::{Layout, Raw, kind};
 
 /// What was picked out.
@@ -38,7 +39,9 @@ pub(crate) fn few(needs: &Needs, btf: &[u8]) -> Option<Few> {
         }
     }
     inside(&mut kept, types, needs)?;
-    Some(Few { btf: kept.write()?, hooks })
+    // What libbpf would refuse is not for it.
+    let btf = kept.write().filter(|btf| Btf::new(btf).is_ok())?;
+    Some(Few { btf, hooks })
 }
 
 /// Keeps the members and the values of all that is kept, and what they are made of.
