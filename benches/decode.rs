@@ -7,7 +7,7 @@ use coretrace::flow::filter::Filter;
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::{Format, Look};
-use coretrace::tracers::{self, Tracer};
+use coretrace::tracers::Tracer;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 #[path = "../tests/samples/mod.rs"]
@@ -15,8 +15,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 mod samples;
 
 /// The samples of each kind, and all of them.
-fn sets(tracer: &dyn Tracer) -> Vec<(String, Vec<Vec<u8>>)> {
-    let recording = samples::read(tracer.name());
+fn sets(tracer: &dyn Tracer, recording: &samples::Recording) -> Vec<(String, Vec<Vec<u8>>)> {
     let kind = |sample: &[u8]| tracer.decode(sample).expect("a recorded sample").kind.id;
     let of = |id| recording.samples.iter().filter(|sample| kind(sample) == id).cloned().collect();
     let mut sets: Vec<_> = tracer.kinds().iter().map(|kind| (kind.name.to_string(), of(kind.id))).collect();
@@ -27,10 +26,15 @@ fn sets(tracer: &dyn Tracer) -> Vec<(String, Vec<Vec<u8>>)> {
 fn events(c: &mut Criterion) {
     let plain = Look { width: None, colour: false, wide: false, utc: false, labels: false };
     let terminal = Look { width: Some(160), colour: true, ..plain };
-    for tracer in tracers::all() {
+    for (tracer, recording) in samples::all() {
         let tracer = tracer.as_ref();
-        let sets = sets(tracer);
-        let mut group = c.benchmark_group(format!("{}/decode", tracer.name()));
+        let sets = sets(tracer, &recording);
+        // Each spec is one.
+        let title = match tracer.kinds() {
+            [kind] => format!("{}-{}", tracer.name(), kind.id),
+            _ => tracer.name().to_owned(),
+        };
+        let mut group = c.benchmark_group(format!("{title}/decode"));
         for (name, samples) in &sets {
             let mut samples = samples.iter().cycle();
             group.throughput(Throughput::Elements(1));
@@ -40,7 +44,7 @@ fn events(c: &mut Criterion) {
         for (name, format, look) in
             [("text", Format::Text, plain), ("terminal", Format::Text, terminal), ("json", Format::Json, plain)]
         {
-            let mut group = c.benchmark_group(format!("{}/{name}", tracer.name()));
+            let mut group = c.benchmark_group(format!("{title}/{name}"));
             for (name, samples) in &sets {
                 let mut pipeline = pipeline(tracer, format, look);
                 let mut samples = samples.iter().cycle();

@@ -17,20 +17,21 @@ use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::record::Reader;
 use crate::output::{Format, Look};
-use crate::tracers;
 use crate::tracers::decoders::Decoders;
+use crate::tracers::{self, Tracer};
 use crate::types::archive::{Archive, Entry as Carried};
 use crate::types::image::{self, samples as made};
 use crate::types::model::Types;
 use crate::types::relo::{Needs, Object, Target, few, walk};
 
+mod binaries;
 mod specs;
 
 /// Name, function, and initial files.
 pub type Parser = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All parsers.
-pub const PARSERS: [Parser; 7] = [
+pub const PARSERS: [Parser; 9] = [
     ("recording", recording, recordings),
     ("types", types, all_types),
     ("image", image, images),
@@ -38,6 +39,8 @@ pub const PARSERS: [Parser; 7] = [
     ("object", object, objects),
     ("archive", archive, archives),
     ("spec", spec, specs::seeds),
+    ("binary", binary, binaries::binaries),
+    ("text", binaries::texts, binaries::all_texts),
 ];
 
 /// libbpf's messages go where a run sends them.
@@ -75,8 +78,8 @@ impl Write for Sink {
 fn recording(bytes: &[u8]) {
     for format in [Format::Text, Format::Json] {
         let Ok(mut reader) = Reader::new(bytes) else { return };
-        let all = tracers::all();
-        let Ok(tracers) = tracers_of(&reader.header, &all) else { return };
+        let Ok(tracers) = tracers_of(&reader.header, tracers::all()) else { return };
+        let tracers: Vec<&dyn Tracer> = tracers.iter().map(AsRef::as_ref).collect();
         let look = Look { width: None, colour: false, wide: true, utc: true, labels: true };
         let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).collect();
         let (sink, ledger) = (Sink::default(), Ledger::new(kinds.iter().copied()));
@@ -149,6 +152,12 @@ fn archive(bytes: &[u8]) {
 /// What a user wrote, or somebody else for them.
 fn spec(bytes: &[u8]) {
     specs::refusals(bytes).iter().for_each(|text| harmless(text, "a spec"));
+}
+
+/// Any file that somebody wants to probe.
+fn binary(bytes: &[u8]) {
+    binaries::binary(bytes);
+    drop(log::take_log());
 }
 
 fn recordings() -> Vec<Vec<u8>> {

@@ -5,6 +5,7 @@
 //! [`load`] (programs onto their hooks) → [`flow`] (record, enrich, filter, count) → [`output`] → [`event`];
 //! and independent of that chain: [`types`] (kernels' types), [`host`] (facts about this host), `ffi` (unsafe code).
 
+mod binary;
 pub mod cli;
 pub mod commands;
 mod error;
@@ -18,11 +19,11 @@ pub mod flow;
 pub mod fuzz;
 pub mod host;
 pub mod load;
+mod names;
 pub mod options;
 pub mod output;
 pub mod report;
 pub mod run;
-#[cfg_attr(not(test), expect(dead_code, reason = "the tracers that are made of specs come next"))]
 mod spec;
 pub mod tracers;
 pub mod types;

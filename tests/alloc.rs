@@ -14,7 +14,6 @@ use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::tables::{Room, Table};
 use coretrace::output::{Format, Look};
-use coretrace::tracers;
 
 #[path = "samples/mod.rs"]
 #[allow(dead_code)]
@@ -123,8 +122,7 @@ fn names_allocate_nothing_once_they_are_known() {
 
 #[test]
 fn the_pipeline_allocates_nothing_once_it_has_seen_each_event() {
-    for tracer in tracers::all() {
-        let recording = samples::read(tracer.name());
+    for (tracer, recording) in samples::all() {
         let has_args = tracer.kinds().iter().flat_map(|kind| kind.fields()).any(|field| field.shape == Shape::List);
         for format in [Format::Text, Format::Json] {
             let filter = Filter {

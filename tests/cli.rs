@@ -110,7 +110,10 @@ fn wrong_usage_is_2_and_names_what_is_wrong() {
         (&["--buffer", "2G"], "must be from 4K to 1G"),
         (&["--buffer", "much"], "not a size: write 65536, 512K or 16M"),
         (&["--transport", "pigeon"], "possible values: ring, perf"),
-        (&["--attach", "glue"], "possible values: auto, fentry, btf, raw, kprobe, ksyscall, tracepoint"),
+        (
+            &["--attach", "glue"],
+            "possible values: auto, fentry, btf, raw, kprobe_multi, kprobe, uprobe_multi, uprobe, ksyscall, tracepoint",
+        ),
         (&["-o", "xml"], "possible values: "),
         (&["-p", "abc"], "abc"),
         (&["-p", "-5"], "-5"),

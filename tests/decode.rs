@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use coretrace::event::{Field, Kind};
+use coretrace::event::{Field, Kind, Shape};
 use coretrace::flow::filter::{self, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
@@ -53,8 +53,7 @@ impl Random {
 
 #[test]
 fn every_tracer_decodes_its_recording() {
-    for tracer in tracers::all() {
-        let recording = samples::read(tracer.name());
+    for (tracer, recording) in samples::all() {
         assert_eq!(
             recording.header.tracers[0].layout,
             tracer.info().layout,
@@ -66,7 +65,8 @@ fn every_tracer_decodes_its_recording() {
             let event = tracer.decode(sample).unwrap();
             for (name, value) in &event.fields {
                 let field = event.kind.fields().iter().find(|field| field.name == *name).expect(name);
-                assert_eq!(field.shape, value.shape(), "{} {name}", event.kind.name);
+                let as_declared = field.shape == value.shape() || field.shape == Shape::Any;
+                assert!(as_declared, "{} {name}: {value:?}", event.kind.name);
             }
             kinds.push(event.kind.name.clone());
         }
@@ -100,9 +100,9 @@ fn no_two_members_of_an_event_have_the_same_name_in_json() {
 
 #[test]
 fn a_sample_cut_anywhere_is_no_panic() {
-    for tracer in tracers::all() {
+    for (tracer, recording) in samples::all() {
         let mut pipelines = pipelines(tracer.as_ref());
-        for sample in samples::read(tracer.name()).samples {
+        for sample in recording.samples {
             (0..sample.len()).for_each(|len| take(&mut pipelines, &sample[..len]));
         }
     }
@@ -110,9 +110,9 @@ fn a_sample_cut_anywhere_is_no_panic() {
 
 #[test]
 fn a_sample_changed_anywhere_is_no_panic() {
-    for tracer in tracers::all() {
+    for (tracer, recording) in samples::all() {
         let mut pipelines = pipelines(tracer.as_ref());
-        let recorded = samples::read(tracer.name()).samples;
+        let recorded = recording.samples;
         // One of each kind, the longest: they differ only in their strings.
         for kind in tracer.kinds() {
             let of_kind = recorded.iter().filter(|s| tracer.decode(s).is_ok_and(|event| event.kind.id == kind.id));
@@ -132,9 +132,9 @@ fn a_sample_changed_anywhere_is_no_panic() {
 #[test]
 fn random_bytes_are_no_panic() {
     let mut random = Random(1);
-    for tracer in tracers::all() {
+    for (tracer, recording) in samples::all() {
         let mut pipelines = pipelines(tracer.as_ref());
-        let recorded = samples::read(tracer.name()).samples;
+        let recorded = recording.samples;
         for _ in 0..20_000 {
             // Nothing but noise, and noise that begins like an event.
             let mut noise: Vec<u8> = (0..random.below(600)).map(|_| random.next() as u8).collect();

@@ -84,6 +84,13 @@ fn every_format_and_filter_prints_what_it_did() {
         ("open.txt", &["--utc"]),
         ("open.wide.txt", &["--utc", "-w"]),
         ("open.json", &["-o", "json", "--path", "/tmp/*", "--path", "/etc"]),
+        ("probe.txt", &["--utc"]),
+        ("probe.wide.txt", &["--utc", "-w"]),
+        ("probe.json", &["-o", "json"]),
+        ("uprobe.txt", &["--utc"]),
+        ("uprobe.json", &["-o", "json"]),
+        ("usdt.txt", &["--utc"]),
+        ("usdt.json", &["-o", "json"]),
     ];
     for (name, options) in cases {
         let tracer = name.split('.').next().unwrap();
@@ -100,6 +107,7 @@ fn on_a_terminal_lines_are_cut_and_coloured() {
     expect("proc.terminal-160.txt", &shown(&path, &["--utc"], 160));
     expect("proc.terminal-wide.txt", &shown(&path, &["--utc", "--wide"], 80));
     expect("exec.terminal-80.txt", &shown(&samples::path("exec"), &["--utc"], 80));
+    expect("probe.terminal-80.txt", &shown(&samples::path("probe"), &["--utc"], 80));
     expect("open.terminal-80.txt", &shown(&samples::path("open"), &["--utc"], 80));
 }
 

@@ -10,8 +10,8 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the crate, in order: each may use those after it.
 const ORDER: &[&str] = &[
-    "fuzz", "cli", "commands", "tracers", "options", "run", "load", "flow", "output", "event", "spec", "types", "host",
-    "error", "report", "escape", "ffi",
+    "fuzz", "cli", "commands", "tracers", "options", "run", "load", "flow", "output", "spec", "event", "binary",
+    "types", "host", "error", "report", "escape", "names", "ffi",
 ];
 
 /// A module's path in the crate: `["types", "relo"]`.

@@ -81,18 +81,6 @@ static __noinline int count_call(u32 kind, u32 cause)
 	return nothing();
 }
 
-/* Whether calls of the current task are remembered: those of a task that is not followed are not wanted. */
-static __always_inline bool is_remembered(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct event_head head = {};
-
-	if (!settings.filter_pids)
-		return true;
-	fill_ids(false, task, &head);
-	return is_followed(task, head.pid) || is_heartbeat(false, task, head.pid);
-}
-
 /*
  * Remembers a call until it returns. If an older one is still remembered, its return was missed: the kernel tracks a
  * limited number of tasks in a function at once (kernel/kprobes.c: maxactive, up to 6.2 no more than there are CPUs on

@@ -12,7 +12,7 @@
 #define COMM_LEN 16
 #define UIDS_MAX 16
 #define CGROUPS_MAX 8
-#define KINDS_MAX 32
+#define KINDS_MAX 64
 #define LABEL_LEN 32
 
 /*
@@ -142,11 +142,18 @@ struct {
  */
 #define COUNT(counter) ((void)__sync_fetch_and_add(&(counter), 1))
 
+/* The counters of a kind on this CPU. */
+static __always_inline struct counters *account_of(u32 kind)
+{
+	u32 place = bpf_get_smp_processor_id() * KINDS_MAX + kind;
+
+	return bpf_map_lookup_elem(&ledger, &place);
+}
+
 /* Counts an event as seen; returns its counters. */
 static __always_inline struct counters *open_account(u32 kind)
 {
-	u32 place = bpf_get_smp_processor_id() * KINDS_MAX + kind;
-	struct counters *c = bpf_map_lookup_elem(&ledger, &place);
+	struct counters *c = account_of(kind);
 
 	if (c)
 		COUNT(c->seen);

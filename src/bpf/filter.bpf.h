@@ -194,6 +194,18 @@ static __always_inline bool is_heartbeat(bool direct, struct task_struct *task, 
 	       !(settings.filter_pids && is_followed(task, pid));
 }
 
+/* Whether calls of the current task are remembered: of one that is not followed, none is wanted. */
+static __always_inline bool is_remembered(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct event_head head = {};
+
+	if (!settings.filter_pids)
+		return true;
+	fill_ids(false, task, &head);
+	return is_followed(task, head.pid) || is_heartbeat(false, task, head.pid);
+}
+
 /*
  * Whether the user wants to see the current task; if so, fills the head except for its sequence number (its ids are
  * there already), and the label. This runs for every process of the host, wanted or not, so nothing is read before a

@@ -15,8 +15,8 @@ use crate::event::{CAUSES, Kind, Lost};
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
+use crate::flow::record::Header;
 use crate::flow::record::{Entry, Reader};
-use crate::flow::record::{Header, Made};
 use crate::load::kin;
 use crate::options::{Filters, Output};
 use crate::report::note;
@@ -49,7 +49,8 @@ pub fn replay(options: &Replay) -> Result<u8> {
     let mut reader = Reader::new(BufReader::new(&file)).with_context(|| format!("reading {shown}"))?;
     let header = &reader.header;
     let all = tracers::all();
-    let tracers = tracers_of(header, &all).with_context(|| format!("reading {shown}"))?;
+    let tracers = tracers_of(header, all).with_context(|| format!("reading {shown}"))?;
+    let tracers: Vec<&dyn Tracer> = tracers.iter().map(AsRef::as_ref).collect();
     let filters = &options.filters;
     if !filters.cgroup.is_empty() {
         return Err(anyhow!("-c needs the live kernel; a recording has only the cgroups' ids").context(Usage));
@@ -88,22 +89,28 @@ pub fn replay(options: &Replay) -> Result<u8> {
     ended.with_context(|| format!("reading {shown}")).map(|()| 0)
 }
 
-/// The tracers that made a recording.
-pub(crate) fn tracers_of<'t>(header: &Header, all: &'t [Box<dyn Tracer>]) -> Result<Vec<&'t dyn Tracer>> {
+/// The tracers that made a recording, with what they were told to trace.
+pub(crate) fn tracers_of(header: &Header, mut all: Vec<Box<dyn Tracer>>) -> Result<Vec<Box<dyn Tracer>>> {
     ensure!(!header.tracers.is_empty(), "no tracer made it");
-    let find = |made: &Made| {
-        let tracer = all
+    let mut found = Vec::new();
+    for made in &header.tracers {
+        let at = all
             .iter()
-            .find(|tracer| tracer.name() == made.name)
+            .position(|tracer| tracer.name() == made.name)
             .with_context(|| format!("it was made by the tracer {:?}, which this version does not have", made.name))?;
+        let tracer = all.get(at).context("a tracer")?;
         ensure!(
             tracer.info().layout == made.layout,
             "it was recorded by coretrace {} with another layout of events: use that version to replay it",
             header.version.escape_debug()
         );
-        Ok(tracer.as_ref())
-    };
-    header.tracers.iter().map(find).collect()
+        let of_spec = made.spec.as_ref().map(|spec| tracer.replayed(spec)).transpose()?.flatten();
+        match of_spec {
+            Some(tracer) => found.push(tracer),
+            None => found.push(all.swap_remove(at)),
+        }
+    }
+    Ok(found)
 }
 
 /// Puts what is in a recording into a pipeline, until that takes no more or `stop` says so.

@@ -16,7 +16,7 @@ use crate::flow::pipeline::Pipeline;
 use crate::host::{Host, users};
 use crate::load::labels::{self, Labels};
 use crate::load::plan::{Hook, preempts};
-use crate::load::session::Session;
+use crate::load::session::{COOKIES, Session};
 use crate::load::settings::{CGROUPS_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
 use crate::output::Look;
@@ -116,6 +116,7 @@ pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host
         hook: kernel.hooking.attach.0,
         preempted: Hook::ALL.into_iter().filter(|hook| preempts(host, *hook)).collect(),
         uncounted: !host.at_least((6, 7)),
+        cookies: host.at_least(COOKIES),
         entry_on_one_cpu: host.at_least((7, 1)) && !host.at_least((7, 2)),
         buffer,
         pids: Vec::new(),
@@ -160,7 +161,7 @@ fn default_kinds(tracers: &[&dyn Tracer]) -> Result<u64> {
 /// How the events of these tracers look in text: one alone has columns of its own.
 pub(crate) fn table(tracers: &[&dyn Tracer], room: Room) -> Table {
     match tracers {
-        [tracer] => tracer.table(room),
+        [first, others @ ..] if others.iter().all(|other| other.name() == first.name()) => first.table(room),
         _ => Table::general(room),
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::commands::print::print;
+use crate::commands::report_format::Choice;
 use crate::commands::{outlet, setup};
 use crate::error::{EVENTS_LOST, Usage};
 use crate::escape::{self, shown};
@@ -34,26 +36,37 @@ use crate::run::launch::{self, Inherited, Launched};
 use crate::run::live;
 use crate::run::signals::Signals;
 use crate::tracers::decoders::Decoders;
-use crate::tracers::{Tracer, extra};
+use crate::tracers::{Opening, Tracer, extra};
 
 /// Runs a tracer, and those beside it (`--with`); returns the exit code.
 pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let extras = extra::extras(tracer, &common.with)?;
-    let all: Vec<&dyn Tracer> = std::iter::once(tracer).chain(extras.iter().map(AsRef::as_ref)).collect();
-    let host = Host::read(Path::new("/"));
+    let given = std::iter::once(tracer).chain(extras.iter().map(AsRef::as_ref));
     log::capture_log(common.output.verbose > 1);
     let mut control: Box<dyn Control> = match common.command.is_empty() {
         true => Box::new(Interrupt::new(common.output.output_file.is_some())?),
         false => Box::new(Signals::new()?),
     };
     let starter = Starter::new(common)?;
+    let host = Host::read(Path::new("/"));
+    let mut opening = Opening::new(&host, common.kernel.wanted(), common.filters.pid.first().copied());
+    if let Some(lines) = tracer.list(&opening)? {
+        return listed(&lines);
+    }
+    let opened = given.clone().map(|tracer| tracer.open(&mut opening)).collect::<Result<Vec<_>>>()?;
+    let all = opened.iter().zip(given).flat_map(|(opened, given)| match opened {
+        Some(opened) => opened.iter().map(AsRef::as_ref).collect(),
+        None => vec![given],
+    });
+    let all: Vec<&dyn Tracer> = all.collect();
+    check_totals(&all, common)?;
     let filter = setup::filter(&common.filters)?;
     let mut session = setup::session(&all, common, &host)?;
     if !common.command.is_empty() {
         session.settings.filter_pids = true;
         session.settings.follow = true;
     }
-    say_before(&session, common, &host);
+    say_before(&session, common, &host, &opening.notes);
 
     let decoders = Decoders::new(all.clone());
     let mut pipeline = pipeline(&all, &decoders, &session, common, filter, &host)?;
@@ -62,18 +75,33 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     if common.filters.follow {
         live::follow_existing(&session, &attached)?;
     }
+    if !common.output.quiet {
+        let notes = attached.parts.iter().flat_map(|part| &part.notes);
+        notes.for_each(|text| note(&escape::line(text.as_bytes())));
+    }
     if common.output.verbose > 0 {
         say_hooks(&session, &attached);
     }
     pipeline.heartbeats = heartbeats(&session, &all, &attached, common);
     // Last of all, so that its life is not longer than it need be.
     let mut command = starter.start(&attached, &mut pipeline)?;
-    let limits = limits(common, &pipeline);
+    let limits = limits(common, &pipeline, &all);
     let ran = live::run(&session, &attached, &mut pipeline, &limits, control.as_mut(), &mut command);
     drop(attached);
     say_log(common, &log::take_log().0);
     ran?;
     finish(pipeline, common, command)
+}
+
+/// Prints what could be traced.
+fn listed(lines: &[String]) -> Result<u8> {
+    if lines.is_empty() {
+        note("nothing that can be probed here matches");
+    }
+    let mut text = Vec::new();
+    lines.iter().try_for_each(|line| writeln!(text, "{}", escape::line(line.as_bytes())))?;
+    print(Choice::Text, &String::from_utf8_lossy(&text))?;
+    Ok(u8::from(lines.is_empty()))
 }
 
 /// What starts the command, where there is one.
@@ -107,21 +135,42 @@ impl<'a> Starter<'a> {
 }
 
 /// When the run is to end, and what it does meanwhile.
-fn limits(common: &Common, pipeline: &Pipeline<'_>) -> live::Limits {
+fn limits<'a>(common: &Common, pipeline: &Pipeline<'_>, all: &[&'a dyn Tracer]) -> live::Limits<'a> {
     live::Limits {
         duration: common.limits.duration,
         stats: common.limits.stats,
         detach: common.limits.detach,
         to_stdout: outlet::to_stdout(&common.output, !common.command.is_empty()),
         reopen: common.output.output_file.clone().filter(|_| pipeline.renewable),
+        sources: all.iter().map(|tracer| *tracer as &dyn Source).collect(),
+    }
+}
+
+/// What is added up in the kernel is no event: what is done with events in user space cannot be done with it.
+fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
+    let adds_up = |tracer: &&dyn Tracer| tracer.adds_up();
+    let alone = all.iter().all(adds_up);
+    let filters = &common.filters;
+    let options = [
+        ("--record", common.limits.record.is_some()),
+        ("--args", filters.args.is_some()),
+        ("--path", !filters.path.is_empty()),
+        ("--count", alone && common.limits.count.is_some()),
+    ];
+    match options.iter().find(|(_, given)| *given).filter(|_| all.iter().any(adds_up)) {
+        Some((option, _)) => {
+            Err(anyhow!("{option}: it is about single events, and these are added up in the kernel").context(Usage))
+        }
+        None => Ok(()),
     }
 }
 
 /// What the user is to know before anything is loaded.
-fn say_before(session: &Session, common: &Common, host: &Host) {
+fn say_before(session: &Session, common: &Common, host: &Host, notes: &[String]) {
     if common.output.quiet {
         return;
     }
+    notes.iter().for_each(|text| note(&escape::line(text.as_bytes())));
     let by_sudo = host.euid == 0 && std::env::var_os("SUDO_USER").is_some();
     if !common.command.is_empty() && common.limits.user.is_none() && by_sudo {
         note("CMD runs as root; --user NAME runs it as another user");
@@ -165,10 +214,10 @@ fn heartbeats(session: &Session, all: &[&dyn Tracer], attached: &Attached, commo
     let runs = |tracer: &&&dyn Tracer| attached.parts.iter().any(|part| part.name == tracer.name());
     let heart = |tracer: &&dyn Tracer| {
         let kinds = tracer.kinds().iter().fold(0, |mask, kind| mask | 1 << kind.id) & session.settings.kinds;
-        let heart = Heartbeat::new(every, kinds, tracer.beat(session));
-        if all.len() > 1 { heart.of(tracer.name()) } else { heart }
+        let heart = Heartbeat::new(every, kinds, tracer.beat(session)?);
+        Some(if all.len() > 1 { heart.of(tracer.name()) } else { heart })
     };
-    all.iter().filter(runs).map(heart).collect()
+    all.iter().filter(runs).filter_map(heart).collect()
 }
 
 /// From the options to what a run does with its events: the output, and the recording.
@@ -206,12 +255,13 @@ fn pipeline<'a>(
     if let Some(file) = record {
         files::empty(&file).context("emptying the file for the recording")?;
         let (sink, gauge) = sink::start(Box::new(file))?;
-        let recorder = Recorder::new(BufWriter::with_capacity(1 << 16, sink), &header(all, common, host));
+        let recorder = Recorder::new(BufWriter::with_capacity(1 << 16, sink), &header(all, host));
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
     if setup::details(common) {
         pipeline.enrich(Resolver::new(Path::new("/"), host.cgroup2.as_deref()));
     }
+    pipeline.headless = all.iter().all(|tracer| tracer.adds_up());
     if let Some(count) = common.limits.count {
         pipeline.limit(count);
     }
@@ -219,14 +269,14 @@ fn pipeline<'a>(
 }
 
 /// Who makes a recording.
-fn header(all: &[&dyn Tracer], common: &Common, host: &Host) -> Header {
-    let made = |(n, tracer): (usize, &&dyn Tracer)| Made {
+fn header(all: &[&dyn Tracer], host: &Host) -> Header {
+    let made = |tracer: &&dyn Tracer| Made {
         name: tracer.name().to_owned(),
         layout: tracer.info().layout,
-        with: n.checked_sub(1).and_then(|n| common.with.get(n)).cloned(),
+        spec: tracer.recorded(),
     };
     Header {
-        tracers: all.iter().enumerate().map(made).collect(),
+        tracers: all.iter().map(made).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: host.release.clone(),
     }

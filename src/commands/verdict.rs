@@ -1,5 +1,6 @@
 //! Whether a tracer works on a kernel, as far as its types show: relocations, hooks, helpers.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use crate::escape::shown;
 use crate::flow::filter::kinds_mask;
 use crate::host::{Host, mounts};
 use crate::load::plan::NO_KERNEL_BTF;
-use crate::load::plan::{Hook, Plan, Program, Target as Place, in_order, preempts};
+use crate::load::plan::{Hook, Plan, Program, Target as Place, When, in_order, preempts};
 use crate::tracers::Tracer;
 use crate::types::model::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};
@@ -148,7 +149,20 @@ impl Judge<'_> {
                 Some(name) => Ok(vec![format!("fexit/{name}")]),
                 None => Err(no_function(&names.join(" or "))),
             },
-            Place::Entry(names) => self.probes("kprobe", names, ""),
+            Place::TypedEntry(name) => self.section(&format!("fentry/{name}")),
+            Place::TypedTracepoint(name) => self.section(&format!("tp_btf/{name}")),
+            Place::RawTracepoint(name) => self.section(&format!("raw_tp/{name}")),
+            Place::Tracepoint(category, name) => self.section(&format!("tp/{category}/{name}")),
+            Place::Each(names, When::Entry) | Place::Entry(names) => self.probes("kprobe", names, ""),
+            Place::Each(names, When::Return) => self.probes("kretprobe", names, ""),
+            Place::User { together: true, .. } if !self.bare && !self.function("bpf_uprobe_multi_link_attach") => {
+                Err("the kernel has no uprobe.multi (6.6)".to_owned())
+            }
+            Place::User { .. } if !self.bare && !self.function("uprobe_register") => {
+                Err("the kernel has no uprobes (CONFIG_UPROBE_EVENTS)".to_owned())
+            }
+            Place::User { .. } => Ok(vec![section.to_owned()]),
+            Place::Together(names, when) => self.together(names, *when),
             Place::Return(names) => self.probes("kretprobe", names, ""),
             Place::SyscallReturn(names) => self.probes("kretsyscall", names, SYSCALL),
             Place::SyscallEvents(events) => {
@@ -187,6 +201,15 @@ impl Judge<'_> {
         let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
         let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{}", name.as_ref())).collect();
         if hooks.is_empty() { Err(no_function(&functions.join(" or "))) } else { Ok(hooks) }
+    }
+
+    /// Probes of all functions by one link.
+    fn together(&self, names: &[Cow<'static, str>], when: When) -> Result<Vec<String>, String> {
+        if !self.bare && !self.function("register_fprobe_ips") {
+            return Err("the kernel has no kprobe.multi (5.18, CONFIG_FPROBE)".to_owned());
+        }
+        let kind = if when == When::Entry { "kprobe.multi" } else { "kretprobe.multi" };
+        self.probes(kind, names, "")
     }
 
     /// A tracepoint of a system call: there are types of its function alone.

@@ -8,7 +8,7 @@ use super::names::Names;
 use super::value::Value;
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event<'a> {
     /// What happened.
     pub kind: &'a Kind,

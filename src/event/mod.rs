@@ -6,11 +6,15 @@
 pub mod decode;
 #[expect(clippy::module_inception, reason = "the event itself, beside what it is made of")]
 mod event;
+mod group;
 mod head;
 mod kind;
 mod lost;
 mod names;
 mod path;
+mod shown;
+mod slots;
+pub mod total;
 mod value;
 
 pub use event::Event;
@@ -19,4 +23,6 @@ pub use kind::{Field, Kind, MAX_FIELDS};
 pub use lost::{CAUSES, Lost};
 pub use names::Names;
 pub use path::Path;
+pub use shown::{EnumNames, Shown, ShownKind, Style};
+pub use slots::{Group, Slots};
 pub use value::{Flags, List, Shape, Value};

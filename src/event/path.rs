@@ -20,7 +20,26 @@ pub struct Path<'a> {
     pub as_it_is: bool,
 }
 
+/// `enum path_flag` of path.bpf.h. Where a skeleton is declared, it is checked against it.
+pub mod flag {
+    #![allow(missing_docs, reason = "path.bpf.h says what they are")]
+    pub const DELETED: u32 = 1;
+    pub const CUT: u32 = 2;
+    pub const OUTSIDE: u32 = 8;
+    pub const AS_IT_IS: u32 = 32;
+}
+
 impl<'a> Path<'a> {
+    /// What a walk in the kernel found, and its flags (`enum path_flag`).
+    #[must_use]
+    pub fn walked(names: &'a [u8], flags: u32) -> Self {
+        if flags & flag::AS_IT_IS != 0 {
+            return Path { called: names, as_it_is: true, ..Path::default() };
+        }
+        let (deleted, truncated) = (flags & flag::DELETED != 0, flags & flag::CUT != 0);
+        Path { names, deleted, truncated, outside: flags & flag::OUTSIDE != 0, ..Path::default() }
+    }
+
     /// The parts of the path, a `/` before each that needs one: `/` alone for the root; one that is cut begins with a
     /// name, not with `/`.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {

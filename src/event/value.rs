@@ -1,9 +1,10 @@
 //! Values, and what they mean.
 
 use super::path::Path;
+use super::slots::Group;
 
 /// A value and what it means, so that every format and lookup treats it alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     /// A plain number.
     Uint(u64),
@@ -32,6 +33,30 @@ pub enum Value<'a> {
     List(List<'a>),
     /// Named bits.
     Flags(Flags),
+    /// A number that may be negative.
+    Int(i64),
+    /// A number whose bits mean something; shown in hex, in JSON as a number.
+    Hex(u64),
+    /// A floating-point number.
+    Float(f64),
+    /// An address; shown in hex, in JSON as a string: most do not fit the numbers of JavaScript.
+    Address(u64),
+    /// The function or variable at an address, and how far behind its beginning; in JSON a string, too: `name+0x10`.
+    Symbol { name: &'a str, offset: u64 },
+    /// A name that a number has (of an enum, or NULL).
+    Name(&'a str),
+    /// A string whose end is missing.
+    Cut(&'a [u8]),
+    /// Bytes that are no text; shown in hex, in JSON as a string of hex digits.
+    Bytes(&'a [u8]),
+    /// A device's number as the kernel has it (include/linux/kdev_t.h: the minor one has 20 bits); shown as `8:1`.
+    Device(u32),
+    /// An IPv4 address.
+    Ipv4([u8; 4]),
+    /// An IPv6 address.
+    Ipv6([u8; 16]),
+    /// Values with names of their own.
+    Group(Group<'a>),
     /// The kernel could not read it: `?` in text, null in JSON.
     Unreadable(Shape),
 }
@@ -53,6 +78,10 @@ pub enum Shape {
     Path,
     List,
     Flags,
+    /// A member for each of several values.
+    Group,
+    /// Any of these: which, only the value itself says.
+    Any,
 }
 
 impl Value<'_> {
@@ -73,6 +102,14 @@ impl Value<'_> {
             Value::Path(_) => Shape::Path,
             Value::List(_) => Shape::List,
             Value::Flags(_) => Shape::Flags,
+            Value::Group(_) => Shape::Group,
+            Value::Int(_) | Value::Hex(_) | Value::Float(_) | Value::Address(_) | Value::Name(_) => Shape::Any,
+            Value::Symbol { .. }
+            | Value::Cut(_)
+            | Value::Bytes(_)
+            | Value::Device(_)
+            | Value::Ipv4(_)
+            | Value::Ipv6(_) => Shape::Any,
             Value::Unreadable(shape) => *shape,
         }
     }

@@ -1,7 +1,7 @@
 //! The counters of the kernel side, as they are mapped into this process's memory.
 
 /// Rows of the ledger for each CPU: `KINDS_MAX` in event.bpf.h (its map has that many entries before it is sized).
-pub(crate) const KINDS_MAX: u32 = 32;
+pub(crate) const KINDS_MAX: u32 = 64;
 
 /// How many causes of loss are counted: the length of `event::CAUSES` (checked where a skeleton is declared).
 pub(crate) const CAUSES: usize = 6;

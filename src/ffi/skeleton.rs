@@ -14,7 +14,8 @@ macro_rules! skeleton {
 
         /// Hash of the object's types: a recording with another hash cannot be decoded.
         #[allow(dead_code)]
-        const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
+        #[allow(unreachable_pub)]
+        pub(crate) const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
 
         /// The object: an ELF file.
         static OBJECT: &[u8] = &$name::DATA;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::event::{Event, Kind, Shape, Value};
+use crate::names::glob;
 
 /// Length of a thread's name without its NUL: `TASK_COMM_LEN` - 1 (include/linux/sched.h).
 pub const COMM_MAX: usize = 15;
@@ -48,23 +49,39 @@ impl CommGlobs {
             // it decides alone.
             let fixed = steps.iter().take_while(|s| matches!(s, Step::Bytes(_))).count();
             let kept = if fixed >= COMM_MAX { COMM_MAX } else { steps.len() };
-            let places = steps.iter().take(kept).filter(|s| matches!(s, Step::Bytes(_))).count();
-            ensure!(place as usize + places < 64, "-n: the patterns are too long together (64 characters)");
-            globs.start |= 1 << place;
-            for step in steps.into_iter().take(kept) {
-                match step {
-                    Step::Star => globs.loops |= 1 << place,
-                    Step::Bytes(set) => {
-                        place += 1;
-                        let bytes = globs.table.iter_mut().zip(*set);
-                        bytes.filter(|(_, in_set)| *in_set).for_each(|(places, _)| *places |= 1 << place);
-                    }
-                }
-            }
-            globs.accept |= 1 << place;
-            place += 1;
+            globs.add(&steps, kept, &mut place).context("-n")?;
         }
         Ok(globs)
+    }
+
+    /// Compiles one pattern for text of any length.
+    ///
+    /// # Errors
+    /// As [`CommGlobs::compile`].
+    pub fn of_text(pattern: &[u8]) -> Result<Self> {
+        let (mut globs, steps) = (CommGlobs::default(), steps(pattern)?);
+        globs.add(&steps, steps.len(), &mut 0)?;
+        Ok(globs)
+    }
+
+    /// Adds the first steps of a pattern, from a place on.
+    fn add(&mut self, steps: &[Step], kept: usize, place: &mut u32) -> Result<()> {
+        let places = steps.iter().take(kept).filter(|s| matches!(s, Step::Bytes(_))).count();
+        ensure!(*place as usize + places < 64, "the patterns are too long together (64 characters)");
+        self.start |= 1 << *place;
+        for step in steps.iter().take(kept) {
+            match step {
+                Step::Star => self.loops |= 1 << *place,
+                Step::Bytes(set) => {
+                    *place += 1;
+                    let bytes = self.table.iter_mut().zip(set.iter());
+                    bytes.filter(|(_, in_set)| **in_set).for_each(|(places, _)| *places |= 1 << *place);
+                }
+            }
+        }
+        self.accept |= 1 << *place;
+        *place += 1;
+        Ok(())
     }
 
     /// Whether a name matches any of the patterns; true if there are none.
@@ -82,8 +99,10 @@ impl CommGlobs {
 fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
     ensure!(!pattern.is_empty(), "an empty name matches nothing");
     let mut steps = Vec::new();
-    let mut rest = pattern.iter().copied();
-    while let Some(byte) = rest.next() {
+    let mut rest = pattern;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let byte = *byte;
         let mut set = [false; 256];
         match byte {
             b'*' => {
@@ -92,16 +111,18 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
             }
             b'?' => set = [true; 256],
             b'[' => {
-                let (negated, ranges) = class(&mut rest)?;
-                for (first, last) in ranges {
-                    set.iter_mut().zip(0..=255).for_each(|(s, b)| *s |= (first..=last).contains(&b));
-                }
-                if negated {
-                    set.iter_mut().for_each(|s| *s = !*s);
-                }
+                let class = class(rest)?;
+                set.iter_mut().zip(0..=255).for_each(|(s, b)| *s = class.has(b));
+                rest = class.after;
             }
             _ => {
-                let byte = if byte == b'\\' { rest.next().unwrap_or(byte) } else { byte };
+                let byte = match (byte, rest) {
+                    (b'\\', [literal, after @ ..]) => {
+                        rest = after;
+                        *literal
+                    }
+                    _ => byte,
+                };
                 set.iter_mut().zip(0..=255).for_each(|(s, b)| *s = b == byte);
             }
         }
@@ -110,30 +131,9 @@ fn steps(pattern: &[u8]) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// Parses a `[…]` of a glob, after the `[`: whether it is negated, and its ranges.
-fn class<T: Copy + Eq + From<u8>>(rest: &mut impl Iterator<Item = T>) -> Result<(bool, Vec<(T, T)>)> {
-    let [close, not, to] = [b']', b'!', b'-'].map(T::from);
-    let mut class = Vec::new();
-    loop {
-        let next = rest.next().context("a [ is not closed by ] (\\[ is the character)")?;
-        // A ] that comes first is literal.
-        if next == close && !class.is_empty() && class != [not] {
-            break;
-        }
-        class.push(next);
-    }
-    let negated = class.first() == Some(&not);
-    let mut class = class.get(usize::from(negated)..).unwrap_or_default();
-    let mut ranges = Vec::new();
-    while let [first, tail @ ..] = class {
-        let (last, tail) = match tail {
-            [dash, last, tail @ ..] if *dash == to => (last, tail),
-            _ => (first, tail),
-        };
-        ranges.push((*first, *last));
-        class = tail;
-    }
-    Ok((negated, ranges))
+/// Parses a `[…]` of a glob, after the `[`.
+fn class<T: Copy + Ord + From<u8>>(rest: &[T]) -> Result<glob::Class<'_, T>> {
+    glob::class(rest).context("a [ is not closed by ] (\\[ is the character)")
 }
 
 /// Filters in user space: arguments and paths always; the rest when a recording is replayed.
@@ -281,14 +281,19 @@ enum Part {
 /// as it is.
 fn parts(glob: &str) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
-    let mut rest = glob.chars().map(u32::from);
-    let char_of = |c| char::from_u32(c).unwrap_or_default();
-    while let Some(c) = rest.next().map(char_of) {
+    let all: Vec<u32> = glob.chars().map(u32::from).collect();
+    let mut rest = all.as_slice();
+    let char_of = |c: &u32| char::from_u32(*c).unwrap_or_default();
+    while let [c, after @ ..] = rest {
+        rest = after;
+        let c = char_of(c);
         let part = match c {
             '*' => Part::Any,
             '?' => Part::One,
             '[' => {
-                let (negated, ranges) = class(&mut rest)?;
+                let found = class(rest)?;
+                rest = found.after;
+                let (negated, ranges) = (found.negated, found.ranges().collect::<Vec<_>>());
                 let ascii = ranges.iter().all(|(first, last)| *first.max(last) < 0x80);
                 let range = |(first, last): (u32, u32)| format!("\\x{{{first:x}}}-\\x{{{last:x}}}");
                 // A reversed range is empty.
@@ -302,7 +307,13 @@ fn parts(glob: &str) -> Result<Vec<Part>> {
                 Part::Class(if ascii { format!("(?-u:{class})") } else { class })
             }
             c => {
-                let c = if c == '\\' { rest.next().map_or(c, char_of) } else { c };
+                let c = match (c, rest) {
+                    ('\\', [literal, after @ ..]) => {
+                        rest = after;
+                        char_of(literal)
+                    }
+                    _ => c,
+                };
                 if let Some(Part::Literal(text)) = parts.last_mut() {
                     text.push(c);
                     continue;
@@ -361,11 +372,15 @@ pub fn kinds_mask<'k, S: AsRef<str>>(names: &[S], kinds: impl Iterator<Item = &'
     let mut mask = 0;
     for name in names {
         let name = name.as_ref();
-        let kind = kinds.clone().find(|k| k.name == name).with_context(|| {
-            let known: Vec<_> = kinds.clone().map(|k| &*k.name).collect();
+        // Several specs have kinds of one name.
+        let ids = kinds.clone().filter(|k| k.name == name).map(|k| k.id);
+        let found = ids.fold(0, |mask, id| mask | 1_u64.checked_shl(id).unwrap_or(0));
+        ensure!(found != 0, {
+            let mut known: Vec<_> = kinds.clone().map(|k| &*k.name).collect();
+            known.dedup();
             format!("--events {name}: there is no such event here; there are {}", known.join(", "))
-        })?;
-        mask |= 1 << kind.id;
+        });
+        mask |= found;
     }
     Ok(mask)
 }

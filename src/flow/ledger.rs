@@ -1,6 +1,6 @@
 //! The ledger: for every kind of event, how many were seen, filtered, delivered and lost, and why.
 //! The kernel side counts in a per-CPU map; this side counts what reached the output. At the end the two must agree:
-//! seen = filtered + delivered + dropped.
+//! seen = filtered + delivered + aggregated + dropped.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Counters {
     pub seen: u64,
     /// Refused by a filter in the kernel.
     pub filtered: u64,
-    /// Put into the buffer.
+    /// Put into the buffer, or added up.
     pub emitted: u64,
     /// Lost, by cause.
     pub dropped: [u64; CAUSES.len()],
@@ -48,6 +48,8 @@ pub struct Tally {
     pub filtered: u64,
     /// Lost here: the output failed, or had not taken it by the end of the run.
     pub unwritten: u64,
+    /// Not sent by the kernel but added up there: how many of them are in the totals.
+    pub aggregated: u64,
 }
 
 /// The account of one kind.
@@ -130,7 +132,7 @@ impl Ledger {
         self.accounts.iter().all(|a| {
             let k = &a.kernel;
             k.seen == k.filtered + k.emitted + k.lost()
-                && k.emitted == a.tally.delivered + a.tally.filtered + a.tally.unwritten
+                && k.emitted == a.tally.delivered + a.tally.filtered + a.tally.unwritten + a.tally.aggregated
         })
     }
 
@@ -186,16 +188,27 @@ impl fmt::Display for Ledger {
         let seen = sum(|a| a.kernel.seen);
         let filtered = sum(|a| a.kernel.filtered + a.tally.filtered);
         let (delivered, dropped) = (sum(|a| a.tally.delivered), sum(Account::lost));
+        let aggregated = sum(|a| a.tally.aggregated);
         // If read while events still come in: those still in the buffer.
-        let pending = seen.saturating_sub(filtered + delivered + dropped);
-        write!(f, "{seen} seen = {filtered} filtered + {delivered} delivered + {dropped} dropped")?;
+        let pending = seen.saturating_sub(filtered + delivered + aggregated + dropped);
+        write!(f, "{seen} seen = {filtered} filtered + {delivered} delivered + ")?;
+        if aggregated > 0 {
+            write!(f, "{aggregated} aggregated + ")?;
+        }
+        write!(f, "{dropped} dropped")?;
         if pending > 0 {
             write!(f, " + {pending} pending")?;
         }
-        let kinds = self.accounts.iter().filter(|a| a.tally.delivered > 0);
-        for (n, account) in kinds.enumerate() {
-            let name = &account.kind.name;
-            write!(f, "{}{name} {}", if n == 0 { " (" } else { ", " }, account.tally.delivered)?;
+        // Several specs have kinds of one name.
+        let mut kinds: Vec<(&str, u64)> = Vec::new();
+        for account in self.accounts.iter().filter(|a| a.tally.delivered > 0) {
+            match kinds.iter_mut().find(|(name, _)| *name == account.kind.name) {
+                Some((_, sum)) => *sum += account.tally.delivered,
+                None => kinds.push((&account.kind.name, account.tally.delivered)),
+            }
+        }
+        for (n, (name, sum)) in kinds.iter().enumerate() {
+            write!(f, "{}{name} {sum}", if n == 0 { " (" } else { ", " })?;
         }
         if delivered > 0 {
             write!(f, ")")?;
@@ -237,7 +250,7 @@ mod tests {
         let mut ledger = Ledger::new(KINDS.iter());
         let a = ledger.account(3).unwrap();
         a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0, 0, 0] };
-        a.tally = Tally { delivered: 4, filtered: 1, unwritten: 0 };
+        a.tally = Tally { delivered: 4, filtered: 1, unwritten: 0, aggregated: 0 };
         ledger
     }
 
@@ -276,6 +289,10 @@ mod tests {
         (tally.delivered, tally.unwritten) = (2, 2);
         assert_eq!((ledger.lost(), ledger.delivered()), (5, 2));
         assert!(ledger.to_string().contains("5 dropped") && ledger.to_string().contains("dropped: 2 a (unwritten)"));
+        ledger.account(3).unwrap().tally.aggregated = 1;
+        assert!(
+            ledger.to_string().starts_with("12 seen = 3 filtered + 2 delivered + 1 aggregated + 5 dropped + 1 pending")
+        );
         ledger.unreturned = 5;
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
     }

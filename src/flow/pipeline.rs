@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use anyhow::Result;
 
 use crate::event::decode::Decode;
+use crate::event::total::{self, Totals};
 use crate::event::{CAUSES, Lost};
 use crate::flow::enrich::Resolver;
 use crate::flow::filter::Filter;
@@ -54,6 +55,8 @@ pub struct Pipeline<'a> {
     pub to_stderr: bool,
     /// The output is a file that may be opened again by its name.
     pub renewable: bool,
+    /// No event is printed, and so no header of them: all is added up.
+    pub headless: bool,
     /// The output takes no more.
     broken: bool,
     /// The output or the recording could not be written.
@@ -96,6 +99,7 @@ impl<'a> Pipeline<'a> {
             closing_fails: false,
             to_stderr: false,
             renewable: false,
+            headless: false,
             broken: false,
             failed: false,
             undecodable: None,
@@ -214,6 +218,9 @@ impl<'a> Pipeline<'a> {
 
     /// Prints what comes before all events.
     pub fn header(&mut self) {
+        if self.headless {
+            return;
+        }
         let written = self.output.header(&mut self.sink);
         self.written(written);
     }
@@ -276,6 +283,26 @@ impl<'a> Pipeline<'a> {
             self.unwritten.push_back((gauge.accepted() + self.sink.buffer().len() as u64, kind));
         }
         self.written(written);
+    }
+
+    /// Enters what was added up in the kernel into the ledger.
+    pub fn add_up(&mut self, all: &[Totals]) {
+        for totals in all {
+            if let Some(account) = self.ledger.account(totals.kind) {
+                account.tally.aggregated =
+                    totals.rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.amount.count));
+            }
+        }
+    }
+
+    /// Prints what was added up so far.
+    pub fn totals(&mut self, all: Vec<Totals>, unix_ns: i64) {
+        for totals in total::merged(all) {
+            if !self.broken && !self.closed {
+                let written = self.output.totals(&mut self.sink, &totals, unix_ns);
+                self.written(written);
+            }
+        }
     }
 
     /// Reports a loss.

@@ -15,6 +15,8 @@ use crate::host::clock::WallClock;
 pub const MAGIC: &[u8; 8] = b"CORETRC\x02";
 /// Nothing that the kernel sends is longer: a length above it means damage.
 const ENTRY_MAX: u32 = 1 << 20;
+/// Specs may name some ten thousand functions.
+const HEADER_MAX: u32 = 16 << 20;
 
 /// A tracer of a recording, and the layout of its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub struct Made {
     pub name: String,
     /// Hash of its event layouts.
     pub layout: u64,
-    /// Its `--with` words; none for the subcommand's own tracer.
-    pub with: Option<String>,
+    /// What it needs to read its events, beside its name: what its options named.
+    pub spec: Option<Value>,
 }
 
 /// The header of a recording.
@@ -78,7 +80,7 @@ impl<W: Write> Recorder<W> {
     /// When it cannot be written.
     pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
         let made =
-            |made: &Made| json!({ "name": made.name, "layout": format!("{:#018x}", made.layout), "with": made.with });
+            |made: &Made| json!({ "name": made.name, "layout": format!("{:#018x}", made.layout), "spec": made.spec });
         let text = json!({
             "tracers": header.tracers.iter().map(made).collect::<Vec<_>>(),
             "version": header.version,
@@ -162,7 +164,7 @@ impl<R: Read> Reader<R> {
         ensure!(&magic == MAGIC, "this recording is of another version of the format ({})", magic[7]);
         let mut buffer = Vec::new();
         let len = u32::from_le_bytes(exact(&mut input)?.context("the recording ends in its header")?);
-        ensure!(len <= ENTRY_MAX, "the recording's header is damaged: it claims {len} bytes");
+        ensure!(len <= HEADER_MAX, "the recording's header is damaged: it claims {len} bytes");
         buffer.resize(len as usize, 0);
         ensure!(read_up_to(&mut input, &mut buffer)? == buffer.len(), "the recording ends in its header");
         let json: Value = serde_json::from_slice(&buffer).context("the recording's header is damaged")?;
@@ -214,7 +216,7 @@ fn made(json: &Value) -> Result<Made> {
     Ok(Made {
         name: text(json, "name")?,
         layout: layout.context("the recording's header has a damaged layout")?,
-        with: json.get("with").and_then(Value::as_str).map(str::to_owned),
+        spec: json.get("spec").filter(|spec| !spec.is_null()).cloned(),
     })
 }
 
@@ -248,8 +250,8 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        let made = |name: &str, with: Option<&str>| Made { name: name.into(), layout: 7, with: with.map(Into::into) };
-        let tracers = vec![made("proc", None), made("exec", Some("exec -x"))];
+        let made = |name: &str, spec: Option<Value>| Made { name: name.into(), layout: 7, spec };
+        let tracers = vec![made("proc", None), made("probe", Some(json!({ "kind": 32 })))];
         Header { tracers, version: "1".into(), kernel: "6.1".into() }
     }
 

@@ -5,6 +5,7 @@ pub mod clock;
 mod cpus;
 pub mod elevated;
 mod facts;
+pub mod kallsyms;
 pub mod mounts;
 pub mod preempt;
 pub mod procfs;

@@ -1,12 +1,16 @@
 //! Puts the programs of a loaded object on their hooks.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use anyhow::{Context, Result, ensure};
-use libbpf_rs::{ErrorKind, Link, Object, ProgramMut, TracepointCategory};
+use libbpf_rs::{ErrorKind, Link, Object, ProgramMut, TracepointCategory, UprobeMultiOpts, UprobeOpts};
+use nix::libc;
 
+use crate::escape::shown;
+use crate::load::diagnose::errno;
 use crate::load::every_cpu::EveryCpu;
-use crate::load::plan::{Program, Target};
+use crate::load::plan::{Binary, Program, Target, When};
 
 /// The state of an object's programs after attaching.
 #[derive(Debug, Default)]
@@ -19,6 +23,8 @@ pub(crate) struct Hooks {
     pub absent: Vec<String>,
     /// For programs that could go on one of several functions, the one chosen before the object was loaded.
     pub exits: Vec<(String, String)>,
+    /// The kernel keeps a number for each probe, which its program can read.
+    pub cookies: bool,
     /// For hooks where the kernel needs a perf event on every CPU.
     pub every_cpu: Option<EveryCpu>,
 }
@@ -47,6 +53,13 @@ impl Hooks {
     }
 
     fn attach_one(&mut self, wanted: &Program, program: &ProgramMut<'_>) -> Result<()> {
+        match &wanted.target {
+            Target::Each(functions, when) => return self.attach_each(functions, *when, program),
+            Target::Together(functions, when) => return self.attach_together(functions, *when, program),
+            Target::User { binary, when, together: true } => return self.attach_places(binary, *when, program),
+            Target::User { binary, when, together: false } => return self.attach_each_place(binary, *when, program),
+            _ => {}
+        }
         let all = self.links_of(wanted, program);
         let several = all.len() > 1;
         let tried: Vec<_> = all.iter().map(|(hook, _)| hook.clone()).collect();
@@ -68,6 +81,123 @@ impl Hooks {
         if self.links.get_mut().len() > before { Ok(()) } else { self.lacks(&tried.join(" or "), wanted.optional) }
     }
 
+    /// A probe on each of these functions. The kernel refuses some that tracers can hook (EINVAL, before 5.18 or so;
+    /// EADDRNOTAVAIL: an instruction that cannot be moved): those are left out, unless all are.
+    fn attach_each(&mut self, functions: &[Cow<'static, str>], when: When, program: &ProgramMut<'_>) -> Result<()> {
+        let (returns, kind) = probe(when);
+        let (mut attached, mut first) = (0_usize, None);
+        for function in functions {
+            let error = match program.attach_kprobe(returns, function.as_ref()) {
+                Ok(link) => {
+                    self.links.get_mut().push(link);
+                    attached += 1;
+                    continue;
+                }
+                Err(error) => anyhow::Error::from(error),
+            };
+            if is_full(&error) {
+                return Err(error.context(format!("attaching to {kind}/{function}")));
+            }
+            self.absent.push(format!("{kind}/{function}: {}", error.root_cause()));
+            first.get_or_insert((function, error));
+        }
+        if let (0, Some((function, error))) = (attached, first) {
+            return Err(error.context(format!("attaching to {kind}/{function}")));
+        }
+        self.taken.push(format!("{kind}/{attached} functions"));
+        Ok(())
+    }
+
+    /// One link for all of these functions; several where the kernel has no room for so many at once (6.7 to 6.11, for
+    /// returns: ENOMEM).
+    fn attach_together(&mut self, functions: &[Cow<'static, str>], when: When, program: &ProgramMut<'_>) -> Result<()> {
+        let (returns, kind) = probe(when);
+        let mut left = vec![functions];
+        while let Some(part) = left.pop() {
+            match program.attach_kprobe_multi(returns, part.to_vec()) {
+                Ok(link) => self.links.get_mut().push(link),
+                Err(error) if error.kind() == ErrorKind::OutOfMemory && part.len() > 1 => {
+                    let (front, back) = part.split_at(part.len() / 2);
+                    left.extend([back, front]);
+                }
+                Err(error) => {
+                    let hook = format!("attaching to {kind}.multi of {} functions", part.len());
+                    let error = anyhow::Error::from(error).context(hook);
+                    // 5.18 has it (0dcac2725406: bpf: Add multi kprobe link), with CONFIG_FPROBE.
+                    let unknown = matches!(errno(&error), Some(libc::EINVAL | libc::EOPNOTSUPP));
+                    let why = "the kernel has no kprobe.multi (5.18, CONFIG_FPROBE)";
+                    return Err(if unknown { error.context(why) } else { error });
+                }
+            }
+        }
+        self.taken.push(match functions {
+            [one] => format!("{kind}.multi/{one}"),
+            all => format!("{kind}.multi/{} functions", all.len()),
+        });
+        Ok(())
+    }
+
+    /// One link for all places of a binary.
+    fn attach_places(&mut self, binary: &Binary, when: When, program: &ProgramMut<'_>) -> Result<()> {
+        let hook = user_hook(binary, when, ".multi");
+        let offsets = binary.places.iter().map(|place| usize::try_from(place.offset)).collect::<Result<Vec<_>, _>>()?;
+        let counters =
+            binary.places.iter().map(|place| usize::try_from(place.semaphore)).collect::<Result<Vec<_>, _>>()?;
+        let options = UprobeMultiOpts {
+            cookies: binary.places.iter().map(|place| place.offset).collect(),
+            ref_ctr_offsets: if counters.iter().all(|at| *at == 0) { Vec::new() } else { counters },
+            offsets,
+            retprobe: when == When::Return,
+            ..UprobeMultiOpts::default()
+        };
+        let link = program.attach_uprobe_multi_with_opts(ANY, &binary.path, "", options);
+        let link = link.map_err(|error| {
+            let error = anyhow::Error::from(error).context(format!("attaching to {hook}"));
+            // 6.6 has it (89ae89f53d20: bpf: Add multi uprobe link).
+            let unknown = matches!(errno(&error), Some(libc::EINVAL | libc::EOPNOTSUPP));
+            if unknown { error.context("the kernel has no uprobe.multi (6.6)") } else { error }
+        });
+        self.links.get_mut().push(link?);
+        self.taken.push(hook);
+        Ok(())
+    }
+
+    /// A link for each place of a binary; those that take no probe are left out, unless all are.
+    fn attach_each_place(&mut self, binary: &Binary, when: When, program: &ProgramMut<'_>) -> Result<()> {
+        let hook = user_hook(binary, when, "");
+        let mut first = None;
+        let before = self.links.get_mut().len();
+        for place in &binary.places {
+            let options = UprobeOpts {
+                ref_ctr_offset: usize::try_from(place.semaphore)?,
+                // Before 5.15 libbpf takes no other, and the program does not ask for it.
+                cookie: if self.cookies { place.offset } else { 0 },
+                retprobe: when == When::Return,
+                ..UprobeOpts::default()
+            };
+            let offset = usize::try_from(place.offset)?;
+            let error = match program.attach_uprobe_with_opts(ANY, &binary.path, offset, options) {
+                Ok(link) => {
+                    self.links.get_mut().push(link);
+                    continue;
+                }
+                Err(error) => anyhow::Error::from(error).context(format!("attaching to {hook} at {offset:#x}")),
+            };
+            if is_full(&error) || binary.places.len() == 1 {
+                return Err(error);
+            }
+            self.absent.push(format!("{hook} at {offset:#x}: {}", error.root_cause()));
+            first.get_or_insert(error);
+        }
+        match first {
+            Some(error) if self.links.get_mut().len() == before => Err(error),
+            _ => {
+                self.taken.push(hook);
+                Ok(())
+            }
+        }
+    }
+
     /// Each hook that the program may go on, and the result of attaching it there.
     fn links_of(&self, wanted: &Program, program: &ProgramMut<'_>) -> Vec<(String, libbpf_rs::Result<Link>)> {
         match &wanted.target {
@@ -76,6 +206,16 @@ impl Hooks {
                 let chosen = self.exits.iter().find(|(name, _)| *name == wanted.name);
                 vec![(format!("fexit/{}", chosen.map_or("", |(_, function)| function)), program.attach())]
             }
+            Target::TypedEntry(name) => vec![(format!("fentry/{name}"), program.attach())],
+            Target::TypedTracepoint(name) => vec![(format!("tp_btf/{name}"), program.attach())],
+            Target::RawTracepoint(name) => {
+                vec![(format!("raw_tp/{name}"), program.attach_raw_tracepoint(name.as_ref()))]
+            }
+            Target::Tracepoint(category, name) => {
+                let of = TracepointCategory::Custom(category.to_string());
+                vec![(format!("tp/{category}/{name}"), program.attach_tracepoint(of, name.as_ref()))]
+            }
+            Target::Each(..) | Target::Together(..) | Target::User { .. } => Vec::new(),
             Target::Entry(functions) => {
                 functions.iter().map(|f| (format!("kprobe/{f}"), program.attach_kprobe(false, f.as_ref()))).collect()
             }
@@ -92,4 +232,30 @@ impl Hooks {
             }
         }
     }
+}
+
+/// What a hook in a binary is called.
+fn user_hook(binary: &Binary, when: When, multi: &str) -> String {
+    let kind = if when == When::Return { "uretprobe" } else { "uprobe" };
+    let places = match binary.places.as_slice() {
+        [place] => format!("{:#x}", place.offset),
+        all => format!("{} places", all.len()),
+    };
+    format!("{kind}{multi}/{}:{places}", shown(&binary.path))
+}
+
+/// In all processes: of one process, a perf event sees one thread alone. Filters are the programs'.
+const ANY: i32 = -1;
+
+/// Whether it is a return probe, and what such a hook is called.
+fn probe(when: When) -> (bool, &'static str) {
+    match when {
+        When::Entry => (false, "kprobe"),
+        When::Return => (true, "kretprobe"),
+    }
+}
+
+/// Nothing more can be attached, whatever the function.
+fn is_full(error: &anyhow::Error) -> bool {
+    matches!(errno(error), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EPERM | libc::EACCES))
 }

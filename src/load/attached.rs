@@ -1,8 +1,10 @@
 //! Attached programs, until they are dropped.
 
 use anyhow::Result;
+use libbpf_rs::query::{LinkTypeInfo, PerfEventLinkInfo, PerfEventType};
 use libbpf_rs::{Link, MapCore, Object};
 
+use crate::event::total::Totals;
 use crate::ffi::counters::recursion_misses;
 use crate::load::attach::Hooks;
 use crate::load::every_cpu::EveryCpu;
@@ -11,6 +13,7 @@ use crate::load::object::Loaded;
 use crate::load::plan::{Plan, Program};
 use crate::load::session::Session;
 use crate::load::shared::{self, Shared};
+use crate::load::source::Source;
 
 /// All programs of a run.
 #[derive(Debug)]
@@ -28,10 +31,14 @@ pub struct Attached {
 pub struct Part {
     /// The tracer's name.
     pub name: &'static str,
+    /// Which of the run's sources it is of.
+    pub source: usize,
     /// The plan that worked.
     pub plan: Plan,
     /// Why the plans tried before it failed.
     pub refused: Vec<String>,
+    /// What of it is not as one might expect.
+    pub notes: Vec<String>,
     /// Why the programs could not be tested on coretrace's own task (src/load/proof.rs).
     pub unproven: Option<String>,
     object: Object,
@@ -41,7 +48,7 @@ pub struct Part {
 impl Part {
     pub(crate) fn new(name: &'static str, plan: Plan, loaded: Loaded) -> Self {
         let Loaded { object, hooks, unproven } = loaded;
-        Part { name, plan, refused: Vec::new(), unproven, object, hooks }
+        Part { name, source: 0, plan, refused: Vec::new(), notes: Vec::new(), unproven, object, hooks }
     }
 
     /// Attaches those programs of the plan that `meant` selects.
@@ -83,7 +90,9 @@ impl Attached {
     #[must_use]
     pub fn missed(&self) -> u64 {
         let of = |part: &Part| {
-            part.object.progs().filter(|p| p.autoload()).filter_map(|p| recursion_misses(&p)).sum::<u64>()
+            let programs =
+                part.object.progs().filter(|p| p.autoload()).filter_map(|p| recursion_misses(&p)).sum::<u64>();
+            programs + part.hooks.links.borrow().iter().map(missed_probes).sum::<u64>()
         };
         self.all().map(of).sum()
     }
@@ -91,8 +100,20 @@ impl Attached {
     /// How many calls have begun and not returned yet, for tracers that join the two (call.bpf.h).
     #[must_use]
     pub fn unreturned(&self) -> u64 {
-        let of = |part: &Part| shared::find(&part.object, "calls").map_or(0, |calls| calls.keys().count());
+        let of = |part: &Part| {
+            let maps = ["calls", "frames"].into_iter().filter_map(|name| shared::find(&part.object, name).ok());
+            maps.filter(|map| map.autocreate()).map(|map| map.keys().count()).sum::<usize>()
+        };
         self.all().map(of).sum::<usize>() as u64
+    }
+
+    /// What was added up so far.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn totals(&self, sources: &[&dyn Source]) -> Result<Vec<Totals>> {
+        let parts = self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?)));
+        parts.filter_map(|(part, source)| source.totals(&part.plan, &part.object).transpose()).collect()
     }
 
     /// Handles what changes while programs run: CPUs that come online.
@@ -128,5 +149,16 @@ impl Attached {
             done = done.and_then(|()| meanwhile());
         }
         done
+    }
+}
+
+/// How often the kernel did not run a probe, as another one was running there, or as too many calls were under way to watch
+/// the returns of all (since 6.7: 3acf8ace6823, bpf: Add missed value to kprobe perf link info).
+fn missed_probes(link: &Link) -> u64 {
+    match link.info().map(|info| info.info) {
+        Ok(LinkTypeInfo::PerfEvent(PerfEventLinkInfo { event_type: PerfEventType::Kprobe { missed, .. }, .. })) => {
+            missed
+        }
+        _ => 0,
     }
 }

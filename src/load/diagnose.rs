@@ -14,14 +14,15 @@ use crate::host::Host;
 use crate::load::proof::Misfit;
 
 pub use self::failure::Diagnosis;
-use self::failure::{Failure, errno};
+use self::failure::Failure;
+pub(crate) use self::failure::errno;
 use self::log::Log;
 pub(crate) use self::rights::rights;
 
 type Rule = fn(&Failure) -> Option<Diagnosis>;
 
 /// In the order of certainty. Missing rights come before all else that fails to load: without them everything does.
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     program::misfit,
     permission::capabilities,
     permission::lockdown,
@@ -34,6 +35,7 @@ const RULES: [Rule; 19] = [
     program::complexity,
     program::tracepoint,
     program::function,
+    program::unprobeable,
     program::trampoline,
     program::not_built_in,
     permission::memlock,

@@ -53,7 +53,7 @@ impl Source for Kin {
         ]
     }
 
-    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
+    fn configure(&self, session: &Session, _: &Plan, object: &mut OpenObject) -> Result<()> {
         constants!(kin, session, object, |_constants| {})
     }
 }

@@ -1,12 +1,14 @@
 //! Opens, configures and loads one object, with the programs of one plan. They are attached later.
 
+use std::borrow::Cow;
+
 use anyhow::{Context, Result};
 use libbpf_rs::{Object, ObjectBuilder, OpenObject, OpenProgramMut};
 
 use crate::ffi::typed::set_number;
 use crate::load::attach::Hooks;
 use crate::load::every_cpu::EveryCpu;
-use crate::load::plan::{Names, Plan, Target};
+use crate::load::plan::{Plan, Target};
 use crate::load::proof::{self, Misfit};
 use crate::load::session::Session;
 use crate::load::shared::{self, Shared};
@@ -37,9 +39,10 @@ pub(crate) fn load(
     if let Some(types) = types.path() {
         builder.btf_custom_path(types).context("naming the BTF file")?;
     }
-    let mut open = builder.open_memory(source.object()).context("opening the BPF object")?;
-    source.configure(session, &mut open)?;
-    let mut hooks = Hooks { every_cpu: session.entry_on_one_cpu.then(EveryCpu::default), ..Hooks::default() };
+    let mut open = builder.open_memory(&source.made_for(plan)).context("opening the BPF object")?;
+    source.configure(session, plan, &mut open)?;
+    let every_cpu = session.entry_on_one_cpu.then(EveryCpu::default);
+    let mut hooks = Hooks { every_cpu, cookies: session.cookies, ..Hooks::default() };
     choose(session, types, plan, &mut open, &mut hooks)?;
     for mut map in open.maps_mut() {
         shared::prepare(session, shared, &mut map)?;
@@ -76,6 +79,17 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
                 let number = program.section().to_str().and_then(|section| types.number(section));
                 number.map_or(Ok(()), |number| set_number(&mut program, number))?;
             }
+            Some((_, Target::TypedEntry(name))) => {
+                let found = first(types, std::slice::from_ref(name), &mut program)?;
+                found.with_context(|| format!("finding {name} among the kernel's types: there is no such function"))?;
+            }
+            Some((_, Target::TypedTracepoint(name))) => {
+                let set = match types.number(&format!("tp_btf/{name}")) {
+                    Some(number) => set_number(&mut program, number),
+                    None => program.set_attach_target(0, Some(name.to_string())).map_err(Into::into),
+                };
+                set.with_context(|| format!("finding {name} among the kernel's types"))?;
+            }
             _ => {}
         }
         program.set_autoload(there || program.name() == proof::PROGRAM);
@@ -87,9 +101,15 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
 }
 
 /// Sets the first of these functions that the kernel has as what a program hooks.
-fn first<'n>(types: &RunTypes, functions: &'n Names, program: &mut OpenProgramMut<'_>) -> Result<Option<&'n str>> {
+fn first<'n>(
+    types: &RunTypes,
+    functions: &'n [Cow<'static, str>],
+    program: &mut OpenProgramMut<'_>,
+) -> Result<Option<&'n str>> {
     let mut names = functions.iter().map(AsRef::as_ref);
-    let Some(known) = types.first(names.clone()) else {
+    // Those of modules have types of their own, which libbpf reads.
+    let of_kernel = functions.iter().all(|name| !name.contains(':'));
+    let Some(known) = types.first(names.clone()).filter(|_| of_kernel) else {
         return Ok(names.find(|name: &&str| program.set_attach_target(0, Some((*name).to_owned())).is_ok()));
     };
     if let Some((_, number)) = known {

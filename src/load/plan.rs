@@ -1,6 +1,8 @@
 //! The ways to hook into the kernel, and the programs of each.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::host::Host;
 use crate::host::preempt::Preemption;
@@ -14,8 +16,14 @@ pub enum Hook {
     Btf,
     /// Raw tracepoints.
     Raw,
+    /// Probes on many kernel functions at once.
+    KprobeMulti,
     /// Probes on kernel functions, by their names.
     Kprobe,
+    /// Probes on many functions of a binary at once.
+    UprobeMulti,
+    /// Probes on functions of binaries.
+    Uprobe,
     /// Probes on system calls: libbpf knows the kernel's names of their functions.
     Ksyscall,
     /// Classic tracepoints.
@@ -24,7 +32,17 @@ pub enum Hook {
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Hook; 6] = [Hook::Fentry, Hook::Btf, Hook::Raw, Hook::Kprobe, Hook::Ksyscall, Hook::Tracepoint];
+    pub const ALL: [Hook; 9] = [
+        Hook::Fentry,
+        Hook::Btf,
+        Hook::Raw,
+        Hook::KprobeMulti,
+        Hook::Kprobe,
+        Hook::UprobeMulti,
+        Hook::Uprobe,
+        Hook::Ksyscall,
+        Hook::Tracepoint,
+    ];
 
     /// Its name in `--attach` and in notes.
     #[must_use]
@@ -33,7 +51,10 @@ impl Hook {
             Hook::Fentry => "fentry",
             Hook::Btf => "btf",
             Hook::Raw => "raw",
+            Hook::KprobeMulti => "kprobe_multi",
             Hook::Kprobe => "kprobe",
+            Hook::UprobeMulti => "uprobe_multi",
+            Hook::Uprobe => "uprobe",
             Hook::Ksyscall => "ksyscall",
             Hook::Tracepoint => "tracepoint",
         }
@@ -43,6 +64,12 @@ impl Hook {
     #[must_use]
     pub fn needs_kernel_btf(self) -> bool {
         matches!(self, Hook::Fentry | Hook::Btf)
+    }
+
+    /// Whether it is one in a binary, not in the kernel.
+    #[must_use]
+    pub fn is_user(self) -> bool {
+        matches!(self, Hook::Uprobe | Hook::UprobeMulti)
     }
 
     /// Whether trace_call_bpf() runs it (kernel/trace/bpf_trace.c): see [`crate::load::session::Session::uncounted`].
@@ -100,6 +127,47 @@ pub enum Target {
     SyscallEvents(Names),
     /// On the return of the first of these functions that exists (fexit).
     Exit(Names),
+    /// On the entry (kprobe) or the return (kretprobe) of each of these functions; those that take no probe are left out.
+    Each(Names, When),
+    /// The same by one link for all of them (kprobe.multi, kretprobe.multi).
+    Together(Names, When),
+    /// On these places of a binary, each with a link of its own, or all with one.
+    User { binary: Arc<Binary>, when: When, together: bool },
+    /// On the entry of this function (fentry).
+    TypedEntry(Cow<'static, str>),
+    /// On this tracepoint, by its types.
+    TypedTracepoint(Cow<'static, str>),
+    /// On this tracepoint, with its arguments as numbers.
+    RawTracepoint(Cow<'static, str>),
+    /// On this classic tracepoint: its category, and its name.
+    Tracepoint(Cow<'static, str>, Cow<'static, str>),
+}
+
+/// Where in a binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// Its file, as coretrace reaches it.
+    pub path: PathBuf,
+    /// Which instructions.
+    pub places: Vec<Place>,
+}
+
+/// An instruction of a binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Where it is in the file.
+    pub offset: u64,
+    /// Where in the file the counter is that says that somebody watches; 0: there is none.
+    pub semaphore: u64,
+}
+
+/// When a function's program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// It is called.
+    Entry,
+    /// It returns.
+    Return,
 }
 
 impl Program {
@@ -168,7 +236,9 @@ pub fn preempts(host: &Host, hook: Hook) -> bool {
         Hook::Fentry if host.preemption == Preemption::RealTime => (0, 0),
         Hook::Fentry => (5, 11),
         Hook::Btf | Hook::Raw => (7, 0),
-        Hook::Kprobe | Hook::Ksyscall | Hook::Tracepoint => return false,
+        // Since programs there may sleep (8c7dcb84e3b7: bpf: implement sleepable uprobes by chaining gps).
+        Hook::UprobeMulti | Hook::Uprobe => (6, 0),
+        Hook::KprobeMulti | Hook::Kprobe | Hook::Ksyscall | Hook::Tracepoint => return false,
     };
     host.preemption != Preemption::None && host.at_least(since)
 }
@@ -190,7 +260,9 @@ mod tests {
         assert_eq!(preempted((5, 10), Preemption::RealTime), [Hook::Fentry]);
         assert_eq!(preempted((5, 11), Preemption::Possible), [Hook::Fentry]);
         assert_eq!(preempted((6, 19), Preemption::None), none);
-        assert_eq!(preempted((7, 0), Preemption::Possible), [Hook::Fentry, Hook::Btf, Hook::Raw]);
+        assert_eq!(preempted((6, 0), Preemption::Possible), [Hook::Fentry, Hook::UprobeMulti, Hook::Uprobe]);
+        let all = [Hook::Fentry, Hook::Btf, Hook::Raw, Hook::UprobeMulti, Hook::Uprobe];
+        assert_eq!(preempted((7, 0), Preemption::Possible), all);
         assert_eq!(preempted((7, 2), Preemption::None), none);
     }
 }

@@ -9,6 +9,10 @@ use crate::load::plan::Hook;
 use crate::load::settings::Settings;
 use crate::types::btf::BtfSource;
 
+/// Since when programs can read what their probe was attached with (7adfc6c9b315: bpf: Add bpf_get_attach_cookie() BPF
+/// helper to access bpf_cookie value).
+pub const COOKIES: (u32, u32) = (5, 15);
+
 /// What a run needs to load and attach.
 #[derive(Debug)]
 pub struct Session {
@@ -28,6 +32,8 @@ pub struct Session {
     /// The kernel does not count skipped runs of programs on probes and classic tracepoints: before 6.7 (dd8657894c11:
     /// bpf: Count missed stats in trace_call_bpf).
     pub uncounted: bool,
+    /// Programs can read what their probe was attached with: see [`COOKIES`].
+    pub cookies: bool,
     /// The kernel runs programs on the entry of system calls only on CPUs with a perf event: see `every_cpu.rs`.
     pub entry_on_one_cpu: bool,
     /// Bytes of the buffer: of the ring, or of all CPUs' perf buffers together.

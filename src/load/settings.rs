@@ -14,9 +14,6 @@ pub enum Transport {
     Perf,
 }
 
-/// Rows of the ledger for each CPU: `KINDS_MAX` in event.bpf.h (its map has that many entries before it is sized).
-pub const KINDS_MAX: u32 = 32;
-
 /// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
 pub const UIDS_MAX: usize = 16;
 

@@ -1,8 +1,11 @@
 //! A BPF object embedded in this program, and what is known about it.
 
-use anyhow::Result;
-use libbpf_rs::OpenObject;
+use std::borrow::Cow;
 
+use anyhow::Result;
+use libbpf_rs::{Object, OpenObject};
+
+use crate::event::total::Totals;
 use crate::load::plan::Plan;
 use crate::load::proof;
 use crate::load::session::Session;
@@ -28,7 +31,20 @@ pub trait Source {
     ///
     /// # Errors
     /// When the object has no constants, or an option is wrong.
-    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()>;
+    fn configure(&self, session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()>;
+
+    /// What of a plan is not as one might expect it: for the user, once it is the one that works.
+    fn notes(&self, _: &Plan) -> &[String] {
+        &[]
+    }
+
+    /// What the programs of its loaded object have added up so far, where they do.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn totals(&self, _: &Plan, _: &Object) -> Result<Option<Totals>> {
+        Ok(None)
+    }
 
     fn name(&self) -> &'static str {
         self.embedded().name
@@ -36,5 +52,10 @@ pub trait Source {
 
     fn object(&self) -> &'static [u8] {
         self.embedded().object
+    }
+
+    /// The object as it is loaded for a plan: with the instructions that were made for it, if any are.
+    fn made_for(&self, _: &Plan) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.object())
     }
 }

@@ -45,7 +45,10 @@ pub fn start(
         // An extra may not have the way that --attach names.
         let has = |hook: &Hook| n == 0 || source.plans().iter().any(|plan| plan.hook == *hook);
         match starter.first_that_works(*source, session.hook.filter(has), &|_| true) {
-            Ok(part) => parts.push(part),
+            Ok(mut part) => {
+                part.source = n;
+                parts.push(part);
+            }
             Err(error) if n > 0 && !error.is::<Misfit>() => refused(source.name(), error)?,
             Err(error) => return Err(error),
         }
@@ -104,7 +107,9 @@ impl Starter<'_> {
         let loaded = object::load(session, &self.types, source, &plan, self.shared.as_ref())?;
         // Made for the first object; kept only once its programs are attached, as another plan may be the one that works.
         let made = self.shared.is_none().then(|| Shared::of(session, &loaded.object)).transpose()?;
+        let notes = source.notes(&plan).to_vec();
         let mut part = Part::new(source.name(), plan, loaded);
+        part.notes = notes;
         part.attach(&|program| meant(&program))?;
         if made.is_some() {
             self.shared = made;

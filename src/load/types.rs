@@ -62,8 +62,13 @@ fn picked<'a>(btf: &BtfSource, objects: impl Iterator<Item = &'a dyn Source>) ->
     for source in objects {
         needs.add(source.object())?;
         for program in source.plans().into_iter().flat_map(|plan| plan.programs) {
-            if let Target::Exit(functions) = program.target {
-                functions.iter().for_each(|name| needs.add_hook(function(name)));
+            match program.target {
+                Target::Exit(functions) => functions.iter().for_each(|name| needs.add_hook(function(name))),
+                Target::TypedEntry(name) => needs.add_hook(function(&name)),
+                Target::TypedTracepoint(name) => {
+                    hook_of(&format!("tp_btf/{name}")).into_iter().for_each(|hook| needs.add_hook(hook));
+                }
+                _ => {}
             }
         }
     }

@@ -66,8 +66,8 @@ pub struct Attach(
 
 impl ValueEnum for Attach {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Attach; 7] = {
-            let mut all = [Attach(None); 7];
+        const ALL: [Attach; Hook::ALL.len() + 1] = {
+            let mut all = [Attach(None); Hook::ALL.len() + 1];
             let mut n = 0;
             while n < Hook::ALL.len() {
                 all[n + 1] = Attach(Some(Hook::ALL[n]));

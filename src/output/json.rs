@@ -7,6 +7,7 @@
 //! What a terminal obeys or hides is written as `\uXXXX`: the same string to a program, and harmless to a reader.
 
 mod field;
+mod totals;
 
 use std::io::{self, Write};
 
@@ -17,6 +18,7 @@ use self::field::{bytes, field};
 use super::clock::{Clock, Style};
 use super::output::Output;
 use crate::escape::is_visible;
+use crate::event::total::{Measure, Total, Totals};
 use crate::event::{Event, Lost, Names};
 
 /// Writes events as JSON lines.
@@ -45,7 +47,7 @@ impl Json {
         self.uint(",\"ppid\":", head.ppid);
         self.uint(",\"uid\":", head.uid);
         self.uint(",\"gid\":", head.gid);
-        let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest);
+        let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
         let mut map = json.serialize_map(None)?;
         bytes(&mut map, "comm", head.comm())?;
         if !event.label.is_empty() {
@@ -66,12 +68,20 @@ impl Json {
 
     fn lost_object(&mut self, lost: &Lost) -> serde_json::Result<()> {
         self.begin(LOST, lost.unix_ns);
-        let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest);
+        let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
         let mut map = json.serialize_map(None)?;
         map.serialize_entry("class", &lost.class)?;
         map.serialize_entry("cause", lost.cause)?;
         map.serialize_entry("count", &lost.count)?;
         map.serialize_entry("cpu", &lost.cpu)?;
+        SerializeMap::end(map)
+    }
+
+    fn total_object(&mut self, measure: &Measure, total: &Total, now: i64) -> serde_json::Result<()> {
+        self.begin(TOTAL, now);
+        let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
+        let mut map = json.serialize_map(None)?;
+        totals::row(&mut map, measure, total, &mut self.path)?;
         SerializeMap::end(map)
     }
 
@@ -105,23 +115,41 @@ impl Output for Json {
         self.lost_object(lost)?;
         self.write(out)
     }
+
+    fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
+        totals.rows.iter().try_for_each(|row| {
+            self.total_object(&totals.measure, row, now)?;
+            self.write(out)
+        })
+    }
 }
 
 /// The `kind` of a loss.
 pub(super) const LOST: &str = "lost";
+/// The `kind` of what was added up.
+pub(super) const TOTAL: &str = "total";
 
 /// The rest of an object that is begun by hand: compact JSON in which what a terminal obeys or hides is escaped. JSON itself
-/// only asks for that below U+0020, but lines are also looked at. (There is one object a line: none is within another.)
-#[derive(Debug, Clone, Copy)]
-struct Rest;
+/// only asks for that below U+0020, but lines are also looked at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    /// How many objects are open.
+    depth: u32,
+}
 
 impl serde_json::ser::Formatter for Rest {
-    fn begin_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        Ok(())
+    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        if self.depth > 1 { out.write_all(b"{") } else { Ok(()) }
     }
 
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, _first: bool) -> io::Result<()> {
-        out.write_all(b",")
+    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        out.write_all(b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first && self.depth > 1 { Ok(()) } else { out.write_all(b",") }
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {

@@ -78,6 +78,11 @@ impl Line {
         out.write_all(&self.bytes)
     }
 
+    /// How many columns are taken.
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
     /// Nothing more fits: what is added is dropped.
     pub fn is_full(&self) -> bool {
         self.full

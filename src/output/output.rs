@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::event::total::Totals;
 use crate::event::{Event, Lost};
 
 /// Turns a stream of events into bytes, or puts together what a whole run comes to. Each call writes whole lines, or
@@ -17,6 +18,9 @@ pub trait Output {
 
     /// Events were lost. Whether that belongs among the events or on stderr is the caller's choice.
     fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()>;
+
+    /// What was added up in the kernel, as it is at that time: nanoseconds since 1970 (UTC).
+    fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()>;
 
     /// Called about once a second, with the time: nanoseconds since 1970 (UTC). A replay's time is that of its events.
     fn tick(&mut self, _out: &mut dyn Write, _now: i64) -> io::Result<()> {

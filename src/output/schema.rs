@@ -3,23 +3,25 @@
 mod field;
 mod object;
 mod primitive;
+mod totals;
 
 use serde_json::{Value as Json, json};
 
 use self::field::add_field;
 use self::object::Object;
 use self::primitive::{B64, READABLE, base64, nullable, uint};
+use self::totals::total;
 use super::json::LOST;
 use crate::event::{CAUSES, Kind, Names};
 
-/// The schema of one line: an object of one of these kinds, or a loss.
+/// The schema of one line: an object of one of these kinds, a loss, or what was added up.
 #[must_use]
 pub fn schema(kinds: &[&Kind]) -> Json {
-    let objects: Vec<Json> = kinds.iter().map(|kind| event(kind)).chain([lost()]).collect();
+    let objects: Vec<Json> = kinds.iter().map(|kind| event(kind)).chain([lost(), total()]).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "coretrace JSON lines",
-        "description": "One line: an event, or a notice that events were lost. Integers have up to 64 bits.",
+        "description": "One line: an event, a notice that events were lost, or what hits come to that were added up. Integers have up to 64 bits, but where more is said.",
         "type": "object",
         "oneOf": objects,
     })

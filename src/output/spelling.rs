@@ -41,6 +41,16 @@ impl fmt::Display for ErrnoName {
     }
 }
 
+/// A device's number, major and minor (include/linux/kdev_t.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device(pub u32);
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0 >> 20, self.0 & 0xf_ffff)
+    }
+}
+
 /// Permission bits in octal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Octal(pub u32);

@@ -40,6 +40,9 @@ pub enum Column {
     Comm,
     /// Behind [`Column::Comm`] wherever there are labels: no table need list it.
     Label,
+    /// A call as in C, with what it returned and how long it took: `f(a=1) = 0 [12.3us]`. The last one: it takes the rest
+    /// of the line.
+    Call,
     /// The value of a field, without its name: `-` where the event has none, `?` where it could not be read.
     Field {
         name: Cow<'static, str>,

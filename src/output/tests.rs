@@ -3,6 +3,7 @@
 mod columns;
 mod hostile;
 mod schema;
+mod totals;
 mod values;
 
 use super::tables::Table;

@@ -1,18 +1,21 @@
 //! Text: aligned columns, then `name=value` details. For people; whatever is traced, a line stays one harmless line.
 
 mod column;
+mod group;
+mod totals;
 mod value;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use self::column::{cell, detail, is_empty, name, named, shape};
+use self::column::{CALL, FUNC, cell, detail, is_call, is_empty, name, named, shape};
 use self::value::At;
 use super::clock::{Clock, Style};
 use super::line::{Line, Paint};
 use super::look::Look;
 use super::output::Output;
 use super::tables::{Column, Table};
+use crate::event::total::Totals;
 use crate::event::{Event, Lost, Names, Value};
 
 /// Writes events as text.
@@ -53,7 +56,7 @@ impl Text {
             last: None,
             look,
             labelled: false,
-            shown: table.columns.iter().filter_map(named).collect(),
+            shown: table.columns.iter().flat_map(named).collect(),
             details: table.details,
         };
         for column in table.columns.into_owned() {
@@ -130,7 +133,13 @@ impl Output for Text {
             let names = event.names.iter().filter(|_| self.look.wide).flat_map(Names::all);
             let names = names.map(|(called, known)| (called, name(known)));
             let fields = event.fields.iter().copied();
-            for (called, value) in fields.chain(names).filter(|(called, _)| !self.shown.iter().any(|it| it == called)) {
+            let is_call = is_call(event);
+            if is_call && !self.shown.iter().any(|it| it == FUNC) {
+                cell(line, At::Start(next), &Column::Call, event);
+                next = 0;
+            }
+            let shown = |called: &str| self.shown.iter().any(|it| it == called) || (is_call && CALL.contains(&called));
+            for (called, value) in fields.chain(names).filter(|(called, _)| !shown(called)) {
                 if line.is_full() {
                     break;
                 }
@@ -139,6 +148,10 @@ impl Output for Text {
             }
         }
         line.write(out)
+    }
+
+    fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
+        totals::totals(&mut self.line, out, totals, self.clock.spell(now), self.look.columns())
     }
 
     /// A loss is never cut: it may go elsewhere than the events, and it must not be lost as well.

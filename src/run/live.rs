@@ -18,6 +18,7 @@ use crate::host::clock::boot_now;
 use crate::load::attached::Attached;
 use crate::load::followed::Followed;
 use crate::load::session::Session;
+use crate::load::source::Source;
 use crate::load::transport::Reader;
 use crate::load::watched::Watched;
 use crate::report::note;
@@ -34,8 +35,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// When to end, and what to print meanwhile.
-#[derive(Debug, Default)]
-pub struct Limits {
+#[derive(Default)]
+pub struct Limits<'a> {
     /// After this time.
     pub duration: Option<Duration>,
     /// Totals every so often.
@@ -46,6 +47,8 @@ pub struct Limits {
     pub to_stdout: bool,
     /// The file that is opened again on SIGHUP.
     pub reopen: Option<PathBuf>,
+    /// What may add up events in the kernel, in the order in which it was started.
+    pub sources: Vec<&'a dyn Source>,
 }
 
 /// Runs until the end: `pipeline` gets every event that the kernel sent.
@@ -56,7 +59,7 @@ pub fn run(
     session: &Session,
     attached: &Attached,
     pipeline: &mut Pipeline<'_>,
-    limits: &Limits,
+    limits: &Limits<'_>,
     control: &mut dyn Control,
     command: &mut Option<Launched>,
 ) -> Result<()> {
@@ -97,7 +100,7 @@ pub fn run(
 struct Run<'a, 'p> {
     attached: &'a Attached,
     pipeline: &'a RefCell<&'a mut Pipeline<'p>>,
-    limits: &'a Limits,
+    limits: &'a Limits<'a>,
     control: &'a mut dyn Control,
     command: &'a mut Option<Launched>,
     reader: Reader<'a>,
@@ -129,7 +132,7 @@ impl Run<'_, '_> {
             self.look();
         }
         if !stop {
-            self.stats(now);
+            self.stats(now)?;
         }
         Ok(stop)
     }
@@ -256,15 +259,22 @@ impl Run<'_, '_> {
     }
 
     /// Prints the totals where it is time (`--stats`).
-    fn stats(&mut self, now: Instant) {
-        let (Some(every), Some(at)) = (self.limits.stats, self.next_stats.filter(|at| now >= *at)) else { return };
+    fn stats(&mut self, now: Instant) -> Result<()> {
+        let (Some(every), Some(at)) = (self.limits.stats, self.next_stats.filter(|at| now >= *at)) else {
+            return Ok(());
+        };
         // Those that were missed are not made up for.
         let missed = (now - at).as_nanos() / every.as_nanos();
         self.next_stats = Some(at + every * u32::try_from(missed + 1).unwrap_or(u32::MAX));
         let mut pipeline = self.pipeline.borrow_mut();
         self.read_ledger(&mut pipeline);
         pipeline.ledger.missed = self.attached.missed();
+        let totals = self.attached.totals(&self.limits.sources)?;
+        pipeline.add_up(&totals);
+        let now = pipeline.measured_clock().unix_ns(boot_now());
+        pipeline.totals(totals, now);
         note(&format!("{:.1} s: {}", self.begin.elapsed().as_secs_f64(), pipeline.ledger));
+        Ok(())
     }
 
     /// Takes the programs off their hooks, reads what they sent, and ends the output.
@@ -277,7 +287,7 @@ impl Run<'_, '_> {
         let mut wait = OutputWait::new(self.control, ends);
         // A program that was running when its hook was removed may still send its event.
         let mut deadline = Instant::now() + SETTLE;
-        loop {
+        let totals = loop {
             while !self.fill(true)? || !self.pipeline.borrow().has_room() {
                 wait.until(&mut self.pipeline.borrow_mut(), |pipeline| pipeline.has_room());
                 deadline = Instant::now() + SETTLE;
@@ -285,14 +295,18 @@ impl Run<'_, '_> {
             let mut pipeline = self.pipeline.borrow_mut();
             self.read_ledger(&mut pipeline);
             pipeline.ledger.missed = missed;
+            let totals = self.attached.totals(&self.limits.sources)?;
+            pipeline.add_up(&totals);
             let undecodable = pipeline.undecodable.is_some();
             if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
-                break;
+                break totals;
             }
             drop(pipeline);
             std::thread::sleep(Duration::from_millis(1));
-        }
+        };
         let mut pipeline = self.pipeline.borrow_mut();
+        let now = pipeline.measured_clock().unix_ns(boot_now());
+        pipeline.totals(totals, now);
         pipeline.end();
         wait.until(&mut pipeline, |pipeline| pipeline.is_written());
         pipeline.settle();

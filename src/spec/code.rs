@@ -61,12 +61,22 @@ pub(crate) fn generate(program: &Program, layout: &Layout) -> Result<Generated> 
 
 /// Whether code can be made for a slot.
 fn check(slot: &Slot, words: u32) -> Result<()> {
-    if let Base::Word { index, .. } = slot.base {
-        ensure!(index < words, "word {index} of {words}");
+    match slot.base {
+        Base::Word { index, .. } => ensure!(index < words, "word {index} of {words}"),
+        Base::Sum { word, index, shift } => {
+            let index = index.max(word.unwrap_or(0));
+            ensure!(index < words, "word {index} of {words}");
+            ensure!(shift < 64, "a word is shifted by {shift}");
+        }
+        _ => {}
     }
     ensure!(slot.derefs.len() <= DEREFS_MAX, "{} pointers on the way, at most {DEREFS_MAX}", slot.derefs.len());
     match slot.read {
-        Read::Plain { narrow: Some((bytes, _)), .. } => ensure!((1..=8).contains(&bytes), "{bytes} bytes of a word"),
+        Read::Plain { shift, narrow, .. } => {
+            let bytes = narrow.map_or(8, |(bytes, _)| bytes);
+            ensure!((1..=8).contains(&bytes), "{bytes} bytes of a word");
+            ensure!(shift < 64, "a word without {shift} bits");
+        }
         Read::Number { size, left, right, .. } => {
             ensure!(matches!(size, 1 | 2 | 4 | 8), "a number of {size} bytes");
             ensure!(left < 64 && right < 64, "shifts by {left} and {right} bits");
@@ -74,7 +84,7 @@ fn check(slot: &Slot, words: u32) -> Result<()> {
         Read::Str { max: size, .. } | Read::Bytes { len: size, .. } | Read::Located { max: size, .. } => {
             ensure!((1..=STR_MAX).contains(&size), "{size} bytes, where 1 to {STR_MAX} can be read");
         }
-        Read::Plain { narrow: None, .. } | Read::Path { .. } | Read::Dentry { .. } => {}
+        Read::Path { .. } | Read::Dentry { .. } => {}
     }
     Ok(())
 }

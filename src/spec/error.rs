@@ -35,6 +35,8 @@ pub(crate) struct SpecError {
     pub span: Span,
     /// A spec that is right: what was meant, where that is known, else any of this kind.
     pub example: String,
+    /// What helps more than an example, one on each line.
+    pub hints: Vec<String>,
 }
 
 impl std::error::Error for SpecError {}
@@ -46,8 +48,11 @@ impl Display for SpecError {
         let (column, more) = (width(&before), width(&place).saturating_sub(1));
         writeln!(f, "{}", self.message)?;
         writeln!(f, "  {before}{place}{after}")?;
-        writeln!(f, "  {:column$}^{:~<more$}", "", "")?;
-        write!(f, "  for example: {}", escape::line(self.example.as_bytes()))
+        write!(f, "  {:column$}^{:~<more$}", "", "")?;
+        if self.hints.is_empty() {
+            return write!(f, "\n  for example: {}", escape::line(self.example.as_bytes()));
+        }
+        self.hints.iter().try_for_each(|hint| write!(f, "\n  {}", escape::line(hint.as_bytes())))
     }
 }
 
@@ -124,7 +129,7 @@ mod tests {
 
     fn error(text: &str, span: Span) -> String {
         let text = text.to_owned();
-        SpecError { text, message: "no".into(), span, example: "fn:a".into() }.to_string()
+        SpecError { text, message: "no".into(), span, example: "fn:a".into(), hints: Vec::new() }.to_string()
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub(crate) enum Base {
     /// A word of the context. `typed`: the verifier knows it as a pointer to a struct (BTF-typed hooks), so that what
     /// it points to may be loaded directly.
     Word { index: u32, typed: bool },
+    /// The sum of two words of the context, the second one times a power of two: an element of an array, in the way in
+    /// which processors address it.
+    Sum { word: Option<u32>, index: u32, shift: u8 },
+    /// A number that is known before.
+    Constant(u64),
     /// The address of the context: of a classic tracepoint's record.
     Context,
     /// The current task's `struct task_struct`.
@@ -76,9 +81,9 @@ pub(crate) enum Space {
 /// What is read at the end of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// The address itself plus `offset`, or the word that the base is; `narrow`: only its lowest bytes count (an `int`
-    /// argument), with or without a sign.
-    Plain { offset: i32, narrow: Option<(u8, bool)> },
+    /// The address itself plus `offset`, or the word that the base is; without its lowest bits, so many (a part of a
+    /// struct in a register); `narrow`: only the lowest bytes of that count (an `int` argument), with or without a sign.
+    Plain { offset: i32, shift: u8, narrow: Option<(u8, bool)> },
     /// 1, 2, 4 or 8 bytes there; then a bit field is cut out: shifted left, then right, with its sign or without.
     Number { offset: i32, space: Space, size: u8, left: u8, right: u8, signed: bool },
     /// A string there, up to its NUL, of at most `max` bytes with it.

@@ -9,9 +9,11 @@ mod literal;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod samples;
 mod target;
+mod values;
 
 pub(crate) use kinds::Grammar;
 use lex::Cursor;
+pub(crate) use values::{Named, values};
 
 use super::ast::{Condition, Span, Spec, Target};
 use super::error::{Fault, Parsed, SpecError, did_you_mean};
@@ -39,10 +41,25 @@ pub(crate) fn refused(spec: &Spec, span: Span, why: impl Into<String>) -> SpecEr
     error(&spec.text, grammar, Fault::new(span, why))
 }
 
+/// A spec as it was written, but with these values instead of its own.
+///
+/// # Errors
+/// Where the spec is not right.
+pub(crate) fn with_values(text: &str, grammar: Grammar, values: &[&str]) -> Result<String, SpecError> {
+    let mut c = Cursor::new(text);
+    let ends = target::target(&mut c, grammar).and_then(|_| {
+        let end = c.place();
+        args::arguments(&mut c).map(|_| (end, c.place()))
+    });
+    let (target, args) = ends.map_err(|fault| error(text, grammar, fault))?;
+    let (target, rest) = (text.get(..target).unwrap_or_default(), text.get(args..).unwrap_or_default());
+    Ok(format!("{target}({}){rest}", values.join(", ")))
+}
+
 fn error(text: &str, grammar: Grammar, fault: Fault) -> SpecError {
     let meant = fault.meant.filter(|meant| meant.len() <= EXAMPLE_MAX && spec(meant, grammar).is_ok());
     let example = meant.unwrap_or_else(|| kinds::example(text, grammar).to_owned());
-    SpecError { text: text.to_owned(), message: fault.message, span: fault.span, example }
+    SpecError { text: text.to_owned(), message: fault.message, span: fault.span, example, hints: Vec::new() }
 }
 
 fn spec(text: &str, grammar: Grammar) -> Parsed<Spec> {

@@ -1,21 +1,18 @@
 //! A spec and a kernel's types become a program: what is read at each hit, and what it means.
 //!
 //! [`scopes`] finds what is hooked ([`find`], [`record`]), and says of each what names mean there ([`scope`]).
-//! [`resolve`] goes from each expression to where its value is ([`path`], [`way`]), and from its type to what it means
-//! ([`shown`], [`known`], [`formats`]). What a user may have meant instead is in each error ([`error`], [`closest`]).
+//! [`resolve_as`] goes from each expression to where its value is ([`path`], [`way`]), and from its type to what it means
+//! ([`shown`], [`known`], [`formats`]). What a user may have meant instead is in each error ([`error`], [`crate::names`]).
 
-mod closest;
 mod condition;
 mod errno;
 mod error;
 mod find;
 mod formats;
-mod glob;
 mod items;
 mod known;
 mod literal;
 mod maker;
-mod meaning;
 mod path;
 mod record;
 mod scope;
@@ -25,14 +22,17 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod typed;
+pub(crate) mod user;
 mod way;
 mod whole;
 
 pub(crate) use self::error::ResolveError;
 #[allow(unused_imports, reason = "the tracers that use it come next")]
 pub(crate) use self::{
-    find::{Function, functions, prototype, tracepoint_prototype, tracepoints},
-    meaning::{EnumNames, Shown, ShownKind, Style},
+    find::{
+        Function, function, function_names, prototype, syscall_names, syscall_prototype, tracepoint_prototype,
+        tracepoints,
+    },
     scope::{Hook, Machine, Scope, When, Words},
     target::scopes,
 };
@@ -42,6 +42,7 @@ use self::items::{Item, items};
 use self::maker::Maker;
 use super::ast::{Arg, Span, Spec};
 use super::ir::{Base, Program, Read};
+use crate::event::Shown;
 use crate::types::model::Types;
 
 /// A spec as a hook carries it out.
@@ -52,17 +53,28 @@ pub(crate) struct Resolved {
     pub shown: Vec<Shown>,
     /// What is not as one might expect it: for the user, once.
     pub notes: Vec<String>,
+    /// How many words of the context are used where what is returned is.
+    pub result_words: u32,
 }
 
 /// Resolves a spec for one hook.
 ///
 /// # Errors
 /// When it asks for what is not there, or for more than there is room for.
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn resolve(spec: &Spec, types: &Types, scope: &Scope) -> Result<Resolved, ResolveError> {
+    resolve_as(spec, types, scope, false)
+}
+
+/// Resolves a spec for one hook. `raw`: with addresses, not with summaries of structs that are known.
+///
+/// # Errors
+/// When it asks for what is not there, or for more than there is room for.
+pub(crate) fn resolve_as(spec: &Spec, types: &Types, scope: &Scope, raw: bool) -> Result<Resolved, ResolveError> {
     let (items, left_out) = items(spec, types, scope)?;
     let mut too_much = String::new();
     // Where there is no room to sum up all that is known, the last ones are shown by their addresses.
-    for rich in (0..=items.len()).rev() {
+    for rich in (0..=if raw { 0 } else { items.len() }).rev() {
         let mut maker = Maker::new(types);
         left_out.iter().for_each(|note| maker.note(note.clone()));
         let test = match &spec.condition {
@@ -75,7 +87,7 @@ pub(crate) fn resolve(spec: &Spec, types: &Types, scope: &Scope) -> Result<Resol
             too_much = why;
             continue;
         }
-        if let Some(item) = items.get(rich) {
+        if let Some(item) = items.get(rich).filter(|_| !raw) {
             maker.note(format!("not all is shown of {} and what follows: there is no room for more", item.name));
         }
         if scope.when == When::Both && reads_behind_arguments(&maker) {
@@ -85,7 +97,7 @@ pub(crate) fn resolve(spec: &Spec, types: &Types, scope: &Scope) -> Result<Resol
         }
         let notes = std::mem::take(&mut maker.notes);
         let program = Program { test, early, ..maker.program(scope.result_words) };
-        return Ok(Resolved { program, shown, notes });
+        return Ok(Resolved { program, shown, notes, result_words: scope.result_words });
     }
     Err(Wrong::new(too_much).hint("name fewer values").at(&whole_span(spec)))
 }
@@ -139,4 +151,10 @@ fn whole_span(spec: &Spec) -> Span {
     let spans: Vec<Span> = spec.args.iter().flatten().map(of).collect();
     let from = spans.first().map_or(0, |span| span.start);
     from..spans.last().map_or(spec.text.len(), |span| span.end)
+}
+
+/// A type of these as it is declared, for tests of what makes types.
+#[cfg(test)]
+pub(crate) fn spelled(types: &Types, id: u32, name: &str) -> String {
+    spell::declare(types, typed::Ty::of(id), name)
 }

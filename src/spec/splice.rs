@@ -26,27 +26,30 @@ const EXIT: u8 = 0x95;
 /// part of a `ld_imm64`.
 const ENDING_MAX: usize = 2;
 
-/// The names of the holes.
-const TEST: &str = "probe_test";
-const FETCH: &str = "probe_fetch";
+/// The holes of one program: for `test`, and for `fetch`.
+pub(crate) type Holes = [&'static str; 2];
+/// Those of a program that makes an event, or keeps a call until it returns.
+pub(crate) const ENTRY: Holes = ["probe_test", "probe_fetch"];
+/// Those of the program on its return.
+pub(crate) const RETURN: Holes = ["probe_return_test", "probe_return_fetch"];
 
-/// How many instructions the holes for `test` and `fetch` have.
+/// How many instructions these holes have.
 ///
 /// # Errors
 /// When the object has no such holes.
-pub(crate) fn room(elf: &[u8]) -> Result<(usize, usize)> {
+pub(crate) fn room(elf: &[u8], [test, fetch]: Holes) -> Result<(usize, usize)> {
     let text = Text::read(elf)?;
-    Ok((text.hole(TEST)?.len() / INSN, text.hole(FETCH)?.len() / INSN))
+    Ok((text.hole(test)?.len() / INSN, text.hole(fetch)?.len() / INSN))
 }
 
 /// A copy of the object with the holes filled.
 ///
 /// # Errors
 /// When the object is not one with such holes, or when they are too small.
-pub(crate) fn splice(elf: &[u8], generated: &Generated) -> Result<Vec<u8>> {
+pub(crate) fn splice(elf: &[u8], [test, fetch]: Holes, generated: &Generated) -> Result<Vec<u8>> {
     let text = Text::read(elf)?;
     let mut copy = elf.to_vec();
-    for (name, code) in [(TEST, &generated.test), (FETCH, &generated.fetch)] {
+    for (name, code) in [(test, &generated.test), (fetch, &generated.fetch)] {
         text.fill(&mut copy, name, code).with_context(|| format!("filling {name}"))?;
     }
     Ok(copy)
@@ -158,8 +161,18 @@ mod tests {
 
     /// As tests/bpf/hole.bpf.c has it.
     fn layout() -> Layout {
-        let (test_room, fetch_room) = room(object()).unwrap();
-        Layout { words: 0, values: 128, ret: 384, duration: 392, task: 400, unread: 408, test_room, fetch_room }
+        let (test_room, fetch_room) = room(object(), ENTRY).unwrap();
+        Layout {
+            words: 0,
+            values: 128,
+            ret: 384,
+            duration: 392,
+            task: 400,
+            unread: 408,
+            test_room,
+            fetch_room,
+            ..Layout::default()
+        }
     }
 
     fn generated() -> Generated {
@@ -168,7 +181,11 @@ mod tests {
         let number = Read::Number { offset: 4, space: Space::Kernel, size: 4, left: 0, right: 0, signed: true };
         let way = vec![Deref { offset: 16, space: Space::Kernel }, Deref { offset: 0, space: Space::ByAddress }];
         let slots = vec![
-            Slot { base: word(0), derefs: Vec::new(), read: Read::Plain { offset: 0, narrow: Some((4, true)) } },
+            Slot {
+                base: word(0),
+                derefs: Vec::new(),
+                read: Read::Plain { offset: 0, shift: 0, narrow: Some((4, true)) },
+            },
             Slot { base: word(1), derefs: way.clone(), read: text },
             Slot { base: Base::Context, derefs: way, read: number },
             Slot { base: Base::Task, derefs: Vec::new(), read: Read::Path { offset: 64 } },
@@ -193,10 +210,10 @@ mod tests {
     #[test]
     fn code_is_at_the_ends_of_the_holes_and_nothing_else_changes() {
         let generated = generated();
-        let spliced = splice(object(), &generated).unwrap();
-        assert_eq!(room(object()).unwrap(), (401, 801));
+        let spliced = splice(object(), ENTRY, &generated).unwrap();
+        assert_eq!(room(object(), ENTRY).unwrap(), (401, 801));
         let text = Text::read(object()).unwrap();
-        for (name, code) in [(TEST, &generated.test), (FETCH, &generated.fetch)] {
+        for (name, code) in [(ENTRY[0], &generated.test), (ENTRY[1], &generated.fetch)] {
             let filled = insns(&spliced, name);
             let (fillers, body) = filled.split_at(filled.len() - code.insns.len());
             assert!(fillers.iter().all(|insn| *insn == 0x05), "{fillers:x?}");
@@ -211,7 +228,7 @@ mod tests {
                 assert_eq!(to * INSN, text.function(call.function.symbol()).unwrap().start, "{call:?}");
             }
         }
-        let holes = [TEST, FETCH].map(|name| text.function(name).unwrap());
+        let holes = [ENTRY[0], ENTRY[1]].map(|name| text.function(name).unwrap());
         let inside = |at: usize| holes.iter().any(|hole| (hole.start..hole.end).contains(&at.wrapping_sub(text.start)));
         let outside = |(at, (before, after)): (usize, (&u8, &u8))| before != after && !inside(at);
         assert!(!object().iter().zip(&spliced).enumerate().any(outside));
@@ -222,11 +239,11 @@ mod tests {
     fn code_may_fill_a_hole_but_no_more() {
         // The second hole: there is something before it, where code that is too long could go.
         let filled = |extra: usize| {
-            let (_, room) = room(object()).unwrap();
+            let (_, room) = room(object(), ENTRY).unwrap();
             let mut generated = generated();
             generated.fetch = Code { insns: vec![0x05; room + extra - 1], calls: Vec::new() };
             generated.fetch.insns.push(0x95);
-            splice(object(), &generated).map(|elf| insns(&elf, FETCH) == generated.fetch.insns)
+            splice(object(), ENTRY, &generated).map(|elf| insns(&elf, ENTRY[1]) == generated.fetch.insns)
         };
         assert!(filled(0).unwrap());
         let error = format!("{:#}", filled(1).unwrap_err());
@@ -236,9 +253,9 @@ mod tests {
     #[test]
     fn what_is_no_hole_is_not_filled() {
         let generated = generated();
-        let fails = |elf: &[u8]| format!("{:#}", splice(elf, &generated).unwrap_err());
+        let fails = |elf: &[u8]| format!("{:#}", splice(elf, ENTRY, &generated).unwrap_err());
         // A hole that is filled is none any more.
-        let twice = fails(&splice(object(), &generated).unwrap());
+        let twice = fails(&splice(object(), ENTRY, &generated).unwrap());
         assert!(twice.starts_with("filling probe_test: probe_test is no hole: "), "{twice}");
         assert_eq!(fails(b"no object"), "the BPF object is no ELF file: Invalid ELF header size or alignment");
         assert_eq!(fails(test_objects::bytes("layout")), "filling probe_test: the BPF object has no probe_test");
@@ -248,7 +265,7 @@ mod tests {
             elf[text.start + at] = byte;
             fails(&elf)
         };
-        let hole = text.hole(FETCH).unwrap();
+        let hole = text.hole(ENTRY[1]).unwrap();
         for (at, byte) in [(hole.start + 8, 0xb7), (hole.end - 8, 0xb7), (hole.start + 26, 1)] {
             let error = changed(at, byte);
             assert!(error.starts_with("filling probe_fetch: probe_fetch is no hole: "), "{error}");
@@ -268,7 +285,7 @@ mod tests {
         });
         let place = table + at(of_program.unwrap().0.0);
         elf[place..place + 4].copy_from_slice(&u32::try_from(text.index.0).unwrap().to_ne_bytes());
-        let error = format!("{:#}", splice(&elf, &generated()).unwrap_err());
+        let error = format!("{:#}", splice(&elf, ENTRY, &generated()).unwrap_err());
         assert!(error.starts_with("filling probe_test: probe_test has a relocation at 0x"), "{error}");
     }
 }

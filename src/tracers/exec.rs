@@ -182,7 +182,7 @@ impl Source for Exec {
         plans()
     }
 
-    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
+    fn configure(&self, session: &Session, _: &Plan, object: &mut OpenObject) -> Result<()> {
         constants!(exec, session, object, |rodata| {
             rodata.want_details = session.details.into();
             rodata.only_failed = self.failed.into();
@@ -218,10 +218,10 @@ impl Tracer for Exec {
     }
 
     /// An attempt to run an empty path: nothing is looked up for it (see the heartbeat of `open`).
-    fn beat(&self, _: &Session) -> Beat {
-        Box::new(|| {
+    fn beat(&self, _: &Session) -> Option<Beat> {
+        Some(Box::new(|| {
             let Err(_) = nix::unistd::execve(c"", &[c"coretrace-heartbeat"], &[c""]);
             Ok(None)
-        })
+        }))
     }
 }

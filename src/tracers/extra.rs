@@ -15,7 +15,7 @@ pub fn extras(beside: &dyn Tracer, all: &[String]) -> Result<Vec<Box<dyn Tracer>
     for words in all {
         let tracer = extra(words)?;
         let name = tracer.name();
-        if name == beside.name() || extras.iter().any(|there| there.name() == name) {
+        if !tracer.takes_specs() && (name == beside.name() || extras.iter().any(|there| there.name() == name)) {
             return Err(anyhow!("--with '{words}': {name} is part of this run already").context(Usage));
         }
         extras.push(tracer);
@@ -52,6 +52,7 @@ mod tests {
     fn an_extra_has_its_own_options_quoted_as_in_a_shell() {
         assert_eq!(extra("exec -x").unwrap().name(), "exec");
         assert_eq!(extra("open --flags 'O_CREAT'").unwrap().name(), "open");
+        assert_eq!(extra("probe 'fn:vfs_unlink if ret < 0'").unwrap().name(), "probe");
         for (bad, why) in [
             ("", "requires a subcommand"),
             ("nothing", "unrecognized subcommand"),

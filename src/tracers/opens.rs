@@ -212,7 +212,7 @@ impl Source for Open {
         plans()
     }
 
-    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
+    fn configure(&self, session: &Session, _: &Plan, object: &mut OpenObject) -> Result<()> {
         let only_flags = flags_by_name(&self.flags).context(Usage)?;
         constants!(opens, session, object, |rodata| {
             rodata.want_details = session.details.into();
@@ -267,13 +267,13 @@ impl Tracer for Open {
     /// An attempt to open an empty path, which the kernel refuses before it looks at any directory (fs/namei.c:
     /// getname_flags, open(2): ENOENT). An existing file may belong to others: a FIFO would block the run, and a link
     /// could redirect the flags, which are those that the options ask for, to any file.
-    fn beat(&self, _: &Session) -> Beat {
+    fn beat(&self, _: &Session) -> Option<Beat> {
         let flags = flags_by_name(&self.flags).ok().and_then(|bits| i32::try_from(bits).ok()).unwrap_or_default();
         let flags = OFlag::from_bits_retain(flags) | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-        Box::new(move || {
+        Some(Box::new(move || {
             drop(nix::fcntl::open(c"", flags, nix::sys::stat::Mode::empty()));
             Ok(None)
-        })
+        }))
     }
 }
 

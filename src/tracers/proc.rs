@@ -251,7 +251,7 @@ impl Source for Proc {
         plans()
     }
 
-    fn configure(&self, session: &Session, object: &mut OpenObject) -> Result<()> {
+    fn configure(&self, session: &Session, _: &Plan, object: &mut OpenObject) -> Result<()> {
         constants!(proc, session, object, |rodata| {
             rodata.want_cwd = self.cwd.into();
         })
@@ -279,9 +279,9 @@ impl Tracer for Proc {
         KINDS.iter().map(|k| &*k.name).filter(|name| threads || !matches!(*name, "clone" | "thread_exit")).collect()
     }
 
-    fn beat(&self, session: &Session) -> Beat {
+    fn beat(&self, session: &Session) -> Option<Beat> {
         let of_threads = (1 << CLONE.id) | (1 << THREAD_EXIT.id);
         let threads = session.settings.kinds & !of_threads == 0;
-        Box::new(if threads { heartbeat::thread } else { heartbeat::process })
+        Some(Box::new(if threads { heartbeat::thread } else { heartbeat::process }))
     }
 }

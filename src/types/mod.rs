@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub mod btf;
+pub(crate) mod builder;
 pub(crate) mod bytes;
 pub mod image;
 pub(crate) mod model;

@@ -1,6 +1,6 @@
-//! Compiles each object with clang, and lists them for lib.rs.
+//! Compiles each object with clang, and programs to look into; lists the objects for lib.rs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
@@ -25,4 +25,37 @@ fn main() {
         list.push_str(&format!("({name:?}, include_bytes!({object:?})),\n"));
     }
     fs::write(out.join("list.rs"), format!("&[\n{list}]")).expect("writing the list");
+    binaries(&here.join("binaries"), &out.join("binaries"), clang.to_str().expect("a name in ASCII"));
+}
+
+/// Programs of this machine: `NAME` is what binaries are called in tests.
+fn binaries(from: &Path, to: &Path, clang: &str) {
+    fs::create_dir_all(to).expect("making a directory");
+    let build = |name: &str, compiler: &str, source: &str, options: &str| {
+        let (source, program) = (from.join(source), to.join(name));
+        let mut command = Command::new(compiler);
+        command.args(["-Wl,--build-id=sha1", "-w"]).args(options.split(' ')).arg("-o").arg(&program).arg(&source);
+        run(&mut command);
+    };
+    build("plain", "cc", "functions.c", "-g -gdwarf-5 -O0 -no-pie -fno-pie");
+    build("small", "cc", "functions.c", "-g -gdwarf-5 -O2 -pie -fPIE");
+    build("older", "cc", "functions.c", "-g -gdwarf-4 -gstrict-dwarf -O2 -pie -fPIE -fdebug-types-section");
+    build("clang", clang, "functions.c", "-g -gdwarf-5 -O2 -pie -fPIE");
+    build("clang4", clang, "functions.c", "-g -gdwarf-4 -O0 -pie -fPIE");
+    build("packed", "cc", "functions.c", "-g -O2 -gz=zlib");
+    build("static", "cc", "functions.c", "-O2 -static");
+    build("library", "cc", "functions.c", "-g -O2 -shared -fPIC -Wl,-soname,libfunctions.so.1");
+    build("methods", clang, "methods.cpp", "-x c++ -g -O1");
+    build("marks", "cc", "marks.c", "-O2 -pie -fPIE");
+    build("marks-fixed", "cc", "marks.c", "-O0 -no-pie -fno-pie");
+    // As distributions take debug information out of a program.
+    let tool = |options: &[&str]| run(Command::new("objcopy").args(options).current_dir(to));
+    tool(&["--only-keep-debug", "small", "small.debug"]);
+    tool(&["--strip-all", "--add-gnu-debuglink=small.debug", "small", "stripped"]);
+    tool(&["--strip-all", "--remove-section=.note.gnu.build-id", "--add-gnu-debuglink=small.debug", "small", "linked"]);
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+    assert!(status.success(), "{command:?}");
 }

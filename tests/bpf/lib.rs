@@ -1,4 +1,4 @@
-//! `tests/bpf/NAME.bpf.c`, compiled.
+//! `tests/bpf/NAME.bpf.c`, compiled; and programs to look into.
 
 use std::path::{Path, PathBuf};
 
@@ -15,4 +15,9 @@ pub fn bytes(name: &str) -> &'static [u8] {
 /// Its file, on the machine that built it.
 pub fn path(name: &str) -> PathBuf {
     Path::new(env!("OUT_DIR")).join(format!("{name}.bpf.o"))
+}
+
+/// A program that was built from `tests/bpf/binaries` (see build.rs).
+pub fn binary(name: &str) -> PathBuf {
+    Path::new(env!("OUT_DIR")).join("binaries").join(name)
 }

@@ -22,9 +22,18 @@ fn coretrace_with(args: &[&str], cmd: &[&str]) -> Ended {
 }
 
 /// What a command traces, filters that pass it, and what must be seen of it: fields of events, in order.
-fn known(command: &str) -> (&'static [&'static str], &'static [&'static str], Vec<Value>) {
+fn known(command: &str, way: &str) -> (&'static [&'static str], &'static [&'static str], Vec<Value>) {
     let me = json!(targets());
     match command {
+        "probe" => (
+            &["opens", "open", "/dev/null", "2", "0"],
+            &["-u", "0", "-n", "opening"],
+            vec![match way {
+                "btf" | "raw" => json!({"kind": "probe", "func": "sched_process_exit", "comm": "opening"}),
+                "tracepoint" => json!({"kind": "probe", "func": "sched:sched_process_exit", "comm": "opening"}),
+                _ => json!({"kind": "probe", "func": "vfs_open", "comm": "opening", "ret": 0}),
+            }],
+        ),
         "proc" => (
             &["opens", "fork", "open", NONE, "0", "0"],
             &["-u", "0", "--events", "exec,fork,exit", "--cwd", "--threads"],
@@ -35,6 +44,12 @@ fn known(command: &str) -> (&'static [&'static str], &'static [&'static str], Ve
                 json!({"kind": "exit", "comm": "opening", "code": 0}),
             ],
         ),
+        "uprobe" => {
+            (&["umark", "2"], &["-u", "0"], vec![json!({"kind": "uprobe", "func": "func_uprobe1", "args": {"x": 2}})])
+        }
+        "usdt" => {
+            (&["umark", "2"], &["-u", "0"], vec![json!({"kind": "usdt", "func": "groupa:probe1", "args": {"n": 2}})])
+        }
         "exec" => (
             &["no-exec", NONE],
             &["-u", "0", "--args", "smoke"],
@@ -54,6 +69,26 @@ fn known(command: &str) -> (&'static [&'static str], &'static [&'static str], Ve
     }
 }
 
+/// What a tracer of specs is to trace, by that way.
+fn spec(command: &str, way: &str) -> String {
+    let me = targets();
+    let me = me.display();
+    match command {
+        "uprobe" => return format!("{me}:func_uprobe1(x:u64)"),
+        "usdt" => return format!("{me}:groupa:probe1(n:i32)"),
+        _ => {}
+    }
+    let spec = match way {
+        "btf" => "tp_btf:sched_process_exit",
+        "raw" => "raw_tracepoint:sched_process_exit",
+        "tracepoint" => "tracepoint:sched:sched_process_exit",
+        // Several of them.
+        "kprobe_multi" => "fn:vfs_[os][pt]*",
+        _ => "fn:vfs_open",
+    };
+    spec.to_owned()
+}
+
 /// What must be seen is there, in order, and the run ended well.
 fn assert_seen(ended: &Ended, expected: &[Value]) {
     assert!(ended.status.success(), "{:?} {:#?}", ended.status, ended.stderr);
@@ -68,11 +103,23 @@ fn assert_seen(ended: &Ended, expected: &[Value]) {
     }
 }
 
+/// Whether the kernel has a function.
+fn has_function(name: &str) -> bool {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap();
+    symbols.lines().any(|line| line.split(' ').nth(2) == Some(name))
+}
+
 /// Why this kernel cannot be hooked in that way, if it reports that, and what coretrace then names.
 fn lacks(way: &str) -> Option<(&'static str, &'static str)> {
     let kprobes = Path::new("/sys/bus/event_source/devices/kprobe").exists();
     match way {
         "kprobe" | "ksyscall" if !kprobes => Some(("it has no kprobes", "has no kprobes")),
+        "kprobe_multi" if !has_function("register_fprobe_ips") => {
+            Some(("it has no kprobe.multi", "has no kprobe.multi"))
+        }
+        "uprobe_multi" if !has_function("bpf_uprobe_multi_link_attach") => {
+            Some(("it has no uprobe.multi", "has no uprobe.multi"))
+        }
         _ => None,
     }
 }
@@ -89,7 +136,7 @@ fn refused(way: &str, ended: &Ended) -> Option<String> {
 
 /// One command, with one way to hook in; by both transports, with filters and without.
 fn smoke(test: &str, command: &str, way: &str) {
-    let (cmd, filters, expected) = known(command);
+    let (cmd, filters, expected) = known(command, way);
     // Not where libbpf opens perf events: a kernel may run programs only there (src/load/every_cpu.rs).
     let me = targets();
     let elsewhere = ["on-last-cpu", me.to_str().expect("a path in UTF-8")];
@@ -99,7 +146,9 @@ fn smoke(test: &str, command: &str, way: &str) {
     for transport in transports {
         let options = [command, "-o", "json", "-O", "-", "-v", "--attach", way];
         let filters = if transport.contains(&"perf") { filters } else { &[] };
-        let ended = coretrace_with(&[&options, *transport, filters].concat(), &cmd);
+        let spec = spec(command, way);
+        let specs: &[&str] = if matches!(command, "probe" | "uprobe" | "usdt") { &[&spec] } else { &[] };
+        let ended = coretrace_with(&[&options, *transport, filters, specs].concat(), &cmd);
         if !ended.status.success()
             && let Some(why) = refused(way, &ended)
         {
@@ -165,6 +214,19 @@ smokes! {
     open_by_fentry: "open" "fentry"
     open_by_kprobe: "open" "kprobe"
     open_by_tracepoint: "open" "tracepoint"
+    probe_by_auto: "probe" "auto"
+    probe_by_btf: "probe" "btf"
+    probe_by_fentry: "probe" "fentry"
+    probe_by_kprobe: "probe" "kprobe"
+    probe_by_kprobe_multi: "probe" "kprobe_multi"
+    probe_by_raw: "probe" "raw"
+    probe_by_tracepoint: "probe" "tracepoint"
+    uprobe_by_auto: "uprobe" "auto"
+    uprobe_by_uprobe: "uprobe" "uprobe"
+    uprobe_by_uprobe_multi: "uprobe" "uprobe_multi"
+    usdt_by_auto: "usdt" "auto"
+    usdt_by_uprobe: "usdt" "uprobe"
+    usdt_by_uprobe_multi: "usdt" "uprobe_multi"
 }
 
 smokes! {
@@ -174,7 +236,10 @@ smokes! {
     check_by_fentry: "fentry"
     check_by_raw: "raw"
     check_by_kprobe: "kprobe"
+    check_by_kprobe_multi: "kprobe_multi"
     check_by_ksyscall: "ksyscall"
+    check_by_uprobe: "uprobe"
+    check_by_uprobe_multi: "uprobe_multi"
     check_by_tracepoint: "tracepoint"
 }
 

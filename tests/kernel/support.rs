@@ -235,6 +235,7 @@ pub struct Totals {
     pub seen: u64,
     pub filtered: u64,
     pub delivered: u64,
+    pub aggregated: u64,
     pub dropped: u64,
 }
 
@@ -252,7 +253,7 @@ impl Ended {
     /// The closing line's totals, which must be there, balance exactly, and agree with what was printed.
     pub fn totals(&self) -> Totals {
         let totals = self.balance();
-        let printed = self.events.iter().filter(|e| e["kind"] != "lost").count() as u64;
+        let printed = self.events.iter().filter(|e| e["kind"] != "lost" && e["kind"] != "total").count() as u64;
         assert_eq!(printed, totals.delivered, "{:#?}", self.stderr);
         totals
     }
@@ -261,12 +262,18 @@ impl Ended {
     pub fn balance(&self) -> Totals {
         let line = self.stderr.iter().rev().find(|line| line.contains(" seen = "));
         let line = line.unwrap_or_else(|| panic!("no totals: {:#?}", self.stderr));
-        let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
-        let mut next = || numbers.next().unwrap_or_else(|| panic!("{line}"));
-        let totals = Totals { seen: next(), filtered: next(), delivered: next(), dropped: next() };
+        let words: Vec<_> = line.split_whitespace().collect();
+        let number = |of: &str| Some(words[words.iter().position(|word| *word == of)? - 1].parse().expect("a number"));
+        let totals = Totals {
+            seen: number("seen").expect(line),
+            filtered: number("filtered").expect(line),
+            delivered: number("delivered").expect(line),
+            aggregated: number("aggregated").unwrap_or(0),
+            dropped: number("dropped").expect(line),
+        };
         assert!(!line.contains("pending"), "{line}");
         assert!(!self.stderr.iter().any(|l| l.contains("do not balance")), "{:#?}", self.stderr);
-        assert_eq!(totals.seen, totals.filtered + totals.delivered + totals.dropped, "{line}");
+        assert_eq!(totals.seen, totals.filtered + totals.delivered + totals.aggregated + totals.dropped, "{line}");
         totals
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use coretrace::flow::record::{Entry, Header, Reader};
 use coretrace::host::clock::WallClock;
+use coretrace::tracers::{self, Tracer};
 
 /// The recording of a tracer.
 pub fn path(tracer: &str) -> PathBuf {
@@ -33,4 +34,24 @@ pub fn read(tracer: &str) -> Recording {
             Entry::End => return recording,
         }
     }
+}
+
+/// Every tracer with its part of a recording: one of each spec, where tracers are made of such.
+pub fn all() -> Vec<(Box<dyn Tracer>, Recording)> {
+    let mut found = Vec::new();
+    for tracer in tracers::all() {
+        let name = tracer.name();
+        let specs = read(name).header.tracers.into_iter().filter_map(|made| made.spec).collect::<Vec<_>>();
+        if specs.is_empty() {
+            found.push((tracer, read(name)));
+            continue;
+        }
+        for spec in specs {
+            let tracer = tracer.replayed(&spec).unwrap().expect("it is made of specs");
+            let mut recording = read(name);
+            recording.samples.retain(|sample| tracer.decode(sample).is_ok());
+            found.push((tracer, recording));
+        }
+    }
+    found
 }

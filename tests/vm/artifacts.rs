@@ -70,21 +70,22 @@ pub fn programs() -> Result<Programs> {
         coretrace: given("CORETRACE").unwrap_or_else(|| env!("CARGO_BIN_EXE_coretrace").into()),
         tests: match given("CORETRACE_LIVE_TESTS") {
             Some(path) => path,
-            None => build(&["test", "--test", "kernel", "--no-run"], "kernel")?,
+            None => build(&["test", "--release", "--test", "kernel", "--no-run"], "kernel")?,
         },
         targets: match given("CORETRACE_TARGETS") {
             Some(path) => path,
-            None => build(&["build", "--example", "targets"], "targets")?,
+            // With its symbols, which probes are put on.
+            None => build(&["build", "--profile", "checked", "--example", "targets"], "targets")?,
         },
     })
 }
 
 /// Runs cargo; the path of the executable that it built for this target.
 fn build(args: &[&str], target: &str) -> Result<PathBuf> {
-    let what = format!("cargo {} --release", args.join(" "));
+    let what = format!("cargo {}", args.join(" "));
     let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(args)
-        .args(["--release", "--message-format=json-render-diagnostics"])
+        .arg("--message-format=json-render-diagnostics")
         .current_dir(root())
         .stderr(Stdio::inherit())
         .output()

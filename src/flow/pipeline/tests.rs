@@ -42,6 +42,10 @@ impl Output for Calls {
         self.add(format!("lost {}", lost.count))
     }
 
+    fn totals(&mut self, _: &mut dyn Write, totals: &Totals, _: i64) -> io::Result<()> {
+        self.add(format!("totals of {}", totals.rows.len()))
+    }
+
     fn tick(&mut self, _: &mut dyn Write, unix_ns: i64) -> io::Result<()> {
         self.add(format!("tick {}", unix_ns / 1_000_000_000))
     }

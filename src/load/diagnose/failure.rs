@@ -51,7 +51,7 @@ pub(super) fn found<S: Into<String>>(
 }
 
 /// The system's error number, parsed from the texts: libbpf-rs hides the `io::Error` inside its own error.
-pub(super) fn errno(error: &anyhow::Error) -> Option<i32> {
+pub(crate) fn errno(error: &anyhow::Error) -> Option<i32> {
     let direct = error.chain().find_map(|cause| {
         let of_nix = cause.downcast_ref::<Errno>().map(|errno| *errno as i32);
         of_nix.or_else(|| cause.downcast_ref::<std::io::Error>()?.raw_os_error())

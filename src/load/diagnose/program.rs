@@ -217,6 +217,20 @@ pub(super) fn function(failure: &Failure) -> Option<Diagnosis> {
     )
 }
 
+/// A function that is there, but takes no probe.
+pub(super) fn unprobeable(failure: &Failure) -> Option<Diagnosis> {
+    const REFUSALS: [&str; 3] = ["perf event: -EINVAL", "perf event: -EADDRNOTAVAIL", "perf event: -EOPNOTSUPP"];
+    let line = REFUSALS.iter().find_map(|refusal| failure.log.line(&["failed to create k", "probe '", refusal]))?;
+    let name = printable(line.split_once("probe '")?.1.split(['\'', '+']).next()?).to_string();
+    found(
+        format!(
+            "kernel {} does not let `{name}` be probed: it is marked so (notrace, NOKPROBE_SYMBOL, __init), or its first instruction cannot be moved",
+            printable(&failure.host.release),
+        ),
+        ["what can be probed: coretrace probe --list", "the marked ones: /sys/kernel/debug/kprobes/blacklist"],
+    )
+}
+
 /// No BPF trampolines.
 pub(super) fn trampoline(failure: &Failure) -> Option<Diagnosis> {
     if failure.errno != Some(ENOTSUPP) && failure.log.line(&["failed to ", "attach: -ENOTSUPP"]).is_none() {

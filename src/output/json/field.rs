@@ -1,14 +1,16 @@
 //! Values as members of a JSON object.
 
+use std::cell::RefCell;
 use std::fmt::{self, Display, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayString;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use crate::event::{Flags, List, Path, Shape, Value};
-use crate::output::spelling::{ErrnoName, Octal, SignalName};
+use crate::event::{Flags, Group, List, Path, Shape, Value};
+use crate::output::spelling::{Device, ErrnoName, Octal, SignalName};
 
 /// What a shape adds to the name of its field.
 pub(in crate::output) fn suffix(shape: Shape) -> &'static str {
@@ -16,7 +18,7 @@ pub(in crate::output) fn suffix(shape: Shape) -> &'static str {
         Shape::Size => "_bytes",
         Shape::Span => "_ns",
         Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Ret | Shape::Mode | Shape::Bool => "",
-        Shape::Str | Shape::Path | Shape::List | Shape::Flags => "",
+        Shape::Str | Shape::Path | Shape::List | Shape::Flags | Shape::Group | Shape::Any => "",
     }
 }
 
@@ -39,6 +41,22 @@ pub(super) fn field<M: SerializeMap>(
         Value::Path(value) => path(map, name, value, buffer),
         Value::List(value) => list(map, name, value),
         Value::Flags(value) => map.serialize_entry(name, &Bits(value)),
+        Value::Int(n) => map.serialize_entry(name, n),
+        Value::Hex(n) => map.serialize_entry(name, n),
+        Value::Float(n) => map.serialize_entry(name, n),
+        Value::Address(n) => map.serialize_entry(name, &Shown(format_args!("{n:#x}"))),
+        Value::Name(known) => map.serialize_entry(name, known),
+        Value::Symbol { name: of, offset: 0 } => map.serialize_entry(name, of),
+        Value::Symbol { name: of, offset } => map.serialize_entry(name, &format_args!("{of}+{offset:#x}")),
+        Value::Cut(value) => {
+            bytes(map, name, value)?;
+            map.serialize_entry(&Key(name, "_truncated"), &true)
+        }
+        Value::Bytes(value) => map.serialize_entry(name, &Shown(Digits(value))),
+        Value::Device(number) => map.serialize_entry(name, &Shown(Device(*number))),
+        Value::Ipv4(address) => map.serialize_entry(name, &Ipv4Addr::from(*address)),
+        Value::Ipv6(address) => map.serialize_entry(name, &Ipv6Addr::from(*address)),
+        Value::Group(group) => map.serialize_entry(name, &Members(group, RefCell::new(buffer))),
         Value::Unreadable(shape) => map.serialize_entry(&Key(name, suffix(*shape)), &()),
     }
 }
@@ -92,6 +110,29 @@ fn list<M: SerializeMap>(map: &mut M, name: &str, list: &List<'_>) -> Result<(),
         map.serialize_entry(&Key(name, "_truncated"), &true)?;
     }
     Ok(())
+}
+
+/// A group, as an object.
+struct Members<'a>(&'a Group<'a>, RefCell<&'a mut Vec<u8>>);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let mut buffer = self.1.borrow_mut();
+        for (name, value) in self.0.iter() {
+            field(&mut map, name, &value, &mut buffer)?;
+        }
+        map.end()
+    }
+}
+
+/// Bytes in hex.
+struct Digits<'a>(&'a [u8]);
+
+impl Display for Digits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// A name and what is added to it.

@@ -25,7 +25,7 @@ pub(super) fn add_field(object: &mut Object, field: &Field) {
             object.maybe("errno".into(), doc, pattern);
         }
         Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Mode | Shape::Bool => {}
-        Shape::Size | Shape::Span | Shape::Flags => {}
+        Shape::Size | Shape::Span | Shape::Flags | Shape::Group | Shape::Any => {}
     }
 }
 
@@ -47,6 +47,8 @@ fn of_value(shape: Shape) -> (Json, &'static str) {
         Shape::Span => (uint(u64::MAX), "In nanoseconds."),
         Shape::Str | Shape::Path => (json!({ "type": "string" }), READABLE),
         Shape::List => (strings(), READABLE),
+        Shape::Group => (json!({ "type": "object" }), "By their names."),
+        Shape::Any => (json!({}), ""),
         Shape::Flags => (strings(), "Names of the bits that are set; bits without a name as one 0x… string."),
     }
 }

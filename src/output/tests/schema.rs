@@ -80,6 +80,32 @@ fn json_lines_keep_to_the_schema() {
 }
 
 #[test]
+fn totals_keep_to_the_schema() {
+    use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals, Unit};
+    let validator = Validator::new();
+    let of = Measured { name: "ret".to_owned(), unit: Unit::Nanoseconds };
+    let most = i128::from(u64::MAX);
+    let amount = Amount { count: 3, unread: 1, sum: 2 * most, range: Some((-1, most)), ..Amount::default() };
+    let amount = Amount { powers: [(Power::at(0).unwrap(), 1), (Power::at(70).unwrap(), 1)].into(), ..amount };
+    for measure in [Measure::Count, Measure::Sum(of.clone()), Measure::Histogram(of)] {
+        let row = |amount: &Amount| Total {
+            func: "f".to_owned(),
+            by: Keys::new([].into(), Vec::new(), 0, None),
+            amount: amount.clone(),
+        };
+        let rows = vec![row(&amount), row(&Amount::default())];
+        let mut out = Vec::new();
+        build(Format::Json, UTC).totals(&mut out, &Totals { kind: 1, measure, names: Vec::new(), rows }, T).unwrap();
+        for line in str::from_utf8(&out).unwrap().lines() {
+            let mut object: JsonValue = serde_json::from_str(line).unwrap();
+            validator.accepts(&object).unwrap();
+            object["surprise"] = 1.into();
+            assert!(validator.accepts(&object).is_err());
+        }
+    }
+}
+
+#[test]
 fn the_schema_refuses_what_is_not_said() {
     let validator = Validator::new();
     let good: JsonValue = serde_json::from_str(&line(Format::Json, UTC, &sample(&[("code", Value::Code(1))]))).unwrap();
@@ -116,7 +142,7 @@ fn the_schema_refuses_what_is_not_said() {
 fn the_schema_describes_every_property() {
     let schema = schema(&[&SAMPLE, &OTHER]);
     let objects = schema["oneOf"].as_array().unwrap();
-    assert_eq!(objects.len(), 3);
+    assert_eq!(objects.len(), 4);
     for object in objects {
         let properties = object["properties"].as_object().unwrap();
         for (name, property) in properties {

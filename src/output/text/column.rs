@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::value::{At, value};
+use super::group::items;
+use super::value::{At, here, value};
 use crate::event::{Event, Shape, Value};
 use crate::output::line::{Line, Paint};
 use crate::output::tables::{Column, Show};
@@ -19,17 +20,52 @@ pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
         Column::Gid => ("GID", 5, true),
         Column::Comm => ("COMM", 15, false),
         Column::Label => ("LABEL", 15, false),
+        Column::Call => ("CALL", 0, false),
         Column::Field { title, width, right, .. } => (title, *width, *right),
     }
 }
 
-/// The field or name that a column shows: it is no detail then.
-pub(super) fn named(column: &Column) -> Option<Cow<'static, str>> {
+/// The fields and names that a column shows: they are no details then.
+pub(super) fn named(column: &Column) -> Vec<Cow<'static, str>> {
     match column {
-        Column::Field { name, .. } => Some(name.clone()),
-        Column::User => Some("user".into()),
-        Column::Kind | Column::Pid | Column::Ppid | Column::Tid | Column::Uid | Column::Gid => None,
-        Column::Comm | Column::Label => None,
+        Column::Field { name, .. } => vec![name.clone()],
+        Column::User => vec!["user".into()],
+        Column::Call => CALL.map(Cow::Borrowed).to_vec(),
+        Column::Kind | Column::Pid | Column::Ppid | Column::Tid | Column::Uid | Column::Gid => Vec::new(),
+        Column::Comm | Column::Label => Vec::new(),
+    }
+}
+
+/// The fields of a call.
+pub(super) const CALL: [&str; 4] = [FUNC, ARGS, RET, DURATION];
+pub(super) const FUNC: &str = "func";
+const ARGS: &str = "args";
+const RET: &str = "ret";
+const DURATION: &str = "duration";
+
+/// Whether an event is a call, which is shown as one.
+pub(super) fn is_call(event: &Event<'_>) -> bool {
+    matches!(event.get(ARGS), Some(Value::Group(_))) && event.get(FUNC).is_some()
+}
+
+/// `f(a=1, b="x") = 0 [12.3us]`
+fn call(line: &mut Line, event: &Event<'_>) {
+    if let Some(func) = event.get(FUNC) {
+        value(line, At::Here, func, Show::Whole);
+    }
+    line.ascii("(");
+    if let Some(Value::Group(args)) = event.get(ARGS) {
+        items(line, args, ", ", true, here);
+    }
+    line.ascii(")");
+    if let Some(ret) = event.get(RET) {
+        line.ascii(" = ");
+        value(line, At::Here, ret, Show::Whole);
+    }
+    if let Some(duration) = event.get(DURATION) {
+        line.ascii(" [");
+        value(line, At::Here, duration, Show::Whole);
+        line.ascii("]");
     }
 }
 
@@ -64,6 +100,10 @@ pub(super) fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) 
         Column::Label => {
             at.begin(line);
             line.escaped(event.label);
+        }
+        Column::Call => {
+            at.begin(line);
+            call(line, event);
         }
         Column::Field { name, show, .. } => match event.get(name) {
             Some(known) => value(line, at, known, *show),

@@ -1,10 +1,12 @@
 //! Values as text: whatever was traced, visible and harmless, and not to be taken for anything else.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
+use super::group::group;
 use crate::event::{Flags, List, Path, Value};
 use crate::output::line::{Line, Paint};
-use crate::output::spelling::{ErrnoName, Octal, SignalName};
+use crate::output::spelling::{Device, ErrnoName, Octal, SignalName};
 use crate::output::tables::Show;
 use crate::output::units::{short, size, span};
 
@@ -55,6 +57,11 @@ impl At {
     }
 }
 
+/// Adds all of a value behind what is there.
+pub(super) fn here(line: &mut Line, known: &Value<'_>) {
+    value(line, At::Here, known, Show::Whole);
+}
+
 /// Adds that part of a value there.
 pub(super) fn value(line: &mut Line, at: At, value: &Value<'_>, show: Show) {
     let mut digits = itoa::Buffer::new();
@@ -87,6 +94,36 @@ pub(super) fn value(line: &mut Line, at: At, value: &Value<'_>, show: Show) {
         Value::Flags(value) => {
             at.begin(line);
             flags(line, value);
+        }
+        Value::Int(n) => at.ascii(line, digits.format(*n)),
+        Value::Hex(n) | Value::Address(n) => at.ascii(line, &short(format_args!("{n:#x}"))),
+        Value::Float(n) => at.ascii(line, &short(format_args!("{n:?}"))),
+        Value::Symbol { name, offset } => {
+            at.begin(line);
+            line.escaped_word(name.as_bytes());
+            if *offset > 0 {
+                line.ascii(short(format_args!("+{offset:#x}")).as_str());
+            }
+        }
+        Value::Name(name) => {
+            at.begin(line);
+            line.escaped_word(name.as_bytes());
+        }
+        Value::Cut(bytes) => {
+            at.begin(line);
+            line.escaped_word(bytes);
+            line.ellipsis();
+        }
+        Value::Bytes(value) => {
+            at.begin(line);
+            bytes(line, value);
+        }
+        Value::Device(number) => at.ascii(line, &short(format_args!("{}", Device(*number)))),
+        Value::Ipv4(address) => at.ascii(line, &short(format_args!("{}", Ipv4Addr::from(*address)))),
+        Value::Ipv6(address) => at.ascii(line, &short(format_args!("{}", Ipv6Addr::from(*address)))),
+        Value::Group(value) => {
+            at.begin(line);
+            group(line, value, here);
         }
         Value::Unreadable(_) => at.ascii(line, "?"),
     }
@@ -141,6 +178,16 @@ fn list(line: &mut Line, list: &List<'_>) {
             line.ascii(short(format_args!("[cut: the first {there} bytes]")).as_str());
         } else {
             line.ascii(short(format_args!("[cut: {there} of {} bytes]", list.total)).as_str());
+        }
+    }
+}
+
+/// In hex, as many as there is room for.
+fn bytes(line: &mut Line, bytes: &[u8]) {
+    for byte in bytes {
+        line.ascii(short(format_args!("{byte:02x}")).as_str());
+        if line.is_full() {
+            return;
         }
     }
 }

@@ -52,12 +52,12 @@ pub(super) struct Tests<'a> {
 }
 
 /// The number of it in a list, where it is added if it is not there.
-fn number_of(list: &mut Vec<Vec<u8>>, bytes: &[u8]) -> u64 {
+fn number_of(list: &mut Vec<Vec<u8>>, bytes: &[u8], before: usize) -> u64 {
     let at = list.iter().position(|other| other == bytes).unwrap_or_else(|| {
         list.push(bytes.to_vec());
         list.len() - 1
     });
-    at as u64
+    before.saturating_add(at) as u64
 }
 
 impl Tests<'_> {
@@ -71,11 +71,11 @@ impl Tests<'_> {
                 compare(asm, *op, *operand, jump, to);
             }),
             Test::Text { slot, text, whole } => self.branch_one(asm, *slot, when, to, |tests, asm, jump| {
-                let arg = number_of(&mut tests.texts, text) | u64::from(*whole) << 32;
+                let arg = number_of(&mut tests.texts, text, tests.layout.texts) | u64::from(*whole) << 32;
                 ask(asm, Function::SameText, arg, jump, to);
             }),
             Test::Glob { slot, glob } => self.branch_one(asm, *slot, when, to, |tests, asm, jump| {
-                let arg = number_of(&mut tests.globs, glob);
+                let arg = number_of(&mut tests.globs, glob, tests.layout.globs);
                 ask(asm, Function::MatchesGlob, arg, jump, to);
             }),
         }
@@ -109,7 +109,12 @@ impl Tests<'_> {
         let of = self.slots.get(slot).with_context(|| format!("a test of slot {slot}, which there is not"))?;
         if slots::can_fail(of) {
             asm.load(4, R1, R6, i32::try_from(self.layout.unread)?);
-            asm.jump(When::Set, R1, With::Imm(slots::bit(slot)?), if when { past } else { to });
+            asm.jump(
+                When::Set,
+                R1,
+                With::Imm(slots::bit(slot.saturating_add(self.layout.first))?),
+                if when { past } else { to },
+            );
         }
         asm.load(8, R2, R6, self.layout.value(slot)?);
         jump(self, asm, when);

@@ -16,6 +16,10 @@ pub(crate) struct Layout {
     pub ret: u32,
     pub duration: u32,
     pub task: u32,
+    /// How many slots the record has before those of this program, and how many texts and globs there are before its.
+    pub first: usize,
+    pub texts: usize,
+    pub globs: usize,
     /// How many instructions each hole has (see `splice::room`).
     pub test_room: usize,
     pub fetch_room: usize,
@@ -29,7 +33,8 @@ impl Layout {
 
     /// Where the value of a slot is.
     pub(super) fn value(&self, slot: usize) -> Result<i32> {
-        let at = u32::try_from(slot).ok().and_then(|slot| nth(self.values, slot));
+        let at = slot.checked_add(self.first).and_then(|slot| u32::try_from(slot).ok());
+        let at = at.and_then(|slot| nth(self.values, slot));
         at.with_context(|| format!("value {slot} is too far"))
     }
 }
@@ -60,6 +65,7 @@ pub(crate) enum Function {
 }
 
 impl Function {
+    #[cfg(test)]
     pub(crate) const ALL: [Function; 7] = [
         Function::Str,
         Function::Bytes,

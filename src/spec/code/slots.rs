@@ -80,7 +80,7 @@ pub(super) fn slot(asm: &mut Asm, layout: &Layout, number: usize, slot: &Slot) -
         asm.store_zero(8, R6, value);
         let mask = i32::try_from(layout.unread)?;
         asm.load(4, R1, R6, mask);
-        asm.op(Op::Or, R1, With::Imm(bit(number)?));
+        asm.op(Op::Or, R1, With::Imm(bit(number.saturating_add(layout.first))?));
         asm.store(4, R6, mask, R1);
     }
     asm.bind(done);
@@ -112,6 +112,21 @@ impl Reader<'_> {
                 self.asm.mov(R8, R7);
                 self.forget();
                 self.checked = true;
+                return Ok(());
+            }
+            Base::Constant(value) => {
+                self.asm.set(R8, value);
+                return Ok(());
+            }
+            Base::Sum { word, index, shift } => {
+                self.asm.load(8, R8, R6, layout.word(index)?);
+                if shift > 0 {
+                    self.asm.op(Op::ShiftLeft, R8, With::Imm(shift.into()));
+                }
+                if let Some(word) = word {
+                    self.asm.load(8, R1, R6, layout.word(word)?);
+                    self.asm.op(Op::Add, R8, With::Reg(R1));
+                }
                 return Ok(());
             }
             Base::Word { index, .. } => layout.word(index)?,
@@ -198,9 +213,12 @@ impl Reader<'_> {
     /// r8 = the value at the end of the way.
     fn read(&mut self, read: &Read) -> Result<()> {
         match *read {
-            Read::Plain { offset, narrow } => {
+            Read::Plain { offset, shift, narrow } => {
                 self.by_helper(Space::Kernel);
                 self.asm.add(R8, offset);
+                if shift > 0 {
+                    self.asm.op(Op::ShiftRight, R8, With::Imm(shift.into()));
+                }
                 if let Some((bytes, signed)) = narrow {
                     self.cut(64 - bytes.clamp(1, 8) * 8, 64 - bytes.clamp(1, 8) * 8, signed);
                 }

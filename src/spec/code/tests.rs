@@ -17,6 +17,9 @@ const LAYOUT: Layout = Layout {
     ret: 0x20,
     duration: 0x40,
     task: 0x60,
+    first: 0,
+    texts: 0,
+    globs: 0,
     test_room: 4096,
     fetch_room: 4096,
 };
@@ -38,7 +41,7 @@ fn number(offset: i32, space: Space, size: u8, signed: bool) -> Read {
     Read::Number { offset, space, size, left: 0, right: 0, signed }
 }
 
-const PLAIN: Read = Read::Plain { offset: 0, narrow: None };
+const PLAIN: Read = Read::Plain { offset: 0, shift: 0, narrow: None };
 
 /// A program with all of its slots before the test.
 fn early(slots: Vec<Slot>, test: Test) -> Program {

@@ -4,6 +4,7 @@ use super::Grammar::{self, Probe, Uprobe, Usdt};
 use super::samples::GOOD;
 use super::{parse, refused};
 use crate::spec::ast::{Arg, Condition, Expr, ExprKind, Format, Literal, Op, Place, Target, Word};
+use crate::spec::parse::with_values;
 
 fn target(target: &Target) -> String {
     match target {
@@ -415,4 +416,13 @@ fn any_tokens() {
         }
     }
     assert!(right > 100, "{right}");
+}
+
+#[test]
+fn a_spec_keeps_its_target_and_its_condition() {
+    let with = |text: &str| with_values(text, Grammar::Probe, &["comm", "n=ret"]).unwrap();
+    assert_eq!(with("fn:vfs_read"), "fn:vfs_read(comm, n=ret)");
+    assert_eq!(with("fn:vfs_read (file, x=count) if count > 4k"), "fn:vfs_read(comm, n=ret) if count > 4k");
+    assert_eq!(with("fn:vfs_* if ret < 0"), "fn:vfs_*(comm, n=ret) if ret < 0");
+    assert!(with_values("vfs_read", Grammar::Probe, &[]).is_err());
 }

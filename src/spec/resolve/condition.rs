@@ -78,7 +78,7 @@ impl Maker<'_> {
             (Literal::Text(text, text_span), Some(_)) => return self.text_test(&way, op, text, (span, text_span)),
             (_, None) => None,
             // Of a pointer, its address is compared.
-            (_, Some(_)) if matches!(shape(self.types, way.ty), Shape::Pointer { .. }) => None,
+            (_, Some(_)) if matches!(shape(self.types, way.ty), Shape::Pointer { .. } | Shape::Word) => None,
             (_, Some(_)) => Some(Wrong::new("it is a string").hint("compare it with \"…\"")),
         };
         if let Some(wrong) = whole {

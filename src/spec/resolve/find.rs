@@ -1,10 +1,10 @@
 //! Functions, tracepoints and system calls among a kernel's types.
 
-use super::closest::closest;
 use super::error::Wrong;
-use super::glob::{is_glob, matches};
 use super::spell::{call, signature};
 use super::typed::Ty;
+use crate::names::closest;
+use crate::names::glob::{is_glob, matches};
 use crate::types::model::{Type, Types, kind};
 
 /// What can be hooked, with what it is called with.
@@ -47,7 +47,33 @@ pub(crate) fn function(types: &Types, name: &str) -> Option<Function> {
 
 /// `int vfs_unlink(struct mnt_idmap *idmap, struct inode *dir, …)`
 pub(crate) fn prototype(types: &Types, name: &str) -> Option<String> {
-    let found = by_name(types, kind::FUNC, name)?;
+    prototype_of(types, name, name)
+}
+
+/// The names of the functions that match a glob.
+pub(crate) fn function_names<'a>(types: &'a Types, glob: &str) -> Vec<&'a str> {
+    let names = all(types).filter_map(|(_, found)| std::str::from_utf8(found.name).ok());
+    names.filter(|name| matches(glob.as_bytes(), name.as_bytes())).collect()
+}
+
+/// The names of the system calls whose functions are there.
+pub(crate) fn syscall_names(types: &Types) -> Vec<String> {
+    let of =
+        |name: &str| Some(name.strip_prefix("__x64_sys_").or_else(|| name.strip_prefix("__arm64_sys_"))?.to_owned());
+    let mut names: Vec<String> = function_names(types, "__*_sys_*").into_iter().filter_map(of).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// `long openat(int dfd, const char *filename, …)`, as far as it is known.
+pub(crate) fn syscall_prototype(types: &Types, name: &str) -> Option<String> {
+    prototype_of(types, &format!("__do_sys_{name}"), name)
+        .or_else(|| prototype_of(types, &format!("__se_sys_{name}"), name))
+}
+
+fn prototype_of(types: &Types, function: &str, name: &str) -> Option<String> {
+    let found = by_name(types, kind::FUNC, function)?;
     Some(signature(types, types.get(found.refers)?, name))
 }
 

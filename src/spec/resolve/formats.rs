@@ -2,11 +2,11 @@
 
 use super::error::Wrong;
 use super::maker::Maker;
-use super::meaning::ShownKind;
 use super::shown::text;
 use super::spell::spell;
 use super::typed::{Form, Int, Shape, Ty, shape, size};
-use super::way::{At, Way};
+use super::way::Way;
+use crate::event::ShownKind;
 use crate::spec::ast::Format;
 use crate::spec::ir::{Read, STR_DEFAULT, STR_MAX, Slot};
 use crate::types::model::Types;
@@ -27,10 +27,7 @@ impl Maker<'_> {
             }
             Format::Float { size } => {
                 fits(self.types, way, size, "a float")?;
-                if matches!(way.at, At::Value { .. }) {
-                    return Err(Wrong::new("floats are passed in registers of their own, which probes cannot read"));
-                }
-                Ok(ShownKind::Float { slot: self.add(way.number(Int::plain(size, false))?), size })
+                self.float(way, size)
             }
             Format::Pointer => Ok(ShownKind::Pointer { slot: self.address(way)? }),
             Format::Symbol => Ok(ShownKind::Symbol { slot: self.address(way)? }),
@@ -154,6 +151,8 @@ pub(crate) fn as_text(types: &Types, way: &Way) -> Option<Result<Slot, Wrong>> {
             matches!(shape(types, to), Shape::Int(Int { size: 1, .. }))
         }
         Shape::Located { text } => text,
+        // It may be an address, and somebody says of what.
+        Shape::Word => true,
         _ => false,
     };
     is.then(|| text(types, way, STR_DEFAULT))

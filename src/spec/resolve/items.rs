@@ -69,7 +69,11 @@ fn all(scope: &Scope, span: &Span, items: &mut Vec<Item>, notes: &mut Vec<String
     }
     notes.extend(unread.into_iter().map(|(why, names)| format!("not shown: {}: {why}", names.join(", "))));
     if scope.when.has_result() {
-        items.extend(scope.result().map(|way| item("ret".to_owned(), way)));
+        match scope.result() {
+            Some(Ok(way)) => items.push(item("ret".to_owned(), way)),
+            Some(Err(why)) => notes.push(format!("not shown: ret: {why}")),
+            None => {}
+        }
     }
 }
 

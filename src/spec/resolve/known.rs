@@ -6,10 +6,10 @@
 use super::error::Wrong;
 use super::formats::number;
 use super::maker::Maker;
-use super::meaning::{Shown, ShownKind, Style};
 use super::shown::text;
 use super::typed::{Int, named, names};
 use super::way::{At, Way};
+use crate::event::{Shown, ShownKind, Style};
 use crate::spec::ir::{Read, STR_DEFAULT, Space};
 use crate::types::model::{Types, kind};
 

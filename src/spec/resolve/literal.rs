@@ -1,11 +1,11 @@
 //! What a value is compared with: numbers, and names that stand for them.
 
-use super::closest::closest;
 use super::errno;
 use super::error::{ResolveError, Wrong};
 use super::spell::spell;
 use super::typed::{Form, Int, Shape, names, shape, values};
 use super::way::Way;
+use crate::names::closest;
 use crate::spec::ast::{Literal, Op, Word};
 use crate::types::model::{Type, Types};
 

@@ -54,7 +54,8 @@ impl<'a> Maker<'a> {
         let words = self.slots.iter().map(|slot| match slot.base {
             Base::Word { index, .. } => index.saturating_add(1),
             Base::Return => result_words,
-            Base::Context | Base::Task | Base::Duration => 0,
+            Base::Sum { word, index, .. } => index.max(word.unwrap_or(0)).saturating_add(1),
+            Base::Context | Base::Task | Base::Duration | Base::Constant(_) => 0,
         });
         Program { words: words.max().unwrap_or(0), slots: self.slots, ..Program::default() }
     }

@@ -1,11 +1,11 @@
 //! From an expression to where its value is.
 
-use super::closest::closest;
 use super::error::{ResolveError, Wrong};
-use super::scope::Scope;
+use super::scope::{Param, Scope};
 use super::spell::{declare, spell};
 use super::typed::{Shape, Ty, named, shape, size};
 use super::way::{At, Way, members};
+use crate::names::closest;
 use crate::spec::ast::{Expr, ExprKind, Word};
 use crate::spec::ir::Base;
 use crate::types::model::{Types, kind};
@@ -103,15 +103,18 @@ fn root(types: &Types, scope: &Scope, name: &str) -> Result<Way, Wrong> {
         "ret" if !scope.when.has_result() => {
             Err(Wrong::new(format!("there is no result at the entry of {}", scope.name)).hint("hook its return"))
         }
-        "ret" => scope.result().ok_or_else(|| Wrong::new(format!("{} returns nothing", scope.name))),
+        "ret" => match scope.result() {
+            Some(way) => way.map_err(|why| Wrong::new(format!("ret cannot be read: {why}"))),
+            None => Err(Wrong::new(format!("{} returns nothing", scope.name))),
+        },
         "duration" if scope.when.has_result() => {
             let ty = Ty::Number { size: 8, signed: false };
             Ok(Way { base: Base::Duration, ..Way::word(0, false, ty) })
         }
         "duration" => Err(Wrong::new("a call has no duration at its entry").hint("hook its return")),
         "task" => task(types).ok_or_else(|| Wrong::new("these types have no task_struct")),
-        "func" => Err(Wrong::new("func is in the head of each event: it is no value to read")),
-        _ => of_head(types, name).unwrap_or_else(|| Err(no_name(types, scope, name))),
+        "func" => Err(Wrong::new("func is no value to read: totals are by it (--by func), and each event has it")),
+        _ => of_head(types, scope, name).unwrap_or_else(|| Err(no_name(types, scope, name))),
     }
 }
 
@@ -122,11 +125,36 @@ fn task(types: &Types) -> Option<Way> {
     }
 }
 
-fn of_head(types: &Types, name: &str) -> Option<Result<Way, Wrong>> {
+fn of_head(types: &Types, scope: &Scope, name: &str) -> Option<Result<Way, Wrong>> {
+    if let Some(head) = &scope.head {
+        HEAD.iter().find(|(head, _)| *head == name)?;
+        let found = head.iter().find(|param| param.name.as_deref() == Some(name));
+        let way = found.and_then(|param| param.way.clone().ok());
+        return Some(way.ok_or_else(|| Wrong::new(format!("{name} is not known without the types of the kernel"))));
+    }
+    of_task(types, name)
+}
+
+fn of_task(types: &Types, name: &str) -> Option<Result<Way, Wrong>> {
     let mut ways = HEAD.iter().filter(|(head, _)| *head == name).map(|(_, path)| *path).peekable();
     ways.peek()?;
     let found = task(types).and_then(|task| ways.find_map(|path| along(types, &task, path)));
     Some(found.ok_or_else(|| Wrong::new(format!("{name} is not where it is expected in these types' task_struct"))))
+}
+
+/// What the head of each event has, by these types of the kernel, for who resolves by others.
+pub(crate) fn head(kernel: &Types) -> Vec<Param> {
+    let param = |(name, _): &(&str, &[&str])| {
+        let way = of_task(kernel, name)?.ok()?;
+        // Of types that are the same everywhere.
+        let ty = match shape(kernel, way.ty) {
+            Shape::Int(int) => Ty::Number { size: int.size, signed: int.signed },
+            Shape::Array { count, .. } => Ty::Row { size: 1, signed: false, count, text: true },
+            _ => return None,
+        };
+        Some(Param { name: Some((*name).to_owned()), ty, way: Ok(Way { ty, ..way }) })
+    };
+    HEAD.iter().filter_map(param).collect()
 }
 
 /// Members of members; None: they are not there.

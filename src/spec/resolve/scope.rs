@@ -1,9 +1,12 @@
 //! What names mean at a hook, and where it has them.
 
+use std::borrow::Cow;
+
 use super::find::Function;
 use super::record::Field;
 use super::typed::{Shape, Ty, named, names, shape, size};
 use super::way::{At, Way};
+pub(crate) use crate::binary::Machine;
 use crate::spec::ir::{Base, Space};
 use crate::types::model::{Types, kind};
 
@@ -16,43 +19,6 @@ pub(crate) enum Words {
     Plain,
     /// The registers, as `struct pt_regs` has them: probes.
     Registers(Machine),
-}
-
-/// Which registers hold what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Machine {
-    X86,
-    Arm,
-}
-
-impl Machine {
-    /// This one.
-    pub const HERE: Machine = if cfg!(target_arch = "aarch64") { Machine::Arm } else { Machine::X86 };
-
-    /// The words of `struct pt_regs` that arguments are in: rdi, rsi, rdx, rcx, r8, r9 (arch/x86/include/asm/ptrace.h); x0
-    /// to x7.
-    fn arguments(self) -> &'static [u32] {
-        match self {
-            Machine::X86 => &[14, 13, 12, 11, 9, 8],
-            Machine::Arm => &[0, 1, 2, 3, 4, 5, 6, 7],
-        }
-    }
-
-    /// The same for a system call, in the registers that its caller had: r10 stands for rcx.
-    fn syscall(self) -> &'static [u32] {
-        match self {
-            Machine::X86 => &[14, 13, 12, 7, 9, 8],
-            Machine::Arm => &[0, 1, 2, 3, 4, 5],
-        }
-    }
-
-    /// What is returned: rax, x0.
-    fn result(self) -> u32 {
-        match self {
-            Machine::X86 => 10,
-            Machine::Arm => 0,
-        }
-    }
 }
 
 /// When a hook is called, and so what it can read.
@@ -103,6 +69,10 @@ pub(crate) struct Scope {
     pub result_words: u32,
     /// Names that are not shown unless they are asked for: fields that all records have.
     pub hidden: usize,
+    /// What the head of each event has, where these are not the types of the kernel.
+    pub head: Option<Vec<Param>>,
+    /// Where what is returned is, if that is not in one register alone; or why it cannot be read.
+    pub result_at: Option<Result<Way, Why>>,
 }
 
 /// A parameter, or a field of a record.
@@ -111,8 +81,11 @@ pub(crate) struct Param {
     pub name: Option<String>,
     pub ty: Ty,
     /// Where it is; or why it cannot be read.
-    pub way: Result<Way, &'static str>,
+    pub way: Result<Way, Why>,
 }
+
+/// Why a value cannot be read.
+pub(crate) type Why = Cow<'static, str>;
 
 const ON_STACK: &str = "on the stack: hook the function by its types (fentry), which has all arguments";
 const BY_VALUE: &str = "a struct by value that is too large for registers";
@@ -122,7 +95,7 @@ impl Scope {
     pub fn function(types: &Types, function: &Function, hook: Hook) -> Self {
         let mut places = Places::new(types, function, hook.words);
         let params = function.params.iter().map(|param| {
-            let way = places.next(types, param.ty);
+            let way = places.next(types, param.ty).map_err(Why::from);
             Param { name: param.name.clone(), ty: param.ty, way }
         });
         let params: Vec<Param> = params.collect();
@@ -131,7 +104,7 @@ impl Scope {
             Words::Registers(machine) => machine.result() + 1,
         };
         let (name, returns, when) = (function.name.clone(), function.returns, hook.when);
-        Self { name, params, returns, when, result_words, hidden: 0 }
+        Self { name, params, returns, when, result_words, hidden: 0, head: None, result_at: None }
     }
 
     /// Of a classic tracepoint's record.
@@ -145,7 +118,7 @@ impl Scope {
         });
         let hidden = fields.iter().take_while(|field| field.name.starts_with("common_")).count();
         let (name, params) = (name.to_owned(), params.collect());
-        Self { name, params, returns: None, when: When::Entry, result_words: 0, hidden }
+        Self { name, params, returns: None, when: When::Entry, result_words: 0, hidden, head: None, result_at: None }
     }
 
     /// Of a system call, hooked at its wrapper: its one argument is where the registers of the caller are. `known`: its
@@ -170,19 +143,29 @@ impl Scope {
         };
         let returns = known.and_then(|known| known.returns).or_else(|| named(types, "long int", &[kind::INT]));
         let returns = Some(returns.unwrap_or(Ty::Number { size: 8, signed: true }));
-        Self { name: name.to_owned(), params, returns, when: hook.when, result_words, hidden: 0 }
+        Self {
+            name: name.to_owned(),
+            params,
+            returns,
+            when: hook.when,
+            result_words,
+            hidden: 0,
+            head: None,
+            result_at: None,
+        }
     }
 
-    /// Of a function that nothing is known of, in a binary: words of registers.
-    pub fn untyped(name: &str, when: When, machine: Machine) -> Self {
+    /// Of a function that nothing is known of: words of registers. `space`: whose memory they point to.
+    pub fn untyped(name: &str, when: When, machine: Machine, space: Space) -> Self {
         let param = |word: &u32| {
-            let way = Way { space: Space::User, ..Way::word(*word, false, Ty::Word) };
+            let way = Way { space, ..Way::word(*word, false, Ty::Word) };
             Param { name: None, ty: Ty::Word, way: Ok(way) }
         };
         let params: Vec<Param> = machine.arguments().iter().map(param).collect();
         // Which of them are its arguments, nobody knows.
         let (returns, hidden) = (Some(Ty::Word), params.len());
-        Self { name: name.to_owned(), params, returns, when, result_words: machine.result() + 1, hidden }
+        let (result_words, name) = (machine.result() + 1, name.to_owned());
+        Self { name, params, returns, when, result_words, hidden, head: None, result_at: None }
     }
 
     /// A parameter by its name, else by its number.
@@ -198,8 +181,9 @@ impl Scope {
     }
 
     /// What is returned.
-    pub fn result(&self) -> Option<Way> {
-        Some(Way { base: Base::Return, ..Way::word(0, false, self.returns?) })
+    pub fn result(&self) -> Option<Result<Way, Why>> {
+        let plain = Way { base: Base::Return, ..Way::word(0, false, self.returns?) };
+        Some(self.result_at.clone().unwrap_or(Ok(plain)))
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::error::Wrong;
 use super::maker::Maker;
-use super::meaning::{Shown, ShownKind, Style};
 use super::spell::spell;
 use super::typed::{Form, Int, Shape, Ty, names, shape, size, values};
 use super::way::{At, Way};
+use crate::event::{Shown, ShownKind, Style};
 use crate::spec::ir::{Base, Read, STR_DEFAULT, Slot, Space};
 use crate::types::model::Types;
 
@@ -46,6 +46,7 @@ impl Maker<'_> {
                 let names = Arc::from(values(self.types, of));
                 Ok(ShownKind::Enum { slot: self.add(way.number(int)?), signed: int.signed, names })
             }
+            Shape::Float { size } => self.float(way, size),
             Shape::Pointer { to, .. } => self.pointer(called, way, to),
             Shape::Array { of, count } => self.array(called, way, of, count),
             Shape::Struct { .. } => self.structure(way),
@@ -82,6 +83,20 @@ impl Maker<'_> {
         })
     }
 
+    /// A float, where it is in memory.
+    pub fn float(&mut self, way: &Way, size: u8) -> Result<ShownKind, Wrong> {
+        match (way.at, size) {
+            (At::Value { .. }, _) => {
+                Err(Wrong::new("floats are passed in registers of their own, which probes cannot read"))
+            }
+            (_, 4 | 8) => Ok(ShownKind::Float { slot: self.add(way.number(Int::plain(size, false))?), size }),
+            _ => {
+                let slot = way.memory(|offset, space| Read::Bytes { offset, space, len: size.into() })?;
+                Ok(ShownKind::Bytes { slot: self.add(slot) })
+            }
+        }
+    }
+
     fn pointer(&mut self, called: &str, way: &Way, to: Ty) -> Result<ShownKind, Wrong> {
         match shape(self.types, to) {
             Shape::Function => Ok(ShownKind::Symbol { slot: self.add(way.whole()?) }),
@@ -100,13 +115,18 @@ impl Maker<'_> {
 
     fn array(&mut self, called: &str, way: &Way, of: Ty, count: u32) -> Result<ShownKind, Wrong> {
         let each = shape(self.types, of);
-        if let Shape::Int(Int { form: Form::Char, .. }) = each {
+        // Types without a char may have text of the kernel's.
+        let is_text = matches!(way.ty, Ty::Row { text: true, .. });
+        if is_text || matches!(each, Shape::Int(Int { form: Form::Char, .. })) {
             return self.string(way, STR_DEFAULT);
         }
         let all = size(self.types, way.ty).and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0);
         let all = all.ok_or_else(|| Wrong::new("how many it has is not known").hint("say it: [INDEX], :bytes[N]"))?;
         match each {
-            Shape::Int(Int { size: 2 | 4 | 8, .. }) | Shape::Enum { .. } | Shape::Pointer { .. } => {
+            Shape::Int(Int { size: 2 | 4 | 8, .. })
+            | Shape::Float { size: 4 | 8 }
+            | Shape::Enum { .. }
+            | Shape::Pointer { .. } => {
                 let shown = if self.roomy { ELEMENTS.min(count) } else { 1 };
                 if count > shown {
                     self.note(format!("{called}: {shown} of its {count} elements are shown ([INDEX] for others)"));

@@ -2,10 +2,11 @@
 
 use super::error::{ResolveError, Wrong};
 use super::find::{functions, syscall, tracepoint, tracepoints};
-use super::glob::{is_glob, matches};
 use super::record::fields;
 use super::scope::{Hook, Machine, Scope, When, Words};
+use crate::names::glob::{is_glob, matches};
 use crate::spec::ast::{Place, Target, Word};
+use crate::spec::ir::Space;
 use crate::types::model::Types;
 
 /// What a spec hooks: one, or all that its glob matches. `format`: what the format file of a classic tracepoint says.
@@ -51,9 +52,9 @@ pub(crate) fn scopes(
             Ok(vec![Scope::syscall(types, &name.text, known.as_ref(), hook, machine)])
         }
         Target::User { place: Place::Function(name), .. } | Target::Static { name, .. } => {
-            Ok(vec![Scope::untyped(&name.text, hook.when, machine)])
+            Ok(vec![Scope::untyped(&name.text, hook.when, machine, Space::User)])
         }
-        Target::User { binary, .. } => Ok(vec![Scope::untyped(&binary.text, hook.when, machine)]),
+        Target::User { binary, .. } => Ok(vec![Scope::untyped(&binary.text, hook.when, machine, Space::User)]),
     }
 }
 

@@ -7,7 +7,9 @@ mod random;
 mod values;
 mod write;
 
+use super::find::functions;
 use super::*;
+use crate::event::ShownKind;
 use crate::spec::ast::{Target, Word};
 use crate::spec::ir::{Deref, Slot, Space};
 

@@ -40,6 +40,9 @@ pub(crate) enum Shape<'a> {
         int: Int,
     },
     /// `user`: it is tagged so.
+    Float {
+        size: u8,
+    },
     Pointer {
         to: Ty,
         user: bool,
@@ -118,6 +121,7 @@ fn of_btf(types: &Types, id: u32) -> Shape<'_> {
             Some(size) => Shape::Enum { of, int: Int::plain(size, of.flag) },
             None => Shape::Opaque,
         },
+        kind::FLOAT => u8::try_from(of.refers).map_or(Shape::Opaque, |size| Shape::Float { size }),
         kind::PTR => Shape::Pointer { to: Ty::of(of.refers), user: is_user(types, of.refers) },
         kind::ARRAY => match Bytes(of.more).u32(0).zip(Bytes(of.more).u32(8)) {
             Some((element, count)) => Shape::Array { of: Ty::of(element), count },
@@ -172,6 +176,7 @@ pub(crate) fn size(types: &Types, ty: Ty) -> Option<u64> {
         Shape::Void | Shape::Function | Shape::Opaque => None,
         Shape::Word | Shape::Pointer { .. } => Some(POINTER),
         Shape::Int(int) | Shape::Enum { int, .. } => Some(int.size.into()),
+        Shape::Float { size } => Some(size.into()),
         Shape::Array { of, count } => size_of_element(types, of)?.checked_mul(count.into()),
         Shape::Struct { size, .. } => Some(size),
         Shape::Located { .. } => Some(4),

@@ -15,6 +15,10 @@ pub(crate) struct Way {
     pub base: Base,
     /// For a struct by value in two words: the second one.
     pub second: Option<u32>,
+    /// The first of the two is where no probe can read it.
+    pub first_lost: bool,
+    /// How many bits of the word are before it: a member of a struct by value.
+    pub shift: u8,
     pub derefs: Vec<Deref>,
     pub at: At,
     pub ty: Ty,
@@ -45,7 +49,8 @@ impl Way {
     /// To a word of the context.
     pub fn word(index: u32, typed: bool, ty: Ty) -> Self {
         let (at, space) = (At::Value { offset: 0 }, Space::Kernel);
-        Self { base: Base::Word { index, typed }, second: None, derefs: Vec::new(), at, ty, bits: None, space }
+        let (base, derefs) = (Base::Word { index, typed }, Vec::new());
+        Self { base, second: None, first_lost: false, shift: 0, derefs, at, ty, bits: None, space }
     }
 
     /// To the current task.
@@ -72,7 +77,7 @@ impl Way {
         };
         // What a user's memory has to say of addresses is not believed.
         let space = if user { Space::User } else { self.space };
-        let mut next = Way { ty: to, space, bits: None, second: None, ..self.clone() };
+        let mut next = Way { ty: to, space, bits: None, second: None, first_lost: false, shift: 0, ..self.clone() };
         match self.at {
             At::Value { offset } => next.at = At::Memory { offset, space },
             At::Memory { offset, space: here } => {
@@ -125,22 +130,35 @@ impl Way {
                 next.at = At::Memory { offset: offset.checked_add(from).ok_or_else(too_far)?, space };
                 Ok(next)
             }
-            At::Value { .. } => self.of_value(next, from),
+            At::Value { .. } => {
+                let bytes = size(types, ty).unwrap_or(8);
+                self.of_value(next, from, i64::try_from(bytes).unwrap_or(i64::MAX))
+            }
         }
     }
 
-    /// A struct by value is in registers: only what is lowest in one can be read from there.
-    fn of_value(&self, mut next: Way, from: i64) -> Result<Way, Wrong> {
-        let wrong = || Wrong::new("the struct is passed by value: only what is at the begin of a register can be read");
-        match (self.base, self.second) {
-            _ if !self.derefs.is_empty() || next.bits.is_some() => return Err(wrong()),
-            (_, _) if from == 0 => {}
-            (Base::Word { .. }, Some(second)) if from == 8 => {
-                next.base = Base::Word { index: second, typed: false };
-                next.second = None;
-            }
-            _ => return Err(wrong()),
+    /// A struct by value is in one register or two.
+    fn of_value(&self, mut next: Way, from: i64, bytes: i64) -> Result<Way, Wrong> {
+        let wrong = |why: &str| Err(Wrong::new(format!("the struct is passed by value: {why}")));
+        if !self.derefs.is_empty() || next.bits.is_some() {
+            return wrong("a bit field of it cannot be read");
         }
+        let (half, within) = (from / 8, from % 8);
+        if within > 0 && within + bytes > 8 {
+            return wrong("what is in two registers in part cannot be read");
+        }
+        match (half, self.second) {
+            (0, _) if self.first_lost && bytes <= 8 => {
+                return wrong("this part of it is in a register for floats, which probes cannot read");
+            }
+            (0, _) => {}
+            (1, Some(second)) => {
+                next.base = Base::Word { index: second, typed: false };
+                (next.second, next.first_lost) = (None, false);
+            }
+            _ => return wrong("this part of it is in no register that probes can read"),
+        }
+        next.shift = u8::try_from(within * 8).unwrap_or(0).saturating_add(if half == 0 { self.shift } else { 0 });
         Ok(next)
     }
 
@@ -180,7 +198,7 @@ impl Way {
             _ if int.size > 8 => Err(Wrong::new(format!("it has {} bytes, and numbers at most 8", int.size))),
             At::Value { offset } => {
                 let narrow = (int.size < 8).then_some((int.size, int.signed));
-                Ok(self.slot(Read::Plain { offset: bounded(offset)?, narrow }))
+                Ok(self.slot(Read::Plain { offset: bounded(offset)?, shift: self.shift, narrow }))
             }
             At::Memory { offset, space } => {
                 let (first, width) = self.bits.unwrap_or((0, wide));

@@ -2,10 +2,10 @@
 
 use super::error::Wrong;
 use super::maker::Maker;
-use super::meaning::{Shown, ShownKind, Style};
 use super::spell::spell;
 use super::typed::{Shape, shape};
 use super::way::Way;
+use crate::event::{Shown, ShownKind, Style};
 use crate::types::model::Types;
 
 /// How many values of it are shown, and how deep structs in it are.

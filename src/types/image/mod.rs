@@ -26,6 +26,7 @@ pub(crate) use self::raw::check as check_raw;
 pub(crate) use self::read::from_bytes;
 pub(crate) use self::read::read;
 pub(crate) use self::search::find;
+pub(crate) use self::unpack::{Format, all as unpack_all};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 
-use flate2::read::GzDecoder;
+use flate2::read::{GzDecoder, ZlibDecoder};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use xz4rust::{XzDecoder, XzError};
 
@@ -25,8 +25,10 @@ const LZ4_MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 const BUFFER: usize = 32 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Gzip,
+    /// As in ELF files.
+    Zlib,
     Xz,
     Zstd,
     Lz4,
@@ -86,10 +88,31 @@ pub(super) fn unpack<'a>(
         Format::Xz => Box::new(Xz::new(from, most)),
         Format::Zstd => Box::new(Zstd { from: Ending::new(from), decoder: FrameDecoder::new(), most, begun: false }),
         Format::Lz4 => Box::new(Lz4 { from: Ending::new(from), begun: false, block: Vec::new(), at: 0 }),
+        Format::Zlib => return Err("zlib"),
         Format::Other(name) => return Err(name),
     };
     let window = matches!(format, Format::Xz | Format::Zstd).then_some(window);
     Ok(Box::new(Limited { from: unpacked, left: budget.unpacked.clone(), _window: window }))
+}
+
+/// All that is packed in a part of another file, if it is not more than `most`; an error, too, where a decoder needs more
+/// memory than that to look back.
+pub(crate) fn all(format: Format, from: &[u8], most: usize) -> io::Result<Vec<u8>> {
+    let from = Box::new(from);
+    let unpacked: Box<dyn Read + '_> = match format {
+        Format::Zlib => Box::new(ZlibDecoder::new(from)),
+        Format::Xz => Box::new(Xz::new(from, most.min(WINDOW_MAX))),
+        Format::Zstd => Box::new(Zstd {
+            from: Ending::new(from),
+            decoder: FrameDecoder::new(),
+            most: most.min(WINDOW_MAX),
+            begun: false,
+        }),
+        _ => return Err(ErrorKind::Unsupported.into()),
+    };
+    let mut bytes = Vec::new();
+    unpacked.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > most { Err(ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// What ends with an error where the whole file, with all that is packed in it, comes to too much.

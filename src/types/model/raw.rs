@@ -21,6 +21,7 @@ pub(crate) mod kind {
     pub(crate) const FUNC_PROTO: u8 = 13;
     pub(crate) const VAR: u8 = 14;
     pub(crate) const DATASEC: u8 = 15;
+    pub(crate) const FLOAT: u8 = 16;
     pub(crate) const DECL_TAG: u8 = 17;
     pub(crate) const TYPE_TAG: u8 = 18;
     pub(crate) const ENUM64: u8 = 19;

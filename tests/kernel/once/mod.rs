@@ -15,6 +15,8 @@ mod hostile;
 mod inherited;
 mod labels_refused;
 mod losses;
+mod probe;
+mod probe_totals;
 mod recording;
 mod relocs;
 mod rights;

@@ -1,5 +1,6 @@
 //! The programs that the live tests trace, in one file: `targets NAME ARGS…`.
 
+mod calls;
 mod events;
 mod identity;
 mod kin;
@@ -8,6 +9,7 @@ mod opens;
 mod report;
 mod storm;
 mod sys;
+mod umark;
 mod uring;
 
 fn main() {
@@ -27,6 +29,8 @@ fn main() {
     match args.as_slice() {
         // For the tests of how a run behaves.
         ["as", about, command @ ..] => identity::run_as(about, command),
+        ["calls", threads, n] => calls::calls(number(threads), number(n)),
+        ["naps", threads, ms] => calls::naps(number(threads), number(ms)),
         ["burst", n] => kin::burst(number(n)),
         ["daemon"] => kin::daemon(),
         ["exit", code] => std::process::exit(number(code) as i32),
@@ -42,6 +46,11 @@ fn main() {
         ["signals", n] => report::signals(number(n)),
         ["relay", n] => kin::relay(number(n)),
         ["storm"] => kin::storm(),
+        // For the tests of uprobe and usdt.
+        ["umark", rounds] => umark::calls(number(rounds)),
+        ["umark-forms", rounds] => umark::all_forms(number(rounds)),
+        ["umark-recursion", depth] => umark::recursion(number(depth)),
+        ["umark-threads", count, rounds] => umark::threads(number(count), number(rounds)),
         // For the benchmarks.
         ["storm-exec", n] => storm::storm(storm::Turn::Execs, number(n)),
         ["storm-fail", n] => storm::storm(storm::Turn::Fails, number(n)),

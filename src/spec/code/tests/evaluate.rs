@@ -55,6 +55,11 @@ impl World {
     fn base(&self, base: Base) -> u64 {
         match base {
             Base::Word { index, .. } => self.words[index as usize],
+            Base::Sum { word, index, shift } => {
+                let word = word.map_or(0, |word| self.words[word as usize]);
+                word.wrapping_add(self.words[index as usize] << shift)
+            }
+            Base::Constant(value) => value,
             Base::Context => self.context,
             Base::Task => self.task,
             Base::Return => self.ret,
@@ -89,8 +94,8 @@ impl World {
             u64::try_from(value).ok().filter(|_| at >= 4096)
         };
         match slot.read {
-            Read::Plain { offset, narrow } => {
-                let value = at.wrapping_add_signed(offset.into());
+            Read::Plain { offset, shift, narrow } => {
+                let value = at.wrapping_add_signed(offset.into()) >> shift;
                 Some(narrow.map_or(value, |(size, signed)| narrowed(value, size, signed)))
             }
             Read::Number { offset, space, size, left, right, signed } => {

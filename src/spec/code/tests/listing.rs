@@ -71,7 +71,7 @@ fn fetch(slot: Slot) -> Code {
 
 #[test]
 fn a_narrow_argument() {
-    let int = Read::Plain { offset: 0, narrow: Some((4, true)) };
+    let int = Read::Plain { offset: 0, shift: 0, narrow: Some((4, true)) };
     assert_listing(
         &fetch(slot(word(2), &[], int)),
         "r8 = *(u64 *)(r6 +272)

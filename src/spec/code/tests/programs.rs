@@ -80,7 +80,8 @@ impl Random {
         match self.below(12) {
             0..=2 => {
                 let narrow = self.one_in(2).then(|| (self.of(&[1, 2, 4, 8]), self.one_in(2)));
-                Read::Plain { offset, narrow }
+                let shift = if self.one_in(4) { 8 * u8::try_from(self.below(8)).unwrap() } else { 0 };
+                Read::Plain { offset, shift, narrow }
             }
             3..=5 => Read::Number { offset, space, size, left: 0, right: 0, signed: self.one_in(2) },
             6 => {
@@ -99,7 +100,13 @@ impl Random {
 
     fn slot(&mut self) -> Slot {
         let typed = self.one_in(3);
-        let base = match self.below(10) {
+        let base = match self.below(12) {
+            10 => Base::Sum {
+                word: self.one_in(2).then(|| u32::try_from(self.below(8)).unwrap()),
+                index: u32::try_from(self.below(8)).unwrap(),
+                shift: u8::try_from(self.below(4)).unwrap(),
+            },
+            11 => Base::Constant(self.of(&[0, 5, u64::MAX, KERNEL, USER])),
             0 => Base::Context,
             1 => Base::Task,
             2 => Base::Return,

@@ -76,7 +76,7 @@ fn a_cast_says_what_it_is() {
 
 #[test]
 fn roots_are_words_of_the_context() {
-    assert_eq!(slot("thing_do", "n").read, Read::Plain { offset: 0, narrow: Some((4, true)) });
+    assert_eq!(slot("thing_do", "n").read, Read::Plain { offset: 0, shift: 0, narrow: Some((4, true)) });
     assert_eq!(slot("thing_do", "arg4").base, Base::Word { index: 4, typed: false });
     assert_eq!(
         slot("thing_do", "task->pid"),
@@ -95,7 +95,7 @@ fn roots_are_words_of_the_context() {
 fn structs_by_value_take_the_words_that_they_need() {
     assert_eq!(slot("many", "b").base, Base::Word { index: 3, typed: false });
     assert_eq!(slot("many", "two.kernel").base, Base::Word { index: 2, typed: false });
-    assert_eq!(slot("many", "uid").read, Read::Plain { offset: 0, narrow: Some((4, false)) });
+    assert_eq!(slot("many", "uid").read, Read::Plain { offset: 0, shift: 0, narrow: Some((4, false)) });
     let types = kernel::types();
     let probe = Hook { words: Words::Registers(Machine::X86), when: When::Entry };
     let places = |name: &str| {

@@ -1,0 +1,65 @@
+//! Debug information (DWARF 2 to 5), of which no more is looked at than is asked for.
+//!
+//! [`Loaded`] has the bytes; [`struct@Debug`] is the view of them: units and entries ([`entries`]), functions ([`functions`]),
+//! types ([`types`]), lines ([`lines`]), and where values are ([`place`], [`frame`]).
+
+mod entries;
+mod frame;
+mod functions;
+mod inlined;
+mod lines;
+mod place;
+mod types;
+
+use gimli::{DwarfSections, EndianSlice, LittleEndian, SectionId};
+
+use super::elf::Elf;
+use super::fault::Fault;
+
+pub(crate) use self::entries::Debug;
+pub(crate) use self::frame::Frames;
+pub(crate) use self::functions::Param;
+pub(crate) use self::place::Found;
+pub(crate) use self::types::Typed;
+
+/// The bytes of debug information.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    sections: DwarfSections<Vec<u8>>,
+    /// What several files have in common (`dwz`).
+    shared: Option<DwarfSections<Vec<u8>>>,
+}
+
+/// Whether a file has debug information of its own.
+pub(crate) fn has(elf: &Elf) -> bool {
+    elf.has(".debug_info") || elf.has(".zdebug_info")
+}
+
+impl Loaded {
+    /// Reads what there is. `shared`: the file with what this one shares with others.
+    ///
+    /// # Errors
+    /// When a part of it is damaged, or too large.
+    pub fn read(elf: &Elf, shared: Option<&Elf>) -> Result<Self, Fault> {
+        let shared = shared.map(sections).transpose()?;
+        Ok(Self { sections: sections(elf)?, shared })
+    }
+
+    /// A view of it.
+    pub fn view(&self) -> Debug<'_> {
+        let slice = |bytes| EndianSlice::new(bytes, LittleEndian);
+        let mut dwarf = self.sections.borrow(|bytes: &Vec<u8>| slice(bytes));
+        let shared = self.shared.as_ref().map(|shared| shared.borrow(|bytes: &Vec<u8>| slice(bytes)));
+        if let Some(shared) = &self.shared {
+            dwarf.set_sup(shared.borrow(|bytes: &Vec<u8>| slice(bytes)));
+        }
+        Debug::new(dwarf, shared)
+    }
+}
+
+fn sections(elf: &Elf) -> Result<DwarfSections<Vec<u8>>, Fault> {
+    DwarfSections::load(|id| match id {
+        SectionId::DebugMacinfo | SectionId::DebugMacro | SectionId::DebugNames => Ok(Vec::new()),
+        id => Ok(elf.named(id.name())?.unwrap_or_default()),
+    })
+}

@@ -1,0 +1,109 @@
+//! The files that a process runs: `/proc/PID/maps`.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use crate::binary::Fault;
+
+/// The most bytes of a list: of some 100,000 mappings.
+const MAPS: u64 = 64 << 20;
+/// The most files of a process.
+const FILES: usize = 10_000;
+
+/// A file that a process has mapped to execute it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapped {
+    /// As the process sees it.
+    pub path: PathBuf,
+    pub deleted: bool,
+    /// By what it can be opened without its name.
+    pub at: Option<PathBuf>,
+}
+
+/// The files that a process has mapped to execute them, each once, in the order of their addresses.
+///
+/// # Errors
+/// When there is no such process, or its files cannot be seen.
+pub(crate) fn mapped(pid: u32, proc: &Path) -> Result<Vec<Mapped>, Fault> {
+    let dir = proc.join(pid.to_string());
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(dir.join("maps"))?.take(MAPS).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if !proc.join("self").exists() => Fault::new("/proc is not mounted"),
+        io::ErrorKind::NotFound => Fault::new(format!("there is no process {pid} (any more)")),
+        // ESRCH, while it ends.
+        _ if error.raw_os_error() == Some(3) => Fault::new(format!("process {pid} has ended")),
+        io::ErrorKind::PermissionDenied => {
+            let wrong = Fault::new(format!("what process {pid} has mapped cannot be seen: {error}"));
+            wrong.hint("as root it can, or with the capability CAP_SYS_PTRACE")
+        }
+        _ => Fault::new(format!("what process {pid} has mapped cannot be read: {error}")),
+    })?;
+    let found = files(&bytes, &dir);
+    match found.is_empty() {
+        true if bytes.is_empty() => Err(Fault::new(format!(
+            "process {pid} has no memory of its own: it has ended, or it is a thread of the kernel"
+        ))),
+        true => Err(Fault::new(format!("process {pid} has no file mapped that it executes"))),
+        false => Ok(found),
+    }
+}
+
+/// `START-END PERMS OFFSET DEVICE INODE  PATH`
+fn files(maps: &[u8], dir: &Path) -> Vec<Mapped> {
+    let mut found: Vec<Mapped> = Vec::new();
+    for line in maps.split(|byte| *byte == b'\n') {
+        let mut rest = line;
+        let mut word = || {
+            let begin = rest.iter().position(|byte| *byte != b' ')?;
+            let from = rest.get(begin..)?;
+            let end = from.iter().position(|byte| *byte == b' ').unwrap_or(from.len());
+            let (word, after) = from.split_at_checked(end)?;
+            rest = after;
+            Some(word)
+        };
+        let words = [word(), word(), word(), word(), word()];
+        let [Some(range), Some(perms), .., Some(inode)] = words else { continue };
+        let path = rest.trim_ascii_start();
+        if perms.get(2) != Some(&b'x') || inode == b"0" || !path.starts_with(b"/") || found.len() >= FILES {
+            continue;
+        }
+        let (path, deleted) = match path.strip_suffix(b" (deleted)") {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
+        let path = PathBuf::from(std::ffi::OsString::from_vec(unescaped(path)));
+        if found.iter().any(|other| other.path == path && other.deleted == deleted) {
+            continue;
+        }
+        let at = std::str::from_utf8(range).ok().map(|range| dir.join("map_files").join(range));
+        found.push(Mapped { path, deleted, at });
+    }
+    found
+}
+
+/// A line break in a path is `\012`.
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let (mut plain, mut rest) = (Vec::new(), path);
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match after.strip_prefix(b"012") {
+            Some(behind) if *first == b'\\' => {
+                plain.push(b'\n');
+                rest = behind;
+            }
+            _ => plain.push(*first),
+        }
+    }
+    plain
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn of_bytes(maps: &[u8]) -> Vec<Mapped> {
+    files(maps, Path::new("/proc/1"))
+}

@@ -1,0 +1,31 @@
+//! Programs and libraries: what can be probed in them, and what is known of it.
+//!
+//! A file ([`elf`]) has functions ([`symbols`]) and static probes ([`usdt`]). What a function is called with is said by
+//! its debug information ([`dwarf`]), here or in a file of its own ([`separate`]), or by a table of ours ([`prototypes`]).
+//! [`find`] says which file is meant.
+
+mod describe;
+mod dwarf;
+mod elf;
+mod fault;
+pub(crate) mod find;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+mod machine;
+mod open;
+mod origin;
+mod prototypes;
+mod separate;
+mod source;
+mod symbols;
+mod usdt;
+mod versions;
+
+pub(crate) use self::describe::{Argument, Signature, Source, no_types};
+pub(crate) use self::dwarf::Found;
+pub(crate) use self::fault::Fault;
+pub(crate) use self::machine::Machine;
+pub(crate) use self::open::Binary;
+pub(crate) use self::origin::Origin;
+pub(crate) use self::symbols::Function;
+pub(crate) use self::usdt::{Mark, Operand, Place, Semaphore};

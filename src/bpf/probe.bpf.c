@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* `probe`: kernel functions and tracepoints that a user chose. A program for each way to hook in. */
+#include "event.bpf.h"
+#include "compat.bpf.h"
+#include "probe.bpf.h"
+#include "totals.bpf.h"
+
+/* Which of the calls that are under way in a task: by where its stack is. */
+struct frame_key {
+	u64 task;
+	u64 frame;
+};
+
+/*
+ * Calls that have not returned, and what was read at their entry: the record behind its head, as it stands in the
+ * scratch space, but for `duration_ns`, which is when the call began, and `slots`, which is how long the record is.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* sized by user space before load, and so is the value */
+	__type(key, struct frame_key);
+	__uint(value_size, 64);
+} frames SEC(".maps");
+
+const volatile u32 probe_frame_bytes = 64;
+
+/* The stack pointer that a call had at its entry, from that at its return: the return address is gone. */
+#if defined(bpf_target_x86)
+#define RETURN_ADDRESS_BYTES 8
+#else
+#define RETURN_ADDRESS_BYTES 0
+#endif
+
+#define FIXED (offsetof(struct probe_event, value) + probe_slots * sizeof(u64))
+
+/* The cheapest filter, and the scratch space. */
+static __noinline struct scratch *begin_hit(struct counters *c)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct event_head head = {};
+	struct probe_event *e;
+	struct scratch *s;
+
+	if (settings.filter_pids) {
+		fill_ids(false, task, &head);
+		if (!is_followed(task, head.pid)) {
+			COUNT(c->filtered);
+			return NULL;
+		}
+	}
+	s = scratch_take(c, FIXED);
+	if (!s)
+		return NULL;
+	e = (void *)s->record;
+	e->duration_ns = 0;
+	e->ip = 0;
+	e->slots = probe_slots;
+	e->way = probe_way;
+	e->unread = 0;
+	STATE(s)->task = (u64)task;
+	return s;
+}
+
+/* All filters, and then the head; false: the event is not wanted. */
+static __noinline bool fill_head(struct scratch *s, struct counters *c)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct probe_event *e = (void *)s->record;
+	struct event_head head = {};
+	struct label label = {};
+
+	fill_ids(false, task, &head);
+	if (!wanted(false, task, &head, &label, probe_kind, false))
+		return false;
+	/* Of what is sent, user space knows which it is. */
+	if (total_mode && is_heartbeat(false, task, head.pid))
+		return false;
+	e->head = head;
+	e->head.seq = next_seq(c);
+	append_label(s, &e->head, &label);
+	return true;
+}
+
+/*
+ * The words by the helper: then one may be of any type (as a load, 5.10 to 7.2 refuse pointers to what is no struct), and
+ * the verifier takes it for a number.
+ */
+static __always_inline void take_words(void *ctx, struct scratch *s)
+{
+	u64 size = probe_words * sizeof(u64);
+
+	barrier_var(size);
+	if (size && size <= WORDS_MAX * sizeof(u64))
+		bpf_probe_read_kernel((void *)STATE(s)->words, size, ctx);
+}
+
+/* What the function returned: among the words, or what the program was given. */
+static __always_inline u64 returned(struct scratch *s, u64 ret)
+{
+	u64 word = probe_ret_word;
+
+	barrier_var(word);
+	return word && word < WORDS_MAX ? STATE(s)->words[word] : ret;
+}
+
+static __always_inline int refuse(struct scratch *s, struct counters *c)
+{
+	COUNT(c->filtered);
+	scratch_release(s);
+	return 0;
+}
+
+/* One event for each hit. */
+static __always_inline int on_hit(void *ctx, u64 ip, u64 ret)
+{
+	struct counters *c = seen(probe_kind);
+	struct scratch *s = c ? begin_hit(c) : NULL;
+	struct probe_event *e;
+
+	if (!s)
+		return 0;
+	e = (void *)s->record;
+	take_words(ctx, s);
+	STATE(s)->ret = returned(s, ret);
+	if (!probe_test(ctx, s) || !fill_head(s, c))
+		return refuse(s, c);
+	e->ip = ip;
+	probe_fetch(ctx, s);
+	deliver(ctx, c, s);
+	return 0;
+}
+
+/* A call begins: what is wanted of its entry is kept until it returns. Only what ends here is counted here. */
+static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
+{
+	struct counters *c = settings.kinds & (1ULL << probe_kind) ? account_of(probe_kind) : NULL;
+	struct frame_key key = { .task = bpf_get_current_task(), .frame = frame };
+	struct scratch *s;
+	struct probe_event *e;
+	long err;
+
+	if (!c || !is_remembered())
+		return 0;
+	s = scratch_take(c, FIXED);
+	if (!s) {
+		COUNT(c->seen);
+		return 0;
+	}
+	e = (void *)s->record;
+	e->way = probe_way;
+	e->unread = 0;
+	STATE(s)->task = key.task;
+	take_words(ctx, s);
+	if (!probe_test(ctx, s)) {
+		COUNT(c->seen);
+		return refuse(s, c);
+	}
+	probe_fetch(ctx, s);
+	e->ip = ip;
+	e->slots = *(volatile u32 *)&s->used;
+	e->duration_ns = bpf_ktime_get_boot_ns();
+	err = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_NOEXIST);
+	if (err) {
+		COUNT(c->seen);
+		/* Where one is there, its return was missed. */
+		err = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_EXIST);
+		COUNT(c->dropped[err ? DROP_MAP_FULL : DROP_RETURN_MISSED]);
+	}
+	scratch_release(s);
+	return 0;
+}
+
+/* A call returns whose entry is known. */
+static __always_inline int on_return(void *ctx, u64 frame, u64 ret)
+{
+	struct frame_key key = { .task = bpf_get_current_task(), .frame = frame };
+	void *began = bpf_map_lookup_elem(&frames, &key);
+	struct counters *c = began ? seen(probe_kind) : NULL;
+	struct probe_event *e;
+	struct scratch *s;
+
+	if (!c)
+		return 0;
+	s = scratch_take(c, FIXED);
+	if (!s) {
+		bpf_map_delete_elem(&frames, &key);
+		return 0;
+	}
+	e = (void *)s->record;
+	bpf_probe_read_kernel(&e->duration_ns, probe_frame_bytes, began);
+	bpf_map_delete_elem(&frames, &key);
+	if (e->slots >= FIXED && e->slots <= TAIL_MAX + PATH_BYTES)
+		*(volatile u32 *)&s->used = e->slots;
+	e->slots = probe_slots;
+	STATE(s)->task = key.task;
+	STATE(s)->duration = bpf_ktime_get_boot_ns() - e->duration_ns;
+	e->duration_ns = STATE(s)->duration;
+	take_words(ctx, s);
+	STATE(s)->ret = returned(s, ret);
+	if (!probe_return_test(ctx, s) || !fill_head(s, c))
+		return refuse(s, c);
+	probe_return_fetch(ctx, s);
+	deliver(ctx, c, s);
+	return 0;
+}
+
+/* An address as a number: on 5.10 no other thing of it may be in a map's key. */
+static __always_inline u64 number_of(void *ctx)
+{
+	u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
+
+	if (!s)
+		return 0;
+	STATE(s)->frame = (u64)ctx;
+	return STATE(s)->frame;
+}
+
+/* Which of several functions of a binary was called: its offset, where the kernel keeps that (5.15), else where the code is. */
+static __always_inline u64 which_place(struct pt_regs *ctx)
+{
+	return probe_cookies ? bpf_get_attach_cookie(ctx) : PT_REGS_IP(ctx);
+}
+
+SEC("kprobe")
+int probe_kprobe(struct pt_regs *ctx)
+{
+	return on_hit(ctx, PT_REGS_IP(ctx), 0);
+}
+
+SEC("kretprobe")
+int probe_kretprobe(struct pt_regs *ctx)
+{
+	return on_hit(ctx, 0, PT_REGS_RC(ctx));
+}
+
+SEC("kprobe")
+int probe_enter(struct pt_regs *ctx)
+{
+	return on_enter(ctx, PT_REGS_IP(ctx), PT_REGS_SP(ctx));
+}
+
+SEC("kretprobe")
+int probe_return(struct pt_regs *ctx)
+{
+	return on_return(ctx, PT_REGS_SP(ctx) - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
+}
+
+/* Many functions by one link (5.18; where the kernel has CONFIG_FPROBE). */
+SEC("kprobe.multi")
+int probe_multi(struct pt_regs *ctx)
+{
+	return on_hit(ctx, PT_REGS_IP(ctx), 0);
+}
+
+SEC("kprobe.multi")
+int probe_enter_multi(struct pt_regs *ctx)
+{
+	return on_enter(ctx, PT_REGS_IP(ctx), PT_REGS_SP(ctx));
+}
+
+SEC("kretprobe.multi")
+int probe_return_multi(struct pt_regs *ctx)
+{
+	return on_return(ctx, PT_REGS_SP(ctx) - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
+}
+
+/* In binaries. Those that may sleep bring in strings that are not in memory yet (6.1, for probes). */
+#define USER_PROGRAMS(suffix, kind, kind_of_return)                                     \
+	SEC(kind)                                                                       \
+	int uprobe_hit##suffix(struct pt_regs *ctx)                                     \
+	{                                                                               \
+		return on_hit(ctx, which_place(ctx), 0);                                      \
+	}                                                                               \
+                                                                                        \
+	SEC(kind)                                                                       \
+	int uprobe_enter##suffix(struct pt_regs *ctx)                                   \
+	{                                                                               \
+		return on_enter(ctx, which_place(ctx), PT_REGS_SP(ctx));                      \
+	}                                                                               \
+                                                                                        \
+	SEC(kind_of_return)                                                             \
+	int uprobe_return##suffix(struct pt_regs *ctx)                                  \
+	{                                                                               \
+		return on_return(ctx, PT_REGS_SP(ctx) - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx)); \
+	}
+
+USER_PROGRAMS(, "uprobe", "uretprobe")
+USER_PROGRAMS(_sleepable, "uprobe.s", "uretprobe.s")
+USER_PROGRAMS(_multi, "uprobe.multi", "uretprobe.multi")
+USER_PROGRAMS(_multi_sleepable, "uprobe.multi.s", "uretprobe.multi.s")
+
+SEC("fentry")
+int probe_fentry(u64 *ctx)
+{
+	return on_hit(ctx, 0, 0);
+}
+
+SEC("fexit")
+int probe_fexit(u64 *ctx)
+{
+	return on_hit(ctx, 0, 0);
+}
+
+/* Both are run by one trampoline, with one place for the arguments: its address tells a call from others. */
+SEC("fentry")
+int probe_enter_fentry(u64 *ctx)
+{
+	return on_enter(ctx, 0, number_of(ctx));
+}
+
+SEC("fexit")
+int probe_return_fexit(u64 *ctx)
+{
+	return on_return(ctx, number_of(ctx), 0);
+}
+
+SEC("raw_tp")
+int probe_raw(u64 *ctx)
+{
+	return on_hit(ctx, 0, 0);
+}
+
+SEC("tp_btf")
+int probe_typed(u64 *ctx)
+{
+	return on_hit(ctx, 0, 0);
+}
+
+SEC("tp")
+int probe_tracepoint(void *ctx)
+{
+	return on_hit(ctx, 0, 0);
+}

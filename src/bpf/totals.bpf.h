@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Hits that are added up here instead of sent: by the values of some slots, and what another slot comes to.
+ *
+ * All of it runs while the CPU's scratch space is taken: a program that interrupts this one on the same CPU does not
+ * get that far, so each CPU's numbers have one writer at a time.
+ */
+#pragma once
+#include "probe.bpf.h"
+
+#define TOTAL_KEYS 4
+#define TOTAL_TEXT 64  /* bytes of a key that is a string: what is longer is cut */
+#define TOTAL_POWERS 65 /* 0, and each power of two */
+
+#define E2BIG 7   /* include/uapi/asm-generic/errno-base.h */
+#define ENOMEM 12
+
+enum total_mode {
+	TOTAL_NONE, /* hits are sent */
+	TOTAL_COUNT,
+	TOTAL_SUM,
+	TOTAL_HIST,
+};
+EXPORT_TYPE(enum, total_mode);
+
+struct total_key {
+	u64 unread;             /* bit n: the n-th could not be read */
+	u64 number[TOTAL_KEYS]; /* of a string: what its slot has, but as if it began at 0 and no longer than it is here */
+	u8 text[TOTAL_KEYS * TOTAL_TEXT];
+};
+EXPORT_TYPE(struct, total_key);
+
+struct total {
+	u64 count;  /* hits */
+	u64 unread; /* … of which the value could not be read */
+	u64 low;    /* the values' lower halves, added up … */
+	u64 high;   /* … and their upper ones, with their sign where they have one */
+	u64 min;
+	u64 max;
+	u64 powers[2 * TOTAL_POWERS]; /* at n, how many are from 2^(n-1) on, but below 2^n; then the same of negative ones */
+};
+EXPORT_TYPE(struct, total);
+
+/* Set by user space before load. */
+const volatile u32 total_mode = TOTAL_NONE;
+const volatile u32 total_keys = 0;
+const volatile u32 total_slot[TOTAL_KEYS] = {}; /* SLOTS_MAX: where the probe was hit */
+const volatile u32 total_is_text[TOTAL_KEYS] = {};
+const volatile u32 total_value = 0; /* the slot that is added up */
+const volatile u32 total_signed = 0;
+const volatile struct total total_zero = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 1); /* sized by user space before load, and so are key and value: what is not needed is left off */
+	__uint(key_size, sizeof(struct total_key));
+	__uint(value_size, sizeof(struct total));
+} totals SEC(".maps");
+
+/* In the scratch space, before what is known of the hit: a record never gets that long. */
+#define TOTAL_KEY(s) ((struct total_key *)((s)->record + STATE_AT - sizeof(struct total_key)))
+
+static __always_inline void total_put(struct scratch *s, struct total_key *key, u32 n)
+{
+	struct probe_event *e = (void *)s->record;
+	u64 value, off, len;
+	u32 slot = total_slot[n];
+
+	if (slot >= SLOTS_MAX) {
+		key->number[n] = e->ip;
+		return;
+	}
+	value = e->value[slot];
+	off = value & 0xffff;
+	len = value >> 16 & 0xffff;
+	if (e->unread >> slot & 1 || (total_is_text[n] && off > TAIL_MAX)) {
+		key->unread |= 1 << n;
+		return;
+	}
+	if (!total_is_text[n]) {
+		key->number[n] = value;
+		return;
+	}
+	if (len > TOTAL_TEXT)
+		len = TOTAL_TEXT;
+	barrier_var(len);
+	if (len > TOTAL_TEXT)
+		return;
+	bpf_probe_read_kernel(key->text + n * TOTAL_TEXT, len, s->record + off);
+	key->number[n] = (value & ~0xffffffffULL) | len << 16;
+}
+
+/* 0 for 0, else n where the number is from 2^(n-1) on, but below 2^n. */
+static __always_inline u32 total_power(u64 number)
+{
+	u32 n = 0;
+
+#pragma clang loop unroll(full)
+	for (u32 step = 32; step; step /= 2) {
+		if (number >> step) {
+			number >>= step;
+			n += step;
+		}
+	}
+	return n + number;
+}
+
+static __always_inline bool total_less(u64 a, u64 b)
+{
+	return total_signed ? (s64)a < (s64)b : a < b;
+}
+
+static __noinline int total_value_of(struct probe_event *e, struct total *t)
+{
+	u64 value, place;
+	u32 slot = total_value;
+
+	if (slot >= SLOTS_MAX || e->unread >> slot & 1) {
+		t->unread++;
+		return nothing();
+	}
+	value = e->value[slot];
+	if (total_mode == TOTAL_SUM) {
+		/* This hit is counted already. */
+		bool first = t->count - t->unread == 1;
+
+		t->low += (u32)value;
+		t->high += total_signed ? (u64)((s64)value >> 32) : value >> 32;
+		if (first || total_less(value, t->min))
+			t->min = value;
+		if (first || total_less(t->max, value))
+			t->max = value;
+	}
+	if (total_mode == TOTAL_HIST) {
+		bool negative = total_signed && (s64)value < 0;
+
+		place = total_power(negative ? -value : value) + (negative ? TOTAL_POWERS : 0);
+		barrier_var(place);
+		if (place < 2 * TOTAL_POWERS)
+			t->powers[place]++;
+	}
+	return nothing();
+}
+
+/* Adds a hit whose slots are filled, or counts it as lost. */
+static __noinline int total_add(struct scratch *s, struct counters *c)
+{
+	struct total_key *key = TOTAL_KEY(s);
+	struct total *t;
+	long err = 0;
+
+	__builtin_memset(key, 0, sizeof(*key));
+#pragma clang loop unroll(full)
+	for (u32 n = 0; n < TOTAL_KEYS; n++) {
+		if (n < total_keys)
+			total_put(s, key, n);
+	}
+	t = bpf_map_lookup_elem(&totals, key);
+	if (!t) {
+		/* Another CPU may be faster. */
+		err = bpf_map_update_elem(&totals, key, (void *)&total_zero, BPF_NOEXIST);
+		t = bpf_map_lookup_elem(&totals, key);
+	}
+	if (!t) {
+		/* Else the program has interrupted one that holds the map's lock. */
+		COUNT(c->dropped[(int)err == -E2BIG || (int)err == -ENOMEM ? DROP_MAP_FULL : DROP_SCRATCH_BUSY]);
+		return nothing();
+	}
+	t->count++;
+	if (total_mode != TOTAL_COUNT)
+		total_value_of((void *)s->record, t);
+	COUNT(c->emitted);
+	return nothing();
+}
+
+/* What becomes of a hit whose slots are filled: it is sent, or added up. */
+static __always_inline void deliver(void *ctx, struct counters *c, struct scratch *s)
+{
+	if (total_mode == TOTAL_NONE) {
+		scratch_emit(ctx, c, s);
+		return;
+	}
+	total_add(s, c);
+	scratch_release(s);
+}

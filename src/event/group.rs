@@ -1,0 +1,125 @@
+//! Values that belong together, by their names: taken out of the record when they are asked for.
+
+use super::path::Path;
+use super::shown::{Shown, ShownKind, Style};
+use super::slots::{Group, Slots};
+use super::value::{Shape, Value};
+
+impl<'a> Slots<'a> {
+    /// What a slot means.
+    #[must_use]
+    pub fn value(&self, kind: &'a ShownKind) -> Value<'a> {
+        self.known(kind).unwrap_or(Value::Unreadable(Shape::Any))
+    }
+
+    fn known(&self, kind: &'a ShownKind) -> Option<Value<'a>> {
+        Some(match kind {
+            ShownKind::Int { slot, signed: false } => Value::Uint(self.number(*slot)?),
+            ShownKind::Int { slot, signed: true } => Value::Int(self.number(*slot)?.cast_signed()),
+            ShownKind::Network { slot, size } => Value::Uint(host_order(self.number(*slot)?, *size)),
+            ShownKind::Hex { slot } => Value::Hex(self.number(*slot)?),
+            ShownKind::Octal { slot } => match u32::try_from(self.number(*slot)?) {
+                Ok(bits) => Value::Mode(bits),
+                Err(_) => Value::Hex(self.number(*slot)?),
+            },
+            ShownKind::Char { slot } => Value::Str(lowest_byte(self.raw(*slot)?)),
+            ShownKind::Bool { slot } => Value::Bool(self.number(*slot)? != 0),
+            ShownKind::Enum { slot, signed, names } => {
+                let value = self.number(*slot)?;
+                match names.iter().find(|(of, _)| *of == value.cast_signed()) {
+                    Some((_, name)) => Value::Name(name),
+                    None if *signed => Value::Int(value.cast_signed()),
+                    None => Value::Uint(value),
+                }
+            }
+            ShownKind::Pointer { slot } => pointer(self.number(*slot)?),
+            ShownKind::Symbol { slot } => self.symbol(self.number(*slot)?),
+            // STR_NULL of probe.bpf.h.
+            ShownKind::Str { slot } => match self.bytes(*slot)? {
+                (_, 1) => pointer(0),
+                (bytes, _) => text(bytes),
+            },
+            ShownKind::Bytes { slot } => Value::Bytes(self.bytes(*slot)?.0),
+            ShownKind::Ipv6 { slot } => Value::Ipv6(*self.bytes(*slot)?.0.first_chunk()?),
+            ShownKind::Ret { slot } => Value::Ret(self.number(*slot)?.cast_signed()),
+            ShownKind::Float { slot, size: 4 } => Value::Float(f32::from_bits(self.number(*slot)? as u32).into()),
+            ShownKind::Float { slot, .. } => Value::Float(f64::from_bits(self.number(*slot)?)),
+            ShownKind::Duration { slot } => Value::Span(self.number(*slot)?),
+            ShownKind::Device { slot } => Value::Device(self.number(*slot)? as u32),
+            ShownKind::Ipv4 { slot } => Value::Ipv4((self.number(*slot)? as u32).to_ne_bytes()),
+            ShownKind::Path { slot } => {
+                let (names, flags) = self.bytes(*slot)?;
+                Value::Path(Path::walked(names, flags))
+            }
+            ShownKind::Group { style, address, parts } => self.group(*style, *address, parts),
+        })
+    }
+
+    fn symbol(&self, address: u64) -> Value<'a> {
+        match self.symbols.and_then(|symbols| symbols.at(address)) {
+            Some((symbol, offset)) => Value::Symbol { name: symbol.name, offset },
+            None => pointer(address),
+        }
+    }
+
+    fn group(&self, style: Style, address: Option<usize>, parts: &'a [Shown]) -> Value<'a> {
+        let pointer = address.map(|slot| self.number(slot).map(pointer));
+        match (pointer, style, parts) {
+            // Nothing is there.
+            (Some(Some(value @ (Value::Name(_) | Value::Ret(_)))), ..) => value,
+            (Some(None), ..) => Value::Unreadable(Shape::Any),
+            (_, Style::Alone, [only]) => self.value(&only.kind),
+            _ => Value::Group(Group { style, parts, slots: *self }),
+        }
+    }
+}
+
+impl<'a> Group<'a> {
+    /// All values of a record that have names of their own.
+    #[must_use]
+    pub fn new(parts: &'a [Shown], slots: Slots<'a>) -> Self {
+        Group { style: Style::Braces, parts, slots }
+    }
+
+    /// The values, with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        let slots = self.slots;
+        self.parts.iter().map(move |part| (part.name.as_str(), slots.value(&part.kind)))
+    }
+
+    /// A value by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.iter().find(|(of, _)| *of == name).map(|(_, value)| value)
+    }
+}
+
+/// include/linux/err.h: the last 4,095 addresses are errors.
+fn pointer(address: u64) -> Value<'static> {
+    match address.cast_signed() {
+        0 => Value::Name("NULL"),
+        error @ -4095..0 => Value::Ret(error),
+        _ => Value::Address(address),
+    }
+}
+
+/// Without its NUL. One that has none was cut.
+fn text(bytes: &[u8]) -> Value<'_> {
+    match bytes.strip_suffix(b"\0") {
+        Some(text) => Value::Str(text),
+        None => Value::Cut(bytes),
+    }
+}
+
+fn lowest_byte(raw: &[u8; 8]) -> &[u8] {
+    let at = if cfg!(target_endian = "little") { 0 } else { 7 };
+    raw.get(at..=at).unwrap_or_default()
+}
+
+fn host_order(value: u64, size: u8) -> u64 {
+    match size {
+        2 => u16::from_be(value as u16).into(),
+        4 => u32::from_be(value as u32).into(),
+        _ => u64::from_be(value),
+    }
+}

@@ -1,0 +1,61 @@
+//! The slots of a record, and groups of them, before it is known what they mean.
+
+use super::shown::{Shown, Style};
+use crate::host::kallsyms::Symbols;
+
+/// The slots of a record, 64 bits each, and the bytes that they refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots<'a> {
+    sample: &'a [u8],
+    /// Where the first one is.
+    start: usize,
+    count: usize,
+    /// A bit for each that could not be read.
+    unread: u32,
+    /// Names for addresses.
+    pub(super) symbols: Option<&'a Symbols>,
+}
+
+impl<'a> Slots<'a> {
+    /// Those of a sample, from `start` on.
+    #[must_use]
+    pub fn new(sample: &'a [u8], start: usize, count: u32, unread: u32) -> Self {
+        Slots { sample, start, count: count as usize, unread, symbols: None }
+    }
+
+    /// With names for addresses of the kernel's code and data.
+    #[must_use]
+    pub fn with(self, symbols: Option<&'a Symbols>) -> Self {
+        Slots { symbols, ..self }
+    }
+
+    /// The 8 bytes of one; None where it could not be read, or is not there.
+    pub(super) fn raw(&self, slot: usize) -> Option<&'a [u8; 8]> {
+        let unread =
+            u32::try_from(slot).ok().and_then(|slot| 1_u32.checked_shl(slot)).is_none_or(|bit| self.unread & bit != 0);
+        let at = slot.checked_mul(8)?.checked_add(self.start)?;
+        self.sample.get(at..).filter(|_| !unread && slot < self.count)?.first_chunk()
+    }
+
+    /// One as a number.
+    #[must_use]
+    pub fn number(&self, slot: usize) -> Option<u64> {
+        self.raw(slot).map(|raw| u64::from_ne_bytes(*raw))
+    }
+
+    /// The bytes that one refers to (`struct slice`), and what the upper half of it says of them.
+    pub(super) fn bytes(&self, slot: usize) -> Option<(&'a [u8], u32)> {
+        let value = self.number(slot)?;
+        let (start, len) = ((value & 0xffff) as usize, (value >> 16 & 0xffff) as usize);
+        Some((self.sample.get(start..start.checked_add(len)?)?, (value >> 32) as u32))
+    }
+}
+
+/// Values that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// How they are summed up in text.
+    pub style: Style,
+    pub(super) parts: &'a [Shown],
+    pub(super) slots: Slots<'a>,
+}

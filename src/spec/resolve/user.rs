@@ -1,0 +1,198 @@
+//! What a spec names in a binary: places to probe, and what names mean at each.
+
+mod abi;
+mod declared;
+mod listed;
+mod site;
+mod statics;
+#[cfg(test)]
+mod tests;
+
+use self::abi::{Abi, FLOAT};
+pub(crate) use self::listed::{Listed, functions as list_functions, statics as list_statics};
+use self::site::of_origin;
+pub(crate) use self::site::{Site, Sites};
+use super::error::{ResolveError, Wrong};
+use super::path::head;
+use super::scope::{Param, Scope, When, Why};
+use super::typed::Ty;
+use crate::binary::{Argument, Binary, Fault, Found, Function, Signature, Source, no_types};
+use crate::spec::ast::{Place, Spec, Target, Word};
+use crate::types::model::Types;
+
+impl From<Fault> for Wrong {
+    fn from(fault: Fault) -> Self {
+        Self { message: fault.message, hints: fault.hints }
+    }
+}
+
+/// All places of a spec in a binary. `kernel`: the kernel's types, for what conditions ask of the head of each event
+/// (`pid`, `comm`, …).
+///
+/// # Errors
+/// When it names what is not there.
+pub(crate) fn sites(spec: &Spec, binary: &Binary, kernel: Option<&Types>) -> Result<Sites, ResolveError> {
+    let mut sites = match &spec.target {
+        Target::User { place: Place::Function(name), .. } => of_functions(spec, binary, name)?,
+        Target::User { place: Place::Offset(offset), binary: word } => of_offset(spec, binary, *offset, word)?,
+        Target::User { place: Place::Line { file, line }, .. } => of_line(spec, binary, file, *line)?,
+        Target::Static { provider, name, .. } => statics::sites(spec, binary, provider, name)?,
+        _ => return Err(Wrong::new("this is no target in a binary").at(&(0..spec.text.len()))),
+    };
+    let head = kernel.map(head).unwrap_or_default();
+    sites.each.iter_mut().for_each(|site| site.scope.head = Some(head.clone()));
+    let mut notes = binary.take_notes();
+    notes.append(&mut sites.notes);
+    notes.dedup();
+    Ok(Sites { notes, ..sites })
+}
+
+fn of_functions(spec: &Spec, binary: &Binary, name: &Word) -> Result<Sites, ResolveError> {
+    let found = binary.functions(&name.text).map_err(|fault| Wrong::from(fault).at(&name.span))?;
+    Ok(entries(spec, binary, found))
+}
+
+/// The entries of functions.
+fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
+    let described = binary.described(&functions);
+    let mut notes = Vec::new();
+    let (mut unknown, mut by_table) = (Vec::new(), Vec::new());
+    let mut each = Vec::new();
+    for (function, signature) in functions.into_iter().zip(&described.each) {
+        let scope = match signature {
+            Some(signature) => {
+                if signature.source == Source::Table {
+                    by_table.push(function.name.clone());
+                }
+                of_signature(&described.types, &function.name, signature, binary)
+            }
+            None => {
+                let scope = declared::untyped(spec, &function.name, binary.elf.machine);
+                if scope.params.iter().all(|param| param.name.is_none()) {
+                    unknown.push(function.name.clone());
+                }
+                scope
+            }
+        };
+        let (name, offset) = (function.name, function.offset);
+        each.push(Site { name, offset, semaphore: None, returns: true, in_red_zone: false, scope });
+    }
+    let what = |names: &[String]| match names {
+        [one] => one.clone(),
+        [first, ..] => format!("{} functions ({first}, …)", names.len()),
+        [] => String::new(),
+    };
+    if !unknown.is_empty() {
+        notes.push(format!(
+            "{}: nothing is known of the arguments of {}: the registers for arguments are shown, whether they are used or \
+             not (they can be declared: NAME(size:u64, name:str))",
+            binary.name,
+            what(&unknown)
+        ));
+    }
+    if !by_table.is_empty() {
+        let these = what(&by_table);
+        notes.push(format!(
+            "{}: it has no debug information: {these} is taken to be what its documentation says",
+            binary.name
+        ));
+    }
+    Sites { types: described.types, each, notes }
+}
+
+/// A function, at its entry.
+fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binary) -> Scope {
+    let machine = binary.elf.machine;
+    let returns = (signature.returns > 0).then(|| Ty::of(signature.returns));
+    let mut abi = Abi::new(machine, types, returns, signature.returns_by_reference);
+    // What the compiler has made of a function is called with something else.
+    let changed = name.contains(".isra.") || name.contains(".constprop.") || name.contains(".part.");
+    let param = |argument: &Argument| {
+        let ty = argument.ty.map_or(Ty::Word, Ty::of);
+        let by_abi = abi.next(types, ty, argument.by_reference);
+        let way = match &argument.found {
+            Found::At(origin) => Ok(of_origin(origin, ty)),
+            Found::Later(origin) if changed => Ok(of_origin(origin, ty)),
+            Found::Float => Err(FLOAT.into()),
+            Found::Unsaid | Found::Computed | Found::Nowhere if changed => {
+                Err("the compiler has changed what this function is called with".into())
+            }
+            Found::Later(_) | Found::Unsaid | Found::Computed | Found::Nowhere => by_abi.map_err(Why::from),
+        };
+        Param { name: argument.name.clone(), ty, way }
+    };
+    let params: Vec<Param> = signature.params.iter().map(param).collect();
+    let result_at = returns.and_then(|ty| abi::result(machine, types, ty, signature.returns_by_reference));
+    let result_at = result_at.map(|way| way.map_err(Why::from));
+    Scope {
+        name: name.to_owned(),
+        params,
+        returns,
+        when: When::Entry,
+        result_words: machine.result() + 1,
+        hidden: 0,
+        head: None,
+        result_at,
+    }
+}
+
+/// A place in the file: the entry of a function, or within one.
+fn of_offset(spec: &Spec, binary: &Binary, offset: u64, word: &Word) -> Result<Sites, ResolveError> {
+    let span = word.span.end..spec.text.len();
+    let address = binary.at_offset(offset).map_err(|fault| Wrong::from(fault).at(&span))?;
+    if let Some(function) = binary.function_at(address) {
+        return Ok(entries(spec, binary, vec![function]));
+    }
+    Ok(spots(spec, binary, &[address], |_| format!("{offset:#x}")))
+}
+
+fn of_line(spec: &Spec, binary: &Binary, file: &Word, line: u32) -> Result<Sites, ResolveError> {
+    let addresses = binary.line(&file.text, line).map_err(|fault| Wrong::from(fault).at(&file.span))?;
+    let name = |function: Option<&str>| match function {
+        Some(function) => format!("{function} ({}:{line})", file.text),
+        None => format!("{}:{line}", file.text),
+    };
+    Ok(spots(spec, binary, &addresses, name))
+}
+
+/// Places within functions: what is known there are the variables that have a place.
+fn spots(spec: &Spec, binary: &Binary, addresses: &[u64], name: impl Fn(Option<&str>) -> String) -> Sites {
+    // Nothing is written yet at the entry of a function: what it is called with is known otherwise.
+    let functions: Vec<Option<Function>> = addresses.iter().map(|address| binary.function_at(*address)).collect();
+    if functions.iter().all(Option::is_some) {
+        let mut sites = entries(spec, binary, functions.into_iter().flatten().collect());
+        sites.each.iter_mut().for_each(|site| {
+            (site.name, site.returns) = (name(Some(&site.name)), false);
+            (site.scope.returns, site.scope.result_at) = (None, None);
+        });
+        return sites;
+    }
+    let machine = binary.elf.machine;
+    let (types, found) = binary.variables(addresses).unwrap_or_else(|| (no_types(), Vec::new()));
+    let mut each = Vec::new();
+    for (n, address) in addresses.iter().enumerate() {
+        let Some(offset) = binary.elf.offset(*address) else { continue };
+        let known = found.get(n).and_then(Option::as_ref);
+        let name = name(known.map(|known| known.function.as_str()));
+        let scope = match known {
+            Some(known) => {
+                let param = |argument: &Argument| {
+                    let ty = argument.ty.map_or(Ty::Word, Ty::of);
+                    let way = match &argument.found {
+                        Found::At(origin) | Found::Later(origin) => Ok(of_origin(origin, ty)),
+                        Found::Float => Err(FLOAT.into()),
+                        Found::Computed => Err("it would have to be computed there".into()),
+                        Found::Unsaid | Found::Nowhere => Err("the compiler has not kept it there".into()),
+                    };
+                    Param { name: argument.name.clone(), ty, way }
+                };
+                let params: Vec<Param> = known.variables.iter().map(param).collect();
+                let empty = declared::untyped(spec, &name, machine);
+                Scope { hidden: params.len().saturating_sub(known.parameters), params, returns: None, ..empty }
+            }
+            None => Scope { returns: None, ..declared::untyped(spec, &name, machine) },
+        };
+        each.push(Site { name, offset, semaphore: None, returns: false, in_red_zone: false, scope });
+    }
+    Sites { types, each, notes: Vec::new() }
+}

@@ -1,0 +1,121 @@
+//! What is known without debug information: declared arguments, the table of prototypes, the notes of static probes.
+
+use super::*;
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
+fn declared_arguments_are_in_registers_one_after_the_other() {
+    let it = binary("static");
+    assert_eq!(read(&it, "simple(fd:i32,name:str,count:u64)"), "di:i4 str(si) dx");
+    assert_eq!(read(&it, "simple(a:x,b:ptr,c:bytes[4],d:char,e:u8,f:i64)"), "di si bytes4(dx) cx:u1 r8:u1 r9");
+    assert_eq!(read(&it, "simple(arg1:str,arg0)"), "str(si) di", "by number");
+    assert_eq!(read(&it, "simple(a:u64) if a > 5"), "di");
+    assert_eq!(read(&it, "simple(a:i32) if a < 0 && a != -5"), "di:i4");
+    let (_, sites) = uprobe(&it, "with_floats(second:i32,third:f64,fifth:u32)").unwrap();
+    let fifth = sites.each[0].scope.param("fifth").unwrap().way.clone().unwrap();
+    assert_eq!(base(fifth.base), "si", "floats take none of the registers for integers");
+    assert_eq!(read(&it, "simple(a:i32,b:str) if b == \"x\""), "str(si) di:i4");
+    assert!(wrong(&it, "with_floats(second:i32,third:f64)").contains("a register for floats"));
+    let seven = wrong(&it, "many(a:u8,b:u8,c:u8,d:u8,e:u8,f:u8,g:u8)");
+    assert!(seven.contains("no more registers for arguments"), "{seven}");
+    assert_eq!(returned(&it, "simple(ret:i32)"), "ret:i4");
+    let (_, sites) = uprobe(&it, "simple").unwrap();
+    assert!(sites.notes[0].contains("nothing is known of the arguments of simple"), "{:?}", sites.notes);
+    let (_, sites) = uprobe(&it, "simple(a:u64)").unwrap();
+    assert_eq!(sites.notes, [""; 0], "it was declared");
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
+fn well_known_functions_are_in_a_table() {
+    let it = binary("static");
+    assert_eq!(read(&it, "malloc"), "di");
+    assert_eq!(read(&it, "read"), "di:i4 si dx");
+    let (_, sites) = uprobe(&it, "malloc(size) if size > 4k").unwrap();
+    assert!(sites.notes[0].contains("malloc is taken to be what its documentation says"), "{:?}", sites.notes);
+    assert!(wrong(&it, "malloc(bytes)").contains("it has: size_t size"));
+    let listed = list_functions(&it, "malloc").unwrap();
+    assert_eq!(listed[0].text.as_deref(), Some("void *malloc(size_t size)"));
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
+fn static_probes_have_their_arguments_where_their_notes_say() {
+    for name in ["marks", "marks-fixed"] {
+        let it = binary(name);
+        let read = |text: &str| {
+            let (spec, sites) = usdt(&it, text).unwrap();
+            let one = |site: &Site| {
+                let found = resolve(&spec, &sites.types, &site.scope(When::Entry)).unwrap();
+                found.program.slots.iter().map(slot).collect::<Vec<_>>().join(" ")
+            };
+            sites.each.iter().map(one).collect::<Vec<_>>()
+        };
+        let twelve = read("groupc:twelve");
+        let ends = twelve[0].split(" [ip").next().unwrap();
+        assert_eq!(ends, "di si dx:u4 cx:i4 r8:u2 r9:i2 ax:u1 w5:i1 12 -1:i4", "{name}");
+        assert_eq!(twelve[0].matches("]u8").count(), 2, "{name}: variables of the program");
+        let forms = &read("groupc:forms")[0];
+        assert_eq!(forms, "[sp-8]u8 [sp+ax*8+16]u8 ax>>8:u1 [bp-16]u8 [cx*4]u4 [dx]u8", "{name}");
+        let (_, sites) = usdt(&it, "groupb:probe2").unwrap();
+        assert_eq!(sites.each.len(), 2, "{name}: where it was inlined");
+        let (_, sites) = usdt(&it, "groupc:*").unwrap();
+        let marks: Vec<_> = sites.each.iter().map(|site| (site.semaphore.is_some(), site.in_red_zone)).collect();
+        assert_eq!(marks, [(true, false), (false, true), (false, false)], "{name}");
+        let semaphore = it.elf.section(".probes").unwrap().offset;
+        assert_eq!(sites.each[0].semaphore, Some(semaphore), "{name}");
+    }
+    let it = binary("marks");
+    let one = |text: &str| resolved(usdt(&it, text).unwrap(), When::Entry).unwrap();
+    let slots = |text: &str| one(text).program.slots.iter().map(slot).collect::<Vec<_>>().join(" ");
+    assert_eq!(slots("groupa:probe1(var1:i32)"), "di:i4");
+    assert_eq!(slots(":counted(argv:ptr)"), "si");
+    assert_eq!(slots("groupc:counted(argv:str) if argv ^= \"x\""), "str(si)");
+    assert_eq!(slots("groupc:twelve(a:str,b:u64,c:x) if b > 3 && arg2 == 4"), "si dx:u4 str(di)");
+    let error = |text: &str| usdt(&it, text).unwrap_err().to_string();
+    assert!(error("groupx:a").contains("there are: groupa, groupb, groupc"));
+    assert!(error("groupb:prob").contains("closest: groupb:probe2"));
+    let none = usdt(&binary("plain"), ":*").unwrap_err();
+    assert!(none.message.contains("has no static probes"));
+    let wrong = resolved(usdt(&it, "groupc:forms(arg3)").unwrap(), When::Entry).unwrap_err();
+    assert!(wrong.message.contains("%xmm0 is a register that probes cannot read"), "{wrong}");
+    let listed = list_statics(&it, "groupa", "");
+    assert_eq!(
+        (listed[0].name.as_str(), listed[0].text.as_deref(), listed[0].note.as_deref()),
+        ("groupa:probe1", Some("i32"), Some("-4@%edi"))
+    );
+}
+
+#[test]
+fn conditions_ask_for_the_head_by_the_kernels_types() {
+    let it = binary("static");
+    let kernel = crate::types::model::Types::read(&crate::types::image::samples::kernel_btf()).unwrap();
+    let spec = parse("x:simple(a:u64) if a > 5 && pid == 7", Grammar::Uprobe).unwrap();
+    let found = sites(&spec, &it, None).unwrap();
+    let error = resolve(&spec, &found.types, &found.each[0].scope(When::Entry)).unwrap_err();
+    assert!(error.message.contains("pid is not known without the types of the kernel"), "{error}");
+    let found = sites(&spec, &it, Some(&kernel)).unwrap();
+    let known = resolve(&spec, &found.types, &found.each[0].scope(When::Entry));
+    // The little kernel of the tests may have no task.
+    assert!(known.is_ok() || kernel.find(4, "task_struct").is_none(), "{known:?}");
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
+fn arm_has_its_own_convention() {
+    // By the same types, as if the program were of that machine.
+    let it = binary("plain");
+    let (_, sites) = uprobe(&it, "many").unwrap();
+    let types = &sites.types;
+    let params = &sites.each[0].scope(When::Entry).params;
+    let mut abi = Abi::new(crate::binary::Machine::Arm, types, None, false);
+    let ways: Vec<Way> = params.iter().map(|param| abi.next(types, param.ty, false).unwrap()).collect();
+    let at = |way: &Way| match (way.base, way.at) {
+        (Base::Word { index, .. }, At::Value { .. }) => format!("x{index}"),
+        (Base::Word { index: 31, .. }, At::Memory { offset, .. }) => format!("sp+{offset}"),
+        other => format!("{other:?}"),
+    };
+    let all: Vec<String> = ways.iter().map(at).collect();
+    // A struct of two words finds one register left, and goes onto the stack with all that follows.
+    assert_eq!(all, ["x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "sp+0", "sp+16"]);
+}

@@ -1,0 +1,29 @@
+//! For a look at any binary, and at how long that takes: CORETRACE_LOOK=FILE CORETRACE_AT='malloc file.c:12 read_*'
+
+use super::*;
+use crate::spec::resolve::spell::declare;
+
+#[test]
+#[ignore = "shows what is in a binary of one's choice"]
+fn look() {
+    let given = |name| std::env::var(name).unwrap_or_default();
+    let it = Binary::open(Path::new("/"), Path::new(&given("CORETRACE_LOOK"))).unwrap();
+    for text in given("CORETRACE_AT").split(' ') {
+        let start = std::time::Instant::now();
+        match uprobe(&it, text) {
+            Err(error) => println!("{text}: {error}"),
+            Ok((_, sites)) => {
+                println!("{text}: {} places, {} types {:?}", sites.each.len(), sites.types.btf.types(), sites.notes);
+                for site in sites.each.iter().take(5) {
+                    println!("  {} at {:#x}", site.name, site.offset);
+                    for (n, param) in site.scope.params.iter().enumerate() {
+                        let declared = declare(&sites.types, param.ty, &site.scope.called(n));
+                        println!("    {declared}: {:?}", param.way.as_ref().map(|way| (way.base, way.at)));
+                    }
+                }
+            }
+        }
+        println!("  in {:?}", start.elapsed());
+    }
+    println!("{} static probes", list_statics(&it, "", "").len());
+}

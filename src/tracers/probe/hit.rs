@@ -1,0 +1,198 @@
+//! One spec of a run, as a tracer.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use libbpf_rs::{Object, OpenObject};
+use serde_json::Value as Json;
+
+use super::hooked::Hooked;
+use super::recorded::{By, Recorded};
+use super::totals::{self, Adding, Asked};
+use super::way::{Part, Way, ways};
+use super::{INFO, probe, table};
+use crate::event::decode::Decode;
+use crate::event::total::Totals;
+use crate::event::{Event, Kind};
+use crate::ffi::skeleton::constants;
+use crate::host::kallsyms::Symbols;
+use crate::flow::heartbeat::Beat;
+use crate::load::plan::Plan;
+use crate::load::session::Session;
+use crate::load::source::{Embedded, Source};
+use crate::output::tables::{Room, Table};
+use crate::spec::ast;
+use crate::tracers::{Info, Opening, Tracer};
+
+/// One spec.
+#[derive(Debug)]
+pub(super) struct Hit {
+    info: &'static Info,
+    kinds: [Kind; 1],
+    recorded: Recorded,
+    /// None in a replay.
+    ways: Vec<Way>,
+    /// Of this kernel, where they are shown: not in a replay.
+    symbols: Option<Rc<Symbols>>,
+}
+
+impl Hit {
+    /// Of functions and tracepoints of the kernel.
+    ///
+    /// # Errors
+    /// When there is no way to hook them.
+    pub fn of_kernel(hooked: &Hooked, kind: u32, part: Part, raw: bool, opening: &Opening<'_>) -> Result<Self> {
+        let mut functions: Vec<_> = match hooked.functions.as_slice() {
+            [_] => Vec::new(),
+            all => all.iter().map(|function| (function.address, function.name.clone())).collect(),
+        };
+        functions.sort();
+        let func = func(hooked);
+        let recorded = Recorded {
+            spec: hooked.spec.text.clone(),
+            kind,
+            name: INFO.embedded.name.to_owned(),
+            func,
+            functions,
+            by: By::Code,
+            ways: Vec::new(),
+        };
+        Self::new(&INFO, recorded, ways(hooked, kind, part, raw)?, opening)
+    }
+
+    /// Of what is known of its events, but for what each way reads.
+    ///
+    /// # Errors
+    /// When the kind is none of a spec.
+    pub fn new(info: &'static Info, mut recorded: Recorded, ways: Vec<Way>, opening: &Opening<'_>) -> Result<Self> {
+        recorded.ways = ways.iter().map(|way| way.meaning.clone()).collect();
+        // Where they cannot be read, addresses are shown.
+        let symbols = recorded.has_symbols().then(|| opening.symbols().ok()).flatten();
+        Ok(Hit { info, kinds: [recorded.kind()?], recorded, ways, symbols })
+    }
+
+    /// Of what a recording has.
+    ///
+    /// # Errors
+    /// When it makes no sense.
+    pub fn replayed(info: &'static Info, recorded: &Json) -> Result<Self> {
+        let recorded: Recorded = serde::Deserialize::deserialize(recorded).context("the spec of a recording")?;
+        Ok(Hit { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols: None })
+    }
+
+    /// Its hits are not sent, but added up. `label`: what the spec names.
+    ///
+    /// # Errors
+    /// When what is asked for cannot be added up.
+    pub fn add_up(&mut self, asked: &Asked, label: &str) -> Result<()> {
+        self.ways.iter_mut().try_for_each(|way| {
+            way.adding = Some(asked.of(&way.meaning, label)?);
+            Ok(())
+        })
+    }
+
+    /// Each has programs of its own.
+    fn way(&self, plan: &Plan) -> Result<(usize, &Way)> {
+        let program = |plan: &Plan| plan.programs.first().map(|program| program.name.clone());
+        let is_it = |way: &Way| program(&way.plan) == program(plan);
+        self.ways.iter().enumerate().find(|(_, way)| is_it(way)).context("no such way to hook in")
+    }
+}
+
+/// What is hooked, as events name it.
+fn func(hooked: &Hooked) -> String {
+    match hooked.functions.as_slice() {
+        [function] => function.name.clone(),
+        _ => named(&hooked.spec.target),
+    }
+}
+
+/// What a spec names.
+pub(super) fn named(target: &ast::Target) -> String {
+    match target {
+        ast::Target::Function { name, .. }
+        | ast::Target::RawTracepoint { name }
+        | ast::Target::TypedTracepoint { name }
+        | ast::Target::Syscall { name }
+        | ast::Target::Static { name, .. } => name.text.clone(),
+        ast::Target::Tracepoint { category, name } => format!("{}:{}", category.text, name.text),
+        ast::Target::User { binary, .. } => binary.text.clone(),
+    }
+}
+
+impl Decode for Hit {
+    fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
+        let [kind] = &self.kinds;
+        self.recorded.decode(kind, self.symbols.as_deref(), sample)
+    }
+}
+
+impl Source for Hit {
+    fn embedded(&self) -> &'static Embedded {
+        &self.info.embedded
+    }
+
+    fn plans(&self) -> Vec<Plan> {
+        self.ways.iter().map(|way| way.plan.clone()).collect()
+    }
+
+    fn made_for(&self, plan: &Plan) -> Cow<'_, [u8]> {
+        self.way(plan).map_or_else(|_| self.embedded().object.into(), |(_, way)| (&way.object).into())
+    }
+
+    fn notes(&self, plan: &Plan) -> &[String] {
+        self.way(plan).map_or(&[], |(_, way)| &way.notes)
+    }
+
+    fn configure(&self, session: &Session, plan: &Plan, object: &mut OpenObject) -> Result<()> {
+        let (number, way) = self.way(plan)?;
+        let [kind] = &self.kinds;
+        way.constants.size_frames(object)?;
+        match &way.adding {
+            Some(adding) => adding.size(object)?,
+            None => totals::leave_out(object)?,
+        }
+        constants!(probe, session, object, |rodata| {
+            rodata.probe_kind = kind.id;
+            rodata.probe_way = u32::try_from(number)?;
+            rodata.probe_cookies = (session.cookies && way.plan.hook.is_user()).into();
+            way.constants.set(rodata)?;
+            if let Some(adding) = &way.adding {
+                adding.set(rodata)?;
+            }
+        })
+    }
+
+    fn totals(&self, plan: &Plan, object: &Object) -> Result<Option<Totals>> {
+        let (_, way) = self.way(plan)?;
+        let read = |adding: &Adding| adding.read(object, &self.recorded, self.symbols.as_ref());
+        way.adding.as_ref().map(read).transpose()
+    }
+}
+
+impl Tracer for Hit {
+    fn info(&self) -> &'static Info {
+        self.info
+    }
+
+    fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    fn adds_up(&self) -> bool {
+        self.ways.iter().any(|way| way.adding.is_some())
+    }
+
+    fn recorded(&self) -> Option<Json> {
+        serde_json::to_value(&self.recorded).ok()
+    }
+
+    fn table(&self, room: Room) -> Table {
+        table(room)
+    }
+
+    fn beat(&self, _: &Session) -> Option<Beat> {
+        None
+    }
+}

@@ -1,0 +1,249 @@
+//! What a spec names in binaries: places, in groups that are hooked and read alike.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::hooked::{Read, at_entry, is_result, result};
+use super::recorded::{By, Recorded};
+use super::way::{self, Candidate, Half, Part, Subject, refused};
+use crate::binary::find::{Scene, binaries};
+use crate::error::Usage;
+use crate::load::plan::{self, Hook, Target};
+use crate::names::glob::is_glob;
+use crate::spec::ast;
+use crate::spec::ir;
+use crate::spec::resolve::user::{Site, sites};
+use crate::spec::resolve::{self, Machine, ResolveError, Resolved, When, Words};
+use crate::tracers::Opening;
+use crate::types::model::Types;
+
+/// What is hooked in one binary for one spec, or for a part of what its glob matches.
+#[derive(Debug)]
+pub(super) struct InBinary {
+    pub spec: ast::Spec,
+    types: Rc<Types>,
+    path: PathBuf,
+    sites: Vec<Site>,
+    /// Programs can read what their probe was attached with.
+    cookies: bool,
+    pub notes: Vec<String>,
+}
+
+impl InBinary {
+    /// What a spec names, in at most `most` groups.
+    ///
+    /// # Errors
+    /// When there is none, or there are too many.
+    pub fn all(spec: &ast::Spec, opening: &Opening<'_>, most: usize) -> Result<Vec<InBinary>> {
+        let (ast::Target::User { binary: word, .. } | ast::Target::Static { binary: word, .. }) = &spec.target else {
+            return Err(anyhow!("this names no binary").context(Usage));
+        };
+        let path = std::env::var_os("PATH");
+        let scene = opening.process.map_or(Scene::Host { path: path.as_deref() }, Scene::Process);
+        let found = binaries(&word.text, scene).map_err(|fault| {
+            refused(spec, &ResolveError { span: word.span.clone(), message: fault.message, hints: fault.hints })
+        })?;
+        // For the head of an event (pid, comm): without them, it cannot be asked for.
+        let kernel = opening.types(None).ok();
+        let (mut all, mut first_error) = (Vec::new(), None);
+        for binary in &found {
+            let sites = match sites(spec, binary, kernel.as_ref().map(|kernel| &kernel.types)) {
+                Ok(sites) => sites,
+                // Of all that a process has mapped, one may have it.
+                Err(error) => {
+                    first_error.get_or_insert(refused(spec, &error));
+                    continue;
+                }
+            };
+            // A probe on a nop of 5 bytes is a call there.
+            let may_be_lost = opening.optimizes_static_probes() && sites.each.iter().any(|site| site.in_red_zone);
+            let note = "an argument is below the stack pointer: where the probe is a nop of 5 bytes, this kernel may overwrite it";
+            let red_zone = may_be_lost.then(|| format!("{}: {note}", binary.name));
+            let (path, types) = (binary.path.clone(), Rc::new(sites.types));
+            let one = |site| InBinary {
+                spec: spec.clone(),
+                types: Rc::clone(&types),
+                path: path.clone(),
+                sites: vec![site],
+                cookies: opening.cookies(),
+                notes: Vec::new(),
+            };
+            let mut groups = groups(sites.each.into_iter().map(one).map(InBinary::with_result_too))?;
+            if groups.len() > most && is_quiet_glob(spec) {
+                let (mut all, note) = (groups, "results are not shown: these functions have too many types of them");
+                let without = all.drain(..).flat_map(InBinary::apart).map(InBinary::with_nothing);
+                groups = self::groups(without)?;
+                groups.first_mut().into_iter().for_each(|first| first.notes.push(note.to_owned()));
+            }
+            if let Some(first) = groups.first_mut() {
+                // What arguments would be is nothing to say where none are shown.
+                first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
+                first.notes.extend(red_zone);
+            }
+            all.extend(groups);
+        }
+        match first_error {
+            Some(error) if all.is_empty() => Err(error),
+            _ if all.len() > most => Err(anyhow!(
+                "what matches is read in {} different ways, each by programs of its own: at most {most}",
+                all.len()
+            )
+            .context(Usage)),
+            _ => Ok(all),
+        }
+    }
+
+    /// What is returned is shown, too; of a glob that says nothing of values, that alone.
+    fn with_result_too(mut self) -> Self {
+        if is_quiet_glob(&self.spec) {
+            self.spec.args = Some(Vec::new());
+            return self.with_result();
+        }
+        // Beside arguments that are asked for, too.
+        let says_it = |args: &[ast::Arg]| args.iter().any(is_result);
+        if self.spec.args.as_deref().is_none_or(says_it) { self } else { self.with_result() }
+    }
+
+    /// Shows what is returned, if anything is known of that.
+    fn with_result(mut self) -> Self {
+        if !self.is_call(Part::Call) {
+            return self;
+        }
+        let before = self.spec.args.clone();
+        self.spec.args.get_or_insert_default().push(result(&self.spec.text));
+        if way::reads(&self).is_err() {
+            self.spec.args = before;
+        }
+        self
+    }
+
+    fn with_nothing(mut self) -> Self {
+        self.spec.args = Some(Vec::new());
+        self
+    }
+
+    /// A group of each place.
+    fn apart(self) -> Vec<InBinary> {
+        let InBinary { spec, types, path, sites, cookies, mut notes } = self;
+        let one = |site| InBinary {
+            spec: spec.clone(),
+            types: Rc::clone(&types),
+            path: path.clone(),
+            sites: vec![site],
+            cookies,
+            notes: std::mem::take(&mut notes),
+        };
+        sites.into_iter().map(one).collect()
+    }
+
+    /// What has to be known to read its events, but for what each way reads. `name`: that of its kind.
+    pub fn recorded(&self, kind: u32, name: &str) -> Recorded {
+        let mut functions: Vec<_> = self.sites.iter().map(|site| (site.offset, site.name.clone())).collect();
+        functions.sort();
+        let func = match functions.as_slice() {
+            [(_, name), others @ ..] if others.iter().all(|(_, other)| other == name) => name.clone(),
+            _ => self.spec.text.clone(),
+        };
+        if functions.iter().all(|(_, name)| *name == func) {
+            functions.clear();
+        }
+        let by = if self.cookies { By::Cookie } else { By::Page };
+        Recorded { spec: self.spec.text.clone(), kind, name: name.to_owned(), func, functions, by, ways: Vec::new() }
+    }
+
+    fn first(&self) -> Result<&Site> {
+        self.sites.first().context("nothing is hooked")
+    }
+
+    /// Whether entry and return are both hooked.
+    fn is_call(&self, part: Part) -> bool {
+        part == Part::Call && self.sites.iter().all(|site| site.returns)
+    }
+
+    /// Whether strings or bytes of the program are read, which may not be in memory.
+    fn reads_text(&self, when: When) -> bool {
+        let resolved = self.resolved(Hook::Uprobe, REGISTERS, when, false);
+        let is_text = |slot: &ir::Slot| matches!(slot.read, ir::Read::Str { .. } | ir::Read::Bytes { .. });
+        resolved.is_ok_and(|resolved| resolved.program.slots.iter().any(is_text))
+    }
+}
+
+/// Whether a spec names functions by a glob, and no values.
+fn is_quiet_glob(spec: &ast::Spec) -> bool {
+    let names = matches!(&spec.target, ast::Target::User { place: ast::Place::Function(name), .. } if is_glob(&name.text));
+    names && spec.args.is_none()
+}
+
+const REGISTERS: Words = Words::Registers(Machine::HERE);
+
+/// Puts those together that are read alike, and whose events say which of them it was.
+fn groups(all: impl Iterator<Item = InBinary>) -> Result<Vec<InBinary>> {
+    const PAGE: u64 = 4096;
+    let mut groups: Vec<(Vec<Read>, InBinary)> = Vec::new();
+    for mut one in all {
+        let reads = way::reads(&one)?;
+        let Some(site) = one.sites.first() else { continue };
+        let fits = |(of, group): &&mut (Vec<Read>, InBinary)| {
+            let told_apart = |other: &Site| {
+                group.cookies || other.offset % PAGE != site.offset % PAGE || other.name == site.name
+            };
+            *of == reads && group.sites.iter().all(told_apart)
+        };
+        match groups.iter_mut().find(fits) {
+            Some((_, group)) => group.sites.append(&mut one.sites),
+            None => groups.push((reads, one)),
+        }
+    }
+    Ok(groups.into_iter().map(|(_, group)| group).collect())
+}
+
+impl Subject for InBinary {
+    fn candidates(&self, part: Part) -> Vec<Candidate> {
+        let half = |program, when| Half { program, when };
+        let call = |hook, returned, entered| {
+            (hook, REGISTERS, vec![half(returned, When::ReturnOf), half(entered, When::EntryOf)])
+        };
+        let hit = |hook, program| (hook, REGISTERS, vec![half(program, When::Entry)]);
+        let is_call = self.is_call(part);
+        let mut ways = match is_call {
+            true => vec![
+                call(Hook::UprobeMulti, "uprobe_return_multi_sleepable", "uprobe_enter_multi_sleepable"),
+                call(Hook::UprobeMulti, "uprobe_return_multi", "uprobe_enter_multi"),
+                call(Hook::Uprobe, "uprobe_return_sleepable", "uprobe_enter_sleepable"),
+                call(Hook::Uprobe, "uprobe_return", "uprobe_enter"),
+            ],
+            false => vec![
+                hit(Hook::UprobeMulti, "uprobe_hit_multi_sleepable"),
+                hit(Hook::UprobeMulti, "uprobe_hit_multi"),
+                hit(Hook::Uprobe, "uprobe_hit_sleepable"),
+                hit(Hook::Uprobe, "uprobe_hit"),
+            ],
+        };
+        let texts = match is_call {
+            true => self.reads_text(When::EntryOf) || self.reads_text(When::ReturnOf),
+            false => self.reads_text(When::Entry),
+        };
+        ways.retain(|(_, _, halves)| texts || !halves.iter().any(|half| half.program.ends_with(way::SLEEPABLE)));
+        ways
+    }
+
+    fn resolved(&self, _: Hook, _: Words, when: When, raw: bool) -> Result<Resolved> {
+        let scope = self.first()?.scope(when);
+        let refused = |error: ResolveError| refused(&self.spec, &error);
+        match when {
+            When::Entry => resolve::resolve_as(&at_entry(&self.spec), &self.types, &scope, raw),
+            _ => resolve::resolve_as(&self.spec, &self.types, &scope, raw),
+        }
+        .map_err(refused)
+    }
+
+    fn target(&self, half: &Half, hook: Hook) -> Target {
+        let place = |site: &Site| plan::Place { offset: site.offset, semaphore: site.semaphore.unwrap_or(0) };
+        let places = self.sites.iter().map(place).collect();
+        let binary = plan::Binary { path: self.path.clone(), places };
+        Target::User { binary: Arc::new(binary), when: half.when(), together: hook == Hook::UprobeMulti }
+    }
+}

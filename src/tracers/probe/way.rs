@@ -1,0 +1,425 @@
+//! A way to hook in what a spec names: the programs, what they read, and the object with the instructions for it.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use libbpf_rs::OpenObject;
+
+use super::probe::types::{probe_event, probe_state};
+use super::hooked::{self, Hooked, Named, Read};
+use super::recorded::Meaning;
+use super::totals::Adding;
+use super::{FIRST_KIND, OBJECT, probe};
+use crate::error::Usage;
+use crate::flow::filter::CommGlobs;
+use crate::load::plan::{self, Hook, Needed, Plan, Program, Target};
+use crate::spec::ast;
+use crate::spec::code::{self, Layout};
+use crate::spec::error::SpecError;
+use crate::spec::ir;
+use crate::spec::parse;
+use crate::spec::resolve::{self, Machine, ResolveError, Resolved, Scope, When, Words};
+use crate::spec::splice::{self, Holes};
+use crate::tracers::NOT_SEEN_BY_FEXIT;
+
+/// A way to hook in.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub plan: Plan,
+    /// The object, with the instructions of this spec.
+    pub object: Vec<u8>,
+    pub constants: Constants,
+    pub meaning: Meaning,
+    /// Hits are added up.
+    pub adding: Option<Adding>,
+    /// What is not as one might expect it: for the user, once.
+    pub notes: Vec<String>,
+}
+
+/// What the object's constants have to be.
+#[derive(Debug, Default)]
+pub(super) struct Constants {
+    pub slots: u32,
+    pub words: u32,
+    /// The word that has what is returned; 0: none.
+    pub ret_word: u32,
+    /// Bytes of a frame: what is kept of a call until it returns; 0: nothing is.
+    pub frame: u32,
+    pub texts: Vec<Vec<u8>>,
+    pub globs: Vec<Vec<u8>>,
+    /// The most bytes of strings that an entry has.
+    pub tail: u32,
+    /// The programs may sleep, to bring in what is not in memory.
+    pub sleepable: bool,
+}
+
+impl Constants {
+    /// Sizes the map of calls that have not returned.
+    pub fn size_frames(&self, object: &mut OpenObject) -> Result<()> {
+        /// Bytes of all of them together …
+        const MEMORY: u32 = 4 << 20;
+        /// … but at least and at most so many.
+        const CALLS: (u32, u32) = (256, 4096);
+        let mut map = object.maps_mut().find(|map| map.name() == "frames").context("the object has no frames")?;
+        if self.frame == 0 {
+            return map.set_autocreate(false).context("leaving out the frames");
+        }
+        map.set_value_size(self.frame).context("sizing the frames")?;
+        map.set_max_entries((MEMORY / self.frame).clamp(CALLS.0, CALLS.1)).context("sizing the frames")
+    }
+
+    pub fn set(&self, rodata: &mut probe::types::rodata) -> Result<()> {
+        rodata.probe_slots = self.slots;
+        rodata.probe_words = self.words;
+        rodata.probe_ret_word = self.ret_word;
+        rodata.probe_sleepable = self.sleepable.into();
+        if self.frame > 0 {
+            rodata.probe_frame_bytes = self.frame;
+        }
+        ensure!(self.texts.len() <= rodata.texts.len(), "a condition may have {} strings", rodata.texts.len());
+        for (n, text) in self.texts.iter().enumerate() {
+            let (Some(to), Some(len)) = (rodata.texts.get_mut(n), rodata.text_lens.get_mut(n)) else { continue };
+            let room = to.len();
+            let to = to.get_mut(..text.len());
+            to.with_context(|| format!("a string of a condition has at most {room} bytes"))?.copy_from_slice(text);
+            *len = u32::try_from(text.len())?;
+        }
+        ensure!(self.globs.len() <= rodata.glob_start.len(), "a condition may have {} globs", rodata.glob_start.len());
+        for (n, glob) in self.globs.iter().enumerate() {
+            let machine = CommGlobs::of_text(glob).context("a glob of a condition").context(Usage)?;
+            let places = (rodata.glob_start.get_mut(n), rodata.glob_loop.get_mut(n), rodata.glob_accept.get_mut(n));
+            let (Some(start), Some(stay), Some(accept)) = places else { continue };
+            (*start, *stay, *accept) = (machine.start, machine.loops, machine.accept);
+            rodata.glob_table.get_mut(n).into_iter().for_each(|table| *table = machine.table);
+        }
+        Ok(())
+    }
+}
+
+/// An error that shows the place in the spec.
+pub(super) fn refused(spec: &ast::Spec, error: &ResolveError) -> anyhow::Error {
+    let shown = parse::refused(spec, error.span.clone(), error.message.clone());
+    anyhow!(SpecError { hints: error.hints.clone(), ..shown }).context(Usage)
+}
+
+/// Bytes of a frame: of an event from `duration_ns` on, with its slots and the strings of the entry.
+fn frame_bytes(constants: &Constants) -> Result<u32> {
+    use std::mem::offset_of;
+    let fixed = u32::try_from(offset_of!(probe_event, value) - offset_of!(probe_event, duration_ns))?;
+    Ok((fixed + 8 * constants.slots + constants.tail).next_multiple_of(8))
+}
+
+/// The most bytes that a slot adds to an event.
+fn tail(slot: &ir::Slot) -> u32 {
+    /// PATH_BYTES of path.bpf.h.
+    const PATH: u32 = 4096;
+    match slot.read {
+        ir::Read::Plain { .. } | ir::Read::Number { .. } => 0,
+        ir::Read::Str { max: size, .. } | ir::Read::Bytes { len: size, .. } | ir::Read::Located { max: size, .. } => size,
+        ir::Read::Path { .. } | ir::Read::Dentry { .. } => PATH,
+    }
+}
+
+/// One or two programs, and what they read.
+pub(super) struct Half {
+    pub program: &'static str,
+    pub when: When,
+}
+
+impl Half {
+    /// When the kernel runs it.
+    pub fn when(&self) -> plan::When {
+        match self.when {
+            When::Return | When::ReturnOf | When::Both => plan::When::Return,
+            When::Entry | When::EntryOf => plan::When::Entry,
+        }
+    }
+}
+
+/// How the names of programs end that may sleep.
+pub(super) const SLEEPABLE: &str = "_sleepable";
+
+/// A way that may be tried: the words that its programs are given, and the programs, in the order in which they are
+/// attached.
+pub(super) type Candidate = (Hook, Words, Vec<Half>);
+
+/// What of a call is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Entry and return in one event, where both are asked for.
+    Call,
+    /// The entry alone (`--entry`).
+    Entry,
+}
+
+/// What a spec names.
+pub(super) trait Subject {
+    /// The ways that may be tried, the best first.
+    fn candidates(&self, part: Part) -> Vec<Candidate>;
+    /// What a program reads there: of the first of them, where several are hooked.
+    fn resolved(&self, hook: Hook, words: Words, when: When, raw: bool) -> Result<Resolved>;
+    /// Where a program goes.
+    fn target(&self, half: &Half, hook: Hook) -> Target;
+}
+
+impl Subject for Hooked {
+    fn candidates(&self, part: Part) -> Vec<Candidate> {
+        candidates(self, part)
+    }
+
+    fn resolved(&self, hook: Hook, words: Words, when: When, raw: bool) -> Result<Resolved> {
+        resolved(self, hook, words, when, raw)
+    }
+
+    fn target(&self, half: &Half, hook: Hook) -> Target {
+        target(self, half, hook)
+    }
+}
+
+/// The ways to hook what a spec names, the best first.
+///
+/// # Errors
+/// When it cannot be resolved in any way: why not in the first one.
+pub(super) fn ways(subject: &dyn Subject, kind: u32, part: Part, raw: bool) -> Result<Vec<Way>> {
+    let (mut found, mut first) = (Vec::new(), None);
+    for (hook, words, halves) in subject.candidates(part) {
+        match way(subject, kind, hook, words, &halves, raw) {
+            Ok(way) => found.push(way),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    match first {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
+    }
+}
+
+/// Each way on what every kernel has.
+pub(super) fn samples() -> Vec<Plan> {
+    let on = |name, target| Program::new(name, Needed::Kinds(vec![FIRST_KIND])).on(target);
+    let plan = |hook, programs| Plan { hook, programs, not_seen: "".into() };
+    let (function, event) = ("vfs_unlink", "sched_process_exit");
+    let names = || plan::names(&[function]);
+    vec![
+        plan(
+            Hook::Fentry,
+            vec![
+                on("probe_return_fexit", Target::Exit(names())),
+                on("probe_enter_fentry", Target::TypedEntry(function.into())),
+            ],
+        ),
+        plan(
+            Hook::Kprobe,
+            vec![on("probe_return", Target::Return(names())), on("probe_enter", Target::Entry(names()))],
+        ),
+        plan(Hook::Btf, vec![on("probe_typed", Target::TypedTracepoint(event.into()))]),
+        plan(Hook::Raw, vec![on("probe_raw", Target::RawTracepoint(event.into()))]),
+        plan(
+            Hook::KprobeMulti,
+            vec![
+                on("probe_return_multi", Target::Together(names(), plan::When::Return)),
+                on("probe_enter_multi", Target::Together(names(), plan::When::Entry)),
+            ],
+        ),
+        plan(
+            Hook::Tracepoint,
+            vec![on("probe_tracepoint", Target::Tracepoint("sched".into(), event.into()))],
+        ),
+    ]
+}
+
+/// What is read of these functions' calls, when they are hooked by probes.
+///
+/// # Errors
+/// When the spec cannot be resolved.
+pub(super) fn reads(subject: &dyn Subject) -> Result<Vec<Read>> {
+    let all = subject.candidates(Part::Call);
+    let (hook, words, halves) = all.last().context("nothing is hooked")?;
+    let resolved = halves.iter().map(|half| Ok(hooked::read(subject.resolved(*hook, *words, half.when, false)?)));
+    resolved.collect()
+}
+
+fn candidates(hooked: &Hooked, part: Part) -> Vec<Candidate> {
+    let half = |program, when| Half { program, when };
+    let registers = Words::Registers(Machine::HERE);
+    let entry = |hook, words, program| (hook, words, vec![half(program, When::Entry)]);
+    let call = |hook, words, returned, entered| {
+        (hook, words, vec![half(returned, When::ReturnOf), half(entered, When::EntryOf)])
+    };
+    let typed_call = || call(Hook::Fentry, Words::Typed, "probe_return_fexit", "probe_enter_fentry");
+    let probed_call = || call(Hook::Kprobe, registers, "probe_return", "probe_enter");
+    let how = match &hooked.spec.target {
+        ast::Target::Function { how, .. } => *how,
+        ast::Target::Syscall { .. } => ast::How::Any,
+        ast::Target::TypedTracepoint { .. } => return vec![entry(Hook::Btf, Words::Typed, "probe_typed")],
+        ast::Target::RawTracepoint { .. } => return vec![entry(Hook::Raw, Words::Plain, "probe_raw")],
+        ast::Target::Tracepoint { .. } => return vec![entry(Hook::Tracepoint, Words::Plain, "probe_tracepoint")],
+        ast::Target::User { .. } | ast::Target::Static { .. } => return Vec::new(),
+    };
+    let has_types = match &hooked.spec.target {
+        // One that takes nothing has another name there.
+        ast::Target::Syscall { name } => {
+            resolve::function(&hooked.types.types, &format!("{SYSCALL}{}", name.text)).is_some()
+        }
+        _ => hooked.functions.iter().all(|function| function.typed.is_some()),
+    };
+    let typed = (hooked.functions.len() < 2 && has_types).then_some(());
+    let many = (hooked.functions.len() > 1).then_some(());
+    let fentry = || entry(Hook::Fentry, Words::Typed, "probe_fentry");
+    let kprobe = || entry(Hook::Kprobe, registers, "probe_kprobe");
+    let multi = || entry(Hook::KprobeMulti, registers, "probe_multi");
+    let multi_call = || call(Hook::KprobeMulti, registers, "probe_return_multi", "probe_enter_multi");
+    let ways: Vec<Option<Candidate>> = match (how, part) {
+        (ast::How::Any, Part::Entry) => vec![typed.map(|()| fentry()), many.map(|()| multi()), Some(kprobe())],
+        (ast::How::Kprobe, _) | (_, Part::Entry) => vec![many.map(|()| multi()), Some(kprobe())],
+        (ast::How::Any, Part::Call) => {
+            vec![typed.map(|()| typed_call()), many.map(|()| multi_call()), Some(probed_call())]
+        }
+        // At a return, the kernel does not say of which function: what is kept of its entry does.
+        (ast::How::Kretprobe, Part::Call) => match many {
+            Some(()) => vec![Some(multi_call()), Some(probed_call())],
+            None => vec![Some((Hook::Kprobe, registers, vec![half("probe_kretprobe", When::Return)]))],
+        },
+        (ast::How::Fentry, Part::Call) => vec![Some(fentry())],
+        (ast::How::Fexit, Part::Call) => {
+            vec![Some((Hook::Fentry, Words::Typed, vec![half("probe_fexit", When::Both)]))]
+        }
+    };
+    ways.into_iter().flatten().collect()
+}
+
+fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Half], raw: bool) -> Result<Way> {
+    let mut way = Way {
+        plan: Plan { hook, programs: Vec::new(), not_seen: "".into() },
+        object: OBJECT.to_vec(),
+        constants: Constants::default(),
+        meaning: Meaning::default(),
+        adding: None,
+        notes: Vec::new(),
+    };
+    // The entry's slots come first, and it is attached last.
+    for half in halves.iter().rev() {
+        way.add(subject, hook, words, half.when, raw)?;
+    }
+    for half in halves {
+        let program = Program::new(half.program, Needed::Kinds(vec![kind]));
+        way.plan.programs.push(program.on(subject.target(half, hook)));
+        way.constants.sleepable |= half.program.ends_with(SLEEPABLE);
+    }
+    if halves.len() > 1 {
+        way.constants.frame = frame_bytes(&way.constants)?;
+        way.meaning.timed = true;
+        way.plan.not_seen = match hook {
+            Hook::Fentry => NOT_SEEN_BY_FEXIT,
+            Hook::Kprobe | Hook::KprobeMulti => NOT_SEEN_BY_KRETPROBE,
+            _ => "",
+        }
+        .into();
+    }
+    Ok(way)
+}
+
+/// What a program of a hook reads, for these functions: for the first of them, where there are many.
+fn resolved(hooked: &Hooked, hook: Hook, words: Words, when: When, raw: bool) -> Result<Resolved> {
+    let types = &hooked.types.types;
+    let on = resolve::Hook { words, when };
+    let refused = |error: ResolveError| refused(&hooked.spec, &error);
+    let scope = match hooked.functions.first() {
+        Some(Named { typed: Some(function), .. }) => Scope::function(types, function, on),
+        Some(Named { name, .. }) if hook == Hook::Fentry => bail!("the kernel's types do not have {name}"),
+        Some(Named { name, .. }) => Scope::untyped(name, when, Machine::HERE, ir::Space::ByAddress),
+        None => {
+            let scopes = resolve::scopes(&hooked.spec.target, types, on, hooked.format.as_deref()).map_err(refused)?;
+            scopes.into_iter().next().context("nothing is hooked")?
+        }
+    };
+    match when {
+        When::Entry => resolve::resolve_as(&hooked::at_entry(&hooked.spec), types, &scope, raw),
+        _ => resolve::resolve_as(&hooked.spec, types, &scope, raw),
+    }
+    .map_err(refused)
+}
+
+/// kernel/kprobes.c: register_kretprobe (maxactive); kernel/trace/fprobe.c.
+const NOT_SEEN_BY_KRETPROBE: &str = "the returns of calls, where more are under way at once than the kernel watches (before 6.0: as many as there are CPUs)";
+
+/// Where a program goes.
+fn target(hooked: &Hooked, half: &Half, hook: Hook) -> Target {
+    let when = half.when();
+    let returns = when == plan::When::Return;
+    let function = |name: String| match hook {
+        Hook::Fentry if returns => Target::Exit(vec![name.into()]),
+        Hook::Fentry => Target::TypedEntry(name.into()),
+        _ if returns => Target::Return(vec![name.into()]),
+        _ => Target::Entry(vec![name.into()]),
+    };
+    let name = |word: &ast::Word| word.text.clone();
+    match (&hooked.spec.target, hooked.functions.as_slice()) {
+        (ast::Target::Syscall { name }, _) => function(format!("{SYSCALL}{}", name.text)),
+        (ast::Target::TypedTracepoint { name: of }, _) => Target::TypedTracepoint(name(of).into()),
+        (ast::Target::RawTracepoint { name: of }, _) => Target::RawTracepoint(name(of).into()),
+        (ast::Target::Tracepoint { category, name: of }, _) => {
+            Target::Tracepoint(name(category).into(), name(of).into())
+        }
+        (_, [one]) => function(one.name.clone()),
+        (_, all) => {
+            let names = all.iter().map(|one| one.name.clone().into()).collect();
+            if hook == Hook::KprobeMulti { Target::Together(names, when) } else { Target::Each(names, when) }
+        }
+    }
+}
+
+impl Way {
+    /// Resolves one program, and puts its instructions into the object.
+    fn add(&mut self, subject: &dyn Subject, hook: Hook, words: Words, when: When, raw: bool) -> Result<()> {
+        let resolved = subject.resolved(hook, words, when, raw)?;
+        let (first, program) = (self.constants.slots as usize, &resolved.program);
+        let holes = if when == When::ReturnOf { splice::RETURN } else { splice::ENTRY };
+        let generated = code::generate(program, &layout(&self.constants, holes)?)?;
+        self.object = splice::splice(&self.object, holes, &generated)?;
+        let constants = &mut self.constants;
+        constants.slots += u32::try_from(program.slots.len())?;
+        ensure!(constants.slots as usize <= ir::SLOTS_MAX, "more values than there is room for");
+        constants.words = constants.words.max(program.words);
+        if when == When::EntryOf {
+            constants.tail = program.slots.iter().map(tail).sum();
+        }
+        constants.texts.extend(generated.texts);
+        constants.globs.extend(generated.globs);
+        if when.has_result() && matches!(words, Words::Typed) {
+            constants.ret_word = resolved.result_words.saturating_sub(1);
+            constants.words = constants.words.max(resolved.result_words);
+        }
+        for shown in resolved.shown {
+            let shown = shown.moved(first);
+            let is_result = when.has_result() && shown.name == "ret";
+            if is_result { self.meaning.ret = Some(shown) } else { self.meaning.args.push(shown) }
+        }
+        self.notes.extend(resolved.notes);
+        Ok(())
+    }
+}
+
+/// Where things are in `struct scratch`, for a program behind so much of the same record.
+fn layout(before: &Constants, holes: Holes) -> Result<Layout> {
+    use std::mem::offset_of;
+    let record = offset_of!(probe::types::scratch, record);
+    // STATE_AT of probe.bpf.h.
+    let state = size_of::<probe::types::scratch>() - size_of::<probe_state>();
+    let at = |offset: usize| u32::try_from(offset).context("the scratch space");
+    let (test_room, fetch_room) = splice::room(OBJECT, holes)?;
+    Ok(Layout {
+        words: at(state + offset_of!(probe_state, words))?,
+        ret: at(state + offset_of!(probe_state, ret))?,
+        duration: at(state + offset_of!(probe_state, duration))?,
+        task: at(state + offset_of!(probe_state, task))?,
+        values: at(record + offset_of!(probe_event, value))?,
+        unread: at(record + offset_of!(probe_event, unread))?,
+        first: before.slots as usize,
+        texts: before.texts.len(),
+        globs: before.globs.len(),
+        test_room,
+        fetch_room,
+    })
+}
+
+/// What precedes the name of a system call in the name of its function.
+const SYSCALL: &str = if cfg!(target_arch = "aarch64") { "__arm64_sys_" } else { "__x64_sys_" };

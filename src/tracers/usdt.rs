@@ -1,0 +1,18 @@
+//! `usdt`: static probes of programs and libraries, with their arguments.
+
+use crate::spec::parse::Grammar;
+use crate::tracers::probe::user::{Specs, user_tracer};
+
+/// The options of `usdt` alone.
+#[derive(Debug, Default, clap::Args)]
+pub struct Usdt {
+    /// What to probe: BINARY:PROVIDER:NAME[(ARGS)][ if CONDITION], as libc:libc:setjmp, 'python3:python:function__entry(file:str, name:str)'
+    #[arg(value_name = "SPEC", required_unless_present = "list")]
+    specs: Vec<String>,
+    #[command(flatten)]
+    shared: Specs,
+}
+
+user_tracer!(Usdt, "usdt", 34, Grammar::Usdt,
+    "a static probe of a program or a library was hit",
+    "Watch static probes (USDT) of programs and libraries, with their arguments");

@@ -1,0 +1,98 @@
+//! What is done with specs and their events in user space.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::host::{Scratch, text};
+use crate::probe::{probed, with};
+use crate::support::{coretrace, targets};
+use crate::uprobe::{calls, traced};
+
+#[test]
+fn what_is_not_there_is_refused_with_its_place() {
+    for (spec, message) in [
+        ("fn:vfs_unlinkx", "closest: vfs_unlink"),
+        ("fn:vfs_unlink(dentri)", "dentry"),
+        ("fn:vfs_unlink(dentry->d_nam)", "d_name"),
+        ("vfs_unlink", "fn:vfs_unlink"),
+        ("tracepoint:sched:nothing", "reading "),
+    ] {
+        let output =
+            Command::new(coretrace()).args(["probe", spec, "-d", "1", "-n", "nobody-has-this"]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(message), "{spec}: {stderr}");
+    }
+}
+
+#[test]
+fn a_glob_leaves_out_functions_that_lack_what_is_asked_for() {
+    let scratch = Scratch::new("glob-args");
+    let script = format!("cd {}; touch a; rm a", text(&scratch.path("")));
+    let ended = probed(&[], &["fn:vfs_un*(name=dentry->d_name.name:str)"], &script);
+    assert_eq!(with(&ended, "name", &json!("a")).len(), 1, "{:#?} {:#?}", ended.events, ended.stderr);
+}
+
+#[test]
+fn a_replay_is_what_the_run_printed() {
+    let scratch = Scratch::new("replayed");
+    let recording = scratch.path("recording");
+    let script = format!("cd {}; touch a; rm a", text(&scratch.path("")));
+    let specs = ["fn:vfs_un*", "fn:vfs_unlink", "tp_btf:sched_process_exit"];
+    let ended = probed(&["--record", text(&recording)], &specs, &script);
+    assert!(ended.events.len() >= 3, "{:#?} {:#?}", ended.events, ended.stderr);
+    let replayed = Command::new(coretrace()).args(["replay", "-o", "json"]).arg(&recording).output().unwrap();
+    let lines = String::from_utf8(replayed.stdout).unwrap();
+    let without = |lines: &mut dyn Iterator<Item = &str>| lines.map(crate::support::without_names).collect::<Vec<_>>();
+    let live = without(&mut ended.stdout.iter().map(String::as_str));
+    assert_eq!(without(&mut lines.lines()), live, "{}", String::from_utf8_lossy(&replayed.stderr));
+}
+
+#[test]
+fn raw_values_are_addresses() {
+    let scratch = Scratch::new("raw");
+    let script = format!("cd {}; touch a; rm a", text(&scratch.path("")));
+    let ended = probed(&["--raw"], &["fn:vfs_unlink(dentry)"], &script);
+    let address = ended.events[0]["args"]["dentry"].as_str().unwrap();
+    assert!(address.starts_with("0xffff"), "{address}");
+}
+
+#[test]
+fn conditions_are_tested_before_anything_is_copied() {
+    let spec = "{}:func_uprobe2(x:u64, y:u64) if y >= 14 && x != 9";
+    let ended = traced("uprobe", &[], &[spec], &["umark", "10"]);
+    let found: Vec<_> =
+        calls(&ended, "func_uprobe2").iter().map(|event| event["args"]["x"].as_u64().unwrap()).collect();
+    assert_eq!(found, [7, 8, 10]);
+}
+
+#[test]
+fn a_replay_of_probes_of_a_program_is_what_the_run_printed() {
+    let scratch = Scratch::new("uprobe-replayed");
+    let recording = scratch.path("recording");
+    let options = ["--record", text(&recording)];
+    let ended = traced("uprobe", &options, &["{}:func_uprobe*"], &["umark", "2"]);
+    let replayed = Command::new(coretrace()).args(["replay", "-o", "json"]).arg(&recording).output().unwrap();
+    let lines = String::from_utf8(replayed.stdout).unwrap();
+    let replayed: Vec<_> = lines.lines().map(crate::support::without_names).collect();
+    assert_eq!(replayed, ended.stdout.iter().map(crate::support::without_names).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_not_in_a_program_is_refused_with_what_is() {
+    let scratch = Scratch::new("uprobe-refused");
+    let none = scratch.file("none", "not a program");
+    let me = targets();
+    for (tracer, spec, message) in [
+        ("uprobe", format!("{}:func_uprobe3", text(&me)), "func_uprobe1"),
+        ("uprobe", format!("{}:func_uprobe1(x:u64) if y > 1", text(&me)), "y"),
+        ("usdt", format!("{}:groupa:probe9", text(&me)), "probe1"),
+        ("uprobe", format!("{}:main", text(&none)), "none"),
+        ("uprobe", "/no/such/program:main".to_owned(), "/no/such/program"),
+    ] {
+        let output =
+            Command::new(coretrace()).args([tracer, &spec, "-d", "1", "-n", "nobody-has-this"]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(message), "{spec}: {stderr}");
+    }
+}

@@ -1,0 +1,151 @@
+//! `uprobe` and `usdt`: functions and static probes of a program whose arguments are known (targets/umark.rs).
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::host::text;
+use crate::support::{Ended, Trace, coretrace, kernel, targets};
+
+/// `coretrace TRACER OPTIONS… SPECS… -- targets CMD…`, to its end. `{}` in a spec stands for the targets.
+pub(crate) fn traced(tracer: &str, options: &[&str], specs: &[&str], cmd: &[&str]) -> Ended {
+    let ended = run(tracer, options, specs, cmd);
+    assert_eq!(ended.totals().dropped, 0, "{:#?}", ended.stderr);
+    ended
+}
+
+fn run(tracer: &str, options: &[&str], specs: &[&str], cmd: &[&str]) -> Ended {
+    let me = targets();
+    let me = text(&me);
+    let mut command = Command::new(me);
+    command.args(["mounts", "+tracefs"]).arg(coretrace()).args([tracer, "-v", "-o", "json", "-O", "-"]).args(options);
+    command.args(specs.iter().map(|spec| spec.replace("{}", me))).arg("--").arg(me).args(cmd);
+    let mut ended = Trace::raw(&mut command).output();
+    ended.events =
+        ended.stdout.iter().filter(|line| line.starts_with('{')).map(|line| crate::support::parse(line)).collect();
+    ended
+}
+
+/// The ways to hook in: the best, and one link for each place.
+pub(crate) const WAYS: [&str; 2] = ["auto", "uprobe"];
+
+/// The calls of a function, in order.
+pub(crate) fn calls<'e>(ended: &'e Ended, func: &str) -> Vec<&'e Value> {
+    let mut all: Vec<&Value> = ended.events.iter().filter(|event| event["func"] == func).collect();
+    all.sort_by_key(|event| event["boot_ns"].as_u64());
+    assert!(!all.is_empty(), "no {func} in {:#?}; {:#?}", ended.events, ended.stderr);
+    all
+}
+
+#[test]
+fn functions_have_their_arguments_and_results() {
+    for way in WAYS {
+        let specs = ["{}:func_uprobe1(x:u64)", "{}:func_uprobe2(x:u64, y:u64)"];
+        let ended = traced("uprobe", &["--attach", way], &specs, &["umark", "3"]);
+        for (n, event) in (1..=3).zip(calls(&ended, "func_uprobe1")) {
+            assert_eq!((&event["args"], &event["kind"]), (&json!({"x": n}), &json!("uprobe")), "{way}: {event}");
+            assert!(event["duration_ns"].as_u64().is_some_and(|ns| ns > 0), "{way}: {event}");
+        }
+        for (n, event) in (1..=3).zip(calls(&ended, "func_uprobe2")) {
+            assert_eq!(event["args"], json!({"x": n, "y": 2 * n}), "{way}: {event}");
+        }
+        assert_eq!(ended.events.len(), 6, "{way}");
+    }
+}
+
+#[test]
+fn a_glob_names_each_function() {
+    for way in WAYS {
+        let ended = traced("uprobe", &["--attach", way], &["{}:func_uprobe*"], &["umark", "2"]);
+        assert_eq!((calls(&ended, "func_uprobe1").len(), calls(&ended, "func_uprobe2").len()), (2, 2), "{way}");
+    }
+}
+
+#[test]
+fn each_call_of_a_recursion_has_its_own_result() {
+    for way in WAYS {
+        let ended = traced("uprobe", &["--attach", way], &["{}:func_recursive(depth:u64)"], &["umark-recursion", "9"]);
+        let mut depths: Vec<_> =
+            calls(&ended, "func_recursive").iter().map(|e| e["args"]["depth"].as_u64().unwrap()).collect();
+        assert_eq!(depths, (0..=9).collect::<Vec<_>>(), "{way}: the innermost returns first");
+        depths.dedup();
+        let lengths: Vec<_> =
+            calls(&ended, "func_recursive").iter().map(|e| e["duration_ns"].as_u64().unwrap()).collect();
+        assert!(lengths.is_sorted(), "{way}: an outer call is longer: {lengths:?}");
+    }
+}
+
+#[test]
+fn every_call_of_many_threads_is_seen() {
+    let spec = "{}:func_uprobe1(x:u64)";
+    let ended = run("uprobe", &["--buffer", "16M"], &[spec], &["umark-threads", "6", "300"]);
+    // A kernel that may interrupt programs skips some, and they are counted.
+    let totals = ended.totals();
+    assert_eq!(totals.dropped + calls(&ended, "func_uprobe1").len() as u64, 1800, "{:#?}", ended.stderr);
+    assert!(totals.dropped == 0 || kernel() >= (7, 0), "{:#?}", ended.stderr);
+}
+
+#[test]
+fn static_probes_have_their_arguments() {
+    for way in WAYS {
+        let specs = ["{}:groupa:probe1(var1:i32)", "{}:groupb:probe2"];
+        let ended = traced("usdt", &["--attach", way], &specs, &["umark", "3"]);
+        for (n, event) in (1..=3).zip(calls(&ended, "groupa:probe1")) {
+            assert_eq!((&event["args"], &event["kind"]), (&json!({"var1": n}), &json!("usdt")), "{way}: {event}");
+        }
+        for (n, event) in (1..=3).zip(calls(&ended, "groupb:probe2")) {
+            let args: Vec<_> = event["args"].as_object().unwrap().values().cloned().collect();
+            assert_eq!(args, [json!(n), json!(-n)], "{way}: {event}");
+        }
+    }
+}
+
+#[test]
+fn twelve_arguments_of_every_form() {
+    let ended = traced("usdt", &[], &["{}:groupc:twelve", "{}:groupc:forms"], &["umark-forms", "0"]);
+    let args = |func: &str| {
+        let all = &calls(&ended, func)[0]["args"];
+        (0..12).map_while(|n| all.get(format!("arg{n}")).cloned()).collect::<Vec<_>>()
+    };
+    let twelve = args("groupc:twelve");
+    assert_eq!(twelve[..10], [1, -2, 3, -4, 5, -6, 7, -8, 9, -10].map(|n: i64| json!(n)));
+    assert_eq!(twelve[10..], [json!(1000), json!(1001)]);
+    let forms = args("groupc:forms");
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(forms[..4], [1000, 1001, 1002, 1001].map(|n: u64| json!(n)), "{forms:?}");
+        assert_eq!((&forms[5], &forms[6]), (&json!(0x12), &json!(1002)), "{forms:?}");
+    }
+}
+
+#[test]
+fn what_is_below_the_stack_pointer_is_read() {
+    if cfg!(target_arch = "x86_64") {
+        let ended = traced("usdt", &[], &["{}:groupc:redzone"], &["umark-forms", "0"]);
+        let args: Vec<_> = calls(&ended, "groupc:redzone")[0]["args"].as_object().unwrap().values().cloned().collect();
+        assert_eq!(args, [json!(4242), json!(-17)]);
+    }
+}
+
+#[test]
+fn a_semaphore_turns_a_probe_on() {
+    for way in WAYS {
+        let ended = traced("usdt", &["--attach", way], &["{}:groupc:counted"], &["umark-forms", "5"]);
+        assert!(ended.stdout.iter().any(|line| line == "5"), "{way}: {:#?}", ended.stdout);
+        assert_eq!(calls(&ended, "groupc:counted").len(), 5, "{way}");
+    }
+    let ended = traced("usdt", &[], &["{}:groupa:probe1"], &["umark-forms", "5"]);
+    assert!(ended.stdout.iter().any(|line| line == "0"), "nobody watches it: {:#?}", ended.stdout);
+}
+
+#[test]
+fn processes_functions_of_the_kernel_and_of_a_program_are_one_stream() {
+    let me = targets();
+    let uprobe = format!("uprobe '{}:func_uprobe1(x:u64)'", text(&me));
+    let with = ["--with", "open", "--with", "probe kprobe:do_exit", "--with", &uprobe];
+    let ended = traced("proc", &with, &[], &["umark", "2"]);
+    let mut kinds: Vec<_> =
+        ended.events.iter().map(|event| (event["boot_ns"].as_u64(), event["kind"].clone())).collect();
+    kinds.sort_by_key(|(when, _)| *when);
+    let kinds: Vec<_> = kinds.iter().map(|(_, kind)| kind.as_str().unwrap()).filter(|kind| *kind != "open").collect();
+    assert_eq!(kinds, ["exec", "uprobe", "uprobe", "probe", "exit"], "{:#?}", ended.stderr);
+}
