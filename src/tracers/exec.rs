@@ -5,12 +5,12 @@ use exec::types::{exec_kind, execve_event, execve_unread};
 
 use crate::event::decode::{self, Decode};
 use crate::event::{Event, Field, Kind, List, Shape, Value, until_nul};
-use crate::output::tables::{Column, Room, Table};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
+use crate::output::tables::{Column, Room, Table};
 use crate::tracers::{Info, NOT_SEEN_BY_FEXIT, Tracer};
 use libbpf_rs::OpenObject;
 
@@ -39,7 +39,12 @@ static KINDS: [Kind; 1] = [Kind::new(
                 "the arguments: of a success as the program has them, of a failure as they were given",
             ),
             Field::new("path", Shape::Path, false, "the path that was tried, as it was spelled, from the root on"),
-            Field::new("exe", Shape::Path, false, "the file that runs now, as the kernel resolved it; there on success"),
+            Field::new(
+                "exe",
+                Shape::Path,
+                false,
+                "the file that runs now, as the kernel resolved it; there on success",
+            ),
             Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
             Field::new("cwd", Shape::Path, false, "the working directory"),
             Field::new("pcomm", Shape::Str, false, "name of the parent process"),
@@ -108,12 +113,8 @@ const FN_EXECVE: &[&str] = &[handler!(native "execve")];
 const FN_EXECVEAT: &[&str] = &[handler!(native "execveat")];
 const FN_COMPAT_EXECVE: &[&str] = &[handler!(compat "execve")];
 const FN_COMPAT_EXECVEAT: &[&str] = &[handler!(compat "execveat")];
-const FN_ALL: &[&str] = &[
-    handler!(native "execve"),
-    handler!(native "execveat"),
-    handler!(compat "execve"),
-    handler!(compat "execveat"),
-];
+const FN_ALL: &[&str] =
+    &[handler!(native "execve"), handler!(native "execveat"), handler!(compat "execve"), handler!(compat "execveat")];
 
 fn program(name: &'static str) -> Program {
     Program::new(name, Needed::Kinds(vec![EXECVE.id]))
@@ -127,49 +128,49 @@ fn on(name: &'static str, target: Target) -> Program {
 /// arguments, a map has kept them.
 fn plans() -> Vec<Plan> {
     vec![
-    Plan {
-        hook: Hook::Fentry,
-        programs: vec![
-            program("exec_success_btf"),
-            on("exec_fexit", Target::Exit(names(FN_EXECVE))),
-            on("execat_fexit", Target::Exit(names(FN_EXECVEAT))),
-            on("exec32_fexit", Target::Exit(names(FN_COMPAT_EXECVE))).optional(),
-            on("execat32_fexit", Target::Exit(names(FN_COMPAT_EXECVEAT))).optional(),
-        ],
-        not_seen: NOT_SEEN_BY_FEXIT.into(),
-    },
-    Plan {
-        hook: Hook::Kprobe,
-        programs: vec![
-            program("exec_success_raw"),
-            on("exec_return", Target::Return(names(FN_ALL))),
-            on("exec_enter", Target::Entry(names(FN_EXECVE))),
-            on("execat_enter", Target::Entry(names(FN_EXECVEAT))),
-            on("exec32_enter", Target::Entry(names(FN_COMPAT_EXECVE))).optional(),
-            on("execat32_enter", Target::Entry(names(FN_COMPAT_EXECVEAT))).optional(),
-        ],
-        not_seen: "".into(),
-    },
-    Plan {
-        hook: Hook::Ksyscall,
-        programs: vec![
-            program("exec_success_raw"),
-            on("exec_return", Target::SyscallReturn(names(&["execve", "execveat"]))),
-            program("exec_enter"),
-            program("execat_enter"),
-        ],
-        not_seen: "attempts of 32-bit programs that fail".into(),
-    },
-    Plan {
-        hook: Hook::Tracepoint,
-        programs: vec![
-            program("exec_success_raw"),
-            on("exec_return_tp", Target::SyscallEvents(names(&["sys_exit_execve", "sys_exit_execveat"]))),
-            program("exec_enter_tp"),
-            program("execat_enter_tp"),
-        ],
-        not_seen: "attempts of 32-bit programs that fail".into(),
-    },
+        Plan {
+            hook: Hook::Fentry,
+            programs: vec![
+                program("exec_success_btf"),
+                on("exec_fexit", Target::Exit(names(FN_EXECVE))),
+                on("execat_fexit", Target::Exit(names(FN_EXECVEAT))),
+                on("exec32_fexit", Target::Exit(names(FN_COMPAT_EXECVE))).optional(),
+                on("execat32_fexit", Target::Exit(names(FN_COMPAT_EXECVEAT))).optional(),
+            ],
+            not_seen: NOT_SEEN_BY_FEXIT.into(),
+        },
+        Plan {
+            hook: Hook::Kprobe,
+            programs: vec![
+                program("exec_success_raw"),
+                on("exec_return", Target::Return(names(FN_ALL))),
+                on("exec_enter", Target::Entry(names(FN_EXECVE))),
+                on("execat_enter", Target::Entry(names(FN_EXECVEAT))),
+                on("exec32_enter", Target::Entry(names(FN_COMPAT_EXECVE))).optional(),
+                on("execat32_enter", Target::Entry(names(FN_COMPAT_EXECVEAT))).optional(),
+            ],
+            not_seen: "".into(),
+        },
+        Plan {
+            hook: Hook::Ksyscall,
+            programs: vec![
+                program("exec_success_raw"),
+                on("exec_return", Target::SyscallReturn(names(&["execve", "execveat"]))),
+                program("exec_enter"),
+                program("execat_enter"),
+            ],
+            not_seen: "attempts of 32-bit programs that fail".into(),
+        },
+        Plan {
+            hook: Hook::Tracepoint,
+            programs: vec![
+                program("exec_success_raw"),
+                on("exec_return_tp", Target::SyscallEvents(names(&["sys_exit_execve", "sys_exit_execveat"]))),
+                program("exec_enter_tp"),
+                program("execat_enter_tp"),
+            ],
+            not_seen: "attempts of 32-bit programs that fail".into(),
+        },
     ]
 }
 

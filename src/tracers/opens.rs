@@ -7,12 +7,12 @@ use opens::types::{open_event, open_kind, open_origin, open_unread};
 use crate::error::Usage;
 use crate::event::decode::{self, Decode};
 use crate::event::{Event, Field, Flags, Kind, Shape, Value};
-use crate::output::tables::{Column, Room, Show, Table};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
+use crate::output::tables::{Column, Room, Show, Table};
 use crate::tracers::{Info, Tracer};
 use libbpf_rs::OpenObject;
 
@@ -48,7 +48,12 @@ static KINDS: [Kind; 1] = [Kind::new(
             Field::new("path", Shape::Path, true, "the path, as it was spelled, from the root of the process on"),
             Field::new("flags", Shape::Flags, false, "how it was to be opened; O_LARGEFILE is left out"),
             Field::new("mode", Shape::Mode, false, "permissions of a file that is made"),
-            Field::new("file", Shape::Path, false, "the file that was opened, as the kernel resolved it; there on success"),
+            Field::new(
+                "file",
+                Shape::Path,
+                false,
+                "the file that was opened, as the kernel resolved it; there on success",
+            ),
             Field::new("cwd", Shape::Path, false, "the working directory, from the root of the process on"),
             Field::new("by", Shape::Str, false, "exec or io_uring, where it was not a system call that opens"),
         ]
@@ -152,42 +157,48 @@ macro_rules! unseen {
 /// The ways to hook in, the cheapest first (but see [`Session::preempted`]).
 fn plans() -> Vec<Plan> {
     vec![
-    Plan {
-        hook: Hook::Fentry,
-        programs: vec![
-            on("open_fexit", Target::Exit(names(FN_OPEN))),
-            on("open_file_fexit", Target::Exit(names(FN_FILE))).optional(),
-        ],
-        // The first is the text of NOT_SEEN_BY_FEXIT. openat2 checks its arguments before it calls the function (fs/open.c).
-        not_seen: unseen!(
-            "calls under way when another tracer joins or leaves the same function",
-            "openat2 refused for a bad `how`"
-        ).into(),
-    },
-    Plan {
-        hook: Hook::Kprobe,
-        programs: vec![
-            on("open_return", Target::Return(names(FN_OPEN))),
-            on("open_file_return", Target::Return(names(FN_FILE))).optional(),
-            on("open_enter", Target::Entry(names(FN_OPEN))),
-            on("open_file_enter", Target::Entry(names(FN_FILE))).optional(),
-        ],
-        not_seen: unseen!("openat2 refused for a bad `how`").into(),
-    },
-    Plan {
-        hook: Hook::Tracepoint,
-        programs: vec![
-            on(
-                "open_return_tp",
-                Target::SyscallEvents(names(&["sys_exit_open", "sys_exit_creat", "sys_exit_openat", "sys_exit_openat2"])),
-            ),
-            program("open_enter_tp").optional(),
-            program("open_creat_enter_tp").optional(),
-            program("open_openat_enter_tp"),
-            program("open_openat2_enter_tp"),
-        ],
-        not_seen: unseen!("opens by 32-bit programs, by io_uring and by exec").into(),
-    },
+        Plan {
+            hook: Hook::Fentry,
+            programs: vec![
+                on("open_fexit", Target::Exit(names(FN_OPEN))),
+                on("open_file_fexit", Target::Exit(names(FN_FILE))).optional(),
+            ],
+            // The first is the text of NOT_SEEN_BY_FEXIT. openat2 checks its arguments before it calls the function (fs/open.c).
+            not_seen: unseen!(
+                "calls under way when another tracer joins or leaves the same function",
+                "openat2 refused for a bad `how`"
+            )
+            .into(),
+        },
+        Plan {
+            hook: Hook::Kprobe,
+            programs: vec![
+                on("open_return", Target::Return(names(FN_OPEN))),
+                on("open_file_return", Target::Return(names(FN_FILE))).optional(),
+                on("open_enter", Target::Entry(names(FN_OPEN))),
+                on("open_file_enter", Target::Entry(names(FN_FILE))).optional(),
+            ],
+            not_seen: unseen!("openat2 refused for a bad `how`").into(),
+        },
+        Plan {
+            hook: Hook::Tracepoint,
+            programs: vec![
+                on(
+                    "open_return_tp",
+                    Target::SyscallEvents(names(&[
+                        "sys_exit_open",
+                        "sys_exit_creat",
+                        "sys_exit_openat",
+                        "sys_exit_openat2",
+                    ])),
+                ),
+                program("open_enter_tp").optional(),
+                program("open_creat_enter_tp").optional(),
+                program("open_openat_enter_tp"),
+                program("open_openat2_enter_tp"),
+            ],
+            not_seen: unseen!("opens by 32-bit programs, by io_uring and by exec").into(),
+        },
     ]
 }
 

@@ -32,7 +32,6 @@ use crate::tracers::{Info, Opening, Tracer, uprobe, usdt};
 
 skeleton!(probe: probe_event, total_key, total);
 
-
 /// The options of `probe` alone.
 #[derive(Debug, Default, clap::Args)]
 pub struct Probe {

@@ -44,7 +44,12 @@ static KINDS: [Kind; 5] = [
                 Field::new("argv", Shape::List, true, "its arguments, the name that it was called by first"),
                 Field::new("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
                 Field::new("cwd", Shape::Path, false, "its working directory (--cwd)"),
-                Field::new("old_tid", Shape::Pid, false, "id of the thread that called exec, where not the process's first"),
+                Field::new(
+                    "old_tid",
+                    Shape::Pid,
+                    false,
+                    "id of the thread that called exec, where not the process's first",
+                ),
             ]
         },
     ),
@@ -58,7 +63,12 @@ static KINDS: [Kind; 5] = [
                 SIGNAL,
                 CORE,
                 Field::new("lifetime", Shape::Span, true, "time since the process was forked"),
-                Field::new("cpu", Shape::Span, true, "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that"),
+                Field::new(
+                    "cpu",
+                    Shape::Span,
+                    true,
+                    "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that",
+                ),
                 Field::new("max_rss", Shape::Size, true, "the most memory that was resident"),
             ]
         },
@@ -85,7 +95,12 @@ static KINDS: [Kind; 5] = [
                 SIGNAL,
                 CORE,
                 Field::new("lifetime", Shape::Span, true, "time since the thread was created"),
-                Field::new("cpu", Shape::Span, true, "its CPU time, but for the last slice (up to a tick); null: it had only that"),
+                Field::new(
+                    "cpu",
+                    Shape::Span,
+                    true,
+                    "its CPU time, but for the last slice (up to a tick); null: it had only that",
+                ),
             ]
         },
     ),
@@ -219,26 +234,26 @@ fn on_exit(name: &'static str) -> Program {
 /// kernels whose tracepoint for exits is missing. (But see [`Session::preempted`].)
 fn plans() -> Vec<Plan> {
     vec![
-    Plan {
-        hook: Hook::Btf,
-        programs: vec![on_fork("proc_fork_btf"), on_exit("proc_exit_btf"), on_exec("proc_exec_btf")],
-        not_seen: "".into(),
-    },
-    Plan {
-        hook: Hook::Fentry,
-        programs: vec![on_fork("proc_fork_btf"), on_exit("proc_exit_fentry"), on_exec("proc_exec_btf")],
-        not_seen: "".into(),
-    },
-    Plan {
-        hook: Hook::Raw,
-        programs: vec![on_fork("proc_fork_raw"), on_exit("proc_exit_raw"), on_exec("proc_exec_raw")],
-        not_seen: "".into(),
-    },
-    Plan {
-        hook: Hook::Tracepoint,
-        programs: vec![on_fork("proc_fork_tp"), on_exit("proc_exit_tp"), on_exec("proc_exec_tp")],
-        not_seen: "".into(),
-    },
+        Plan {
+            hook: Hook::Btf,
+            programs: vec![on_fork("proc_fork_btf"), on_exit("proc_exit_btf"), on_exec("proc_exec_btf")],
+            not_seen: "".into(),
+        },
+        Plan {
+            hook: Hook::Fentry,
+            programs: vec![on_fork("proc_fork_btf"), on_exit("proc_exit_fentry"), on_exec("proc_exec_btf")],
+            not_seen: "".into(),
+        },
+        Plan {
+            hook: Hook::Raw,
+            programs: vec![on_fork("proc_fork_raw"), on_exit("proc_exit_raw"), on_exec("proc_exec_raw")],
+            not_seen: "".into(),
+        },
+        Plan {
+            hook: Hook::Tracepoint,
+            programs: vec![on_fork("proc_fork_tp"), on_exit("proc_exit_tp"), on_exec("proc_exec_tp")],
+            not_seen: "".into(),
+        },
     ]
 }
 

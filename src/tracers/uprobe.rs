@@ -14,6 +14,11 @@ pub struct Uprobe {
     shared: Specs,
 }
 
-user_tracer!(Uprobe, "uprobe", 33, Grammar::Uprobe,
+user_tracer!(
+    Uprobe,
+    "uprobe",
+    33,
+    Grammar::Uprobe,
     "a function of a program or a library was called",
-    "Watch any function of a program or a library: arguments and results by name, from its debug information");
+    "Watch any function of a program or a library: arguments and results by name, from its debug information"
+);

@@ -13,6 +13,11 @@ pub struct Usdt {
     shared: Specs,
 }
 
-user_tracer!(Usdt, "usdt", 34, Grammar::Usdt,
+user_tracer!(
+    Usdt,
+    "usdt",
+    34,
+    Grammar::Usdt,
     "a static probe of a program or a library was hit",
-    "Watch static probes (USDT) of programs and libraries, with their arguments");
+    "Watch static probes (USDT) of programs and libraries, with their arguments"
+);

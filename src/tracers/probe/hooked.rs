@@ -7,13 +7,13 @@ use anyhow::{Result, anyhow, bail};
 
 use super::way::{self, refused};
 use crate::error::Usage;
+use crate::event::Shown;
 use crate::host::kallsyms::{Symbol, Symbols};
-use crate::spec::ast::{self, Arg, Expr, ExprKind, How, Word};
-use crate::spec::ir::Program;
 use crate::names::closest;
 use crate::names::glob::{is_glob, matches};
-use crate::spec::resolve::{self, Function, Resolved, ResolveError};
-use crate::event::Shown;
+use crate::spec::ast::{self, Arg, Expr, ExprKind, How, Word};
+use crate::spec::ir::Program;
+use crate::spec::resolve::{self, Function, ResolveError, Resolved};
 use crate::tracers::Opening;
 use crate::types::relo::Target;
 
@@ -48,13 +48,8 @@ impl Hooked {
     /// When there is none, or there are too many.
     pub fn all(spec: ast::Spec, opening: &Opening<'_>, most: usize) -> Result<Vec<Hooked>> {
         let types = opening.types(None)?;
-        let hooked = |spec, format| Hooked {
-            spec,
-            types: Rc::clone(&types),
-            format,
-            functions: Vec::new(),
-            notes: Vec::new(),
-        };
+        let hooked =
+            |spec, format| Hooked { spec, types: Rc::clone(&types), format, functions: Vec::new(), notes: Vec::new() };
         match spec.target.clone() {
             ast::Target::Tracepoint { category, name } => {
                 let names = match is_glob(&name.text) {
@@ -87,9 +82,7 @@ impl Hooked {
                 hooked.result_too(true);
                 Ok(vec![hooked])
             }
-            ast::Target::TypedTracepoint { .. } | ast::Target::RawTracepoint { .. } => {
-                Ok(vec![hooked(spec, None)])
-            }
+            ast::Target::TypedTracepoint { .. } | ast::Target::RawTracepoint { .. } => Ok(vec![hooked(spec, None)]),
             ast::Target::User { .. } | ast::Target::Static { .. } => bail!("this is no function of the kernel"),
         }
     }
@@ -262,7 +255,8 @@ pub(super) fn read(resolved: Resolved) -> Read {
 
 /// `ret`, where something is returned that is a number or a pointer: what a glob shows where nothing is said.
 fn result_alone(hooked: &Hooked) -> Vec<Arg> {
-    let has_result = hooked.functions.iter().all(|function| function.typed.as_ref().is_some_and(|f| f.returns.is_some()));
+    let has_result =
+        hooked.functions.iter().all(|function| function.typed.as_ref().is_some_and(|f| f.returns.is_some()));
     let returns = match &hooked.spec.target {
         ast::Target::Function { how, .. } => matches!(how, How::Any | How::Kretprobe | How::Fexit),
         _ => false,
@@ -318,7 +312,8 @@ fn matching(
     let mut twice = HashSet::new();
     let mut elsewhere: Vec<&str> = Vec::new();
     let mut found = Vec::new();
-    for symbol in symbols.iter().filter(|symbol| symbol.is_function && matches(glob.as_bytes(), symbol.name.as_bytes())) {
+    for symbol in symbols.iter().filter(|symbol| symbol.is_function && matches(glob.as_bytes(), symbol.name.as_bytes()))
+    {
         if symbol.module != module {
             elsewhere.extend(symbol.module.filter(|other| module.is_none() && !is_bpf(other)));
             continue;
@@ -335,7 +330,8 @@ fn matching(
     }
     found.retain(|(symbol, _)| !twice.contains(symbol.name));
     let typed = |name: &str| resolve::function(&hooked.types.types, name);
-    let named = found.into_iter().map(|(symbol, name)| Named { name, address: symbol.address, typed: typed(symbol.name) });
+    let named =
+        found.into_iter().map(|(symbol, name)| Named { name, address: symbol.address, typed: typed(symbol.name) });
     let named: Vec<Named> = named.collect();
     elsewhere.sort_unstable();
     elsewhere.dedup();

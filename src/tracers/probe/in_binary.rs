@@ -173,7 +173,8 @@ impl InBinary {
 
 /// Whether a spec names functions by a glob, and no values.
 fn is_quiet_glob(spec: &ast::Spec) -> bool {
-    let names = matches!(&spec.target, ast::Target::User { place: ast::Place::Function(name), .. } if is_glob(&name.text));
+    let names =
+        matches!(&spec.target, ast::Target::User { place: ast::Place::Function(name), .. } if is_glob(&name.text));
     names && spec.args.is_none()
 }
 
@@ -187,9 +188,8 @@ fn groups(all: impl Iterator<Item = InBinary>) -> Result<Vec<InBinary>> {
         let reads = way::reads(&one)?;
         let Some(site) = one.sites.first() else { continue };
         let fits = |(of, group): &&mut (Vec<Read>, InBinary)| {
-            let told_apart = |other: &Site| {
-                group.cookies || other.offset % PAGE != site.offset % PAGE || other.name == site.name
-            };
+            let told_apart =
+                |other: &Site| group.cookies || other.offset % PAGE != site.offset % PAGE || other.name == site.name;
             *of == reads && group.sites.iter().all(told_apart)
         };
         match groups.iter_mut().find(fits) {

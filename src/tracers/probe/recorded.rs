@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::probe::types::probe_event;
 use super::{FIELDS, FIRST_KIND, SPECS_MAX};
 use crate::event::decode;
-use crate::host::kallsyms::Symbols;
 use crate::event::{Event, Group, Kind, Shown, Slots, Value};
+use crate::host::kallsyms::Symbols;
 
 /// What a spec's events mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,12 +65,7 @@ impl Recorded {
     }
 
     /// An event of it. `symbols`: names for addresses.
-    pub fn decode<'a>(
-        &'a self,
-        kind: &'a Kind,
-        symbols: Option<&'a Symbols>,
-        sample: &'a [u8],
-    ) -> Result<Event<'a>> {
+    pub fn decode<'a>(&'a self, kind: &'a Kind, symbols: Option<&'a Symbols>, sample: &'a [u8]) -> Result<Event<'a>> {
         let (e, _) = decode::split::<probe_event>(sample)?;
         ensure!(e.head.kind == kind.id, "an event of the unknown kind {}", e.head.kind);
         let way = self.ways.get(usize::from(e.way)).context("a way to hook in that the spec does not have")?;
@@ -93,7 +88,9 @@ impl Recorded {
         const PAGE: u64 = 4096;
         let found = match self.by {
             By::Code => return self.func_of_code(ip),
-            By::Cookie => self.functions.binary_search_by_key(&ip, |(at, _)| *at).ok().and_then(|n| self.functions.get(n)),
+            By::Cookie => {
+                self.functions.binary_search_by_key(&ip, |(at, _)| *at).ok().and_then(|n| self.functions.get(n))
+            }
             By::Page => self.functions.iter().find(|(at, _)| at % PAGE == ip % PAGE),
         };
         found.map_or(&self.func, |(_, name)| name)

@@ -367,7 +367,9 @@ fn whole_names(number: u64, text: &[u8]) -> u64 {
     /// `PATH_CUT` of path.bpf.h.
     const CUT: u64 = 2 << 32;
     let len = usize::try_from(number >> 16 & 0xffff).unwrap_or(usize::MAX);
-    let Some(names) = text.get(..len).filter(|names| len == text.len() && !names.ends_with(b"\0")) else { return number };
+    let Some(names) = text.get(..len).filter(|names| len == text.len() && !names.ends_with(b"\0")) else {
+        return number;
+    };
     let kept = names.iter().rposition(|byte| *byte == 0).map_or(len, |last| last + 1);
     number & !0xffff_0000 | (kept as u64) << 16 | CUT
 }

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use libbpf_rs::OpenObject;
 
-use super::probe::types::{probe_event, probe_state};
 use super::hooked::{self, Hooked, Named, Read};
+use super::probe::types::{probe_event, probe_state};
 use super::recorded::Meaning;
 use super::totals::Adding;
 use super::{FIRST_KIND, OBJECT, probe};
@@ -113,7 +113,9 @@ fn tail(slot: &ir::Slot) -> u32 {
     const PATH: u32 = 4096;
     match slot.read {
         ir::Read::Plain { .. } | ir::Read::Number { .. } => 0,
-        ir::Read::Str { max: size, .. } | ir::Read::Bytes { len: size, .. } | ir::Read::Located { max: size, .. } => size,
+        ir::Read::Str { max: size, .. } | ir::Read::Bytes { len: size, .. } | ir::Read::Located { max: size, .. } => {
+            size
+        }
         ir::Read::Path { .. } | ir::Read::Dentry { .. } => PATH,
     }
 }
@@ -219,10 +221,7 @@ pub(super) fn samples() -> Vec<Plan> {
                 on("probe_enter_multi", Target::Together(names(), plan::When::Entry)),
             ],
         ),
-        plan(
-            Hook::Tracepoint,
-            vec![on("probe_tracepoint", Target::Tracepoint("sched".into(), event.into()))],
-        ),
+        plan(Hook::Tracepoint, vec![on("probe_tracepoint", Target::Tracepoint("sched".into(), event.into()))]),
     ]
 }
 

@@ -64,7 +64,8 @@ fn a_spec_reads_what_is_added_up_and_nothing_else() {
 #[test]
 fn only_numbers_are_added_up_and_only_single_values_are_keys() {
     let int = |signed| ShownKind::Int { slot: 5, signed };
-    let value = |kind: &ShownKind| Value::new(&named("x"), kind).map(|value| (value.slot, value.signed, value.of.unit)).ok();
+    let value =
+        |kind: &ShownKind| Value::new(&named("x"), kind).map(|value| (value.slot, value.signed, value.of.unit)).ok();
     assert_eq!(value(&int(true)), Some((5, true, Unit::Plain)));
     assert_eq!(value(&int(false)), Some((5, false, Unit::Plain)));
     assert_eq!(value(&ShownKind::Duration { slot: 5 }), Some((5, false, Unit::Nanoseconds)));
@@ -75,7 +76,10 @@ fn only_numbers_are_added_up_and_only_single_values_are_keys() {
     assert_eq!(key(&int(true)), Some(KeySlot::Number(5)));
     assert_eq!(key(&ShownKind::Str { slot: 5 }), Some(KeySlot::Text(5)));
     assert_eq!(key(&ShownKind::Path { slot: 5 }), Some(KeySlot::Path(5)));
-    let parts = vec![Shown { name: "a".to_owned(), kind: int(true) }, Shown { name: "b".to_owned(), kind: ShownKind::Str { slot: 1 } }];
+    let parts = vec![
+        Shown { name: "a".to_owned(), kind: int(true) },
+        Shown { name: "b".to_owned(), kind: ShownKind::Str { slot: 1 } },
+    ];
     assert_eq!(key(&ShownKind::Group { style: crate::event::Style::Braces, address: None, parts }), None);
 }
 
