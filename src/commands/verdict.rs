@@ -11,7 +11,7 @@ use crate::escape::shown;
 use crate::flow::filter::kinds_mask;
 use crate::host::{Host, mounts};
 use crate::load::plan::NO_KERNEL_BTF;
-use crate::load::plan::{Hook, Plan, Program, Target as Place, When, in_order, preempts};
+use crate::load::plan::{Hook, Plan, Program, SYSCALL, Target as Place, When, in_order, preempts};
 use crate::tracers::Tracer;
 use crate::types::model::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};
@@ -44,9 +44,6 @@ pub(crate) struct Judged {
     /// Why it does not work.
     pub refused: Vec<String>,
 }
-
-/// The system call's function (arch/x86/include/asm/syscall_wrapper.h, arch/arm64/include/asm/syscall_wrapper.h).
-const SYSCALL: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_" } else { "__arm64_sys_" };
 
 /// The architecture that this program's objects are for.
 pub(crate) const OWN: Arch = if cfg!(target_arch = "x86_64") { Arch::X86 } else { Arch::Arm };

@@ -16,6 +16,19 @@ pub(crate) struct Spec {
     pub condition: Option<Condition>,
 }
 
+impl Spec {
+    /// All expressions in it: those of its values, and those of its condition.
+    pub fn expressions(&self) -> Vec<&Expr> {
+        let values = self.args.iter().flatten().filter_map(|arg| match arg {
+            Arg::All(_) => None,
+            Arg::One { value, .. } => Some(value),
+        });
+        let mut all: Vec<&Expr> = values.collect();
+        self.condition.iter().for_each(|condition| condition.tested(&mut all));
+        all
+    }
+}
+
 /// What is probed. A name may be a glob (`*`, `?`, `[…]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -91,6 +104,20 @@ pub(crate) enum ExprKind {
     Cast { to: Word, pointers: u32, of: Box<Expr> },
 }
 
+impl Expr {
+    /// The name that it begins with.
+    pub fn root(&self) -> &str {
+        let mut inner = self;
+        loop {
+            match &inner.kind {
+                ExprKind::Name(name) => return name,
+                ExprKind::Member { of, .. } | ExprKind::Index { of, .. } => inner = of,
+                ExprKind::Deref(of) | ExprKind::Cast { of, .. } => inner = of,
+            }
+        }
+    }
+}
+
 /// How a value is shown; for what has no type (a declared argument of a binary), also what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -127,6 +154,17 @@ pub(crate) enum Condition {
     Or(Vec<Condition>),
     Not(Box<Condition>),
     Test { left: Expr, op: Op, right: Literal, span: Span },
+}
+
+impl Condition {
+    /// Adds what is compared in it.
+    fn tested<'a>(&'a self, all: &mut Vec<&'a Expr>) {
+        match self {
+            Condition::And(parts) | Condition::Or(parts) => parts.iter().for_each(|part| part.tested(all)),
+            Condition::Not(of) => of.tested(all),
+            Condition::Test { left, .. } => all.push(left),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,8 @@ pub(crate) const STR_MAX: u32 = 4096;
 pub(crate) const STR_DEFAULT: u32 = 256;
 /// The most bytes that one program may add to an event, strings at their longest.
 pub(crate) const TAIL_MAX: u32 = 16 << 10;
+/// The longest path in an event (`PATH_BYTES` of src/bpf/path.bpf.h).
+const PATH_MAX: u32 = 4096;
 
 /// A program for one hook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -96,6 +98,18 @@ pub(crate) enum Read {
     Path { offset: i32 },
     /// A `struct dentry` there, as its path in its file system.
     Dentry { offset: i32 },
+}
+
+impl Read {
+    /// The most bytes that it adds to an event.
+    pub fn longest(self) -> u32 {
+        match self {
+            Read::Plain { .. } | Read::Number { .. } => 0,
+            Read::Str { max, .. } | Read::Located { max, .. } => max,
+            Read::Bytes { len, .. } => len,
+            Read::Path { .. } | Read::Dentry { .. } => PATH_MAX,
+        }
+    }
 }
 
 /// Whether an event is wanted.

@@ -1,11 +1,8 @@
 //! A program in the making: slots that are shared, and notes.
 
+use crate::spec::ir::Program;
 use crate::spec::ir::{Base, SLOTS_MAX, Slot, TAIL_MAX};
-use crate::spec::ir::{Program, Read};
 use crate::types::model::Types;
-
-/// The longest path in an event (`PATH_BYTES` of src/bpf/path.bpf.h).
-const PATH_MAX: u32 = 4096;
 
 /// What is read so far.
 pub(crate) struct Maker<'a> {
@@ -43,7 +40,7 @@ impl<'a> Maker<'a> {
         if self.slots.len() > SLOTS_MAX {
             return Some(format!("{} values are read, and one probe has room for {SLOTS_MAX}", self.slots.len()));
         }
-        let tail: u32 = self.slots.iter().map(|slot| longest(slot.read)).sum();
+        let tail: u32 = self.slots.iter().map(|slot| slot.read.longest()).sum();
         (tail > TAIL_MAX).then(|| {
             format!("strings and paths may come to {tail} bytes, and one event has room for {TAIL_MAX}: str[N] makes them shorter")
         })
@@ -58,15 +55,5 @@ impl<'a> Maker<'a> {
             Base::Context | Base::Task | Base::Duration | Base::Constant(_) => 0,
         });
         Program { words: words.max().unwrap_or(0), slots: self.slots, ..Program::default() }
-    }
-}
-
-/// The most bytes that a read adds to an event.
-fn longest(read: Read) -> u32 {
-    match read {
-        Read::Plain { .. } | Read::Number { .. } => 0,
-        Read::Str { max, .. } | Read::Located { max, .. } => max,
-        Read::Bytes { len, .. } => len,
-        Read::Path { .. } | Read::Dentry { .. } => PATH_MAX,
     }
 }

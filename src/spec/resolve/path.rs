@@ -40,17 +40,11 @@ pub(crate) enum Part {
 
 /// Which part of a call an expression asks for.
 pub(crate) fn part(scope: &Scope, expr: &Expr) -> Part {
-    let mut inner = expr;
-    for _ in 0..=DEPTH {
-        match &inner.kind {
-            ExprKind::Name(name) if scope.param(name).is_some() => return Part::Entry,
-            ExprKind::Name(name) if matches!(name.as_str(), "ret" | "duration") => return Part::Return,
-            ExprKind::Name(_) => return Part::Any,
-            ExprKind::Member { of, .. } | ExprKind::Index { of, .. } | ExprKind::Cast { of, .. } => inner = of,
-            ExprKind::Deref(of) => inner = of,
-        }
+    match expr.root() {
+        name if scope.param(name).is_some() => Part::Entry,
+        "ret" | "duration" => Part::Return,
+        _ => Part::Any,
     }
-    Part::Any
 }
 
 /// Where the value of an expression is.

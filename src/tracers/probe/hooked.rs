@@ -196,7 +196,7 @@ impl Hooked {
         if groups.len() > most && quiet && !alone {
             // Too many kinds of results: they are not shown.
             let all = groups.into_iter().flat_map(|(_, group)| group.functions).collect();
-            self.notes.push("results are not shown: these functions have too many types of them".to_owned());
+            self.notes.push(TOO_MANY_RESULTS.to_owned());
             self.spec.args = Some(Vec::new());
             self.functions = all;
             return Ok(vec![self]);
@@ -281,21 +281,14 @@ pub(super) fn at_entry(spec: &ast::Spec) -> ast::Spec {
 
 const RESULT: &str = "ret";
 
+/// What a glob leaves out, where there would be a program for each type of result.
+pub(super) const TOO_MANY_RESULTS: &str = "results are not shown: these functions have too many types of them";
+
 /// Whether a value is, or has, what is returned.
 pub(super) fn is_result(arg: &Arg) -> bool {
     match arg {
         Arg::All(_) => true,
-        Arg::One { value, .. } => names_result(value),
-    }
-}
-
-/// Whether an expression begins with what is returned.
-fn names_result(value: &Expr) -> bool {
-    match &value.kind {
-        ExprKind::Name(name) => name == RESULT,
-        ExprKind::Member { of, .. } | ExprKind::Index { of, .. } | ExprKind::Deref(of) | ExprKind::Cast { of, .. } => {
-            names_result(of)
-        }
+        Arg::One { value, .. } => value.root() == RESULT,
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::hooked::{Read, at_entry, is_result, result};
-use super::recorded::{By, Recorded};
+use super::hooked::{Read, TOO_MANY_RESULTS, at_entry, is_result, result};
+use super::recorded::{By, Recorded, in_page};
 use super::way::{self, Candidate, Half, Part, Subject, refused};
 use crate::binary::find::{Scene, binaries};
 use crate::error::Usage;
@@ -73,10 +73,9 @@ impl InBinary {
             };
             let mut groups = groups(sites.each.into_iter().map(one).map(InBinary::with_result_too))?;
             if groups.len() > most && is_quiet_glob(spec) {
-                let (mut all, note) = (groups, "results are not shown: these functions have too many types of them");
-                let without = all.drain(..).flat_map(InBinary::apart).map(InBinary::with_nothing);
-                groups = self::groups(without)?;
-                groups.first_mut().into_iter().for_each(|first| first.notes.push(note.to_owned()));
+                let apart = groups.into_iter().flat_map(InBinary::apart).map(InBinary::with_nothing);
+                groups = self::groups(apart)?;
+                groups.first_mut().into_iter().for_each(|first| first.notes.push(TOO_MANY_RESULTS.to_owned()));
             }
             if let Some(first) = groups.first_mut() {
                 // What arguments would be is nothing to say where none are shown.
@@ -182,14 +181,14 @@ const REGISTERS: Words = Words::Registers(Machine::HERE);
 
 /// Puts those together that are read alike, and whose events say which of them it was.
 fn groups(all: impl Iterator<Item = InBinary>) -> Result<Vec<InBinary>> {
-    const PAGE: u64 = 4096;
     let mut groups: Vec<(Vec<Read>, InBinary)> = Vec::new();
     for mut one in all {
         let reads = way::reads(&one)?;
         let Some(site) = one.sites.first() else { continue };
         let fits = |(of, group): &&mut (Vec<Read>, InBinary)| {
-            let told_apart =
-                |other: &Site| group.cookies || other.offset % PAGE != site.offset % PAGE || other.name == site.name;
+            let told_apart = |other: &Site| {
+                group.cookies || in_page(other.offset) != in_page(site.offset) || other.name == site.name
+            };
             *of == reads && group.sites.iter().all(told_apart)
         };
         match groups.iter_mut().find(fits) {

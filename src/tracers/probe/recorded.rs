@@ -85,13 +85,12 @@ impl Recorded {
 
     /// The function that was called.
     pub fn func(&self, ip: u64) -> &str {
-        const PAGE: u64 = 4096;
         let found = match self.by {
             By::Code => return self.func_of_code(ip),
             By::Cookie => {
                 self.functions.binary_search_by_key(&ip, |(at, _)| *at).ok().and_then(|n| self.functions.get(n))
             }
-            By::Page => self.functions.iter().find(|(at, _)| at % PAGE == ip % PAGE),
+            By::Page => self.functions.iter().find(|(at, _)| in_page(*at) == in_page(ip)),
         };
         found.map_or(&self.func, |(_, name)| name)
     }
@@ -105,4 +104,10 @@ impl Recorded {
         let found = found.filter(|(address, _)| ip.saturating_sub(*address) <= BEHIND);
         found.map_or(&self.func, |(_, name)| name)
     }
+}
+
+/// Where an address is in its page: the same in the file, and wherever that is mapped.
+pub(super) fn in_page(at: u64) -> u64 {
+    const PAGE: u64 = 4096;
+    at % PAGE
 }

@@ -14,7 +14,7 @@ use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals,
 use crate::event::{Shown, ShownKind};
 use crate::host::kallsyms::Symbols;
 use crate::host::possible_cpus;
-use crate::spec::ast::{Arg, Condition, Expr, ExprKind, Spec, Word};
+use crate::spec::ast::{Arg, Spec, Word};
 use crate::spec::ir::SLOTS_MAX;
 use crate::spec::parse::{Grammar, Named, parse, values, with_values};
 
@@ -128,27 +128,8 @@ impl Asked {
 
 /// Whether a spec asks for what is known at a return alone. (A name of the target may be the same: then it is waited for.)
 pub(super) fn asks_for_return(spec: &Spec) -> bool {
-    let values = spec.args.iter().flatten().any(|arg| match arg {
-        Arg::All(_) => true,
-        Arg::One { value, .. } => is_of_return(value),
-    });
-    values || spec.condition.as_ref().is_some_and(tests_return)
-}
-
-fn tests_return(condition: &Condition) -> bool {
-    match condition {
-        Condition::And(all) | Condition::Or(all) => all.iter().any(tests_return),
-        Condition::Not(of) => tests_return(of),
-        Condition::Test { left, .. } => is_of_return(left),
-    }
-}
-
-fn is_of_return(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Name(name) => matches!(name.as_str(), "ret" | "duration"),
-        ExprKind::Member { of, .. } | ExprKind::Index { of, .. } | ExprKind::Cast { of, .. } => is_of_return(of),
-        ExprKind::Deref(of) => is_of_return(of),
-    }
+    let all = spec.args.iter().flatten().any(|arg| matches!(arg, Arg::All(_)));
+    all || spec.expressions().iter().any(|expr| matches!(expr.root(), "ret" | "duration"))
 }
 
 /// Where the program has a key from.

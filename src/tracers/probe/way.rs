@@ -10,7 +10,7 @@ use super::totals::Adding;
 use super::{FIRST_KIND, OBJECT, probe};
 use crate::error::Usage;
 use crate::flow::filter::CommGlobs;
-use crate::load::plan::{self, Hook, Needed, Plan, Program, Target};
+use crate::load::plan::{self, Hook, Needed, Plan, Program, SYSCALL, Target};
 use crate::spec::ast;
 use crate::spec::code::{self, Layout};
 use crate::spec::error::SpecError;
@@ -105,19 +105,6 @@ fn frame_bytes(constants: &Constants) -> Result<u32> {
     use std::mem::offset_of;
     let fixed = u32::try_from(offset_of!(probe_event, value) - offset_of!(probe_event, duration_ns))?;
     Ok((fixed + 8 * constants.slots + constants.tail).next_multiple_of(8))
-}
-
-/// The most bytes that a slot adds to an event.
-fn tail(slot: &ir::Slot) -> u32 {
-    /// PATH_BYTES of path.bpf.h.
-    const PATH: u32 = 4096;
-    match slot.read {
-        ir::Read::Plain { .. } | ir::Read::Number { .. } => 0,
-        ir::Read::Str { max: size, .. } | ir::Read::Bytes { len: size, .. } | ir::Read::Located { max: size, .. } => {
-            size
-        }
-        ir::Read::Path { .. } | ir::Read::Dentry { .. } => PATH,
-    }
 }
 
 /// One or two programs, and what they read.
@@ -379,7 +366,7 @@ impl Way {
         ensure!(constants.slots as usize <= ir::SLOTS_MAX, "more values than there is room for");
         constants.words = constants.words.max(program.words);
         if when == When::EntryOf {
-            constants.tail = program.slots.iter().map(tail).sum();
+            constants.tail = program.slots.iter().map(|slot| slot.read.longest()).sum();
         }
         constants.texts.extend(generated.texts);
         constants.globs.extend(generated.globs);
@@ -419,6 +406,3 @@ fn layout(before: &Constants, holes: Holes) -> Result<Layout> {
         fetch_room,
     })
 }
-
-/// What precedes the name of a system call in the name of its function.
-const SYSCALL: &str = if cfg!(target_arch = "aarch64") { "__arm64_sys_" } else { "__x64_sys_" };
