@@ -33,6 +33,7 @@ pub(crate) use self::{
         Function, function, function_names, prototype, syscall_names, syscall_prototype, tracepoint_prototype,
         tracepoints,
     },
+    path::is_of_head,
     scope::{Hook, Machine, Scope, When, Words},
     target::scopes,
 };

@@ -1,7 +1,7 @@
 //! `uprobe`: functions of programs and libraries that a user chose, with their arguments by name.
 
 use crate::spec::parse::Grammar;
-use crate::tracers::probe::user::{Specs, user_tracer};
+use crate::tracers::probe::specs::{Shown, spec_tracer};
 
 /// The options of `uprobe` alone.
 #[derive(Debug, Default, clap::Args)]
@@ -11,10 +11,20 @@ pub struct Uprobe {
     #[arg(value_name = "SPEC", required_unless_present = "list")]
     specs: Vec<String>,
     #[command(flatten)]
-    shared: Specs,
+    shown: Shown,
+    /// List what can be probed in BINARY, or with -p in a process, and end; BINARY:GLOB: what matches
+    #[arg(
+        long,
+        value_name = "BINARY",
+        num_args = 0..=1,
+        default_missing_value = "",
+        conflicts_with = "specs",
+        help_heading = "Output"
+    )]
+    list: Option<String>,
 }
 
-user_tracer!(
+spec_tracer!(
     Uprobe,
     "uprobe",
     33,

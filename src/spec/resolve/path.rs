@@ -121,7 +121,7 @@ fn task(types: &Types) -> Option<Way> {
 
 fn of_head(types: &Types, scope: &Scope, name: &str) -> Option<Result<Way, Wrong>> {
     if let Some(head) = &scope.head {
-        HEAD.iter().find(|(head, _)| *head == name)?;
+        is_of_head(name).then_some(())?;
         let found = head.iter().find(|param| param.name.as_deref() == Some(name));
         let way = found.and_then(|param| param.way.clone().ok());
         return Some(way.ok_or_else(|| Wrong::new(format!("{name} is not known without the types of the kernel"))));
@@ -134,6 +134,11 @@ fn of_task(types: &Types, name: &str) -> Option<Result<Way, Wrong>> {
     ways.peek()?;
     let found = task(types).and_then(|task| ways.find_map(|path| along(types, &task, path)));
     Some(found.ok_or_else(|| Wrong::new(format!("{name} is not where it is expected in these types' task_struct"))))
+}
+
+/// Whether a name is one of the head of each event, where nothing else is called so.
+pub(crate) fn is_of_head(name: &str) -> bool {
+    HEAD.iter().any(|(head, _)| *head == name)
 }
 
 /// What the head of each event has, by these types of the kernel, for who resolves by others.

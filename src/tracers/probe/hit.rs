@@ -7,11 +7,10 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Object, OpenObject};
 use serde_json::Value as Json;
 
-use super::hooked::Hooked;
-use super::recorded::{By, Recorded};
+use super::recorded::Recorded;
 use super::totals::{self, Adding, Asked};
-use super::way::{Part, Way, ways};
-use super::{INFO, probe, table};
+use super::way::{Part, Subject, Way, ways};
+use super::{probe, table};
 use crate::event::decode::Decode;
 use crate::event::total::Totals;
 use crate::event::{Event, Kind};
@@ -22,7 +21,6 @@ use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Room, Table};
-use crate::spec::ast;
 use crate::tracers::{Info, Opening, Tracer};
 
 /// One spec.
@@ -38,34 +36,19 @@ pub(super) struct Hit {
 }
 
 impl Hit {
-    /// Of functions and tracepoints of the kernel.
+    /// Of what a spec names on this host.
     ///
     /// # Errors
-    /// When there is no way to hook them.
-    pub fn of_kernel(hooked: &Hooked, kind: u32, part: Part, raw: bool, opening: &Opening<'_>) -> Result<Self> {
-        let mut functions: Vec<_> = match hooked.functions.as_slice() {
-            [_] => Vec::new(),
-            all => all.iter().map(|function| (function.address, function.name.clone())).collect(),
-        };
-        functions.sort();
-        let func = func(hooked);
-        let recorded = Recorded {
-            spec: hooked.spec.text.clone(),
-            kind,
-            name: INFO.embedded.name.to_owned(),
-            func,
-            functions,
-            by: By::Code,
-            ways: Vec::new(),
-        };
-        Self::new(&INFO, recorded, ways(hooked, kind, part, raw)?, opening)
-    }
-
-    /// Of what is known of its events, but for what each way reads.
-    ///
-    /// # Errors
-    /// When the kind is none of a spec.
-    pub fn new(info: &'static Info, mut recorded: Recorded, ways: Vec<Way>, opening: &Opening<'_>) -> Result<Self> {
+    /// When there is no way to hook it.
+    pub fn new(
+        info: &'static Info,
+        subject: &dyn Subject,
+        kind: u32,
+        part: Part,
+        raw: bool,
+        opening: &Opening<'_>,
+    ) -> Result<Self> {
+        let (mut recorded, ways) = (subject.recorded(kind, info.embedded.name), ways(subject, kind, part, raw)?);
         recorded.ways = ways.iter().map(|way| way.meaning.clone()).collect();
         // Where they cannot be read, addresses are shown.
         let symbols = recorded.has_symbols().then(|| opening.symbols().ok()).flatten();
@@ -81,11 +64,12 @@ impl Hit {
         Ok(Hit { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols: None })
     }
 
-    /// Its hits are not sent, but added up. `label`: what the spec names.
+    /// Its hits are not sent, but added up. `label`: what the spec names, if that is not as its events have it.
     ///
     /// # Errors
     /// When what is asked for cannot be added up.
-    pub fn add_up(&mut self, asked: &Asked, label: &str) -> Result<()> {
+    pub fn add_up(&mut self, asked: &Asked, label: Option<&str>) -> Result<()> {
+        let label = label.unwrap_or(&self.recorded.func);
         self.ways.iter_mut().try_for_each(|way| {
             way.adding = Some(asked.of(&way.meaning, label)?);
             Ok(())
@@ -97,27 +81,6 @@ impl Hit {
         let program = |plan: &Plan| plan.programs.first().map(|program| program.name.clone());
         let is_it = |way: &Way| program(&way.plan) == program(plan);
         self.ways.iter().enumerate().find(|(_, way)| is_it(way)).context("no such way to hook in")
-    }
-}
-
-/// What is hooked, as events name it.
-fn func(hooked: &Hooked) -> String {
-    match hooked.functions.as_slice() {
-        [function] => function.name.clone(),
-        _ => named(&hooked.spec.target),
-    }
-}
-
-/// What a spec names.
-pub(super) fn named(target: &ast::Target) -> String {
-    match target {
-        ast::Target::Function { name, .. }
-        | ast::Target::RawTracepoint { name }
-        | ast::Target::TypedTracepoint { name }
-        | ast::Target::Syscall { name }
-        | ast::Target::Static { name, .. } => name.text.clone(),
-        ast::Target::Tracepoint { category, name } => format!("{}:{}", category.text, name.text),
-        ast::Target::User { binary, .. } => binary.text.clone(),
     }
 }
 

@@ -9,12 +9,10 @@ use anyhow::{Context, Result, anyhow};
 use super::hooked::{Read, TOO_MANY_RESULTS, at_entry, is_result, result};
 use super::recorded::{By, Recorded, in_page};
 use super::way::{self, Candidate, Half, Part, Subject, refused};
-use crate::binary::find::{Scene, binaries};
 use crate::error::Usage;
 use crate::load::plan::{self, Hook, Target};
 use crate::names::glob::is_glob;
 use crate::spec::ast;
-use crate::spec::ir;
 use crate::spec::resolve::user::{Site, sites};
 use crate::spec::resolve::{self, Machine, ResolveError, Resolved, When, Words};
 use crate::tracers::Opening;
@@ -23,13 +21,13 @@ use crate::types::model::Types;
 /// What is hooked in one binary for one spec, or for a part of what its glob matches.
 #[derive(Debug)]
 pub(super) struct InBinary {
-    pub spec: ast::Spec,
+    spec: ast::Spec,
     types: Rc<Types>,
     path: PathBuf,
     sites: Vec<Site>,
     /// Programs can read what their probe was attached with.
     cookies: bool,
-    pub notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl InBinary {
@@ -41,13 +39,12 @@ impl InBinary {
         let (ast::Target::User { binary: word, .. } | ast::Target::Static { binary: word, .. }) = &spec.target else {
             return Err(anyhow!("this names no binary").context(Usage));
         };
-        let path = std::env::var_os("PATH");
-        let scene = opening.process.map_or(Scene::Host { path: path.as_deref() }, Scene::Process);
-        let found = binaries(&word.text, scene).map_err(|fault| {
+        let found = opening.binaries(&word.text).map_err(|fault| {
             refused(spec, &ResolveError { span: word.span.clone(), message: fault.message, hints: fault.hints })
         })?;
-        // For the head of an event (pid, comm): without them, it cannot be asked for.
-        let kernel = opening.types(None).ok();
+        // For the head of an event (pid, comm): without them, it cannot be asked for. Reading them takes longer than all else.
+        let asks_for_head = spec.expressions().iter().any(|expr| resolve::is_of_head(expr.root()));
+        let kernel = asks_for_head.then(|| opening.types(None).ok()).flatten();
         let (mut all, mut first_error) = (Vec::new(), None);
         for binary in &found {
             let sites = match sites(spec, binary, kernel.as_ref().map(|kernel| &kernel.types)) {
@@ -138,21 +135,6 @@ impl InBinary {
         sites.into_iter().map(one).collect()
     }
 
-    /// What has to be known to read its events, but for what each way reads. `name`: that of its kind.
-    pub fn recorded(&self, kind: u32, name: &str) -> Recorded {
-        let mut functions: Vec<_> = self.sites.iter().map(|site| (site.offset, site.name.clone())).collect();
-        functions.sort();
-        let func = match functions.as_slice() {
-            [(_, name), others @ ..] if others.iter().all(|(_, other)| other == name) => name.clone(),
-            _ => self.spec.text.clone(),
-        };
-        if functions.iter().all(|(_, name)| *name == func) {
-            functions.clear();
-        }
-        let by = if self.cookies { By::Cookie } else { By::Page };
-        Recorded { spec: self.spec.text.clone(), kind, name: name.to_owned(), func, functions, by, ways: Vec::new() }
-    }
-
     fn first(&self) -> Result<&Site> {
         self.sites.first().context("nothing is hooked")
     }
@@ -160,13 +142,6 @@ impl InBinary {
     /// Whether entry and return are both hooked.
     fn is_call(&self, part: Part) -> bool {
         part == Part::Call && self.sites.iter().all(|site| site.returns)
-    }
-
-    /// Whether strings or bytes of the program are read, which may not be in memory.
-    fn reads_text(&self, when: When) -> bool {
-        let resolved = self.resolved(Hook::Uprobe, REGISTERS, when, false);
-        let is_text = |slot: &ir::Slot| matches!(slot.read, ir::Read::Str { .. } | ir::Read::Bytes { .. });
-        resolved.is_ok_and(|resolved| resolved.program.slots.iter().any(is_text))
     }
 }
 
@@ -206,8 +181,7 @@ impl Subject for InBinary {
             (hook, REGISTERS, vec![half(returned, When::ReturnOf), half(entered, When::EntryOf)])
         };
         let hit = |hook, program| (hook, REGISTERS, vec![half(program, When::Entry)]);
-        let is_call = self.is_call(part);
-        let mut ways = match is_call {
+        match self.is_call(part) {
             true => vec![
                 call(Hook::UprobeMulti, "uprobe_return_multi_sleepable", "uprobe_enter_multi_sleepable"),
                 call(Hook::UprobeMulti, "uprobe_return_multi", "uprobe_enter_multi"),
@@ -220,13 +194,7 @@ impl Subject for InBinary {
                 hit(Hook::Uprobe, "uprobe_hit_sleepable"),
                 hit(Hook::Uprobe, "uprobe_hit"),
             ],
-        };
-        let texts = match is_call {
-            true => self.reads_text(When::EntryOf) || self.reads_text(When::ReturnOf),
-            false => self.reads_text(When::Entry),
-        };
-        ways.retain(|(_, _, halves)| texts || !halves.iter().any(|half| half.program.ends_with(way::SLEEPABLE)));
-        ways
+        }
     }
 
     fn resolved(&self, _: Hook, _: Words, when: When, raw: bool) -> Result<Resolved> {
@@ -244,5 +212,23 @@ impl Subject for InBinary {
         let places = self.sites.iter().map(place).collect();
         let binary = plan::Binary { path: self.path.clone(), places };
         Target::User { binary: Arc::new(binary), when: half.when(), together: hook == Hook::UprobeMulti }
+    }
+
+    fn recorded(&self, kind: u32, name: &str) -> Recorded {
+        let mut functions: Vec<_> = self.sites.iter().map(|site| (site.offset, site.name.clone())).collect();
+        functions.sort();
+        let func = match functions.as_slice() {
+            [(_, name), others @ ..] if others.iter().all(|(_, other)| other == name) => name.clone(),
+            _ => self.spec.text.clone(),
+        };
+        if functions.iter().all(|(_, name)| *name == func) {
+            functions.clear();
+        }
+        let by = if self.cookies { By::Cookie } else { By::Page };
+        Recorded { spec: self.spec.text.clone(), kind, name: name.to_owned(), func, functions, by, ways: Vec::new() }
+    }
+
+    fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 }

@@ -1,22 +1,22 @@
 //! A way to hook in what a spec names: the programs, what they read, and the object with the instructions for it.
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::OpenObject;
 
-use super::hooked::{self, Hooked, Named, Read};
+use super::hooked::{self, Read};
 use super::probe::types::{probe_event, probe_state};
-use super::recorded::Meaning;
+use super::recorded::{Meaning, Recorded};
 use super::totals::Adding;
-use super::{FIRST_KIND, OBJECT, probe};
+use super::{OBJECT, probe};
 use crate::error::Usage;
 use crate::flow::filter::CommGlobs;
-use crate::load::plan::{self, Hook, Needed, Plan, Program, SYSCALL, Target};
+use crate::load::plan::{self, Hook, Needed, Plan, Program, Target};
 use crate::spec::ast;
 use crate::spec::code::{self, Layout};
 use crate::spec::error::SpecError;
 use crate::spec::ir;
 use crate::spec::parse;
-use crate::spec::resolve::{self, Machine, ResolveError, Resolved, Scope, When, Words};
+use crate::spec::resolve::{ResolveError, Resolved, When, Words};
 use crate::spec::splice::{self, Holes};
 use crate::tracers::NOT_SEEN_BY_FEXIT;
 
@@ -114,6 +114,11 @@ pub(super) struct Half {
 }
 
 impl Half {
+    /// Whether it may wait for what is not in memory: its name says it.
+    fn may_sleep(&self) -> bool {
+        self.program.ends_with("_sleepable")
+    }
+
     /// When the kernel runs it.
     pub fn when(&self) -> plan::When {
         match self.when {
@@ -122,9 +127,6 @@ impl Half {
         }
     }
 }
-
-/// How the names of programs end that may sleep.
-pub(super) const SLEEPABLE: &str = "_sleepable";
 
 /// A way that may be tried: the words that its programs are given, and the programs, in the order in which they are
 /// attached.
@@ -147,20 +149,10 @@ pub(super) trait Subject {
     fn resolved(&self, hook: Hook, words: Words, when: When, raw: bool) -> Result<Resolved>;
     /// Where a program goes.
     fn target(&self, half: &Half, hook: Hook) -> Target;
-}
-
-impl Subject for Hooked {
-    fn candidates(&self, part: Part) -> Vec<Candidate> {
-        candidates(self, part)
-    }
-
-    fn resolved(&self, hook: Hook, words: Words, when: When, raw: bool) -> Result<Resolved> {
-        resolved(self, hook, words, when, raw)
-    }
-
-    fn target(&self, half: &Half, hook: Hook) -> Target {
-        target(self, half, hook)
-    }
+    /// What has to be known to read its events, but for what each way reads. `name`: that of its kind.
+    fn recorded(&self, kind: u32, name: &str) -> Recorded;
+    /// What is not as one might expect it.
+    fn take_notes(&mut self) -> Vec<String>;
 }
 
 /// The ways to hook what a spec names, the best first.
@@ -170,6 +162,10 @@ impl Subject for Hooked {
 pub(super) fn ways(subject: &dyn Subject, kind: u32, part: Part, raw: bool) -> Result<Vec<Way>> {
     let (mut found, mut first) = (Vec::new(), None);
     for (hook, words, halves) in subject.candidates(part) {
+        // What is no string is in memory, or is not read.
+        if halves.iter().any(Half::may_sleep) && !reads_text(subject, hook, words, &halves) {
+            continue;
+        }
         match way(subject, kind, hook, words, &halves, raw) {
             Ok(way) => found.push(way),
             Err(error) => first = first.or(Some(error)),
@@ -181,35 +177,13 @@ pub(super) fn ways(subject: &dyn Subject, kind: u32, part: Part, raw: bool) -> R
     }
 }
 
-/// Each way on what every kernel has.
-pub(super) fn samples() -> Vec<Plan> {
-    let on = |name, target| Program::new(name, Needed::Kinds(vec![FIRST_KIND])).on(target);
-    let plan = |hook, programs| Plan { hook, programs, not_seen: "".into() };
-    let (function, event) = ("vfs_unlink", "sched_process_exit");
-    let names = || plan::names(&[function]);
-    vec![
-        plan(
-            Hook::Fentry,
-            vec![
-                on("probe_return_fexit", Target::Exit(names())),
-                on("probe_enter_fentry", Target::TypedEntry(function.into())),
-            ],
-        ),
-        plan(
-            Hook::Kprobe,
-            vec![on("probe_return", Target::Return(names())), on("probe_enter", Target::Entry(names()))],
-        ),
-        plan(Hook::Btf, vec![on("probe_typed", Target::TypedTracepoint(event.into()))]),
-        plan(Hook::Raw, vec![on("probe_raw", Target::RawTracepoint(event.into()))]),
-        plan(
-            Hook::KprobeMulti,
-            vec![
-                on("probe_return_multi", Target::Together(names(), plan::When::Return)),
-                on("probe_enter_multi", Target::Together(names(), plan::When::Entry)),
-            ],
-        ),
-        plan(Hook::Tracepoint, vec![on("probe_tracepoint", Target::Tracepoint("sched".into(), event.into()))]),
-    ]
+/// Whether strings or bytes of a program are read, which may not be in memory.
+fn reads_text(subject: &dyn Subject, hook: Hook, words: Words, halves: &[Half]) -> bool {
+    let is_text = |slot: &ir::Slot| matches!(slot.read, ir::Read::Str { .. } | ir::Read::Bytes { .. });
+    halves.iter().any(|half| {
+        let resolved = subject.resolved(hook, words, half.when, false);
+        resolved.is_ok_and(|resolved| resolved.program.slots.iter().any(is_text))
+    })
 }
 
 /// What is read of these functions' calls, when they are hooked by probes.
@@ -221,55 +195,6 @@ pub(super) fn reads(subject: &dyn Subject) -> Result<Vec<Read>> {
     let (hook, words, halves) = all.last().context("nothing is hooked")?;
     let resolved = halves.iter().map(|half| Ok(hooked::read(subject.resolved(*hook, *words, half.when, false)?)));
     resolved.collect()
-}
-
-fn candidates(hooked: &Hooked, part: Part) -> Vec<Candidate> {
-    let half = |program, when| Half { program, when };
-    let registers = Words::Registers(Machine::HERE);
-    let entry = |hook, words, program| (hook, words, vec![half(program, When::Entry)]);
-    let call = |hook, words, returned, entered| {
-        (hook, words, vec![half(returned, When::ReturnOf), half(entered, When::EntryOf)])
-    };
-    let typed_call = || call(Hook::Fentry, Words::Typed, "probe_return_fexit", "probe_enter_fentry");
-    let probed_call = || call(Hook::Kprobe, registers, "probe_return", "probe_enter");
-    let how = match &hooked.spec.target {
-        ast::Target::Function { how, .. } => *how,
-        ast::Target::Syscall { .. } => ast::How::Any,
-        ast::Target::TypedTracepoint { .. } => return vec![entry(Hook::Btf, Words::Typed, "probe_typed")],
-        ast::Target::RawTracepoint { .. } => return vec![entry(Hook::Raw, Words::Plain, "probe_raw")],
-        ast::Target::Tracepoint { .. } => return vec![entry(Hook::Tracepoint, Words::Plain, "probe_tracepoint")],
-        ast::Target::User { .. } | ast::Target::Static { .. } => return Vec::new(),
-    };
-    let has_types = match &hooked.spec.target {
-        // One that takes nothing has another name there.
-        ast::Target::Syscall { name } => {
-            resolve::function(&hooked.types.types, &format!("{SYSCALL}{}", name.text)).is_some()
-        }
-        _ => hooked.functions.iter().all(|function| function.typed.is_some()),
-    };
-    let typed = (hooked.functions.len() < 2 && has_types).then_some(());
-    let many = (hooked.functions.len() > 1).then_some(());
-    let fentry = || entry(Hook::Fentry, Words::Typed, "probe_fentry");
-    let kprobe = || entry(Hook::Kprobe, registers, "probe_kprobe");
-    let multi = || entry(Hook::KprobeMulti, registers, "probe_multi");
-    let multi_call = || call(Hook::KprobeMulti, registers, "probe_return_multi", "probe_enter_multi");
-    let ways: Vec<Option<Candidate>> = match (how, part) {
-        (ast::How::Any, Part::Entry) => vec![typed.map(|()| fentry()), many.map(|()| multi()), Some(kprobe())],
-        (ast::How::Kprobe, _) | (_, Part::Entry) => vec![many.map(|()| multi()), Some(kprobe())],
-        (ast::How::Any, Part::Call) => {
-            vec![typed.map(|()| typed_call()), many.map(|()| multi_call()), Some(probed_call())]
-        }
-        // At a return, the kernel does not say of which function: what is kept of its entry does.
-        (ast::How::Kretprobe, Part::Call) => match many {
-            Some(()) => vec![Some(multi_call()), Some(probed_call())],
-            None => vec![Some((Hook::Kprobe, registers, vec![half("probe_kretprobe", When::Return)]))],
-        },
-        (ast::How::Fentry, Part::Call) => vec![Some(fentry())],
-        (ast::How::Fexit, Part::Call) => {
-            vec![Some((Hook::Fentry, Words::Typed, vec![half("probe_fexit", When::Both)]))]
-        }
-    };
-    ways.into_iter().flatten().collect()
 }
 
 fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Half], raw: bool) -> Result<Way> {
@@ -288,7 +213,7 @@ fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Hal
     for half in halves {
         let program = Program::new(half.program, Needed::Kinds(vec![kind]));
         way.plan.programs.push(program.on(subject.target(half, hook)));
-        way.constants.sleepable |= half.program.ends_with(SLEEPABLE);
+        way.constants.sleepable |= half.may_sleep();
     }
     if halves.len() > 1 {
         way.constants.frame = frame_bytes(&way.constants)?;
@@ -303,55 +228,8 @@ fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Hal
     Ok(way)
 }
 
-/// What a program of a hook reads, for these functions: for the first of them, where there are many.
-fn resolved(hooked: &Hooked, hook: Hook, words: Words, when: When, raw: bool) -> Result<Resolved> {
-    let types = &hooked.types.types;
-    let on = resolve::Hook { words, when };
-    let refused = |error: ResolveError| refused(&hooked.spec, &error);
-    let scope = match hooked.functions.first() {
-        Some(Named { typed: Some(function), .. }) => Scope::function(types, function, on),
-        Some(Named { name, .. }) if hook == Hook::Fentry => bail!("the kernel's types do not have {name}"),
-        Some(Named { name, .. }) => Scope::untyped(name, when, Machine::HERE, ir::Space::ByAddress),
-        None => {
-            let scopes = resolve::scopes(&hooked.spec.target, types, on, hooked.format.as_deref()).map_err(refused)?;
-            scopes.into_iter().next().context("nothing is hooked")?
-        }
-    };
-    match when {
-        When::Entry => resolve::resolve_as(&hooked::at_entry(&hooked.spec), types, &scope, raw),
-        _ => resolve::resolve_as(&hooked.spec, types, &scope, raw),
-    }
-    .map_err(refused)
-}
-
 /// kernel/kprobes.c: register_kretprobe (maxactive); kernel/trace/fprobe.c.
 const NOT_SEEN_BY_KRETPROBE: &str = "the returns of calls, where more are under way at once than the kernel watches (before 6.0: as many as there are CPUs)";
-
-/// Where a program goes.
-fn target(hooked: &Hooked, half: &Half, hook: Hook) -> Target {
-    let when = half.when();
-    let returns = when == plan::When::Return;
-    let function = |name: String| match hook {
-        Hook::Fentry if returns => Target::Exit(vec![name.into()]),
-        Hook::Fentry => Target::TypedEntry(name.into()),
-        _ if returns => Target::Return(vec![name.into()]),
-        _ => Target::Entry(vec![name.into()]),
-    };
-    let name = |word: &ast::Word| word.text.clone();
-    match (&hooked.spec.target, hooked.functions.as_slice()) {
-        (ast::Target::Syscall { name }, _) => function(format!("{SYSCALL}{}", name.text)),
-        (ast::Target::TypedTracepoint { name: of }, _) => Target::TypedTracepoint(name(of).into()),
-        (ast::Target::RawTracepoint { name: of }, _) => Target::RawTracepoint(name(of).into()),
-        (ast::Target::Tracepoint { category, name: of }, _) => {
-            Target::Tracepoint(name(category).into(), name(of).into())
-        }
-        (_, [one]) => function(one.name.clone()),
-        (_, all) => {
-            let names = all.iter().map(|one| one.name.clone().into()).collect();
-            if hook == Hook::KprobeMulti { Target::Together(names, when) } else { Target::Each(names, when) }
-        }
-    }
-}
 
 impl Way {
     /// Resolves one program, and puts its instructions into the object.

@@ -1,0 +1,208 @@
+//! What the tracers of specs have in common: all but their grammars.
+
+use anyhow::{Context, Result, anyhow, ensure};
+use libbpf_rs::OpenObject;
+
+use super::hit::Hit;
+use super::hooked::Hooked;
+use super::in_binary::InBinary;
+use super::way::{Part, Subject};
+use super::{FIRST_KIND, SPECS_MAX, in_kernel, list as of_kernel, probe, totals, user};
+use crate::error::Usage;
+use crate::ffi::skeleton::constants;
+use crate::load::plan::Plan;
+use crate::load::session::Session;
+use crate::spec::ast::{How, Spec, Target};
+use crate::spec::parse::{Grammar, parse};
+use crate::tracers::{Info, Opening, Tracer};
+
+/// How hits are shown.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Shown {
+    /// An event when a function is called and one when it returns, not one for both
+    #[arg(long, conflicts_with_all = ["count_by", "sum", "hist"], help_heading = "Output")]
+    pub entry: bool,
+    /// Addresses, where structs that are known would be summed up
+    #[arg(long, help_heading = "Output")]
+    pub raw: bool,
+    /// What is added up in the kernel.
+    #[command(flatten)]
+    pub totals: totals::Options,
+}
+
+/// The tracers that these specs become on this host.
+pub(crate) fn open(
+    info: &'static Info,
+    specs: &[String],
+    shown: &Shown,
+    grammar: Grammar,
+    opening: &mut Opening<'_>,
+) -> Result<Vec<Box<dyn Tracer>>> {
+    let mut all: Vec<Box<dyn Tracer>> = Vec::new();
+    let asked = shown.totals.asked()?;
+    for text in specs {
+        let spec = match &asked {
+            Some(asked) => asked.spec(text, grammar)?,
+            None => parse(text, grammar).context(Usage)?,
+        };
+        // Where a call is waited for to no end, its entry is enough.
+        let at_entry = asked.is_some() && hooks_calls(&spec.target) && !totals::asks_for_return(&spec);
+        let parts: &[Part] = match (shown.entry && is_function(&spec.target), at_entry) {
+            (true, _) => &[Part::Entry, Part::Call],
+            (false, true) => &[Part::Entry],
+            (false, false) => &[Part::Call],
+        };
+        let most = SPECS_MAX.saturating_sub(opening.specs) / parts.len();
+        ensure!(most > 0, anyhow!("at most {SPECS_MAX} specs can be given").context(Usage));
+        // One for all tracepoints that a glob matches.
+        let label = (grammar == Grammar::Probe).then(|| in_kernel::named(&spec.target));
+        for mut subject in subjects(spec, grammar, opening, most)? {
+            for part in parts {
+                let kind = FIRST_KIND + u32::try_from(opening.specs)?;
+                opening.specs += 1;
+                // Structs that are known are no values to add up by; their addresses are.
+                let raw = shown.raw || asked.is_some();
+                let mut hit = Hit::new(info, subject.as_ref(), kind, *part, raw, opening)?;
+                asked.iter().try_for_each(|asked| hit.add_up(asked, label.as_deref()))?;
+                all.push(Box::new(hit));
+            }
+            opening.notes.extend(subject.take_notes());
+        }
+    }
+    Ok(all)
+}
+
+/// What a spec names on this host, in at most `most` groups.
+fn subjects(spec: Spec, grammar: Grammar, opening: &Opening<'_>, most: usize) -> Result<Vec<Box<dyn Subject>>> {
+    fn boxed<S: Subject + 'static>(all: Vec<S>) -> Vec<Box<dyn Subject>> {
+        all.into_iter().map(|one| -> Box<dyn Subject> { Box::new(one) }).collect()
+    }
+    match grammar {
+        Grammar::Probe => Hooked::all(spec, opening, most).map(boxed),
+        Grammar::Uprobe | Grammar::Usdt => InBinary::all(&spec, opening, most).map(boxed),
+    }
+}
+
+/// Whether a target is called, and returns.
+fn is_function(target: &Target) -> bool {
+    matches!(target, Target::Function { .. } | Target::Syscall { .. } | Target::User { .. })
+}
+
+/// Whether a target means calls, from their entry to their return.
+fn hooks_calls(target: &Target) -> bool {
+    is_function(target) && !matches!(target, Target::Function { how, .. } if *how != How::Any)
+}
+
+/// Each way to hook in, on what is everywhere: for `check`, which is asked about no spec.
+pub(crate) fn samples(kind: u32, grammar: Grammar) -> Vec<Plan> {
+    match grammar {
+        Grammar::Probe => in_kernel::samples(),
+        Grammar::Uprobe | Grammar::Usdt => user::samples(kind),
+    }
+}
+
+/// What can be probed, one on each line.
+pub(crate) fn list(what: &str, grammar: Grammar, opening: &Opening<'_>) -> Result<Vec<String>> {
+    match grammar {
+        Grammar::Probe => of_kernel::list(what, opening),
+        Grammar::Uprobe | Grammar::Usdt => user::list(what, grammar, opening),
+    }
+}
+
+/// The constants of programs that are loaded to see whether they can be.
+pub(crate) fn configure_sample(session: &Session, object: &mut OpenObject) -> Result<()> {
+    constants!(probe, session, object, |rodata| {
+        rodata.probe_kind = FIRST_KIND;
+    })
+}
+
+/// The tracer of a spec in a recording.
+pub(crate) fn replayed(info: &'static Info, recorded: &serde_json::Value) -> Result<Box<dyn Tracer>> {
+    Ok(Box::new(Hit::replayed(info, recorded)?))
+}
+
+/// The tracer of such specs, whose options have `specs`, `list` and `shown`.
+macro_rules! spec_tracer {
+    ($tracer:ident, $name:literal, $kind:expr, $grammar:expr, $doc:literal, $about:literal) => {
+        pub(crate) static KINDS: [$crate::event::Kind; 1] =
+            [$crate::event::Kind::new($kind, $name, $doc, $crate::tracers::probe::FIELDS)];
+
+        /// What is so of it whatever the options are.
+        static INFO: $crate::tracers::Info = $crate::tracers::Info {
+            embedded: $crate::load::source::Embedded { name: $name, ..$crate::tracers::probe::EMBEDDED },
+            about: $about,
+            layout: $crate::tracers::probe::LAYOUT,
+        };
+
+        impl $crate::event::decode::Decode for $tracer {
+            fn decode<'a>(&'a self, _: &'a [u8]) -> anyhow::Result<$crate::event::Event<'a>> {
+                Err(anyhow::anyhow!("an event of a spec that is not known"))
+            }
+        }
+
+        impl $crate::load::source::Source for $tracer {
+            fn embedded(&self) -> &'static $crate::load::source::Embedded {
+                &INFO.embedded
+            }
+
+            fn plans(&self) -> Vec<$crate::load::plan::Plan> {
+                $crate::tracers::probe::specs::samples($kind, $grammar)
+            }
+
+            fn configure(
+                &self,
+                session: &$crate::load::session::Session,
+                _: &$crate::load::plan::Plan,
+                object: &mut libbpf_rs::OpenObject,
+            ) -> anyhow::Result<()> {
+                $crate::tracers::probe::specs::configure_sample(session, object)
+            }
+        }
+
+        impl $crate::tracers::Tracer for $tracer {
+            fn info(&self) -> &'static $crate::tracers::Info {
+                &INFO
+            }
+
+            fn kinds(&self) -> &[$crate::event::Kind] {
+                &KINDS
+            }
+
+            fn takes_specs(&self) -> bool {
+                true
+            }
+
+            fn adds_up(&self) -> bool {
+                self.shown.totals.are_given()
+            }
+
+            fn list(&self, opening: &$crate::tracers::Opening<'_>) -> anyhow::Result<Option<Vec<String>>> {
+                let list = self.list.as_ref();
+                list.map(|what| $crate::tracers::probe::specs::list(what, $grammar, opening)).transpose()
+            }
+
+            fn open(
+                &self,
+                opening: &mut $crate::tracers::Opening<'_>,
+            ) -> anyhow::Result<Option<Vec<Box<dyn $crate::tracers::Tracer>>>> {
+                $crate::tracers::probe::specs::open(&INFO, &self.specs, &self.shown, $grammar, opening).map(Some)
+            }
+
+            fn replayed(
+                &self,
+                recorded: &serde_json::Value,
+            ) -> anyhow::Result<Option<Box<dyn $crate::tracers::Tracer>>> {
+                $crate::tracers::probe::specs::replayed(&INFO, recorded).map(Some)
+            }
+
+            fn table(&self, room: $crate::output::tables::Room) -> $crate::output::tables::Table {
+                $crate::tracers::probe::table(room)
+            }
+
+            fn beat(&self, _: &$crate::load::session::Session) -> Option<$crate::flow::heartbeat::Beat> {
+                None
+            }
+        }
+    };
+}
+pub(crate) use spec_tracer;
