@@ -42,6 +42,40 @@ impl std::fmt::Display for Diagnosed {
     }
 }
 
+/// What is wrong with what a user named, before it is known where it stands: as the end of a sentence or one of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub message: String,
+    /// What can be done about it, or what was meant; one on each line.
+    pub hints: Vec<String>,
+}
+
+impl Wrong {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: Vec::new() }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// One line for all of them, if there are any.
+    pub fn list<S: AsRef<str>>(self, what: &str, all: &[S]) -> Self {
+        let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
+        if all.is_empty() { self } else { self.hint(format!("{what}: {}", all.join(", "))) }
+    }
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\n  {hint}"))
+    }
+}
+
+impl std::error::Error for Wrong {}
+
 /// Exit code of `--strict` when events were lost.
 pub(crate) const EVENTS_LOST: u8 = 3;
 

@@ -14,7 +14,7 @@ mod types;
 use gimli::{DwarfSections, EndianSlice, LittleEndian, SectionId};
 
 use super::elf::Elf;
-use super::fault::Fault;
+use crate::error::Wrong;
 
 pub(crate) use self::entries::Debug;
 pub(crate) use self::frame::Frames;
@@ -40,7 +40,7 @@ impl Loaded {
     ///
     /// # Errors
     /// When a part of it is damaged, or too large.
-    pub fn read(elf: &Elf, shared: Option<&Elf>) -> Result<Self, Fault> {
+    pub fn read(elf: &Elf, shared: Option<&Elf>) -> Result<Self, Wrong> {
         let shared = shared.map(sections).transpose()?;
         Ok(Self { sections: sections(elf)?, shared })
     }
@@ -57,7 +57,7 @@ impl Loaded {
     }
 }
 
-fn sections(elf: &Elf) -> Result<DwarfSections<Vec<u8>>, Fault> {
+fn sections(elf: &Elf) -> Result<DwarfSections<Vec<u8>>, Wrong> {
     DwarfSections::load(|id| match id {
         SectionId::DebugMacinfo | SectionId::DebugMacro | SectionId::DebugNames => Ok(Vec::new()),
         id => Ok(elf.named(id.name())?.unwrap_or_default()),

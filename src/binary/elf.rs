@@ -6,9 +6,9 @@ use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::NoteIterator;
 use object::{LittleEndian as Little, pod};
 
-use super::fault::Fault;
 use super::machine::Machine;
 use super::source::{Identity, Source};
+use crate::error::Wrong;
 use crate::types::image::{Format, unpack_all};
 
 type Header = FileHeader64<Little>;
@@ -77,7 +77,7 @@ pub(crate) struct Elf {
 impl Elf {
     /// # Errors
     /// When it is no file of this kind, or of another machine.
-    pub fn open(path: &Path) -> Result<Self, Fault> {
+    pub fn open(path: &Path) -> Result<Self, Wrong> {
         let (source, identity) = Source::open(path)?;
         Self::read(source, identity, &path.display().to_string())
     }
@@ -87,35 +87,35 @@ impl Elf {
     /// # Errors
     /// As above.
     #[cfg(any(test, feature = "fuzz"))]
-    pub fn of_bytes(bytes: &[u8]) -> Result<Self, Fault> {
+    pub fn of_bytes(bytes: &[u8]) -> Result<Self, Wrong> {
         Self::read(Source::Bytes(bytes.to_vec()), (0, 0), "it")
     }
 
     /// What is packed inside of another file.
-    pub(super) fn inside(bytes: Vec<u8>) -> Result<Self, Fault> {
+    pub(super) fn inside(bytes: Vec<u8>) -> Result<Self, Wrong> {
         Self::read(Source::Bytes(bytes), (0, 0), "it")
     }
 
-    fn read(source: Source, identity: Identity, name: &str) -> Result<Self, Fault> {
+    fn read(source: Source, identity: Identity, name: &str) -> Result<Self, Wrong> {
         let head = source.part(0, HEADER.min(source.size())).unwrap_or_default();
         if !head.starts_with(&elf::ELFMAG) {
             let what = if head.starts_with(b"#!") { "a script, no binary" } else { "no ELF file" };
-            let wrong = Fault::new(format!("{name} is {what}"));
+            let wrong = Wrong::new(format!("{name} is {what}"));
             return Err(if head.starts_with(b"#!") { wrong.hint("probe the interpreter that runs it") } else { wrong });
         }
         if head.get(CLASS) == Some(&elf::ELFCLASS32.0) {
-            return Err(Fault::new(format!("{name} is a binary of 32 bits: only those of 64 bits can be probed")));
+            return Err(Wrong::new(format!("{name} is a binary of 32 bits: only those of 64 bits can be probed")));
         }
-        let damaged = |why: &str| Fault::new(format!("{name} is damaged: {why}"));
+        let damaged = |why: &str| Wrong::new(format!("{name} is damaged: {why}"));
         let (header, _) = pod::from_bytes::<Header>(&head).map_err(|()| damaged("it ends within its header"))?;
         let order = (header.e_ident.data, header.e_ident.class);
         if order != (elf::ELFDATA2LSB, elf::ELFCLASS64) {
-            return Err(Fault::new(format!("{name} is a binary of another kind of machine")));
+            return Err(Wrong::new(format!("{name} is a binary of another kind of machine")));
         }
         let machine = match header.e_machine.get(Little) {
             elf::EM_X86_64 => Machine::X86,
             elf::EM_AARCH64 => Machine::Arm,
-            _ => return Err(Fault::new(format!("{name} is a binary of another kind of machine"))),
+            _ => return Err(Wrong::new(format!("{name} is a binary of another kind of machine"))),
         };
         let kind = match header.e_type.get(Little) {
             elf::ET_EXEC => Kind::Executable,
@@ -200,15 +200,15 @@ impl Elf {
     ///
     /// # Errors
     /// When the file ends before that, when it cannot be unpacked, or when it is too large.
-    pub fn content(&self, section: &Section) -> Result<Option<Vec<u8>>, Fault> {
+    pub fn content(&self, section: &Section) -> Result<Option<Vec<u8>>, Wrong> {
         if section.kind == elf::SHT_NOBITS.0 {
             return Ok(None);
         }
         if section.size > CONTENT {
-            return Err(Fault::new("a section is larger than 2 GB"));
+            return Err(Wrong::new("a section is larger than 2 GB"));
         }
         let bytes = self.source.part(section.offset, section.size);
-        let bytes = bytes.ok_or_else(|| Fault::new("the file ends before one of its sections does"))?;
+        let bytes = bytes.ok_or_else(|| Wrong::new("the file ends before one of its sections does"))?;
         if section.flags & elf::SHF_COMPRESSED.0 == 0 {
             return Ok(Some(bytes));
         }
@@ -219,9 +219,9 @@ impl Elf {
     ///
     /// # Errors
     /// As above.
-    pub fn named(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
+    pub fn named(&self, name: &str) -> Result<Option<Vec<u8>>, Wrong> {
         if let Some(section) = self.section(name) {
-            let fault = |fault: Fault| Fault { message: format!("{name}: {}", fault.message), ..fault };
+            let fault = |fault: Wrong| Wrong { message: format!("{name}: {}", fault.message), ..fault };
             return self.content(section).map_err(fault);
         }
         // As compilers packed it before there was a flag for that: `ZLIB`, and how long it is.
@@ -335,20 +335,20 @@ fn notes(bytes: &[u8]) -> Vec<Note> {
 }
 
 /// What is behind the header of a packed section (`Elf64_Chdr`: type, reserved, size, alignment).
-fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Wrong> {
     let kind = bytes.first_chunk().map(|four| u32::from_le_bytes(*four));
     let size = bytes.get(8..).and_then(|rest| rest.first_chunk()).map(|eight| u64::from_le_bytes(*eight));
-    let (Some(size), Some(packed)) = (size, bytes.get(24..)) else { return Err(Fault::new("it is damaged")) };
+    let (Some(size), Some(packed)) = (size, bytes.get(24..)) else { return Err(Wrong::new("it is damaged")) };
     match kind {
         Some(1) => unpack(Format::Zlib, packed, size),
         Some(2) => unpack(Format::Zstd, packed, size),
-        _ => Err(Fault::new("it is packed in a way that is not known")),
+        _ => Err(Wrong::new("it is packed in a way that is not known")),
     }
 }
 
 /// All that was packed, which should come to so much.
-pub(super) fn unpack(format: Format, packed: &[u8], size: u64) -> Result<Vec<u8>, Fault> {
+pub(super) fn unpack(format: Format, packed: &[u8], size: u64) -> Result<Vec<u8>, Wrong> {
     let most = (packed.len() as u64).saturating_mul(GROWS).saturating_add(1 << 20).min(size).min(CONTENT);
     let bytes = unpack_all(format, packed, usize::try_from(most).unwrap_or(usize::MAX));
-    bytes.map_err(|error| Fault::new(format!("what is packed in it cannot be unpacked: {error}")))
+    bytes.map_err(|error| Wrong::new(format!("what is packed in it cannot be unpacked: {error}")))
 }

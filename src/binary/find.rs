@@ -10,8 +10,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::process::{Mapped, mapped};
-use super::fault::Fault;
 use super::open::Binary;
+use crate::error::Wrong;
 use crate::names::closest;
 
 /// Where a binary is looked for.
@@ -27,16 +27,16 @@ pub(crate) enum Scene<'a> {
 ///
 /// # Errors
 /// When there is none.
-pub(crate) fn binaries(word: &str, scene: Scene<'_>) -> Result<Vec<Binary>, Fault> {
+pub(crate) fn binaries(word: &str, scene: Scene<'_>) -> Result<Vec<Binary>, Wrong> {
     match scene {
         Scene::Host { path } => on_host(word, Path::new("/"), path).map(|binary| vec![binary]),
         Scene::Process(pid) => of_process(word, pid, Path::new("/proc")),
     }
 }
 
-fn on_host(word: &str, root: &Path, path: Option<&OsStr>) -> Result<Binary, Fault> {
+fn on_host(word: &str, root: &Path, path: Option<&OsStr>) -> Result<Binary, Wrong> {
     if matches!(word, "" | "*") {
-        return Err(Fault::new("all binaries are those of a process: -p PID says which"));
+        return Err(Wrong::new("all binaries are those of a process: -p PID says which"));
     }
     if word.contains('/') {
         let absolute = std::path::absolute(word).unwrap_or_else(|_| PathBuf::from(word));
@@ -66,17 +66,17 @@ fn library(word: &str, root: &Path) -> (Option<PathBuf>, Vec<String>) {
     (best, others)
 }
 
-fn missing(word: &str, root: &Path) -> Fault {
+fn missing(word: &str, root: &Path) -> Wrong {
     let names = libraries::names(root);
     let short: Vec<&str> = names.iter().map(|name| name.split(".so").next().unwrap_or(name)).collect();
     let bare = short.iter().filter_map(|name| name.strip_prefix("lib")).collect::<Vec<_>>();
     let close = closest(word, names.iter().map(String::as_str).chain(short).chain(bare));
-    let wrong = Fault::new(format!("there is no library and no program of PATH that is called {word}"));
+    let wrong = Wrong::new(format!("there is no library and no program of PATH that is called {word}"));
     let wrong = wrong.list("closest", &close);
     if Path::new(word).exists() { wrong.hint(format!("the file here is ./{word}")) } else { wrong }
 }
 
-fn of_process(word: &str, pid: u32, proc: &Path) -> Result<Vec<Binary>, Fault> {
+fn of_process(word: &str, pid: u32, proc: &Path) -> Result<Vec<Binary>, Wrong> {
     let all = mapped(pid, proc)?;
     let root = proc.join(pid.to_string()).join("root");
     let open = |one: &Mapped| {
@@ -120,11 +120,11 @@ fn of_process(word: &str, pid: u32, proc: &Path) -> Result<Vec<Binary>, Fault> {
         let names: Vec<String> =
             all.iter().filter_map(|one| Some(one.path.file_name()?.to_string_lossy().into_owned())).collect();
         let wrong =
-            Fault::new(format!("process {pid} has no {word}, and there is no library of that name where it runs"));
+            Wrong::new(format!("process {pid} has no {word}, and there is no library of that name where it runs"));
         return Err(wrong.list("it has", &names));
     };
     if path.is_relative() {
-        return Err(Fault::new(format!("{word} is no full path: it is looked for where process {pid} runs")));
+        return Err(Wrong::new(format!("{word} is no full path: it is looked for where process {pid} runs")));
     }
     let binary = Binary::open(&root, &path)?;
     binary.note(format!("process {pid} has not mapped {} so far", path.display()));

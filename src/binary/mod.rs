@@ -23,7 +23,6 @@ mod versions;
 
 pub(crate) use self::describe::{Argument, Signature, Source, no_types};
 pub(crate) use self::dwarf::Found;
-pub(crate) use self::fault::Fault;
 pub(crate) use self::machine::Machine;
 pub(crate) use self::open::Binary;
 pub(crate) use self::origin::Origin;

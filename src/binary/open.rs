@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::dwarf::{self, Loaded};
 use super::elf::{Elf, unpack};
-use super::fault::Fault;
 use super::machine::Machine;
 use super::prototypes::Prototypes;
 use super::separate;
 use super::symbols::{Function, Symbols};
 use super::usdt::{self, Mark};
+use crate::error::Wrong;
 use crate::types::image::Format;
 
 /// The most that the symbols come to that are packed in a binary.
@@ -39,7 +39,7 @@ impl Binary {
     ///
     /// # Errors
     /// When there is no such file, or none that can be probed.
-    pub fn open(root: &Path, path: &Path) -> Result<Self, Fault> {
+    pub fn open(root: &Path, path: &Path) -> Result<Self, Wrong> {
         let full = root.join(path.strip_prefix("/").unwrap_or(path));
         let full = if root == Path::new("/") { path.to_owned() } else { full };
         let elf = Elf::open(&full)?;
@@ -50,19 +50,19 @@ impl Binary {
     ///
     /// # Errors
     /// As above.
-    pub fn open_at(root: &Path, path: &Path, at: &Path) -> Result<Self, Fault> {
+    pub fn open_at(root: &Path, path: &Path, at: &Path) -> Result<Self, Wrong> {
         Self::of(Elf::open(at)?, root, path, at.to_owned())
     }
 
     #[cfg(any(test, feature = "fuzz"))]
-    pub fn of_bytes(bytes: &[u8]) -> Result<Self, Fault> {
+    pub fn of_bytes(bytes: &[u8]) -> Result<Self, Wrong> {
         Self::of(Elf::of_bytes(bytes)?, Path::new("/nowhere"), Path::new("/it"), "/it".into())
     }
 
-    fn of(elf: Elf, root: &Path, inside: &Path, path: PathBuf) -> Result<Self, Fault> {
+    fn of(elf: Elf, root: &Path, inside: &Path, path: PathBuf) -> Result<Self, Wrong> {
         let name = inside.display().to_string();
         if elf.machine != Machine::HERE && !cfg!(any(test, feature = "fuzz")) {
-            return Err(Fault::new(format!("{name} is of another architecture: {}", elf.machine.name())));
+            return Err(Wrong::new(format!("{name} is of another architecture: {}", elf.machine.name())));
         }
         Ok(Self {
             name,
@@ -173,11 +173,11 @@ impl Binary {
     ///
     /// # Errors
     /// When there is none.
-    pub fn functions(&self, name: &str) -> Result<Vec<Function>, Fault> {
+    pub fn functions(&self, name: &str) -> Result<Vec<Function>, Wrong> {
         if crate::names::glob::is_glob(name) {
             let mut found = self.symbols().matching(&self.elf, name);
             found.retain(|function| !function.chooses);
-            let none = || Fault::new(format!("no function of {} matches {name}", self.name));
+            let none = || Wrong::new(format!("no function of {} matches {name}", self.name));
             return if found.is_empty() { Err(none()) } else { Ok(found) };
         }
         let found = match self.symbols().called(&self.elf, name) {
@@ -207,12 +207,12 @@ impl Binary {
         (!found.is_empty()).then_some(found)
     }
 
-    fn why_not(&self, name: &str, fault: Fault) -> Fault {
+    fn why_not(&self, name: &str, fault: Wrong) -> Wrong {
         let Some(inlined) = self.debug().and_then(|debug| debug.view().inlined(name)) else {
-            return Fault { message: format!("{}: {}", self.name, fault.message), ..fault };
+            return Wrong { message: format!("{}: {}", self.name, fault.message), ..fault };
         };
         let wrong =
-            Fault::new(format!("{}: {name} has no code of its own: it is inlined wherever it is called", self.name));
+            Wrong::new(format!("{}: {name} has no code of its own: it is inlined wherever it is called", self.name));
         let place = |(address, at): &(u64, String)| {
             let offset = self.elf.offset(*address).unwrap_or(*address);
             format!("{offset:#x} ({at})")
@@ -225,8 +225,8 @@ impl Binary {
     }
 
     /// It is chosen when the program starts which code takes this name.
-    fn chosen(&self, name: &str) -> Fault {
-        let wrong = Fault::new(format!(
+    fn chosen(&self, name: &str) -> Wrong {
+        let wrong = Wrong::new(format!(
             "{}: {name} has several versions, one of which is chosen for the processor when a program starts",
             self.name
         ));
@@ -246,9 +246,9 @@ impl Binary {
     ///
     /// # Errors
     /// When there is no code of it, or no debug information.
-    pub fn line(&self, file: &str, line: u32) -> Result<Vec<u64>, Fault> {
+    pub fn line(&self, file: &str, line: u32) -> Result<Vec<u64>, Wrong> {
         let Some(debug) = self.debug() else {
-            let wrong = Fault::new(format!("{} has no debug information, which lines are found by", self.name));
+            let wrong = Wrong::new(format!("{} has no debug information, which lines are found by", self.name));
             return Err(wrong.hint("it is built with -g, or installed with a package of debug symbols"));
         };
         let found = debug.view().line(file, line);
@@ -259,11 +259,11 @@ impl Binary {
         }
         if found.files.is_empty() {
             let close = crate::names::closest(file, found.known.iter().map(String::as_str));
-            let wrong = Fault::new(format!("{}: no file {file} is in its debug information", self.name));
+            let wrong = Wrong::new(format!("{}: no file {file} is in its debug information", self.name));
             return Err(wrong.list("closest", &close));
         }
         let others: Vec<String> = found.others.iter().map(u32::to_string).collect();
-        Err(Fault::new(format!("{}: there is no code of line {line} of {file}", self.name))
+        Err(Wrong::new(format!("{}: there is no code of line {line} of {file}", self.name))
             .list("lines with code", &others))
     }
 
@@ -282,8 +282,8 @@ impl Binary {
     ///
     /// # Errors
     /// When there is no code.
-    pub fn at_offset(&self, offset: u64) -> Result<u64, Fault> {
-        let wrong = |why: String| Err(Fault::new(format!("{}: {offset:#x} {why}", self.name)));
+    pub fn at_offset(&self, offset: u64) -> Result<u64, Wrong> {
+        let wrong = |why: String| Err(Wrong::new(format!("{}: {offset:#x} {why}", self.name)));
         match self.elf.at_offset(offset) {
             Some((segment, address)) if segment.executable => Ok(address),
             Some(_) => wrong("is in a part of the file that is not executed".to_owned()),

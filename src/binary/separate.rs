@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dwarf;
 use super::elf::Elf;
-use super::fault::Fault;
+use crate::error::Wrong;
 
 /// Where distributions put it.
 const DEBUG: &str = "usr/lib/debug";
@@ -96,10 +96,10 @@ fn link(elf: &Elf) -> Option<(String, u32)> {
 ///
 /// # Errors
 /// When it says so, and the file is not there.
-pub(crate) fn shared(elf: &Elf, of: &Path, root: &Path) -> Result<Option<Elf>, Fault> {
+pub(crate) fn shared(elf: &Elf, of: &Path, root: &Path) -> Result<Option<Elf>, Wrong> {
     let Some(bytes) = elf.named(".gnu_debugaltlink")? else { return Ok(None) };
     let parts = bytes.iter().take(NAME).position(|byte| *byte == 0).and_then(|end| bytes.split_at_checked(end));
-    let missing = |name: &str| Fault::new(format!("the debug information is in part in {name}, which is not there"));
+    let missing = |name: &str| Wrong::new(format!("the debug information is in part in {name}, which is not there"));
     let Some((name, [_, id @ ..])) = parts else { return Err(missing("another file")) };
     let name = String::from_utf8_lossy(name).into_owned();
     let by_id = |end| root.join(DEBUG).join(".build-id").join(of_id(id, end));

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::fault::{Fault, unreadable};
+use super::fault::unreadable;
+use crate::error::Wrong;
 
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -21,12 +22,12 @@ pub(crate) type Identity = (u64, u64);
 impl Source {
     /// # Errors
     /// When there is no file, or none that can be read.
-    pub fn open(path: &Path) -> Result<(Self, Identity), Fault> {
+    pub fn open(path: &Path) -> Result<(Self, Identity), Wrong> {
         let name = path.display().to_string();
         let regular = |about: &fs::Metadata| match about.is_file() {
             true => Ok(()),
-            false if about.is_dir() => Err(Fault::new(format!("{name} is a directory"))),
-            false => Err(Fault::new(format!("{name} is not a regular file"))),
+            false if about.is_dir() => Err(Wrong::new(format!("{name} is a directory"))),
+            false => Err(Wrong::new(format!("{name} is not a regular file"))),
         };
         // Asked before: opening a device may do something; and after, when it is sure what it is. A FIFO would never end.
         regular(&fs::metadata(path).map_err(|error| unreadable(&name, &error))?)?;

@@ -6,8 +6,8 @@ use object::elf::{self, Sym64};
 use object::{LittleEndian as Little, pod};
 
 use super::elf::{Elf, Section};
-use super::fault::Fault;
 use super::versions::Versions;
+use crate::error::Wrong;
 use crate::names::{closest, glob};
 
 /// Longer names are passed over.
@@ -89,7 +89,7 @@ struct Table {
 pub(crate) struct Symbols {
     tables: Vec<Table>,
     /// Why one of them could not be read.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Wrong>,
     /// Whether there is one with local names, too.
     pub complete: bool,
 }
@@ -107,7 +107,7 @@ impl Symbols {
                         all.tables.push(table);
                     }
                     Ok(None) => {}
-                    Err(fault) => all.faults.push(Fault { message: format!("{name}: {}", fault.message), ..fault }),
+                    Err(fault) => all.faults.push(Wrong { message: format!("{name}: {}", fault.message), ..fault }),
                 }
             }
         }
@@ -122,7 +122,7 @@ impl Symbols {
     ///
     /// # Errors
     /// When there is none.
-    pub fn called(&self, elf: &Elf, name: &str) -> Result<Vec<Function>, Fault> {
+    pub fn called(&self, elf: &Elf, name: &str) -> Result<Vec<Function>, Wrong> {
         let (plain, version) = match name.split_once('@') {
             Some((plain, version)) => (plain, Some(version.trim_start_matches('@'))),
             None => (name, None),
@@ -162,18 +162,18 @@ impl Symbols {
         found.next().map(|symbol| symbol.address)
     }
 
-    fn missing(&self, elf: &Elf, name: &str, found: &[Symbol<'_>]) -> Fault {
+    fn missing(&self, elf: &Elf, name: &str, found: &[Symbol<'_>]) -> Wrong {
         if found.iter().any(|symbol| symbol.is == Is::Data) {
-            return Fault::new(format!("{name} is no function, but data"));
+            return Wrong::new(format!("{name} is no function, but data"));
         }
         if found.iter().any(|symbol| symbol.is == Is::Import) {
-            let wrong = Fault::new(format!("{name} is called here, but it is in one of the libraries"));
+            let wrong = Wrong::new(format!("{name} is called here, but it is in one of the libraries"));
             return wrong.list("these are", &elf.libraries());
         }
         if found.iter().any(|symbol| matches!(symbol.is, Is::Function { .. })) {
-            return Fault::new(format!("{name} is in no part of the file that is executed"));
+            return Wrong::new(format!("{name} is in no part of the file that is executed"));
         }
-        let wrong = Fault::new(format!("there is no function {name}"));
+        let wrong = Wrong::new(format!("there is no function {name}"));
         let functions = self.each().filter(|symbol| matches!(symbol.is, Is::Function { .. }));
         let names: Vec<_> = functions.take(COMPARED).map(|symbol| String::from_utf8_lossy(symbol.name)).collect();
         let close = closest(name, names.iter().map(|name| &**name));
@@ -191,12 +191,12 @@ impl Symbols {
     }
 }
 
-fn table(elf: &Elf, section: &Section, dynamic: bool) -> Result<Option<Table>, Fault> {
+fn table(elf: &Elf, section: &Section, dynamic: bool) -> Result<Option<Table>, Wrong> {
     let Some(mut bytes) = elf.content(section)? else { return Ok(None) };
     let strings = elf.sections.get(section.link as usize);
     let strings = strings.map(|section| elf.content(section)).transpose()?.flatten().unwrap_or_default();
     bytes.truncate(bytes.len() - bytes.len() % size_of::<Sym64<Little>>());
-    let symbols = pod::slice_from_all_bytes(&bytes).map_err(|()| Fault::new("it is damaged"))?.to_vec();
+    let symbols = pod::slice_from_all_bytes(&bytes).map_err(|()| Wrong::new("it is damaged"))?.to_vec();
     let versions = if dynamic { Versions::read(elf, &strings) } else { Versions::default() };
     Ok(Some(Table { symbols, strings, versions }))
 }

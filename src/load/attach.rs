@@ -82,30 +82,36 @@ impl Hooks {
     }
 
     /// A probe on each of these functions. The kernel refuses some that tracers can hook (EINVAL, before 5.18 or so;
-    /// EADDRNOTAVAIL: an instruction that cannot be moved): those are left out, unless all are.
+    /// EADDRNOTAVAIL: an instruction that cannot be moved).
     fn attach_each(&mut self, functions: &[Cow<'static, str>], when: When, program: &ProgramMut<'_>) -> Result<()> {
         let (returns, kind) = probe(when);
-        let (mut attached, mut first) = (0_usize, None);
-        for function in functions {
-            let error = match program.attach_kprobe(returns, function.as_ref()) {
+        let attach = |function: &Cow<'static, str>| {
+            (format!("{kind}/{function}"), program.attach_kprobe(returns, function.as_ref()))
+        };
+        let attached = self.those_that_take_it(functions.iter().map(attach))?;
+        self.taken.push(format!("{kind}/{attached} functions"));
+        Ok(())
+    }
+
+    /// Keeps the links of all these hooks but of those that take none, unless all are such; returns how many there are.
+    fn those_that_take_it(&mut self, all: impl Iterator<Item = (String, libbpf_rs::Result<Link>)>) -> Result<usize> {
+        let (mut attached, mut first) = (0, None);
+        for (hook, link) in all {
+            let error = match link {
                 Ok(link) => {
                     self.links.get_mut().push(link);
                     attached += 1;
                     continue;
                 }
-                Err(error) => anyhow::Error::from(error),
+                Err(error) => anyhow::Error::from(error).context(format!("attaching to {hook}")),
             };
             if is_full(&error) {
-                return Err(error.context(format!("attaching to {kind}/{function}")));
+                return Err(error);
             }
-            self.absent.push(format!("{kind}/{function}: {}", error.root_cause()));
-            first.get_or_insert((function, error));
+            self.absent.push(format!("{hook}: {}", error.root_cause()));
+            first.get_or_insert(error);
         }
-        if let (0, Some((function, error))) = (attached, first) {
-            return Err(error.context(format!("attaching to {kind}/{function}")));
-        }
-        self.taken.push(format!("{kind}/{attached} functions"));
-        Ok(())
+        first.filter(|_| attached == 0).map_or(Ok(attached), Err)
     }
 
     /// One link for all of these functions; several where the kernel has no room for so many at once (6.7 to 6.11, for
@@ -120,13 +126,10 @@ impl Hooks {
                     let (front, back) = part.split_at(part.len() / 2);
                     left.extend([back, front]);
                 }
+                // 5.18 has it (0dcac2725406: bpf: Add multi kprobe link), with CONFIG_FPROBE.
                 Err(error) => {
-                    let hook = format!("attaching to {kind}.multi of {} functions", part.len());
-                    let error = anyhow::Error::from(error).context(hook);
-                    // 5.18 has it (0dcac2725406: bpf: Add multi kprobe link), with CONFIG_FPROBE.
-                    let unknown = matches!(errno(&error), Some(libc::EINVAL | libc::EOPNOTSUPP));
-                    let why = "the kernel has no kprobe.multi (5.18, CONFIG_FPROBE)";
-                    return Err(if unknown { error.context(why) } else { error });
+                    let hook = format!("{kind}.multi of {} functions", part.len());
+                    return Err(not_attached(error, &hook, "the kernel has no kprobe.multi (5.18, CONFIG_FPROBE)"));
                 }
             }
         }
@@ -151,51 +154,34 @@ impl Hooks {
             ..UprobeMultiOpts::default()
         };
         let link = program.attach_uprobe_multi_with_opts(ANY, &binary.path, "", options);
-        let link = link.map_err(|error| {
-            let error = anyhow::Error::from(error).context(format!("attaching to {hook}"));
-            // 6.6 has it (89ae89f53d20: bpf: Add multi uprobe link).
-            let unknown = matches!(errno(&error), Some(libc::EINVAL | libc::EOPNOTSUPP));
-            if unknown { error.context("the kernel has no uprobe.multi (6.6)") } else { error }
-        });
-        self.links.get_mut().push(link?);
+        // 6.6 has it (89ae89f53d20: bpf: Add multi uprobe link).
+        let link = link.map_err(|error| not_attached(error, &hook, "the kernel has no uprobe.multi (6.6)"))?;
+        self.links.get_mut().push(link);
         self.taken.push(hook);
         Ok(())
     }
 
-    /// A link for each place of a binary; those that take no probe are left out, unless all are.
+    /// A link for each place of a binary.
     fn attach_each_place(&mut self, binary: &Binary, when: When, program: &ProgramMut<'_>) -> Result<()> {
         let hook = user_hook(binary, when, "");
-        let mut first = None;
-        let before = self.links.get_mut().len();
-        for place in &binary.places {
+        let places =
+            binary.places.iter().map(|place| Ok((usize::try_from(place.offset)?, usize::try_from(place.semaphore)?)));
+        let places: Vec<_> = places.collect::<Result<_>>()?;
+        let cookies = self.cookies;
+        let attach = |(offset, semaphore): (usize, usize)| {
             let options = UprobeOpts {
-                ref_ctr_offset: usize::try_from(place.semaphore)?,
+                ref_ctr_offset: semaphore,
                 // Before 5.15 libbpf takes no other, and the program does not ask for it.
-                cookie: if self.cookies { place.offset } else { 0 },
+                cookie: if cookies { offset as u64 } else { 0 },
                 retprobe: when == When::Return,
                 ..UprobeOpts::default()
             };
-            let offset = usize::try_from(place.offset)?;
-            let error = match program.attach_uprobe_with_opts(ANY, &binary.path, offset, options) {
-                Ok(link) => {
-                    self.links.get_mut().push(link);
-                    continue;
-                }
-                Err(error) => anyhow::Error::from(error).context(format!("attaching to {hook} at {offset:#x}")),
-            };
-            if is_full(&error) || binary.places.len() == 1 {
-                return Err(error);
-            }
-            self.absent.push(format!("{hook} at {offset:#x}: {}", error.root_cause()));
-            first.get_or_insert(error);
-        }
-        match first {
-            Some(error) if self.links.get_mut().len() == before => Err(error),
-            _ => {
-                self.taken.push(hook);
-                Ok(())
-            }
-        }
+            let link = program.attach_uprobe_with_opts(ANY, &binary.path, offset, options);
+            (format!("{hook} at {offset:#x}"), link)
+        };
+        self.those_that_take_it(places.into_iter().map(attach))?;
+        self.taken.push(hook);
+        Ok(())
     }
 
     /// Each hook that the program may go on, and the result of attaching it there.
@@ -252,6 +238,15 @@ fn probe(when: When) -> (bool, &'static str) {
     match when {
         When::Entry => (false, "kprobe"),
         When::Return => (true, "kretprobe"),
+    }
+}
+
+/// Why a link for many hooks is refused. `unknown`: what it means that the kernel does not know what is asked for.
+fn not_attached(error: libbpf_rs::Error, hook: &str, unknown: &'static str) -> anyhow::Error {
+    let error = anyhow::Error::from(error).context(format!("attaching to {hook}"));
+    match errno(&error) {
+        Some(libc::EINVAL | libc::EOPNOTSUPP) => error.context(unknown),
+        _ => error,
     }
 }
 

@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::binary::Binary;
 use crate::binary::find::{Scene, binaries};
-use crate::binary::{Binary, Fault};
+use crate::error::Wrong;
 use crate::escape::shown;
 use crate::host::Host;
 use crate::host::kallsyms::{self, Symbols};
@@ -85,7 +86,7 @@ impl<'a> Opening<'a> {
     }
 
     /// The binaries that a word means: one, or all that the process has mapped.
-    pub(super) fn binaries(&self, word: &str) -> Result<Vec<Binary>, Fault> {
+    pub(super) fn binaries(&self, word: &str) -> Result<Vec<Binary>, Wrong> {
         let path = std::env::var_os("PATH");
         binaries(word, self.process.map_or(Scene::Host { path: path.as_deref() }, Scene::Process))
     }

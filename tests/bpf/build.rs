@@ -45,6 +45,8 @@ fn binaries(from: &Path, to: &Path, clang: &str) {
     build("packed", "cc", "functions.c", "-g -O2 -gz=zlib");
     build("static", "cc", "functions.c", "-O2 -static");
     build("library", "cc", "functions.c", "-g -O2 -shared -fPIC -Wl,-soname,libfunctions.so.1");
+    let versions = format!("-O1 -shared -fPIC -Wl,--version-script={}", from.join("versions.map").display());
+    build("versions", "cc", "versions.c", &versions);
     build("methods", clang, "methods.cpp", "-x c++ -g -O1");
     build("marks", "cc", "marks.c", "-O2 -pie -fPIE");
     build("marks-fixed", "cc", "marks.c", "-O0 -no-pie -fno-pie");

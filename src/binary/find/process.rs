@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::binary::Fault;
+use crate::error::Wrong;
 
 /// The most bytes of a list: of some 100,000 mappings.
 const MAPS: u64 = 64 << 20;
@@ -26,7 +26,7 @@ pub(crate) struct Mapped {
 ///
 /// # Errors
 /// When there is no such process, or its files cannot be seen.
-pub(crate) fn mapped(pid: u32, proc: &Path) -> Result<Vec<Mapped>, Fault> {
+pub(crate) fn mapped(pid: u32, proc: &Path) -> Result<Vec<Mapped>, Wrong> {
     let dir = proc.join(pid.to_string());
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -34,22 +34,22 @@ pub(crate) fn mapped(pid: u32, proc: &Path) -> Result<Vec<Mapped>, Fault> {
         Ok(bytes)
     };
     let bytes = read().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound if !proc.join("self").exists() => Fault::new("/proc is not mounted"),
-        io::ErrorKind::NotFound => Fault::new(format!("there is no process {pid} (any more)")),
+        io::ErrorKind::NotFound if !proc.join("self").exists() => Wrong::new("/proc is not mounted"),
+        io::ErrorKind::NotFound => Wrong::new(format!("there is no process {pid} (any more)")),
         // ESRCH, while it ends.
-        _ if error.raw_os_error() == Some(3) => Fault::new(format!("process {pid} has ended")),
+        _ if error.raw_os_error() == Some(3) => Wrong::new(format!("process {pid} has ended")),
         io::ErrorKind::PermissionDenied => {
-            let wrong = Fault::new(format!("what process {pid} has mapped cannot be seen: {error}"));
+            let wrong = Wrong::new(format!("what process {pid} has mapped cannot be seen: {error}"));
             wrong.hint("as root it can, or with the capability CAP_SYS_PTRACE")
         }
-        _ => Fault::new(format!("what process {pid} has mapped cannot be read: {error}")),
+        _ => Wrong::new(format!("what process {pid} has mapped cannot be read: {error}")),
     })?;
     let found = files(&bytes, &dir);
     match found.is_empty() {
-        true if bytes.is_empty() => Err(Fault::new(format!(
+        true if bytes.is_empty() => Err(Wrong::new(format!(
             "process {pid} has no memory of its own: it has ended, or it is a thread of the kernel"
         ))),
-        true => Err(Fault::new(format!("process {pid} has no file mapped that it executes"))),
+        true => Err(Wrong::new(format!("process {pid} has no file mapped that it executes"))),
         false => Ok(found),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub(crate) use crate::error::Wrong;
 use crate::spec::ast::Span;
 
 /// What is wrong with a spec, and where in its text.
@@ -22,28 +23,7 @@ impl fmt::Display for ResolveError {
 
 impl std::error::Error for ResolveError {}
 
-/// The same before it is known where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    pub message: String,
-    pub hints: Vec<String>,
-}
-
 impl Wrong {
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hints: Vec::new() }
-    }
-
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
-        self
-    }
-
-    /// One line for all of them, if there are any.
-    pub fn list(self, what: &str, all: &[String]) -> Self {
-        if all.is_empty() { self } else { self.hint(format!("{what}: {}", all.join(", "))) }
-    }
-
     pub fn at(self, span: &Span) -> ResolveError {
         ResolveError { span: span.clone(), message: self.message, hints: self.hints }
     }

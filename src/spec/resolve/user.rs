@@ -16,15 +16,9 @@ use super::error::{ResolveError, Wrong};
 use super::path::head;
 use super::scope::{Param, Scope, When, Why};
 use super::typed::Ty;
-use crate::binary::{Argument, Binary, Fault, Found, Function, Signature, Source, no_types};
+use crate::binary::{Argument, Binary, Found, Function, Signature, Source, no_types};
 use crate::spec::ast::{Place, Spec, Target, Word};
 use crate::types::model::Types;
-
-impl From<Fault> for Wrong {
-    fn from(fault: Fault) -> Self {
-        Self { message: fault.message, hints: fault.hints }
-    }
-}
 
 /// All places of a spec in a binary. `kernel`: the kernel's types, for what conditions ask of the head of each event
 /// (`pid`, `comm`, …).
@@ -48,7 +42,7 @@ pub(crate) fn sites(spec: &Spec, binary: &Binary, kernel: Option<&Types>) -> Res
 }
 
 fn of_functions(spec: &Spec, binary: &Binary, name: &Word) -> Result<Sites, ResolveError> {
-    let found = binary.functions(&name.text).map_err(|fault| Wrong::from(fault).at(&name.span))?;
+    let found = binary.functions(&name.text).map_err(|fault| fault.at(&name.span))?;
     Ok(entries(spec, binary, found))
 }
 
@@ -139,7 +133,7 @@ fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binar
 /// A place in the file: the entry of a function, or within one.
 fn of_offset(spec: &Spec, binary: &Binary, offset: u64, word: &Word) -> Result<Sites, ResolveError> {
     let span = word.span.end..spec.text.len();
-    let address = binary.at_offset(offset).map_err(|fault| Wrong::from(fault).at(&span))?;
+    let address = binary.at_offset(offset).map_err(|fault| fault.at(&span))?;
     if let Some(function) = binary.function_at(address) {
         return Ok(entries(spec, binary, vec![function]));
     }
@@ -147,7 +141,7 @@ fn of_offset(spec: &Spec, binary: &Binary, offset: u64, word: &Word) -> Result<S
 }
 
 fn of_line(spec: &Spec, binary: &Binary, file: &Word, line: u32) -> Result<Sites, ResolveError> {
-    let addresses = binary.line(&file.text, line).map_err(|fault| Wrong::from(fault).at(&file.span))?;
+    let addresses = binary.line(&file.text, line).map_err(|fault| fault.at(&file.span))?;
     let name = |function: Option<&str>| match function {
         Some(function) => format!("{function} ({}:{line})", file.text),
         None => format!("{}:{line}", file.text),

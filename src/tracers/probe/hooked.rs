@@ -6,14 +6,14 @@ use std::rc::Rc;
 use anyhow::{Result, anyhow, bail};
 
 use super::way::{self, refused};
-use crate::error::Usage;
+use crate::error::{Usage, Wrong};
 use crate::event::Shown;
 use crate::host::kallsyms::{Symbol, Symbols};
 use crate::names::closest;
 use crate::names::glob::{is_glob, matches};
 use crate::spec::ast::{self, Arg, Expr, ExprKind, How, Word};
 use crate::spec::ir::Program;
-use crate::spec::resolve::{self, Function, ResolveError, Resolved};
+use crate::spec::resolve::{self, Function, Resolved};
 use crate::tracers::Opening;
 use crate::types::relo::Target;
 
@@ -102,14 +102,11 @@ impl Hooked {
             self.functions = vec![named(module.map(|module| module.text.as_str()), Some(typed))];
             return Ok(vec![self]);
         }
-        let wrong = |message: String, hints: Vec<String>| {
-            refused(&self.spec, &ResolveError { span: name.span.clone(), message, hints })
-        };
         let symbols = opening.symbols()?;
         let own = |symbol: &Symbol<'_>| module.is_none_or(|module| symbol.module == Some(&module.text));
         let Some(symbol) = symbols.functions(&name.text).find(own) else {
-            let (message, hints) = not_there(module, &name.text, &symbols, opening);
-            return Err(wrong(message, hints));
+            let wrong = not_there(module, &name.text, &symbols, opening);
+            return Err(refused(&self.spec, &wrong.at(&name.span)));
         };
         let module = symbol.module;
         if let Some(module) = module {
@@ -154,9 +151,9 @@ impl Hooked {
         let (functions, note) = matching(&self, module, &name.text, opening)?;
         self.notes.extend(note);
         if functions.is_empty() {
-            let message = format!("no function that can be probed matches {}", name.text);
-            let hints = vec![format!("coretrace probe --list '{}'", closest_glob(&name.text))];
-            return Err(refused(&self.spec, &ResolveError { span: name.span.clone(), message, hints }));
+            let wrong = Wrong::new(format!("no function that can be probed matches {}", name.text));
+            let wrong = wrong.hint(format!("coretrace probe --list '{}'", closest_glob(&name.text)));
+            return Err(refused(&self.spec, &wrong.at(&name.span)));
         }
         if matches!(how, How::Fentry | How::Fexit) && functions.len() > most {
             let why = format!(
@@ -242,7 +239,7 @@ fn expanded(spec: &ast::Spec, glob: &Word, names: Vec<String>, most: usize) -> R
         n if n > most => format!("{n} tracepoints match, and each takes a program of its own: at most {most}"),
         _ => return Ok(found),
     };
-    Err(refused(spec, &ResolveError { span: glob.span.clone(), message: wrong, hints: Vec::new() }))
+    Err(refused(spec, &Wrong::new(wrong).at(&glob.span)))
 }
 
 /// What is read of a call, and what it means.
@@ -350,20 +347,21 @@ fn closest_glob(glob: &str) -> String {
 }
 
 /// Why a function is not there, and what is.
-fn not_there(module: Option<&Word>, name: &str, symbols: &Symbols, opening: &Opening<'_>) -> (String, Vec<String>) {
+fn not_there(module: Option<&Word>, name: &str, symbols: &Symbols, opening: &Opening<'_>) -> Wrong {
     let renamed = symbols.iter().filter(|symbol| symbol.is_function && is_variant(symbol.name, name));
     let renamed: Vec<&str> = renamed.map(|symbol| symbol.name).filter(|name| !name.contains(".cold")).take(4).collect();
     if !renamed.is_empty() {
-        let hint = format!("probe it by that name: {}", renamed.join(", "));
-        return (format!("the compiler has changed {name}, and with it its name"), vec![hint]);
+        return Wrong::new(format!("the compiler has changed {name}, and with it its name"))
+            .list("probe it by that name", &renamed);
     }
     let mut modules = symbols.functions(name).filter_map(|symbol| symbol.module);
     if let Some(other) = modules.next() {
-        return (format!("{name} is in the module {other}"), vec![format!("fn:{other}:{name}")]);
+        return Wrong::new(format!("{name} is in the module {other}")).hint(format!("fn:{other}:{name}"));
     }
     let loaded = |module: &Word| symbols.iter().any(|symbol| symbol.module == Some(&module.text));
     if let Some(module) = module.filter(|module| !loaded(module)) {
-        return (format!("the module {} is not loaded", module.text), vec![format!("modprobe {}", module.text)]);
+        let wrong = Wrong::new(format!("the module {} is not loaded", module.text));
+        return wrong.hint(format!("modprobe {}", module.text));
     }
     let traceable = opening.traceable();
     let can_be = |name: &&str| traceable.is_none_or(|traceable| traceable.contains(*name));
@@ -372,12 +370,10 @@ fn not_there(module: Option<&Word>, name: &str, symbols: &Symbols, opening: &Ope
     names.sort_unstable();
     names.dedup();
     let close = closest(name, names.into_iter());
-    let mut hints = Vec::new();
-    if !close.is_empty() {
-        hints.push(format!("closest: {}", close.join(", ")));
-    }
-    hints.push("a function that the compiler has inlined everywhere is none any more; one of a module is there once that is loaded".to_owned());
-    (format!("this kernel has no function {name}"), hints)
+    let wrong = Wrong::new(format!("this kernel has no function {name}")).list("closest", &close);
+    wrong.hint(
+        "a function that the compiler has inlined everywhere is none any more; one of a module is there once that is loaded",
+    )
 }
 
 /// What compilers make of a function: `NAME.isra.0`, `NAME.constprop.0`, `NAME.part.0`.

@@ -39,9 +39,7 @@ impl InBinary {
         let (ast::Target::User { binary: word, .. } | ast::Target::Static { binary: word, .. }) = &spec.target else {
             return Err(anyhow!("this names no binary").context(Usage));
         };
-        let found = opening.binaries(&word.text).map_err(|fault| {
-            refused(spec, &ResolveError { span: word.span.clone(), message: fault.message, hints: fault.hints })
-        })?;
+        let found = opening.binaries(&word.text).map_err(|wrong| refused(spec, &wrong.at(&word.span)))?;
         // For the head of an event (pid, comm): without them, it cannot be asked for. Reading them takes longer than all else.
         let asks_for_head = spec.expressions().iter().any(|expr| resolve::is_of_head(expr.root()));
         let kernel = asks_for_head.then(|| opening.types(None).ok()).flatten();

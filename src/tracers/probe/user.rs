@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use crate::error::Usage;
 use crate::load::plan::{Binary, Hook, Needed, Place, Plan, Program, Target, When};
@@ -31,10 +31,7 @@ pub(super) fn samples(kind: u32) -> Vec<Plan> {
 pub(super) fn list(what: &str, grammar: Grammar, opening: &Opening<'_>) -> Result<Vec<String>> {
     let mut words = what.split(':');
     let (word, first, second) = (words.next().unwrap_or_default(), words.next(), words.next());
-    let found = opening.binaries(word).map_err(|fault| {
-        let hints: String = fault.hints.iter().map(|hint| format!("\n  {hint}")).collect();
-        anyhow!("{}{hints}", fault.message).context(Usage)
-    })?;
+    let found = opening.binaries(word).context(Usage)?;
     let mut lines = Vec::new();
     for binary in &found {
         let listed = match grammar {

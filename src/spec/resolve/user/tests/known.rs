@@ -39,6 +39,21 @@ fn well_known_functions_are_in_a_table() {
 }
 
 #[test]
+fn versions_of_a_function_are_told_apart() {
+    let it = binary("versions");
+    let places = |text: &str| {
+        let (_, sites) = uprobe(&it, text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        sites.each.iter().map(|site| site.offset).collect::<Vec<_>>()
+    };
+    let (old, today) = (places("it_of_old"), places("it_of_today"));
+    assert_ne!(old, today);
+    assert_eq!(places("it"), today, "the default");
+    assert_eq!(places("it@@IT_2"), today, "the default by its full name");
+    assert_eq!(places("it@IT_1"), old);
+    assert!(wrong(&it, "it@IT_3").contains("there is no function it@IT_3"));
+}
+
+#[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
 fn static_probes_have_their_arguments_where_their_notes_say() {
     for name in ["marks", "marks-fixed"] {
