@@ -158,11 +158,12 @@ static __always_inline u32 append_base(struct scratch *s, struct task_struct *ta
 	struct file *file;
 
 	if (dir == AT_FDCWD)
-		return append_cwd(task, out, fixed);
+		return append_cwd(s, task, out, fixed);
 	file = file_of(task, dir);
 	out->off = s->used - fixed;
 	out->len = 0;
 	if (!file)
 		return PATH_UNREAD;
-	return place(walk_to_top((u64)&file->f_path, (u64)&BPF_CORE_READ(task, fs)->root), out, fixed);
+	return place(walk_to_top((u64)&file->f_path, (u64)&BPF_CORE_READ(task, fs)->root, s->number), out,
+		     fixed);
 }

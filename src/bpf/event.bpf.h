@@ -14,6 +14,7 @@
 #define CGROUPS_MAX 8
 #define KINDS_MAX 64
 #define LABEL_LEN 32
+#define SPACES_MAX 8
 
 /*
  * What bpf_perf_event_output returns if this CPU has no buffer: it was offline when they were made, or lost its buffer
@@ -47,7 +48,7 @@ struct slice {
 /* First member of every event. Process ids are those of coretrace's own PID namespace. */
 struct event_head {
 	u64 boot_ns; /* CLOCK_BOOTTIME */
-	u64 seq;     /* per CPU and kind; counts lost events too, so that a gap is a loss */
+	u64 seq;     /* per CPU and kind; counts lost events too, so that a gap is a loss (but for interrupted programs) */
 	u64 cgroup_id;
 	u32 kind;
 	u32 cpu;
@@ -71,7 +72,7 @@ struct label {
 /* Why an event was not delivered. */
 enum drop_cause {
 	DROP_BUFFER_FULL,  /* the reader was too slow for the buffer's size */
-	DROP_SCRATCH_BUSY, /* the CPU's scratch space was in use by an event that was interrupted */
+	DROP_SCRATCH_BUSY, /* the CPU's scratch spaces were in use by events that were interrupted */
 	DROP_MAP_FULL,     /* a new process could not be added to those followed */
 	DROP_RETURN_MISSED, /* a call began whose return the kernel did not show */
 	DROP_CHILD_UNKNOWN, /* a new process, to be followed, of which coretrace's PID namespace's number was not found */
@@ -111,6 +112,8 @@ struct settings {
 	u32 only_label;  /* only events of only_labelled, which may be the empty one … */
 	u32 ignore_label; /* … or all but those of ignore_labelled */
 	u32 heartbeat; /* coretrace's own process: what it does passes all filters; 0: none */
+	u32 spaces;    /* scratch spaces of each CPU, up to SPACES_MAX */
+	u32 reserved;
 	struct label default_label; /* if the map has none */
 	struct label only_labelled;
 	struct label ignore_labelled;

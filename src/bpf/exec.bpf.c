@@ -83,7 +83,7 @@ static __always_inline struct scratch *begin(struct counters *c, bool direct, st
 	bpf_probe_read_kernel(e->parent_comm, sizeof(e->parent_comm),
 			      &READ(direct, READ(direct, task, real_parent), group_leader)->comm);
 	if (want_details)
-		e->cwd_flags = append_cwd(task, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
 	return s;
 }
 
@@ -115,7 +115,7 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 	e = (void *)s->record;
 	mm = READ(direct, task, mm);
 	if (want_details) {
-		e->exe_flags = append_path(&BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
+		e->exe_flags = append_path(s, &BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
 		e->name_flags = PATH_UNREAD;
 		e->head.unread |= UNREAD_INTERP;
 		if (bprm) {
@@ -153,10 +153,10 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 #define ARGS_CUT (1ULL << 32)
 #define ARGS_UNREAD (2ULL << 32)
 
-__noinline u64 walk_args(u64 array, u32 bits)
+__noinline u64 walk_args(u64 array, u32 bits, u32 number)
 {
-	u32 zero = 0, start, used, i, step = bits / 8;
-	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
+	u32 start, used, i, step = bits / 8;
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &number);
 	u64 item, cut = ARGS_CUT;
 	long n;
 
@@ -190,7 +190,7 @@ __noinline u64 walk_args(u64 array, u32 bits)
 static __always_inline void append_args(struct scratch *s, struct execve_event *e, const struct call *call)
 {
 	u32 start = *(volatile u32 *)&s->used;
-	u64 walked = walk_args(call->list, call->bits);
+	u64 walked = walk_args(call->list, call->bits, s->number);
 
 	e->argv.off = start - sizeof(*e);
 	e->argv.len = walked;

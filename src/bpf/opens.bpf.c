@@ -207,7 +207,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 				opened = file_of(task, ret);
 			e->file_flags = PATH_UNREAD;
 			if (opened)
-				e->file_flags = append_path(&opened->f_path, &e->file, sizeof(*e));
+				e->file_flags = append_path(s, &opened->f_path, &e->file, sizeof(*e));
 			if (prefixes_len && !maybe)
 				maybe = top_matches(s, &e->file, e->file_flags);
 		}
@@ -216,7 +216,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 			scratch_release(s);
 			goto filtered;
 		}
-		e->cwd_flags = append_cwd(task, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);

@@ -32,13 +32,13 @@ struct scratch {
 	u32 busy;
 	u32 used;
 	u32 top; /* where in the record the topmost name of the last walk begins */
-	u32 reserved;
+	u32 number; /* which of the CPU's spaces it is */
 	u8 record[SCRATCH_MAX];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 1); /* settings.spaces: sized by user space before load */
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratch SEC(".maps");
@@ -51,20 +51,28 @@ static __always_inline void scratch_release(struct scratch *s)
 }
 
 /*
- * Takes the CPU's scratch space for a record that starts with `fixed` bytes. A program may be preempted by another one
- * on the same CPU (5.11 and newer, real-time kernels before), hence the lock: an atomic addition, then a check whether
- * it was the only one. (5.10 has no addition that returns the old value.) Of two at once, both may be refused, but
- * never both let in.
+ * Takes one of the CPU's scratch spaces for a record that starts with `fixed` bytes. A program may be preempted by
+ * another one on the same CPU (5.11 and newer, real-time kernels before), or sleep, hence a lock for each: an atomic
+ * addition, then a check whether it was the only one. (5.10 has no addition that returns the old value.) Of two at
+ * once, both may be refused that space, but never both let in.
  */
-static __always_inline struct scratch *scratch_take(struct counters *c, u32 fixed)
+static __noinline struct scratch *scratch_take(struct counters *c, u32 fixed)
 {
-	u32 zero = 0;
-	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
+	struct scratch *s;
+	u32 number;
 
-	if (s) {
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < SPACES_MAX; i++) {
+		if (i >= settings.spaces)
+			break;
+		number = i;
+		s = bpf_map_lookup_elem(&scratch, &number);
+		if (!s)
+			break;
 		__sync_fetch_and_add(&s->busy, 1);
 		if (*(volatile u32 *)&s->busy == 1) {
 			s->used = fixed;
+			s->number = i;
 			return s;
 		}
 		scratch_release(s);
@@ -176,15 +184,11 @@ static __always_inline void append_number(struct scratch *s, u32 number)
  * fs/pipe.c, net/socket.c, fs/nsfs.c, fs/pidfs.c, fs/anon_inodes.c; for all others fs/d_path.c: simple_dname). Returns
  * enum path_flag.
  */
-static __noinline u64 append_pseudo(struct dentry *dentry)
+static __noinline u64 append_pseudo(struct scratch *s, struct dentry *dentry)
 {
-	u32 zero = 0;
-	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
 	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
 	struct ns_common *ns;
 
-	if (!s)
-		return PATH_UNREAD;
 	switch (BPF_CORE_READ(dentry, d_sb, s_magic)) {
 	case PIPEFS_MAGIC:
 		append_text(s, "pipe");
@@ -222,22 +226,22 @@ static __always_inline u32 place(u64 walked, struct slice *out, u32 fixed)
 /*
  * Walks from a file (a struct path) up to `top`, the root of a process; if that is 0 (a constant), up to the root of
  * the mount namespace, ignoring chroot. Appends each name, NUL-terminated, to the record in the scratch space, across
- * mounts (fs/d_path.c: prepend_path). Returns enum path_flag, then (16 bits each) where in the record the names begin,
+ * mounts (fs/d_path.c: prepend_path): in that of the CPU's spaces which has this number. Returns enum path_flag, then (16 bits each) where in the record the names begin,
  * and their length.
  */
-static __always_inline u64 walk(u64 file_path, u64 top)
+static __always_inline u64 walk(u64 file_path, u64 top, u32 number)
 {
 	const struct path *path = (void *)file_path, *top_path = (void *)top;
 	struct dentry *dentry = BPF_CORE_READ(path, dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt);
 	u64 top_dentry = 0, top_mount = 0;
 	struct dentry *root;
-	u32 zero = 0, start, limit;
+	u32 start, limit;
 	u64 flags = PATH_CUT;
 	struct scratch *s;
 	struct mount *mount;
 
-	s = bpf_map_lookup_elem(&scratch, &zero);
+	s = bpf_map_lookup_elem(&scratch, &number);
 	if (!s)
 		return PATH_UNREAD;
 	start = *(volatile u32 *)&s->used;
@@ -285,7 +289,7 @@ static __always_inline u64 walk(u64 file_path, u64 top)
 			if (i)
 				flags |= PATH_OUTSIDE;
 			else
-				flags |= append_pseudo(dentry);
+				flags |= append_pseudo(s, dentry);
 			break;
 		}
 		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
@@ -298,29 +302,29 @@ static __always_inline u64 walk(u64 file_path, u64 top)
 /*
  * Global functions: the verifier checks each once, for any caller and state. For that, 5.10 wants numbers as arguments.
  */
-__noinline u64 walk_to_root(u64 file_path)
+__noinline u64 walk_to_root(u64 file_path, u32 number)
 {
-	return walk(file_path, 0);
+	return walk(file_path, 0, number);
 }
 
 /* The same as seen by the process, below its own root: `top` is a struct path. */
-__noinline u64 walk_to_top(u64 file_path, u64 top)
+__noinline u64 walk_to_top(u64 file_path, u64 top, u32 number)
 {
-	return walk(file_path, top);
+	return walk(file_path, top, number);
 }
 
 /* Adds the current task's working directory, as it sees it, to an event; returns enum path_flag. */
-static __always_inline u32 append_cwd(struct task_struct *task, struct slice *out, u32 fixed)
+static __always_inline u32 append_cwd(struct scratch *s, struct task_struct *task, struct slice *out, u32 fixed)
 {
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 
-	return place(walk_to_top((u64)&fs->pwd, (u64)&fs->root), out, fixed);
+	return place(walk_to_top((u64)&fs->pwd, (u64)&fs->root, s->number), out, fixed);
 }
 
 /* Adds the path of a file to an event with this many fixed bytes; returns enum path_flag. */
-static __always_inline u32 append_path(const struct path *path, struct slice *out, u32 fixed)
+static __always_inline u32 append_path(struct scratch *s, const struct path *path, struct slice *out, u32 fixed)
 {
-	return place(walk_to_root((u64)path), out, fixed);
+	return place(walk_to_root((u64)path, s->number), out, fixed);
 }
 
 static __always_inline bool append_memory(struct scratch *s, u64 start, u64 n, u32 most, struct slice *out)

@@ -170,15 +170,20 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 	return 0;
 }
 
-/* A call returns whose entry is known. */
-static __always_inline int on_return(void *ctx, u64 frame, u64 ret)
+/* A call returns whose entry is known; if none is known by that frame, by the other. */
+static __always_inline int on_return_of(void *ctx, u64 frame, u64 other, u64 ret)
 {
 	struct frame_key key = { .task = bpf_get_current_task(), .frame = frame };
 	void *began = bpf_map_lookup_elem(&frames, &key);
-	struct counters *c = began ? seen(probe_kind) : NULL;
 	struct probe_event *e;
+	struct counters *c;
 	struct scratch *s;
 
+	if (!began && other != frame) {
+		key.frame = other;
+		began = bpf_map_lookup_elem(&frames, &key);
+	}
+	c = began ? seen(probe_kind) : NULL;
 	if (!c)
 		return 0;
 	s = scratch_take(c, FIXED);
@@ -204,22 +209,29 @@ static __always_inline int on_return(void *ctx, u64 frame, u64 ret)
 	return 0;
 }
 
-/* An address as a number: on 5.10 no other thing of it may be in a map's key. */
+static __always_inline int on_return(void *ctx, u64 frame, u64 ret)
+{
+	return on_return_of(ctx, frame, frame, ret);
+}
+
+/* An address as a number, by a copy: on 5.10 no other thing of it may be in a map's key. */
 static __always_inline u64 number_of(void *ctx)
 {
-	u32 zero = 0;
-	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
+	u64 number = 0;
 
-	if (!s)
-		return 0;
-	STATE(s)->frame = (u64)ctx;
-	return STATE(s)->frame;
+	bpf_probe_read_kernel(&number, sizeof(number), &ctx);
+	return number;
 }
 
 /* Which of several functions of a binary was called: its offset, where the kernel keeps that (5.15), else where the code is. */
 static __always_inline u64 which_place(struct pt_regs *ctx)
 {
-	return probe_cookies ? bpf_get_attach_cookie(ctx) : PT_REGS_IP(ctx);
+	if (!probe_cookies)
+		return PT_REGS_IP(ctx);
+	/* Also for `check`, which sees by this alone that a kernel without the helper does not need it. */
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+		return 0;
+	return bpf_get_attach_cookie(ctx);
 }
 
 SEC("kprobe")
@@ -262,7 +274,18 @@ int probe_enter_multi(struct pt_regs *ctx)
 SEC("kretprobe.multi")
 int probe_return_multi(struct pt_regs *ctx)
 {
-	return on_return(ctx, PT_REGS_SP(ctx) - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
+	u64 sp = PT_REGS_SP(ctx);
+
+#if defined(bpf_target_x86)
+	/*
+	 * From 6.14 (0c8e83d2ca3d: fgraph: Replace fgraph_ret_regs with ftrace_regs) up to 8bc11700e0d2 (x86/fgraph: Fix
+	 * return_to_handler regs.rsp value) it shows where the registers themselves are: just below where the stack was,
+	 * or (since 20a0bc10272f, shortly before that) below the return address. What is lower cannot be a caller's.
+	 */
+	if (sp == number_of(ctx))
+		return on_return_of(ctx, sp + sizeof(*ctx) - RETURN_ADDRESS_BYTES, sp + sizeof(*ctx), PT_REGS_RC(ctx));
+#endif
+	return on_return(ctx, sp - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
 }
 
 /* In binaries. Those that may sleep bring in strings that are not in memory yet (6.1, for probes). */

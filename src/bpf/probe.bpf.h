@@ -167,7 +167,7 @@ static __noinline __attribute__((used)) u64 probe_path(struct scratch *s, u64 at
 
 	if (used > TAIL_MAX || at < NULL_PAGE)
 		return -1;
-	walked = walk_to_root(at);
+	walked = walk_to_root(at, s->number);
 	if (walked & PATH_UNREAD)
 		return -1;
 	return (walked >> 16 & 0xffffffff) | (walked & 0xffff) << 32;

@@ -87,12 +87,12 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	}
 
 	mm = READ(direct, task, mm);
-	e->exe_flags = append_path(&BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
+	e->exe_flags = append_path(s, &BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
 	e->want_cwd = want_cwd;
 	e->cwd = (struct slice){};
 	e->cwd_flags = 0;
 	if (want_cwd)
-		e->cwd_flags = append_cwd(task, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
 
 	if (!append_argv(direct, s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;

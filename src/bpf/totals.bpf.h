@@ -2,8 +2,8 @@
 /*
  * Hits that are added up here instead of sent: by the values of some slots, and what another slot comes to.
  *
- * All of it runs while the CPU's scratch space is taken: a program that interrupts this one on the same CPU does not
- * get that far, so each CPU's numbers have one writer at a time.
+ * All of it runs while one of the CPU's scratch spaces is taken, which is part of the key: a program that interrupts
+ * this one on the same CPU has another, so the numbers of each CPU and key have one writer at a time.
  */
 #pragma once
 #include "probe.bpf.h"
@@ -24,7 +24,8 @@ enum total_mode {
 EXPORT_TYPE(enum, total_mode);
 
 struct total_key {
-	u64 unread;             /* bit n: the n-th could not be read */
+	u32 unread;             /* bit n: the n-th could not be read */
+	u32 space;              /* where it was added up: struct scratch.number */
 	u64 number[TOTAL_KEYS]; /* of a string: what its slot has, but as if it began at 0 and no longer than it is here */
 	u8 text[TOTAL_KEYS * TOTAL_TEXT];
 };
@@ -150,6 +151,7 @@ static __noinline int total_add(struct scratch *s, struct counters *c)
 	long err = 0;
 
 	__builtin_memset(key, 0, sizeof(*key));
+	key->space = s->number;
 #pragma clang loop unroll(full)
 	for (u32 n = 0; n < TOTAL_KEYS; n++) {
 		if (n < total_keys)

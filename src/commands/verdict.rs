@@ -29,7 +29,7 @@ pub enum Arch {
 
 /// What types do not show.
 pub(crate) const NOT_IN_TYPES: &str = "from types alone (?), which say nothing about rights, lockdown, tracefs, refused probes and the \
-verifier's limits; since 7.0 classic tracepoints are tried first";
+verifier's limits; where the kernel interrupts programs, other hooks are tried first";
 
 /// The same of types that were minimized.
 pub(crate) const NOT_IN_MINIMIZED: &str =

@@ -119,6 +119,8 @@ macro_rules! skeleton {
                     pidns: s.pidns,
                     page_size: s.page_size,
                     heartbeat: s.heartbeat,
+                    spaces: s.spaces,
+                    reserved: 0,
                     labels: labels.is_some().into(),
                     only_label: only.is_some().into(),
                     ignore_label: ignore.is_some().into(),

@@ -1,5 +1,5 @@
 //! Whether this kernel may interrupt a BPF program to run another process on its CPU. What that other process does on
-//! the same hook is then skipped, or finds the CPU's scratch space in use.
+//! the same hook is then skipped, or takes another of the CPU's scratch spaces, or finds all of them in use.
 
 use std::fs;
 use std::path::Path;

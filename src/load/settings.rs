@@ -20,6 +20,9 @@ pub const UIDS_MAX: usize = 16;
 /// Most cgroups that can be filtered by: `CGROUPS_MAX` in event.bpf.h (checked when the map `cgroups` is configured).
 pub const CGROUPS_MAX: usize = 8;
 
+/// Most scratch spaces of a CPU: `SPACES_MAX` in event.bpf.h.
+pub const SPACES_MAX: u32 = 8;
+
 /// What is fixed before load: `struct settings` in event.bpf.h.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -45,6 +48,8 @@ pub struct Settings {
     pub page_size: u32,
     /// Coretrace's own process id, if its heartbeats must pass all filters; 0: no heartbeats.
     pub heartbeat: u32,
+    /// Scratch spaces of each CPU: programs that interrupt each other there, and still build events.
+    pub spaces: u32,
     /// Events carry labels.
     pub labels: Option<Labels>,
 }

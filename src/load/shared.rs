@@ -117,6 +117,7 @@ fn size(session: &Session, name: &str, map: &mut OpenMapMut<'_>) -> Result<()> {
         "followed" if settings.follow => map.set_max_entries(session.followed_max)?,
         "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?)?,
         "ended" | "left" => map.set_max_entries(lru_entries(map.max_entries(), possible_cpus()?))?,
+        "scratch" => map.set_max_entries(settings.spaces)?,
         "cgroups" if settings.cgroups == 0 => map.set_autocreate(false)?,
         "cgroups" => ensure!(map.max_entries() as usize == CGROUPS_MAX, "the map of cgroups has another size"),
         _ => {}

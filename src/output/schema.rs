@@ -41,7 +41,9 @@ fn head(object: &mut Object) {
     object.time("When it happened: RFC 3339, UTC, with nanoseconds.");
     object.always("boot_ns", "Nanoseconds since boot, suspend included (CLOCK_BOOTTIME).", uint(u64::MAX));
     object.always("cpu", "CPU on which the event was taken.", uint(u32::MAX));
-    object.always("seq", "Counts the events of this kind on this CPU, lost ones too: a gap is a loss.", uint(u64::MAX));
+    let seq = "Counts the events of this kind on this CPU, lost ones too: a gap is a loss. Where the kernel interrupts \
+               programs, numbers may repeat or be out of order.";
+    object.always("seq", seq, uint(u64::MAX));
     object.always("pid", "Process (the kernel's tgid), as numbered in coretrace's own PID namespace.", uint(u32::MAX));
     object.always("tid", "Thread (the kernel's pid), likewise.", uint(u32::MAX));
     object.always(

@@ -294,6 +294,7 @@ impl Adding {
         Ok(Totals { kind: recorded.kind, measure: self.measure(), names: self.names.clone(), rows })
     }
 
+    /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.
     fn row(&self, key: &total_key, amount: Amount, recorded: &Recorded, symbols: Option<&Rc<Symbols>>) -> Total {
         let func = match self.slots.iter().position(|slot| *slot == KeySlot::Func) {
             Some(at) => recorded.func(key.number.get(at).copied().unwrap_or(0)).to_owned(),
@@ -312,9 +313,8 @@ impl Adding {
             }
         }
         slots.append(&mut texts);
-        let unread = u32::try_from(key.unread).unwrap_or(u32::MAX);
         let symbols = self.shown.iter().any(|shown| shown.kind.has_symbols()).then(|| symbols.cloned()).flatten();
-        Total { func, by: Keys::new(Arc::clone(&self.shown), slots, unread, symbols), amount }
+        Total { func, by: Keys::new(Arc::clone(&self.shown), slots, key.unread, symbols), amount }
     }
 
     /// What one CPU has added up.

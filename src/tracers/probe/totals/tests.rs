@@ -92,7 +92,7 @@ fn adding() -> Adding {
 }
 
 /// What such a key is, as JSON has its values.
-fn spelled(texts: [&[u8]; 2], ip: u64, unread: u64) -> (String, Vec<String>) {
+fn spelled(texts: [&[u8]; 2], ip: u64, unread: u32) -> (String, Vec<String>) {
     let mut key = total_key { unread, ..total_key::default() };
     for (n, text) in texts.iter().enumerate() {
         key.number[n] = (text.len() as u64) << 16;
