@@ -66,15 +66,15 @@ enum begun {
 /* Counts a call that cannot be reported: it is not wanted, or lost. */
 static __noinline int count_call(u32 kind, u32 cause)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject who = subject_of(false, (void *)bpf_get_current_task(), false);
 	struct counters *c = seen(kind);
 	struct event_head head = {};
 	struct label label = {};
 
 	if (!c || cause >= DROP_CAUSES)
 		return nothing();
-	fill_ids(false, task, &head);
-	if (wanted(false, task, &head, &label, kind, false))
+	fill_ids(false, who.task, &head);
+	if (wanted(false, &who, &head, &label, kind, false))
 		COUNT(c->dropped[cause]);
 	else
 		COUNT(c->filtered);

@@ -21,6 +21,31 @@
 		__value;                                                                         \
 	})
 
+/*
+ * A task and its `signal`, which its threads have in common. A direct load of a pointer from a trusted one makes the
+ * verifier search the names of all the kernel's types several times, on each way on which it comes there
+ * (kernel/bpf/verifier.c: btf_nested_type_is_trusted): two milliseconds each. So that is done for this one, of which
+ * most is read, before the program branches; pointers to other tasks and to memory are always read by the helper.
+ */
+struct subject {
+	struct task_struct *task;
+	struct signal_struct *signal;
+};
+
+/* All arguments but the task are constants. Without direct loads, what is not needed after all is not read. */
+static __always_inline struct subject subject_of(bool direct, struct task_struct *task, bool with_signal)
+{
+	struct subject who = { .task = task };
+
+	if (direct && with_signal) {
+		who.signal = task->signal;
+		barrier_var(who.signal);
+	}
+	return who;
+}
+
+#define SIGNAL(direct, who) ((direct) ? (who)->signal : READ(false, (who)->task, signal))
+
 /* include/uapi/asm-generic/errno-base.h */
 #define EEXIST 17
 /* include/linux/sched/signal.h: the process is ending as a whole, with group_exit_code. */
@@ -169,12 +194,12 @@ struct {
 	__type(value, u8);
 } ended SEC(".maps");
 
-static __always_inline struct process_key process_key(bool direct, struct task_struct *task)
+static __always_inline struct process_key process_key(bool direct, const struct subject *who)
 {
 	struct process_key key = {};
 
-	key.tgid = READ(direct, task, tgid);
-	key.start_boottime = READ(direct, READ(direct, task, group_leader), start_boottime);
+	key.tgid = READ(direct, who->task, tgid);
+	key.start_boottime = READ(false, READ(false, who->task, group_leader), start_boottime);
 	return key;
 }
 
@@ -184,15 +209,15 @@ static __always_inline struct process_key process_key(bool direct, struct task_s
  * the tracepoint): the first to get here counts. A lone thread (nr_threads counts those not yet released) can only be
  * the second of such a pair.
  */
-static __always_inline bool ends_process(bool direct, struct task_struct *task)
+static __always_inline bool ends_process(bool direct, const struct subject *who)
 {
-	struct signal_struct *signal = READ(direct, task, signal);
+	struct signal_struct *signal = SIGNAL(direct, who);
 	struct process_key key = {};
 	u8 yes = 1;
 
 	if (READ(direct, signal, live.counter))
 		return false;
-	key = process_key(direct, task);
+	key = process_key(direct, who);
 	/*
 	 * Any other failure than this one (no memory) must not hide the end of a process. It is an int
 	 * until 6.4, whose upper half is not the sign's (d7ba4cc900bf: bpf: return long from
@@ -207,13 +232,13 @@ static __always_inline bool ends_process(bool direct, struct task_struct *task)
  * The status that waitpid() reports for a process, in its form: code << 8, or signal | 0x80 if core
  * was dumped (kernel/exit.c: wait_task_zombie; measured to agree on 5.10, 6.1, 6.12 and 7.2).
  */
-static __always_inline u32 process_status(bool direct, struct task_struct *task)
+static __always_inline u32 process_status(bool direct, const struct subject *who)
 {
-	struct signal_struct *signal = READ(direct, task, signal);
+	struct signal_struct *signal = SIGNAL(direct, who);
 
 	if (READ(direct, signal, flags) & SIGNAL_GROUP_EXIT)
 		return READ(direct, signal, group_exit_code);
-	return READ(direct, READ(direct, task, group_leader), exit_code);
+	return READ(false, READ(false, who->task, group_leader), exit_code);
 }
 
 /* How many threads of a process are checked: more hardly ever end at once. */
@@ -248,13 +273,13 @@ static __noinline bool look_at_cpu_times(struct signal_struct *signal, u64 *ns)
  * CPU time of a process in ns at its end, as of the scheduler's last update: what kernel/sched/cputime.c:
  * thread_group_cputime computes under a lock.
  */
-static __always_inline u64 process_cpu_ns(bool direct, struct task_struct *task)
+static __always_inline u64 process_cpu_ns(bool direct, const struct subject *who)
 {
-	struct signal_struct *signal = READ(direct, task, signal);
+	struct signal_struct *signal = SIGNAL(direct, who);
 	u64 ns;
 
 	if (READ(direct, signal, nr_threads) == 1)
-		return READ(direct, signal, sum_sched_runtime) + READ(direct, task, se.sum_exec_runtime);
+		return READ(direct, signal, sum_sched_runtime) + READ(direct, who->task, se.sum_exec_runtime);
 	if (!look_at_cpu_times(signal, &ns))
 		look_at_cpu_times(signal, &ns);
 	return ns;

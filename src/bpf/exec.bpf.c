@@ -58,15 +58,15 @@ const volatile u32 only_failed = 0;
 s64 forgotten = 0;
 
 /* Begins an event in the scratch space; NULL: it is not wanted, or lost. */
-static __always_inline struct scratch *begin(struct counters *c, bool direct, struct task_struct *task,
+static __always_inline struct scratch *begin(struct counters *c, bool direct, const struct subject *who,
 					     struct label *label, s64 ret)
 {
 	struct event_head head = {};
 	struct execve_event *e;
 	struct scratch *s;
 
-	fill_ids(direct, task, &head);
-	if ((only_failed && ret >= 0) || !wanted(direct, task, &head, label, KIND_EXECVE, false)) {
+	fill_ids(direct, who->task, &head);
+	if ((only_failed && ret >= 0) || !wanted(direct, who, &head, label, KIND_EXECVE, false)) {
 		COUNT(c->filtered);
 		return NULL;
 	}
@@ -81,9 +81,9 @@ static __always_inline struct scratch *begin(struct counters *c, bool direct, st
 	e->name = e->base = e->exe = e->cwd = e->interp = e->argv = (struct slice){};
 	e->details = want_details;
 	bpf_probe_read_kernel(e->parent_comm, sizeof(e->parent_comm),
-			      &READ(direct, READ(direct, task, real_parent), group_leader)->comm);
+			      &READ(false, READ(false, who->task, real_parent), group_leader)->comm);
 	if (want_details)
-		e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
+		e->cwd_flags = append_cwd(s, who->task, &e->cwd, sizeof(*e));
 	return s;
 }
 
@@ -99,6 +99,7 @@ static __always_inline bool is_relative(struct scratch *s, const struct slice *n
 static __always_inline int on_success(void *ctx, bool direct, struct task_struct *task, struct linux_binprm *bprm)
 {
 	struct counters *c = seen(KIND_EXECVE);
+	struct subject who = subject_of(direct, task, false);
 	const char *filename, *interp;
 	struct execve_event *e;
 	struct mm_struct *mm;
@@ -109,11 +110,11 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 
 	if (!c)
 		return 0;
-	s = begin(c, direct, task, &label, 0);
+	s = begin(c, direct, &who, &label, 0);
 	if (!s)
 		return 0;
 	e = (void *)s->record;
-	mm = READ(direct, task, mm);
+	mm = READ(false, task, mm);
 	if (want_details) {
 		e->exe_flags = append_path(s, &BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
 		e->name_flags = PATH_UNREAD;
@@ -139,7 +140,7 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 		}
 	}
 
-	if (!append_argv(direct, s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
+	if (!append_argv(s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
@@ -203,13 +204,14 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 {
 	struct counters *c = seen(KIND_EXECVE);
 	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject who = subject_of(false, task, false);
 	struct execve_event *e;
 	struct label label = {};
 	struct scratch *s;
 
 	if (!c)
 		return nothing();
-	s = begin(c, false, task, &label, ret);
+	s = begin(c, false, &who, &label, ret);
 	if (!s)
 		return nothing();
 	e = (void *)s->record;

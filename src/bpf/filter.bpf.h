@@ -161,13 +161,13 @@ static __noinline bool is_followed(struct task_struct *task, u32 pid)
 }
 
 /* Whether an ending thread's process was followed until its own end, just before. */
-static __always_inline bool was_followed(bool direct, struct task_struct *task)
+static __always_inline bool was_followed(bool direct, const struct subject *who)
 {
 	struct process_key key;
 
-	if (READ(direct, READ(direct, task, signal), live.counter))
+	if (READ(direct, SIGNAL(direct, who), live.counter))
 		return false;
-	key = process_key(direct, task);
+	key = process_key(direct, who);
 	return bpf_map_lookup_elem(&left, &key);
 }
 
@@ -184,34 +184,35 @@ static __always_inline void fill_ids(bool direct, struct task_struct *task, stru
  * Whether the current task is coretrace, or a process that it started as a heartbeat. (Its other child, CMD, is
  * followed.)
  */
-static __always_inline bool is_heartbeat(bool direct, struct task_struct *task, u32 pid)
+static __always_inline bool is_heartbeat(bool direct, const struct subject *who, u32 pid)
 {
 	if (!settings.heartbeat)
 		return false;
 	if (pid == settings.heartbeat)
 		return true;
-	return process_id(direct, READ(direct, task, real_parent)) == settings.heartbeat &&
-	       !(settings.filter_pids && is_followed(task, pid));
+	return process_id(false, READ(false, who->task, real_parent)) == settings.heartbeat &&
+	       !(settings.filter_pids && is_followed(who->task, pid));
 }
 
 /* Whether calls of the current task are remembered: of one that is not followed, none is wanted. */
 static __always_inline bool is_remembered(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject who = subject_of(false, (void *)bpf_get_current_task(), false);
 	struct event_head head = {};
 
 	if (!settings.filter_pids)
 		return true;
-	fill_ids(false, task, &head);
-	return is_followed(task, head.pid) || is_heartbeat(false, task, head.pid);
+	fill_ids(false, who.task, &head);
+	return is_followed(who.task, head.pid) || is_heartbeat(false, &who, head.pid);
 }
 
 /*
  * Whether the user wants to see the current task; if so, fills the head except for its sequence number (its ids are
  * there already), and the label. This runs for every process of the host, wanted or not, so nothing is read before a
- * filter needs it. `ending`: the task is about to end.
+ * filter needs it. `ending`: the task is about to end. (Then it
+ * needs `signal`.)
  */
-static __always_inline bool wanted(bool direct, struct task_struct *task, struct event_head *head,
+static __always_inline bool wanted(bool direct, const struct subject *who, struct event_head *head,
 				   struct label *label, u32 kind, bool ending)
 {
 	u64 uid_gid;
@@ -220,9 +221,9 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
 	if (settings.pidns && !head->pid)
 		return false;
-	beat = is_heartbeat(direct, task, head->pid);
+	beat = is_heartbeat(direct, who, head->pid);
 	/* In this order: see on_exit() in kin.bpf.c. */
-	if (settings.filter_pids && !is_followed(task, head->pid) && !(ending && was_followed(direct, task))) {
+	if (settings.filter_pids && !is_followed(who->task, head->pid) && !(ending && was_followed(direct, who))) {
 		if (!beat)
 			return false;
 		beat_alone = true;
@@ -262,7 +263,7 @@ static __always_inline bool wanted(bool direct, struct task_struct *task, struct
 	head->boot_ns = bpf_ktime_get_boot_ns();
 	head->kind = kind;
 	head->cpu = bpf_get_smp_processor_id();
-	head->ppid = process_id(direct, READ(direct, task, real_parent));
+	head->ppid = process_id(false, READ(false, who->task, real_parent));
 	head->unread = 0;
 	head->label = (struct slice){};
 	head->heartbeat = beat_alone;

@@ -58,7 +58,7 @@ static __always_inline int on_fork(bool direct, struct task_struct *child, u32 c
  * The process has ended. Threads that end at the same time may not have reached a tracer's hook yet: for them, remember
  * that it was followed.
  */
-static __always_inline int on_exit(bool direct, struct task_struct *task, bool ends)
+static __always_inline int on_exit(bool direct, const struct subject *who, bool ends)
 {
 	u32 row = bpf_get_smp_processor_id() * KINDS_MAX + ROW_FOLLOWED;
 	struct event_head head = {};
@@ -68,9 +68,9 @@ static __always_inline int on_exit(bool direct, struct task_struct *task, bool e
 
 	if (!ends)
 		return 0;
-	fill_ids(direct, task, &head);
-	if (READ(direct, READ(direct, task, signal), nr_threads) > 1 && is_followed(task, head.pid)) {
-		key = process_key(direct, task);
+	fill_ids(direct, who->task, &head);
+	if (READ(false, READ(false, who->task, signal), nr_threads) > 1 && is_followed(who->task, head.pid)) {
+		key = process_key(direct, who);
 		bpf_map_update_elem(&left, &key, &yes, BPF_ANY);
 	}
 	if (bpf_map_delete_elem(&followed, &head.pid))
@@ -90,9 +90,10 @@ int BPF_PROG(kin_fork_btf, struct task_struct *child, u64 flags)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(kin_exit_btf, struct task_struct *task)
 {
-	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(true, task);
+	struct subject who = subject_of(true, task, !exit_has_group_dead());
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(true, &who);
 
-	return on_exit(true, task, ends);
+	return on_exit(true, &who, ends);
 }
 
 SEC("raw_tp/task_newtask")
@@ -104,10 +105,10 @@ int kin_fork_raw(u64 *ctx)
 SEC("raw_tp/sched_process_exit")
 int kin_exit_raw(u64 *ctx)
 {
-	struct task_struct *task = (void *)ctx[0];
-	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(false, task);
+	struct subject who = subject_of(false, (void *)ctx[0], false);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(false, &who);
 
-	return on_exit(false, task, ends);
+	return on_exit(false, &who, ends);
 }
 
 SEC("tp/task/task_newtask")
@@ -123,8 +124,8 @@ int kin_fork_tp(struct trace_event_raw_task_newtask *ctx)
 SEC("tp/sched/sched_process_exit")
 int kin_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	bool ends = exit_has_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
+	struct subject who = subject_of(false, (void *)bpf_get_current_task(), false);
+	bool ends = exit_has_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, &who);
 
-	return on_exit(false, task, ends);
+	return on_exit(false, &who, ends);
 }

@@ -160,6 +160,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(KIND_OPEN);
 	bool from_user = call->origin == OPEN_BY_CALL, absolute, unread = call->bits & CALL_UNREAD, maybe = true;
+	struct subject who = subject_of(false, task, false);
 	struct event_head head = {};
 	struct open_event *e;
 	struct label label = {};
@@ -172,7 +173,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	    (!unread && (call->flags & only_flags) != only_flags))
 		goto filtered;
 	fill_ids(false, task, &head);
-	if (!wanted(false, task, &head, &label, KIND_OPEN, false))
+	if (!wanted(false, &who, &head, &label, KIND_OPEN, false))
 		goto filtered;
 	s = scratch_take(c, sizeof(*e));
 	if (!s)

@@ -345,13 +345,13 @@ static __always_inline bool append_memory(struct scratch *s, u64 start, u64 n, u
  * Appends the arguments of a program that has just started: the kernel wrote them, so they are resident; and they are
  * right for execveat, too. Sets their whole length, including what is cut; false: they were not read.
  */
-static __always_inline bool append_argv(bool direct, struct scratch *s, struct mm_struct *mm, u64 *bytes,
+static __always_inline bool append_argv(struct scratch *s, struct mm_struct *mm, u64 *bytes,
 					struct slice *out, u32 fixed)
 {
 	u32 used = *(volatile u32 *)&s->used;
-	u64 start = READ(direct, mm, arg_start);
+	u64 start = BPF_CORE_READ(mm, arg_start);
 
-	*bytes = READ(direct, mm, arg_end) - start;
+	*bytes = BPF_CORE_READ(mm, arg_end) - start;
 	out->off = used - fixed;
 	out->len = 0;
 	/* Behind it there must be room for the label. */

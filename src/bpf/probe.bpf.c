@@ -65,15 +65,16 @@ static __noinline struct scratch *begin_hit(struct counters *c)
 static __noinline bool fill_head(struct scratch *s, struct counters *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject who = subject_of(false, task, false);
 	struct probe_event *e = (void *)s->record;
 	struct event_head head = {};
 	struct label label = {};
 
 	fill_ids(false, task, &head);
-	if (!wanted(false, task, &head, &label, probe_kind, false))
+	if (!wanted(false, &who, &head, &label, probe_kind, false))
 		return false;
 	/* Of what is sent, user space knows which it is. */
-	if (total_mode && is_heartbeat(false, task, head.pid))
+	if (total_mode && is_heartbeat(false, &who, head.pid))
 		return false;
 	e->head = head;
 	e->head.seq = next_seq(c);

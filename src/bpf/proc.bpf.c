@@ -59,6 +59,7 @@ const volatile u32 want_cwd = 0;
 static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *task, u32 old_tid)
 {
 	struct counters *c = seen(KIND_EXEC);
+	struct subject who = subject_of(direct, task, false);
 	struct event_head head = {};
 	struct label label = {};
 	struct exec_event *e;
@@ -68,7 +69,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	if (!c)
 		return 0;
 	fill_ids(direct, task, &head);
-	if (!wanted(direct, task, &head, &label, KIND_EXEC, false)) {
+	if (!wanted(direct, &who, &head, &label, KIND_EXEC, false)) {
 		COUNT(c->filtered);
 		return 0;
 	}
@@ -86,7 +87,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 			e->head.unread |= UNREAD_OLD_TID;
 	}
 
-	mm = READ(direct, task, mm);
+	mm = READ(false, task, mm);
 	e->exe_flags = append_path(s, &BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
 	e->want_cwd = want_cwd;
 	e->cwd = (struct slice){};
@@ -94,15 +95,16 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	if (want_cwd)
 		e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
 
-	if (!append_argv(direct, s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
+	if (!append_argv(s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return 0;
 }
 
-static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *task, bool ends)
+static __always_inline int on_exit(void *ctx, bool direct, const struct subject *who, bool ends)
 {
+	struct task_struct *task = who->task;
 	u32 kind = ends ? KIND_EXIT : KIND_THREAD_EXIT;
 	struct counters *c = seen(kind);
 	struct {
@@ -113,18 +115,18 @@ static __always_inline int on_exit(void *ctx, bool direct, struct task_struct *t
 	if (!c)
 		return 0;
 	fill_ids(direct, task, &r.e.head);
-	if (!wanted(direct, task, &r.e.head, &r.label, kind, true)) {
+	if (!wanted(direct, who, &r.e.head, &r.label, kind, true)) {
 		COUNT(c->filtered);
 		return 0;
 	}
 	r.e.head.seq = next_seq(c);
 	if (ends) {
-		r.e.status = process_status(direct, task);
-		r.e.cpu_ns = process_cpu_ns(direct, task);
+		r.e.status = process_status(direct, who);
+		r.e.cpu_ns = process_cpu_ns(direct, who);
 		/* pages; brought up to date by do_exit() before */
-		r.e.max_rss_bytes = READ(direct, READ(direct, task, signal), maxrss) * settings.page_size;
+		r.e.max_rss_bytes = READ(direct, SIGNAL(direct, who), maxrss) * settings.page_size;
 		r.e.lifetime_ns = r.e.head.boot_ns -
-				READ(direct, READ(direct, task, group_leader), start_boottime);
+				BPF_CORE_READ(task, group_leader, start_boottime);
 	} else {
 		r.e.status = READ(direct, task, exit_code);
 		r.e.cpu_ns = READ(direct, task, se.sum_exec_runtime);
@@ -141,6 +143,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	u32 kind = flags & CLONE_THREAD ? KIND_CLONE : KIND_FORK;
 	struct counters *c = seen(kind);
 	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject who = subject_of(false, task, false);
 	struct {
 		struct fork_event e;
 		struct label label;
@@ -152,7 +155,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	r.e.child_pid = child ? process_id(direct, child) :
 			      (kind == KIND_CLONE ? r.e.head.pid : child_tid);
 	r.e.child_tid = child ? thread_id(direct, child) : child_tid;
-	if (!wanted(false, task, &r.e.head, &r.label, kind, false)) {
+	if (!wanted(false, &who, &r.e.head, &r.label, kind, false)) {
 		COUNT(c->filtered);
 		return 0;
 	}
@@ -179,16 +182,19 @@ int BPF_PROG(proc_fork_btf, struct task_struct *child, u64 flags)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit_btf, struct task_struct *task)
 {
-	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(true, task);
+	struct subject who = subject_of(true, task, true);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(true, &who);
 
-	return on_exit(ctx, true, task, ends);
+	return on_exit(ctx, true, &who, ends);
 }
 
 /* Called once for every ending thread; do_exit() passes whether it was the last. */
 SEC("fentry/taskstats_exit")
 int BPF_PROG(proc_exit_fentry, struct task_struct *task, int group_dead)
 {
-	return on_exit(ctx, true, task, group_dead);
+	struct subject who = subject_of(true, task, true);
+
+	return on_exit(ctx, true, &who, group_dead);
 }
 
 /* Raw tracepoints: the same arguments, also with BTF that is not the kernel's own. */
@@ -208,10 +214,10 @@ int proc_fork_raw(u64 *ctx)
 SEC("raw_tp/sched_process_exit")
 int proc_exit_raw(u64 *ctx)
 {
-	struct task_struct *task = (void *)ctx[0];
-	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(false, task);
+	struct subject who = subject_of(false, (void *)ctx[0], false);
+	bool ends = exit_has_group_dead() ? ctx[1] : ends_process(false, &who);
 
-	return on_exit(ctx, false, task, ends);
+	return on_exit(ctx, false, &who, ends);
 }
 
 /* Classic tracepoints: no pointers, only the fields of their records. */
@@ -237,8 +243,8 @@ int proc_fork_tp(struct trace_event_raw_task_newtask *ctx)
 SEC("tp/sched/sched_process_exit")
 int proc_exit_tp(struct trace_event_raw_sched_process_exit___group_dead *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	bool ends = exit_has_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, task);
+	struct subject who = subject_of(false, (void *)bpf_get_current_task(), false);
+	bool ends = exit_has_group_dead() ? BPF_CORE_READ(ctx, group_dead) : ends_process(false, &who);
 
-	return on_exit(ctx, false, task, ends);
+	return on_exit(ctx, false, &who, ends);
 }
