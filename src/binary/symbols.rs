@@ -58,22 +58,24 @@ enum Is {
 #[derive(Debug, Clone, Copy)]
 struct Symbol<'a> {
     name: &'a [u8],
-    /// Of more than one of a name, the one that is not taken unless it is asked for.
-    old: Option<&'a [u8]>,
+    version: Option<&'a [u8]>,
+    /// Of more than one of a name, this one is not taken unless it is asked for.
+    hidden: bool,
     is: Is,
     bind: Bind,
     address: u64,
     size: u64,
 }
 
-impl Symbol<'_> {
+impl<'a> Symbol<'a> {
     /// Whether this is what is called so: `memcpy`, or `memcpy@GLIBC_2.2.5`.
     fn is_called(&self, name: &str, version: Option<&str>) -> bool {
-        self.name == name.as_bytes()
-            && match version {
-                None => true,
-                Some(version) => self.old == Some(version.as_bytes()),
-            }
+        self.name == name.as_bytes() && version.is_none_or(|version| self.version == Some(version.as_bytes()))
+    }
+
+    /// Its version, if it has to be asked for.
+    fn old(&self) -> Option<&'a [u8]> {
+        self.version.filter(|_| self.hidden)
     }
 }
 
@@ -128,22 +130,15 @@ impl Symbols {
             None => (name, None),
         };
         let found: Vec<Symbol<'_>> = self.each().filter(|symbol| symbol.is_called(plain, version)).collect();
-        // A default version goes by its plain name; it was asked for in full.
-        let found = if found.is_empty() && version.is_some() && name.contains("@@") {
-            self.each().filter(|symbol| symbol.is_called(plain, None) && symbol.old.is_none()).collect()
-        } else {
-            found
-        };
-        let current = found.iter().any(|symbol| symbol.old.is_none() && matches!(symbol.is, Is::Function { .. }));
-        let wanted = |symbol: &&Symbol<'_>| version.is_some() || symbol.old.is_none() || !current;
+        let current = found.iter().any(|symbol| !symbol.hidden && matches!(symbol.is, Is::Function { .. }));
+        let wanted = |symbol: &&Symbol<'_>| version.is_some() || !symbol.hidden || !current;
         let functions = functions(elf, found.iter().filter(wanted).copied());
         if functions.is_empty() { Err(self.missing(elf, name, &found)) } else { Ok(functions) }
     }
 
     /// The functions that a glob matches, each once, by name.
     pub fn matching(&self, elf: &Elf, glob: &str) -> Vec<Function> {
-        let current = |symbol: &Symbol<'_>| symbol.old.is_none();
-        functions(elf, self.each().filter(|symbol| current(symbol) && glob::matches(glob.as_bytes(), symbol.name)))
+        functions(elf, self.each().filter(|symbol| !symbol.hidden && glob::matches(glob.as_bytes(), symbol.name)))
     }
 
     /// All functions, each once, by name.
@@ -226,17 +221,20 @@ impl Table {
         };
         let name = self.name(raw.st_name.get(Little))?;
         // In tables that are not for loaders, the version is part of the name.
-        let (name, old) = match name.iter().position(|byte| *byte == b'@') {
-            Some(0) | None => (name, self.versions.old(n)),
+        let (name, version) = match name.iter().position(|byte| *byte == b'@') {
+            Some(0) | None => (name, self.versions.of(n)),
             Some(at) => {
                 let (plain, version) = name.split_at_checked(at)?;
-                (plain, version.strip_prefix(b"@").filter(|version| !version.starts_with(b"@")))
+                let current = version.strip_prefix(b"@@").map(|version| (version, false));
+                (plain, current.or_else(|| Some((version.strip_prefix(b"@")?, true))))
             }
         };
+        let (version, hidden) = version.map_or((None, false), |(version, hidden)| (Some(version), hidden));
         if name.is_empty() || name.first() == Some(&MAPPING) {
             return None;
         }
-        Some(Symbol { name, old, is, bind, address: raw.st_value.get(Little), size: raw.st_size.get(Little) })
+        let (address, size) = (raw.st_value.get(Little), raw.st_size.get(Little));
+        Some(Symbol { name, version, hidden, is, bind, address, size })
     }
 
     fn name(&self, at: u32) -> Option<&[u8]> {
@@ -259,15 +257,15 @@ fn functions<'a>(elf: &Elf, symbols: impl Iterator<Item = Symbol<'a>>) -> Vec<Fu
     }
     let text = |symbol: &Symbol<'_>| {
         let name = String::from_utf8_lossy(symbol.name);
-        match symbol.old {
+        match symbol.old() {
             Some(version) => format!("{name}@{}", String::from_utf8_lossy(version)),
             None => name.into_owned(),
         }
     };
     let function = |mut same: Vec<Symbol<'_>>| {
         let underscores = |name: &[u8]| name.iter().take_while(|byte| **byte == b'_').count();
-        same.sort_by_key(|one| (one.bind, one.old, underscores(one.name), one.name.len(), one.name));
-        same.dedup_by(|a, b| a.name == b.name && a.old == b.old);
+        same.sort_by_key(|one| (one.bind, one.old(), underscores(one.name), one.name.len(), one.name));
+        same.dedup_by(|a, b| a.name == b.name && a.old() == b.old());
         let first = same.first()?;
         Some(Function {
             name: text(first),

@@ -27,11 +27,11 @@ impl Versions {
         Self { each, names }
     }
 
-    /// The version of a symbol that others of its name come before; None: it is the one of its name.
-    pub fn old(&self, symbol: usize) -> Option<&[u8]> {
+    /// The version of a symbol, and whether another of its name is taken unless this one is asked for.
+    pub fn of(&self, symbol: usize) -> Option<(&[u8], bool)> {
         let version = u16_at(&self.each, symbol.checked_mul(2)?)?;
-        let name = self.names.get(&(version & !HIDDEN)).filter(|_| version & HIDDEN != 0)?;
-        Some(name)
+        let name = self.names.get(&(version & !HIDDEN))?;
+        Some((name, version & HIDDEN != 0))
     }
 }
 

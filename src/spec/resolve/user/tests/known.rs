@@ -49,8 +49,11 @@ fn versions_of_a_function_are_told_apart() {
     assert_ne!(old, today);
     assert_eq!(places("it"), today, "the default");
     assert_eq!(places("it@@IT_2"), today, "the default by its full name");
+    assert_eq!(places("it@IT_2"), today, "the default by its version");
     assert_eq!(places("it@IT_1"), old);
-    assert!(wrong(&it, "it@IT_3").contains("there is no function it@IT_3"));
+    for name in ["it@IT_3", "it@@IT_3"] {
+        assert!(wrong(&it, name).contains(&format!("there is no function {name}")));
+    }
 }
 
 #[test]
