@@ -33,7 +33,7 @@ struct probe_event {
 	u16 slots;
 	u16 way;	 /* which of the ways to hook in: what the slots mean */
 	u32 unread;	 /* bit n: the n-th slot could not be read */
-	u64 value[];	 /* a number, or a struct slice into the whole record */
+	u64 value[];	 /* a number, or a struct slice into the whole record; unread: 1 if it is behind a NULL pointer */
 };
 EXPORT_TYPE(struct, probe_event);
 
@@ -221,7 +221,8 @@ static __noinline __attribute__((used)) u64 probe_matches_glob(struct scratch *s
 {
 	u64 off = slice & 0xffff, len = slice >> 16 & 0xffff, live;
 
-	if (glob >= GLOBS_MAX || off > TAIL_MAX)
+	/* NULL, which is no string, has no bytes. */
+	if (glob >= GLOBS_MAX || off > TAIL_MAX || !len)
 		return 0;
 	live = glob_start[glob];
 	for (u64 i = 0; i < 256; i++) {

@@ -9,7 +9,14 @@ impl<'a> Slots<'a> {
     /// What a slot means.
     #[must_use]
     pub fn value(&self, kind: &'a ShownKind) -> Value<'a> {
-        self.known(kind).unwrap_or(Value::Unreadable(Shape::Any))
+        self.known(kind).unwrap_or_else(|| self.unread(kind.slot()))
+    }
+
+    fn unread(&self, slot: Option<usize>) -> Value<'a> {
+        match slot {
+            Some(slot) if self.is_behind_null(slot) => Value::BehindNull,
+            _ => Value::Unreadable(Shape::Any),
+        }
     }
 
     fn known(&self, kind: &'a ShownKind) -> Option<Value<'a>> {
@@ -36,7 +43,7 @@ impl<'a> Slots<'a> {
             ShownKind::Symbol { slot } => self.symbol(self.number(*slot)?),
             // STR_NULL of probe.bpf.h.
             ShownKind::Str { slot } => match self.bytes(*slot)? {
-                (_, 1) => pointer(0),
+                (_, 1) => Value::Null,
                 (bytes, _) => text(bytes),
             },
             ShownKind::Bytes { slot } => Value::Bytes(self.bytes(*slot)?.0),
@@ -67,7 +74,7 @@ impl<'a> Slots<'a> {
         match (pointer, style, parts) {
             // Nothing is there.
             (Some(Some(value @ (Value::Name(_) | Value::Ret(_)))), ..) => value,
-            (Some(None), ..) => Value::Unreadable(Shape::Any),
+            (Some(None), ..) => self.unread(address),
             (_, Style::Alone, [only]) => self.value(&only.kind),
             _ => Value::Group(Group { style, parts, slots: *self }),
         }

@@ -24,5 +24,5 @@ pub use lost::{CAUSES, Lost};
 pub use names::Names;
 pub use path::Path;
 pub use shown::{EnumNames, Shown, ShownKind, Style};
-pub use slots::{Group, Slots};
+pub use slots::{BEHIND_NULL, Group, Slots};
 pub use value::{Flags, List, Shape, Value};

@@ -3,6 +3,9 @@
 use super::shown::{Shown, Style};
 use crate::host::kallsyms::Symbols;
 
+/// The value of a slot that could not be read because there was a NULL pointer on the way; otherwise that is 0.
+pub const BEHIND_NULL: u64 = 1;
+
 /// The slots of a record, 64 bits each, and the bytes that they refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots<'a> {
@@ -35,6 +38,11 @@ impl<'a> Slots<'a> {
             u32::try_from(slot).ok().and_then(|slot| 1_u32.checked_shl(slot)).is_none_or(|bit| self.unread & bit != 0);
         let at = slot.checked_mul(8)?.checked_add(self.start)?;
         self.sample.get(at..).filter(|_| !unread && slot < self.count)?.first_chunk()
+    }
+
+    /// Whether one could not be read because there was a NULL pointer on the way.
+    pub(super) fn is_behind_null(&self, slot: usize) -> bool {
+        self.raw(slot).is_none() && Slots { unread: 0, ..*self }.number(slot) == Some(BEHIND_NULL)
     }
 
     /// One as a number.

@@ -57,6 +57,10 @@ pub enum Value<'a> {
     Ipv6([u8; 16]),
     /// Values with names of their own.
     Group(Group<'a>),
+    /// A string that is NULL. In JSON it is null, and `NAME_null` is true.
+    Null,
+    /// What would be found by way of a pointer, which is NULL: `?(NULL)` in text; in JSON as a string that is NULL.
+    BehindNull,
     /// The kernel could not read it: `?` in text, null in JSON.
     Unreadable(Shape),
 }
@@ -107,6 +111,8 @@ impl Value<'_> {
             Value::Symbol { .. }
             | Value::Cut(_)
             | Value::Bytes(_)
+            | Value::Null
+            | Value::BehindNull
             | Value::Device(_)
             | Value::Ipv4(_)
             | Value::Ipv6(_) => Shape::Any,

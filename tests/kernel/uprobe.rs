@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::host::text;
-use crate::support::{Ended, Trace, coretrace, kernel, targets};
+use crate::support::{Ended, Trace, coretrace, targets};
 
 /// `coretrace TRACER OPTIONS… SPECS… -- targets CMD…`, to its end. `{}` in a spec stands for the targets.
 pub(crate) fn traced(tracer: &str, options: &[&str], specs: &[&str], cmd: &[&str]) -> Ended {
@@ -62,6 +62,16 @@ fn a_glob_names_each_function() {
 }
 
 #[test]
+fn a_string_that_is_null_is_told_from_one_that_cannot_be_read() {
+    for way in WAYS {
+        let ended = traced("uprobe", &["--attach", way], &["{}:func_recursive(depth:str)"], &["umark-recursion", "1"]);
+        let args = |n: usize| &calls(&ended, "func_recursive")[n]["args"];
+        assert_eq!(args(0), &json!({ "depth": null, "depth_null": true }), "{way}: 0 is NULL, and returns first");
+        assert_eq!(args(1), &json!({ "depth": null }), "{way}: nothing is at address 1");
+    }
+}
+
+#[test]
 fn each_call_of_a_recursion_has_its_own_result() {
     for way in WAYS {
         let ended = traced("uprobe", &["--attach", way], &["{}:func_recursive(depth:u64)"], &["umark-recursion", "9"]);
@@ -78,11 +88,9 @@ fn each_call_of_a_recursion_has_its_own_result() {
 #[test]
 fn every_call_of_many_threads_is_seen() {
     let spec = "{}:func_uprobe1(x:u64)";
-    let ended = run("uprobe", &["--buffer", "16M"], &[spec], &["umark-threads", "6", "300"]);
-    // A kernel that may interrupt programs skips some, and they are counted.
-    let totals = ended.totals();
-    assert_eq!(totals.dropped + calls(&ended, "func_uprobe1").len() as u64, 1800, "{:#?}", ended.stderr);
-    assert!(totals.dropped == 0 || kernel() >= (7, 0), "{:#?}", ended.stderr);
+    // Also where the kernel interrupts programs: there is room for as many at once.
+    let ended = traced("uprobe", &["--buffer", "16M"], &[spec], &["umark-threads", "6", "300"]);
+    assert_eq!(calls(&ended, "func_uprobe1").len(), 1800, "{:#?}", ended.stderr);
 }
 
 #[test]

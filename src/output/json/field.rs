@@ -57,6 +57,10 @@ pub(super) fn field<M: SerializeMap>(
         Value::Ipv4(address) => map.serialize_entry(name, &Ipv4Addr::from(*address)),
         Value::Ipv6(address) => map.serialize_entry(name, &Ipv6Addr::from(*address)),
         Value::Group(group) => map.serialize_entry(name, &Members(group, RefCell::new(buffer))),
+        Value::Null | Value::BehindNull => {
+            map.serialize_entry(name, &())?;
+            map.serialize_entry(&Key(name, "_null"), &true)
+        }
         Value::Unreadable(shape) => map.serialize_entry(&Key(name, suffix(*shape)), &()),
     }
 }

@@ -95,6 +95,8 @@ fn every_value_in_both_formats() {
         ("flags", bits(3), "VM|FS", r#""flags":["VM","FS"]"#),
         ("flags", bits(0x102), "FS|0x100", r#""flags":["FS","0x100"]"#),
         ("flags", bits(0x100), "0x100", r#""flags":["0x100"]"#),
+        ("name", Value::Null, "NULL", r#""name":null,"name_null":true"#),
+        ("name", Value::BehindNull, "?(NULL)", r#""name":null,"name_null":true"#),
         ("ret", Value::Unreadable(Shape::Ret), "?", r#""ret":null"#),
         ("mode", Value::Unreadable(Shape::Mode), "?", r#""mode":null"#),
         ("rss", Value::Unreadable(Shape::Size), "?", r#""rss_bytes":null"#),

@@ -148,10 +148,6 @@ impl Asm {
     }
 
     /// `size` bytes at `base + off` = 0.
-    pub(crate) fn store_zero(&mut self, size: u8, base: Reg, off: i32) {
-        self.access(0x62, size, (base, R0), off);
-    }
-
     pub(crate) fn mov(&mut self, dst: Reg, src: Reg) {
         self.push(0xbf, dst, src, 0, 0);
     }

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::insn::{Asm, Label, Op, R0, R1, R2, R3, R4, R6, R7, R8, R10, When, With};
 use super::layout::{Function, Layout};
+use crate::event::BEHIND_NULL;
 use crate::spec::ir::{Base, Read, Slot, Space};
 
 /// `bpf_probe_read_user`, `bpf_probe_read_kernel`: they are in every kernel from 5.5.
@@ -55,8 +56,10 @@ struct Reader<'a> {
     asm: &'a mut Asm,
     /// Where the slot's value goes.
     value: i32,
-    /// Goes there what cannot be read.
+    /// Goes there what cannot be read …
     unread: Label,
+    /// … and what is behind a NULL pointer.
+    null: Label,
     reads: Reads,
     /// Whether r8 may be no address at all.
     checked: bool,
@@ -64,9 +67,9 @@ struct Reader<'a> {
 
 /// Reads a slot into the record, or notes that it could not be read.
 pub(super) fn slot(asm: &mut Asm, layout: &Layout, number: usize, slot: &Slot) -> Result<()> {
-    let [unread, done] = [asm.label(), asm.label()];
+    let [unread, null, mark, done] = [asm.label(), asm.label(), asm.label(), asm.label()];
     let value = layout.value(number)?;
-    let mut reader = Reader { asm, value, unread, reads: Reads::Helper(Space::Kernel), checked: false };
+    let mut reader = Reader { asm, value, unread, null, reads: Reads::Helper(Space::Kernel), checked: false };
     reader.base(layout, slot)?;
     for deref in &slot.derefs {
         reader.load(8, deref.offset, deref.space);
@@ -74,10 +77,22 @@ pub(super) fn slot(asm: &mut Asm, layout: &Layout, number: usize, slot: &Slot) -
     }
     reader.read(&slot.read)?;
     asm.store(8, R6, value, R8);
-    if asm.is_used(unread) {
+    let (unread_is_used, null_is_used) = (asm.is_used(unread), asm.is_used(null));
+    if unread_is_used || null_is_used {
         asm.goto(done);
+        asm.bind(null);
+        if null_is_used {
+            asm.set(R8, BEHIND_NULL);
+            if unread_is_used {
+                asm.goto(mark);
+            }
+        }
         asm.bind(unread);
-        asm.store_zero(8, R6, value);
+        if unread_is_used {
+            asm.set(R8, 0);
+        }
+        asm.bind(mark);
+        asm.store(8, R6, value, R8);
         let mask = i32::try_from(layout.unread)?;
         asm.load(4, R1, R6, mask);
         asm.op(Op::Or, R1, With::Imm(bit(number.saturating_add(layout.first))?));
@@ -157,8 +172,8 @@ impl Reader<'_> {
     fn check(&mut self) {
         if !self.checked {
             match self.reads {
-                Reads::Direct => self.asm.jump(When::Equal, R8, With::Imm(0), self.unread),
-                Reads::Helper(_) => self.asm.jump(When::Below, R8, With::Imm(FIRST_ADDRESS), self.unread),
+                Reads::Direct => self.asm.jump(When::Equal, R8, With::Imm(0), self.null),
+                Reads::Helper(_) => self.asm.jump(When::Below, R8, With::Imm(FIRST_ADDRESS), self.null),
             }
             self.checked = true;
         }
@@ -260,7 +275,10 @@ impl Reader<'_> {
     /// r8 = what a function of the object makes of the address r8 + offset.
     fn by_function(&mut self, function: Function, offset: i32, arg: u64) {
         self.by_helper(Space::Kernel);
-        self.check();
+        // A string that is itself NULL is a value, which the function gives.
+        if function != Function::Str || offset != 0 {
+            self.check();
+        }
         self.asm.mov(R2, R8);
         self.asm.add(R2, offset);
         call(self.asm, function, arg);

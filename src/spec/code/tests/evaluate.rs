@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::event::BEHIND_NULL;
+
+/// What stands in the place of a value that cannot be read.
+const FAILED: u64 = 0;
 
 /// What a program finds at a hit.
 #[derive(Debug, Default)]
@@ -67,8 +71,8 @@ impl World {
         }
     }
 
-    /// A slot's value; None: it cannot be read.
-    pub fn slot(&self, slot: &Slot) -> Option<u64> {
+    /// A slot's value, or what stands there if it cannot be read.
+    pub fn slot(&self, slot: &Slot) -> Result<u64, u64> {
         let mut at = self.base(slot.base);
         // Whether all of the way so far was typed.
         let mut typed = matches!(slot.base, Base::Word { typed: true, .. });
@@ -77,8 +81,9 @@ impl World {
             let address = at.wrapping_add_signed(offset.into());
             match typed {
                 // What is no pointer to anything gives 0.
-                true => (at != 0).then(|| self.read(space, address, size.into()).unwrap_or(0)),
-                false => (at >= 4096).then(|| self.read(space, address, size.into()))?,
+                true if at != 0 => Ok(self.read(space, address, size.into()).unwrap_or(0)),
+                false if at >= 4096 => self.read(space, address, size.into()).ok_or(FAILED),
+                _ => Err(BEHIND_NULL),
             }
         };
         for deref in &slot.derefs {
@@ -91,16 +96,17 @@ impl World {
         };
         let ask = |function, offset: i32, arg| {
             let value = self.function(function, at.wrapping_add_signed(offset.into()), arg);
-            u64::try_from(value).ok().filter(|_| at >= 4096)
+            let null_is_a_value = function == Function::Str && offset == 0;
+            if at < 4096 && !null_is_a_value { Err(BEHIND_NULL) } else { u64::try_from(value).map_err(|_| FAILED) }
         };
         match slot.read {
             Read::Plain { offset, shift, narrow } => {
                 let value = at.wrapping_add_signed(offset.into()) >> shift;
-                Some(narrow.map_or(value, |(size, signed)| narrowed(value, size, signed)))
+                Ok(narrow.map_or(value, |(size, signed)| narrowed(value, size, signed)))
             }
             Read::Number { offset, space, size, left, right, signed } => {
                 let value = load(at, offset, space, size)?;
-                Some(match (left | right, signed) {
+                Ok(match (left | right, signed) {
                     (0, _) => narrowed(value, size, signed),
                     (_, false) => value << left >> right,
                     (_, true) => ((value << left).cast_signed() >> right).cast_unsigned(),
@@ -118,15 +124,15 @@ impl World {
         }
     }
 
-    pub fn test(&self, test: &Test, values: &[Option<u64>], texts: &[Vec<u8>], globs: &[Vec<u8>]) -> bool {
+    pub fn test(&self, test: &Test, values: &[Result<u64, u64>], texts: &[Vec<u8>], globs: &[Vec<u8>]) -> bool {
         let find = |list: &[Vec<u8>], bytes: &[u8]| list.iter().position(|other| other == bytes);
         let says =
-            |function, slot: usize, arg| values[slot].is_some_and(|value| self.function(function, value, arg) != 0);
+            |function, slot: usize, arg| values[slot].is_ok_and(|value| self.function(function, value, arg) != 0);
         match test {
             Test::All(tests) => tests.iter().all(|test| self.test(test, values, texts, globs)),
             Test::Any(tests) => tests.iter().any(|test| self.test(test, values, texts, globs)),
             Test::Not(test) => !self.test(test, values, texts, globs),
-            Test::Number { slot, op, operand } => values[*slot].is_some_and(|value| compare(value, *op, *operand)),
+            Test::Number { slot, op, operand } => values[*slot].is_ok_and(|value| compare(value, *op, *operand)),
             // What is in no list is of a part that no code was made for.
             Test::Text { slot, text, whole } => find(texts, text)
                 .is_some_and(|at| says(Function::SameText, *slot, at as u64 + (u64::from(*whole) << 32))),

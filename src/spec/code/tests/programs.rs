@@ -119,7 +119,7 @@ impl Random {
         Slot { base, derefs, read: self.read(last) }
     }
 
-    fn test(&mut self, values: &[Option<u64>], depth: u64) -> Test {
+    fn test(&mut self, values: &[Result<u64, u64>], depth: u64) -> Test {
         let several = |random: &mut Self| (0..random.below(4)).map(|_| random.test(values, depth + 1)).collect();
         let slot = usize::try_from(self.below(values.len() as u64)).unwrap();
         match self.below(10).max(depth * 3) {
@@ -156,7 +156,7 @@ struct Seen {
     unread: usize,
 }
 
-fn compare(program: &Program, world: &World, values: &[Option<u64>], seen: &mut Seen) {
+fn compare(program: &Program, world: &World, values: &[Result<u64, u64>], seen: &mut Seen) {
     let generated = generate(program, &LAYOUT).unwrap();
     check(&generated.test);
     check(&generated.fetch);
@@ -175,11 +175,12 @@ fn compare(program: &Program, world: &World, values: &[Option<u64>], seen: &mut 
     machine.run(&fetch);
     let mut unread = 0_u32;
     for (n, value) in values.iter().enumerate() {
-        unread |= u32::from(value.is_none()) << n;
+        unread |= u32::from(value.is_err()) << n;
+        let stands = value.unwrap_or_else(|instead| instead);
         let at = LAYOUT.values as usize + 8 * n;
-        assert_eq!(machine.get(u32::try_from(at).unwrap(), 8), value.unwrap_or(0), "value {n}");
-        expected[at..at + 8].copy_from_slice(&value.unwrap_or(0).to_le_bytes());
-        *if value.is_some() { &mut seen.read } else { &mut seen.unread } += 1;
+        assert_eq!(machine.get(u32::try_from(at).unwrap(), 8), stands, "value {n}");
+        expected[at..at + 8].copy_from_slice(&stands.to_le_bytes());
+        *if value.is_ok() { &mut seen.read } else { &mut seen.unread } += 1;
     }
     expected[LAYOUT.unread as usize..][..4].copy_from_slice(&unread.to_le_bytes());
     assert_eq!(machine.get(LAYOUT.unread, 4), u64::from(unread), "what is unread");
