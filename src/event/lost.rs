@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 /// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h (checked in bpf.rs):
-/// the reader was too slow for the buffer; all of the CPU's scratch space was in use; a map was full; a call began whose return
-/// the kernel did not show; a new process was to be followed whose number was not found; a CPU had no buffer.
+/// the reader was too slow for the buffer; all of the CPU's scratch spaces were in use; a map was full; a call began
+/// whose return the kernel did not show; a new process was to be followed whose number was not found; a CPU had no
+/// buffer.
 pub const CAUSES: [&str; 6] =
     ["buffer_full", "scratch_busy", "map_full", "return_missed", "child_unknown", "cpu_offline"];
 

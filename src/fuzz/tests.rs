@@ -141,6 +141,16 @@ fn changed_archives() {
 }
 
 #[test]
+fn changed_binaries() {
+    survives("binary");
+}
+
+#[test]
+fn changed_texts() {
+    survives("text");
+}
+
+#[test]
 fn changed_specs() {
     survives("spec");
 }

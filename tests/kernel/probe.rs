@@ -45,19 +45,24 @@ fn a_call_has_its_arguments_its_result_and_its_duration() {
 fn conditions_are_tested_in_the_kernel() {
     let scratch = Scratch::new("conditions");
     let script = format!("cd {0}; touch one two three; rm one two three", text(&scratch.path("")));
+    let conditions = [
+        ("dentry->d_name.name == \"two\"", &["two"][..]),
+        ("dentry->d_name.name ^= \"t\"", &["two", "three"]),
+        ("!(dentry->d_name.name ^= \"t\")", &["one"]),
+        ("dentry->d_name.len > 3", &["three"]),
+        ("dentry->d_name.len == 3 && ret == 0", &["one", "two"]),
+        ("ret < 0", &[]),
+    ];
+    let spec = |(n, (condition, _)): (usize, &(&str, &[&str]))| {
+        format!("fn:vfs_unlink(name{n}=dentry->d_name.name:str) if {condition}")
+    };
+    let specs: Vec<_> = conditions.iter().enumerate().map(spec).collect();
     for way in WAYS {
-        for (condition, expected) in [
-            ("dentry->d_name.name == \"two\"", &["two"][..]),
-            ("dentry->d_name.name ^= \"t\"", &["two", "three"]),
-            ("!(dentry->d_name.name ^= \"t\")", &["one"]),
-            ("dentry->d_name.len > 3", &["three"]),
-            ("dentry->d_name.len == 3 && ret == 0", &["one", "two"]),
-            ("ret < 0", &[]),
-        ] {
-            let spec = format!("fn:vfs_unlink(name=dentry->d_name.name:str) if {condition}");
-            let ended = probed(&["--attach", way], &[&spec], &script);
-            let names: Vec<_> = ended.events.iter().map(|event| event["args"]["name"].as_str().unwrap()).collect();
-            assert_eq!(names, expected, "{way} {condition}: {:#?}", ended.stderr);
+        let ended = probed(&["--attach", way], &specs.iter().map(String::as_str).collect::<Vec<_>>(), &script);
+        for (n, (condition, expected)) in conditions.iter().enumerate() {
+            let name = format!("name{n}");
+            let names: Vec<_> = ended.events.iter().filter_map(|event| event["args"][&name].as_str()).collect();
+            assert_eq!(names, *expected, "{way} {condition}: {:#?}", ended.stderr);
         }
     }
 }
@@ -145,13 +150,13 @@ fn entry_and_return_can_be_two_events() {
 
 #[test]
 fn every_call_of_many_threads_is_counted_once() {
-    let cmd = [text(&crate::support::targets()).to_owned(), "calls 8 5000".to_owned()].join(" ");
+    let cmd = [text(&crate::support::targets()).to_owned(), "calls 8 1500".to_owned()].join(" ");
     // By types, a kernel that may interrupt programs skips some, and counts them: auto takes another way then.
     for way in ["auto", "kprobe"] {
         let ended = probed(&["--attach", way, "--buffer", "16M"], &["ksyscall:getpgid"], &cmd);
         let calls = ended.events.iter().filter(|event| event["comm"] != "sh").count();
         // What the kernel has skipped it says since 6.7; before, a probe is skipped only where another program runs.
-        assert_eq!(calls, 40_000, "{way}: {:#?}", ended.stderr);
+        assert_eq!(calls, 12_000, "{way}: {:#?}", ended.stderr);
         let tids: std::collections::HashSet<_> = ended.events.iter().map(|event| event["tid"].as_u64()).collect();
         assert!(tids.len() >= 8, "{way}");
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::host::text;
+use crate::host::{Peer, Scratch, text};
 use crate::support::{Ended, Trace, coretrace, targets};
 
 /// `coretrace TRACER OPTIONS… SPECS… -- targets CMD…`, to its end. `{}` in a spec stands for the targets.
@@ -91,6 +91,30 @@ fn every_call_of_many_threads_is_seen() {
     // Also where the kernel interrupts programs: there is room for as many at once.
     let ended = traced("uprobe", &["--buffer", "16M"], &[spec], &["umark-threads", "6", "300"]);
     assert_eq!(calls(&ended, "func_uprobe1").len(), 1800, "{:#?}", ended.stderr);
+}
+
+#[test]
+fn a_program_of_another_mount_namespace_is_found_by_its_process() {
+    let scratch = Scratch::new("elsewhere");
+    let (here, there) = (scratch.path("here"), scratch.path("there"));
+    std::fs::create_dir(&here).unwrap();
+    assert!(Command::new("cp").arg(targets()).arg(here.join("marked")).status().expect("cp").success());
+    let program = there.join("marked");
+    let mut peer = Peer::start(["mounts", &format!("bind={}={}", text(&here), text(&there)), text(&program), "obey"]);
+    assert!(!program.exists(), "it is only there");
+    for way in WAYS {
+        let mut command = Command::new(targets());
+        command.args(["mounts", "+tracefs"]).arg(coretrace()).args(["uprobe", "-v", "-o", "json", "-O", "-"]);
+        command.args(["--attach", way, "-p", &peer.pid().to_string()]);
+        command.arg(format!("{}:func_uprobe1(x:u64)", text(&program)));
+        let mut trace = Trace::raw(&mut command);
+        trace.ready();
+        assert_eq!(peer.tell("umark 2"), "done");
+        let ended = trace.stop();
+        assert_eq!(ended.assert_clean().delivered, 2, "{way}");
+        let args: Vec<_> = calls(&ended, "func_uprobe1").iter().map(|event| event["args"].clone()).collect();
+        assert_eq!(args, [json!({ "x": 1 }), json!({ "x": 2 })], "{way}");
+    }
 }
 
 #[test]

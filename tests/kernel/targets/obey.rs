@@ -37,6 +37,10 @@ pub fn obey() {
             }
             ["run", program, args @ ..] => run(program, args),
             ["thread"] => thread(),
+            ["umark", n] => {
+                crate::umark::calls(crate::number(n));
+                done()
+            }
             other => panic!("no such command: {other:?}"),
         };
         kin::say(&answer);

@@ -61,7 +61,9 @@ extern "C" fn func_recursive(depth: u64) -> u64 {
     if std::hint::black_box(depth) == 0 { 0 } else { func_recursive(depth - 1) + 1 }
 }
 
+/// Where code is inlined, its probe is in several places; where it is left out, a note is left of it. So nothing is.
 #[allow(unsafe_code)]
+#[inline(never)]
 fn probe1(n: i32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a `nop`, and a note on where the argument is.
@@ -75,22 +77,33 @@ fn probe1(n: i32) {
     }
 }
 
+/// One probe in two places, with its arguments in other registers.
 #[allow(unsafe_code)]
+#[inline(never)]
 fn probe2(n: i32, m: i32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: as above.
     unsafe {
-        std::arch::asm!(probe!("groupb", "probe2", "-4@{0:e} -4@{1:e}"), in(reg) n, in(reg) m, options(att_syntax));
+        if n % 2 == 0 {
+            std::arch::asm!(probe!("groupb", "probe2", "-4@%ecx -4@%r8d"), in("ecx") n, in("r8d") m, options(att_syntax));
+        } else {
+            std::arch::asm!(probe!("groupb", "probe2", "-4@%r9d -4@%r10d"), in("r9d") n, in("r10d") m, options(att_syntax));
+        }
     }
     #[cfg(target_arch = "aarch64")]
     // SAFETY: as above.
     unsafe {
-        std::arch::asm!(probe!("groupb", "probe2", "-4@{0:w} -4@{1:w}"), in(reg) n, in(reg) m);
+        if n % 2 == 0 {
+            std::arch::asm!(probe!("groupb", "probe2", "-4@w3 -4@w4"), in("w3") n, in("w4") m);
+        } else {
+            std::arch::asm!(probe!("groupb", "probe2", "-4@w5 -4@w6"), in("w5") n, in("w6") m);
+        }
     }
 }
 
 /// Twelve arguments: 1 to 12, the even ones negative (where they have a sign); then one of each form.
 #[allow(unsafe_code)]
+#[inline(never)]
 fn forms() {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: registers are given back as they are; what is below the stack pointer is nobody's (there is a red zone of
@@ -150,6 +163,7 @@ static FLOAT: f64 = 2.5;
 
 /// Hits `groupc:counted` where somebody wants to see it; whether that was so.
 #[allow(unsafe_code)]
+#[inline(never)]
 fn counted(n: u64) -> bool {
     // SAFETY: the kernel alone changes it, and a number of two bytes is never half of one.
     let wanted = unsafe { (&raw const groupc_counted_semaphore).read_volatile() } > 0;
