@@ -226,8 +226,8 @@ static __always_inline u32 place(u64 walked, struct slice *out, u32 fixed)
 /*
  * Walks from a file (a struct path) up to `top`, the root of a process; if that is 0 (a constant), up to the root of
  * the mount namespace, ignoring chroot. Appends each name, NUL-terminated, to the record in the scratch space, across
- * mounts (fs/d_path.c: prepend_path): in that of the CPU's spaces which has this number. Returns enum path_flag, then (16 bits each) where in the record the names begin,
- * and their length.
+ * mounts (fs/d_path.c: prepend_path); `number` is that space's. Returns enum path_flag, then (16 bits each) where in
+ * the record the names begin, and their length.
  */
 static __always_inline u64 walk(u64 file_path, u64 top, u32 number)
 {

@@ -279,9 +279,10 @@ int probe_return_multi(struct pt_regs *ctx)
 
 #if defined(bpf_target_x86)
 	/*
-	 * From 6.14 (0c8e83d2ca3d: fgraph: Replace fgraph_ret_regs with ftrace_regs) up to 8bc11700e0d2 (x86/fgraph: Fix
-	 * return_to_handler regs.rsp value) it shows where the registers themselves are: just below where the stack was,
-	 * or (since 20a0bc10272f, shortly before that) below the return address. What is lower cannot be a caller's.
+	 * From 6.14 (a3ed4157b7d8: fgraph: Replace fgraph_ret_regs with ftrace_regs) up to 8bc11700e0d2 (x86/fgraph: Fix
+	 * return_to_handler regs.rsp value; 7.0) it shows where the registers themselves are: just below where the stack
+	 * was, or (since 20a0bc10272f, shortly before that) below the return address. The lower of the two is tried first:
+	 * where it is the wrong one, no call can be there that has not returned.
 	 */
 	if (sp == number_of(ctx))
 		return on_return_of(ctx, sp + sizeof(*ctx) - RETURN_ADDRESS_BYTES, sp + sizeof(*ctx), PT_REGS_RC(ctx));

@@ -1,7 +1,9 @@
 //! Puts generated instructions into the object of the tracer, in place of fillers, before libbpf opens it.
 //!
-//! A hole is a function of fillers (`goto +0`) and its own ending. Code goes to its end: the fillers that are left before
-//! it do nothing, while behind it they could not be reached, which no verifier takes. Nothing changes its place or its
+//! A hole is a function of fillers (`goto +0`) and its own ending. Code goes to its end: behind it fillers could not be
+//! reached, which no verifier takes. Those before it are jumped over, on a condition that always holds: the verifier sees
+//! that, and removes them all at once. (Fillers that it comes by it removes one by one, and moves all the rest each time:
+//! kernel/bpf/verifier.c: opt_remove_dead_code, opt_remove_nops. That took longer than all else at a start.) Nothing changes its place or its
 //! size, so that what .BTF.ext says of functions stays true; its lines say nothing of the second half of a `ld_imm64`
 //! (which the kernel refuses), as endings are short, and so are those of generated code.
 
@@ -20,6 +22,8 @@ type Header = FileHeader64<NativeEndian>;
 const INSN: usize = 8;
 /// `goto +0`.
 const FILLER: [u8; INSN] = [0x05, 0, 0, 0, 0, 0, 0, 0];
+/// `r0 = 0`.
+const ZERO: [u8; INSN] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 /// The opcode of `exit`.
 const EXIT: u8 = 0x95;
 /// How many instructions the ending of a hole may have: `r0 = 0`, `exit`. So many at the end of generated code are never
@@ -141,12 +145,23 @@ impl<'a> Text<'a> {
         let insns = link(code, at, place)?;
         // The hole's own ending goes in any case: nothing behind it would be reached.
         let kept = has.saturating_sub(needs);
-        let linked = std::iter::repeat_n(FILLER, kept).chain(insns.iter().map(|insn| insn.to_le_bytes()));
+        let linked = over(kept)?.into_iter().chain(insns.iter().map(|insn| insn.to_le_bytes()));
         let to = self.start.checked_add(hole.start).zip(self.start.checked_add(hole.end));
         let to = to.and_then(|(start, end)| elf.get_mut(start..end)).context("it is not in the file")?;
         to.as_chunks_mut::<INSN>().0.iter_mut().zip(linked).for_each(|(to, insn)| *to = insn);
         Ok(())
     }
+}
+
+/// So many instructions that do nothing.
+fn over(count: usize) -> Result<Vec<[u8; INSN]>> {
+    let mut all = vec![FILLER; count];
+    if let [first, second, skipped @ ..] = all.as_mut_slice() {
+        let [low, high] = i16::try_from(skipped.len()).context("the hole is too large")?.to_le_bytes();
+        // `if r0 == 0 goto +skipped`
+        (*first, *second) = (ZERO, [0x15, 0, low, high, 0, 0, 0, 0]);
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -216,7 +231,9 @@ mod tests {
         for (name, code) in [(ENTRY[0], &generated.test), (ENTRY[1], &generated.fetch)] {
             let filled = insns(&spliced, name);
             let (fillers, body) = filled.split_at(filled.len() - code.insns.len());
+            let [zero, jump, fillers @ ..] = fillers else { panic!("{fillers:x?}") };
             assert!(fillers.iter().all(|insn| *insn == 0x05), "{fillers:x?}");
+            assert_eq!((*zero, *jump), (0xb7, 0x15 | (fillers.len() as u64) << 16), "to the code");
             let calls: Vec<_> = code.calls.iter().map(|call| call.at).collect();
             let changed: Vec<_> = (0..body.len()).filter(|at| body[*at] != code.insns[*at]).collect();
             assert_eq!(changed, calls);
