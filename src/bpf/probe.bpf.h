@@ -15,8 +15,6 @@
 #define TEXTS_MAX 8	 /* strings to compare with … */
 #define TEXT_BYTES 128	 /* … and their length */
 #define GLOBS_MAX 2
-#define TEST_ROOM 512	 /* instructions of a hole … */
-#define FETCH_ROOM 1536
 #define NULL_PAGE 4096
 #define STR_NULL (1ULL << 32) /* the slot of a string that is nowhere */
 

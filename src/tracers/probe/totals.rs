@@ -21,7 +21,7 @@ use crate::spec::parse::{Grammar, Named, parse, values, with_values};
 /// What is added up, as options.
 #[derive(Debug, Default, clap::Args)]
 pub struct Options {
-    /// Count hits by these values, in the kernel, instead of showing each: 'comm, pid', func
+    /// Count hits by these values (at most 4), in the kernel, instead of showing each: 'comm, pid', func
     #[arg(long, value_name = "EXPR,…", help_heading = "Totals")]
     count_by: Option<String>,
     /// Add up a number, as ret or duration: its sum, mean, least and greatest value

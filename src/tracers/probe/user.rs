@@ -32,7 +32,7 @@ pub(super) fn list(what: &str, grammar: Grammar, opening: &Opening<'_>) -> Resul
     let mut words = what.split(':');
     let (word, first, second) = (words.next().unwrap_or_default(), words.next(), words.next());
     let found = opening.binaries(word).context(Usage)?;
-    let mut lines = Vec::new();
+    let (mut lines, mut first_wrong) = (Vec::new(), None);
     for binary in &found {
         let listed = match grammar {
             Grammar::Usdt => {
@@ -46,13 +46,18 @@ pub(super) fn list(what: &str, grammar: Grammar, opening: &Opening<'_>) -> Resul
             // Of all that a process has mapped, one may have it.
             _ => match list_functions(binary, first.unwrap_or_default()) {
                 Ok(listed) => listed,
-                Err(_) if found.len() > 1 => Vec::new(),
-                Err(wrong) => return Err(anyhow!(wrong.message).context(Usage)),
+                Err(wrong) => {
+                    first_wrong.get_or_insert(wrong);
+                    Vec::new()
+                }
             },
         };
         lines.extend(listed.iter().map(|one| listed_line(&binary.name, one)));
     }
-    Ok(lines)
+    match first_wrong {
+        Some(wrong) if lines.is_empty() => Err(anyhow!(wrong).context(Usage)),
+        _ => Ok(lines),
+    }
 }
 
 /// `libc.so.6:malloc  0x9d4a0  void *malloc(size_t size)`
