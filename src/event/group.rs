@@ -2,25 +2,41 @@
 
 use super::path::Path;
 use super::shown::{Shown, ShownKind, Style};
-use super::slots::{Group, Slots};
+use super::slots::{BEHIND_NULL, Group, Slots};
 use super::value::{Shape, Value};
+
+const UNREADABLE: Value<'static> = Value::Unreadable(Shape::Any);
 
 impl<'a> Slots<'a> {
     /// What a slot means.
     #[must_use]
     pub fn value(&self, kind: &'a ShownKind) -> Value<'a> {
-        self.known(kind).unwrap_or_else(|| self.unread(kind.slot()))
+        self.known(kind).unwrap_or_else(|instead| instead)
     }
 
-    fn unread(&self, slot: Option<usize>) -> Value<'a> {
-        match slot {
-            Some(slot) if self.is_behind_null(slot) => Value::BehindNull,
-            _ => Value::Unreadable(Shape::Any),
+    /// The 8 bytes of a slot, or what is shown where it could not be read, or is not there.
+    fn raw(&self, slot: usize) -> Result<&'a [u8; 8], Value<'a>> {
+        match self.stands(slot) {
+            Some(raw) if !self.is_unread(slot) => Ok(raw),
+            Some(raw) if u64::from_ne_bytes(*raw) == BEHIND_NULL => Err(Value::BehindNull),
+            _ => Err(UNREADABLE),
         }
     }
 
-    fn known(&self, kind: &'a ShownKind) -> Option<Value<'a>> {
-        Some(match kind {
+    /// A slot as a number.
+    fn number(&self, slot: usize) -> Result<u64, Value<'a>> {
+        self.raw(slot).map(|raw| u64::from_ne_bytes(*raw))
+    }
+
+    /// The bytes that a slot refers to (`struct slice`), and what the upper half of it says of them.
+    fn bytes(&self, slot: usize) -> Result<(&'a [u8], u32), Value<'a>> {
+        let value = self.number(slot)?;
+        let (start, len) = ((value & 0xffff) as usize, (value >> 16 & 0xffff) as usize);
+        Ok((self.part(start, len).ok_or(UNREADABLE)?, (value >> 32) as u32))
+    }
+
+    fn known(&self, kind: &'a ShownKind) -> Result<Value<'a>, Value<'a>> {
+        Ok(match kind {
             ShownKind::Int { slot, signed: false } => Value::Uint(self.number(*slot)?),
             ShownKind::Int { slot, signed: true } => Value::Int(self.number(*slot)?.cast_signed()),
             ShownKind::Network { slot, size } => Value::Uint(host_order(self.number(*slot)?, *size)),
@@ -47,7 +63,7 @@ impl<'a> Slots<'a> {
                 (bytes, _) => text(bytes),
             },
             ShownKind::Bytes { slot } => Value::Bytes(self.bytes(*slot)?.0),
-            ShownKind::Ipv6 { slot } => Value::Ipv6(*self.bytes(*slot)?.0.first_chunk()?),
+            ShownKind::Ipv6 { slot } => Value::Ipv6(*self.bytes(*slot)?.0.first_chunk().ok_or(UNREADABLE)?),
             ShownKind::Ret { slot } => Value::Ret(self.number(*slot)?.cast_signed()),
             ShownKind::Float { slot, size: 4 } => Value::Float(f32::from_bits(self.number(*slot)? as u32).into()),
             ShownKind::Float { slot, .. } => Value::Float(f64::from_bits(self.number(*slot)?)),
@@ -73,8 +89,8 @@ impl<'a> Slots<'a> {
         let pointer = address.map(|slot| self.number(slot).map(pointer));
         match (pointer, style, parts) {
             // Nothing is there.
-            (Some(Some(value @ (Value::Name(_) | Value::Ret(_)))), ..) => value,
-            (Some(None), ..) => self.unread(address),
+            (Some(Ok(value @ (Value::Name(_) | Value::Ret(_)))), ..) => value,
+            (Some(Err(instead)), ..) => instead,
             (_, Style::Alone, [only]) => self.value(&only.kind),
             _ => Value::Group(Group { style, parts, slots: *self }),
         }

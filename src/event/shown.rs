@@ -110,32 +110,6 @@ impl ShownKind {
         self
     }
 
-    /// The slot that says whether there is anything.
-    #[must_use]
-    pub fn slot(&self) -> Option<usize> {
-        match self {
-            ShownKind::Int { slot, .. }
-            | ShownKind::Network { slot, .. }
-            | ShownKind::Hex { slot }
-            | ShownKind::Octal { slot }
-            | ShownKind::Char { slot }
-            | ShownKind::Bool { slot }
-            | ShownKind::Enum { slot, .. }
-            | ShownKind::Pointer { slot }
-            | ShownKind::Str { slot }
-            | ShownKind::Bytes { slot }
-            | ShownKind::Symbol { slot }
-            | ShownKind::Ret { slot }
-            | ShownKind::Float { slot, .. }
-            | ShownKind::Duration { slot }
-            | ShownKind::Device { slot }
-            | ShownKind::Ipv4 { slot }
-            | ShownKind::Ipv6 { slot }
-            | ShownKind::Path { slot } => Some(*slot),
-            ShownKind::Group { address, .. } => *address,
-        }
-    }
-
     /// Its slot, where it has but one.
     #[must_use]
     pub fn only_slot(&self) -> Option<usize> {

@@ -32,30 +32,20 @@ impl<'a> Slots<'a> {
         Slots { symbols, ..self }
     }
 
-    /// The 8 bytes of one; None where it could not be read, or is not there.
-    pub(super) fn raw(&self, slot: usize) -> Option<&'a [u8; 8]> {
-        let unread =
-            u32::try_from(slot).ok().and_then(|slot| 1_u32.checked_shl(slot)).is_none_or(|bit| self.unread & bit != 0);
+    /// The 8 bytes of one, whether they are its value or not; None where there is no such slot.
+    pub(super) fn stands(&self, slot: usize) -> Option<&'a [u8; 8]> {
         let at = slot.checked_mul(8)?.checked_add(self.start)?;
-        self.sample.get(at..).filter(|_| !unread && slot < self.count)?.first_chunk()
+        self.sample.get(at..).filter(|_| slot < self.count)?.first_chunk()
     }
 
-    /// Whether one could not be read because there was a NULL pointer on the way.
-    pub(super) fn is_behind_null(&self, slot: usize) -> bool {
-        self.raw(slot).is_none() && Slots { unread: 0, ..*self }.number(slot) == Some(BEHIND_NULL)
+    /// Whether one could not be read.
+    pub(super) fn is_unread(&self, slot: usize) -> bool {
+        u32::try_from(slot).ok().and_then(|slot| 1_u32.checked_shl(slot)).is_none_or(|bit| self.unread & bit != 0)
     }
 
-    /// One as a number.
-    #[must_use]
-    pub fn number(&self, slot: usize) -> Option<u64> {
-        self.raw(slot).map(|raw| u64::from_ne_bytes(*raw))
-    }
-
-    /// The bytes that one refers to (`struct slice`), and what the upper half of it says of them.
-    pub(super) fn bytes(&self, slot: usize) -> Option<(&'a [u8], u32)> {
-        let value = self.number(slot)?;
-        let (start, len) = ((value & 0xffff) as usize, (value >> 16 & 0xffff) as usize);
-        Some((self.sample.get(start..start.checked_add(len)?)?, (value >> 32) as u32))
+    /// Bytes of the record.
+    pub(super) fn part(&self, start: usize, len: usize) -> Option<&'a [u8]> {
+        self.sample.get(start..start.checked_add(len)?)
     }
 }
 
