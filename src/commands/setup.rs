@@ -15,7 +15,7 @@ use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
 use crate::host::{Host, users};
 use crate::load::labels::{self, Labels};
-use crate::load::plan::{Hook, Plan, preempts};
+use crate::load::plan::{Hook, others_come_between, preempts};
 use crate::load::session::{COOKIES, Session};
 use crate::load::settings::{CGROUPS_MAX, SPACES_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
@@ -96,9 +96,8 @@ pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host
     let page_size = page_size();
     // The kernel wants a power of two, in whole pages.
     let buffer = u32::try_from(buffer.next_power_of_two())?.max(page_size);
-    // Programs that may be interrupted there by others, or sleep.
-    let nested = |plan: &Plan| preempts(host, plan.hook) || (plan.hook.is_user() && host.at_least((6, 0)));
-    let nested = tracers.iter().flat_map(|tracer| tracer.plans()).any(|plan| nested(&plan));
+    let mut plans = tracers.iter().flat_map(|tracer| tracer.plans());
+    let nested = plans.any(|plan| others_come_between(host, plan.hook));
     let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|n| n.trim().parse().ok());
     Ok(Session {
         settings: Settings {

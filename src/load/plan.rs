@@ -227,6 +227,15 @@ pub fn in_order(mut plans: Vec<Plan>, only: Option<Hook>, preempts: impl Fn(Hook
     plans
 }
 
+/// Since when programs in binaries may sleep (8c7dcb84e3b7: bpf: implement sleepable uprobes by chaining gps).
+const MAY_SLEEP: (u32, u32) = (6, 0);
+
+/// Whether another program may run on a CPU before one on this hook is through: it may be interrupted, or sleep.
+#[must_use]
+pub fn others_come_between(host: &Host, hook: Hook) -> bool {
+    preempts(host, hook) || (hook.is_user() && host.at_least(MAY_SLEEP))
+}
+
 /// Whether the kernel may interrupt programs on this hook.
 ///
 /// On functions (fentry, fexit): since 5.11, where "disabling migration" no longer disables preemption
@@ -240,8 +249,7 @@ pub fn preempts(host: &Host, hook: Hook) -> bool {
         Hook::Fentry if host.preemption == Preemption::RealTime => (0, 0),
         Hook::Fentry => (5, 11),
         Hook::Btf | Hook::Raw => (7, 0),
-        // Since programs there may sleep (8c7dcb84e3b7: bpf: implement sleepable uprobes by chaining gps).
-        Hook::UprobeMulti | Hook::Uprobe => (6, 0),
+        Hook::UprobeMulti | Hook::Uprobe => MAY_SLEEP,
         Hook::KprobeMulti | Hook::Kprobe | Hook::Ksyscall | Hook::Tracepoint => return false,
     };
     host.preemption != Preemption::None && host.at_least(since)

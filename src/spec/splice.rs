@@ -3,8 +3,8 @@
 //! A hole is a function of fillers (`goto +0`) and its own ending. Code goes to its end: behind it fillers could not be
 //! reached, which no verifier takes. Those before it are jumped over, on a condition that always holds: the verifier sees
 //! that, and removes them all at once. (Fillers that it comes by it removes one by one, and moves all the rest each time:
-//! kernel/bpf/verifier.c: opt_remove_dead_code, opt_remove_nops. That took longer than all else at a start.) Nothing changes its place or its
-//! size, so that what .BTF.ext says of functions stays true; its lines say nothing of the second half of a `ld_imm64`
+//! kernel/bpf/verifier.c: opt_remove_dead_code, opt_remove_nops. That took longer than all else at a start.) Nothing
+//! changes its place or its size, so that what .BTF.ext says of functions stays true; its lines say nothing of the second half of a `ld_imm64`
 //! (which the kernel refuses), as endings are short, and so are those of generated code.
 
 use std::ops::Range;
