@@ -9,7 +9,7 @@ pub(crate) mod samples;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::process::{Mapped, mapped};
+pub(crate) use self::process::{Mapped, Mapping, mapped, mappings};
 use super::open::Binary;
 use crate::error::Wrong;
 use crate::names::closest;
@@ -64,6 +64,11 @@ fn library(word: &str, root: &Path) -> (Option<PathBuf>, Vec<String>) {
     let best = (!all.is_empty()).then(|| all.remove(0));
     let others = all.into_iter().map(|path| path.display().to_string()).take(4).collect();
     (best, others)
+}
+
+/// The paths that a library which a binary needs (`DT_NEEDED`) may have, as it is seen where `root` is `/`.
+pub(crate) fn needed(library: &str, root: &Path) -> Vec<PathBuf> {
+    libraries::called(library, root)
 }
 
 fn missing(word: &str, root: &Path) -> Wrong {

@@ -17,14 +17,23 @@ mod origin;
 mod prototypes;
 mod separate;
 mod source;
+mod symbolize;
 mod symbols;
 mod usdt;
 mod versions;
+
+use std::path::{Path, PathBuf};
 
 pub(crate) use self::describe::{Argument, Signature, Source, no_types};
 pub(crate) use self::dwarf::Found;
 pub(crate) use self::machine::Machine;
 pub(crate) use self::open::Binary;
 pub(crate) use self::origin::Origin;
+pub(crate) use self::symbolize::{Inside, Symbolizer, about};
 pub(crate) use self::symbols::Function;
 pub(crate) use self::usdt::{Mark, Operand, Place, Semaphore};
+
+/// The file that a path means where `root` is `/`.
+pub(crate) fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}

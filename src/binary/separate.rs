@@ -23,7 +23,7 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     fn below(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+        super::below(self.root, path)
     }
 }
 

@@ -3,6 +3,7 @@
 #include "event.bpf.h"
 #include "compat.bpf.h"
 #include "probe.bpf.h"
+#include "stack.bpf.h"
 #include "totals.bpf.h"
 
 /* Which of the calls that are under way in a task: by where its stack is. */
@@ -57,6 +58,8 @@ static __noinline struct scratch *begin_hit(struct counters *c)
 	e->slots = probe_slots;
 	e->way = probe_way;
 	e->unread = 0;
+	e->stack = 0;
+	e->reserved = 0;
 	STATE(s)->task = (u64)task;
 	return s;
 }
@@ -127,6 +130,9 @@ static __always_inline int on_hit(void *ctx, u64 ip, u64 ret)
 		return refuse(s, c);
 	e->ip = ip;
 	probe_fetch(ctx, s);
+	take_stack(ctx, s);
+	if (stack_frames)
+		take_exe(s);
 	deliver(ctx, c, s);
 	return 0;
 }
@@ -150,6 +156,8 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 	e = (void *)s->record;
 	e->way = probe_way;
 	e->unread = 0;
+	e->stack = 0;
+	e->reserved = 0;
 	STATE(s)->task = key.task;
 	take_words(ctx, s);
 	if (!probe_test(ctx, s)) {
@@ -157,6 +165,7 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 		return refuse(s, c);
 	}
 	probe_fetch(ctx, s);
+	take_stack(ctx, s);
 	e->ip = ip;
 	e->slots = *(volatile u32 *)&s->used;
 	e->duration_ns = bpf_ktime_get_boot_ns();
@@ -195,7 +204,7 @@ static __always_inline int on_return_of(void *ctx, u64 frame, u64 other, u64 ret
 	e = (void *)s->record;
 	bpf_probe_read_kernel(&e->duration_ns, probe_frame_bytes, began);
 	bpf_map_delete_elem(&frames, &key);
-	if (e->slots >= FIXED && e->slots <= TAIL_MAX + PATH_BYTES)
+	if (e->slots >= FIXED && e->slots <= ENTRY_MAX)
 		*(volatile u32 *)&s->used = e->slots;
 	e->slots = probe_slots;
 	STATE(s)->task = key.task;
@@ -206,6 +215,8 @@ static __always_inline int on_return_of(void *ctx, u64 frame, u64 other, u64 ret
 	if (!probe_return_test(ctx, s) || !fill_head(s, c))
 		return refuse(s, c);
 	probe_return_fetch(ctx, s);
+	if (stack_frames)
+		take_exe(s);
 	deliver(ctx, c, s);
 	return 0;
 }

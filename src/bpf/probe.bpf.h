@@ -31,6 +31,8 @@ struct probe_event {
 	u16 slots;
 	u16 way;	 /* which of the ways to hook in: what the slots mean */
 	u32 unread;	 /* bit n: the n-th slot could not be read */
+	u32 stack;	 /* where in the record its struct hit_stack is; 0: it has none */
+	u32 reserved;
 	u64 value[];	 /* a number, or a struct slice into the whole record; unread: 1 if it is behind a NULL pointer */
 };
 EXPORT_TYPE(struct, probe_event);

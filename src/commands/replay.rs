@@ -127,6 +127,7 @@ pub(crate) fn play<R: Read>(
         match reader.entry()? {
             Entry::Sample(sample) => pipeline.sample(sample),
             Entry::Clock(now) => pipeline.clock(now),
+            Entry::Calls(calls) => pipeline.stacks.take_recorded(calls).context("the recording is damaged")?,
             Entry::Lost { kind, cause, cpu, count, unix_ns } => {
                 let class = kinds.iter().find(|k| k.id == kind).map_or("unknown".into(), |k| k.name.clone());
                 let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");

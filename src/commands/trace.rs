@@ -12,7 +12,7 @@ use crate::commands::{outlet, setup};
 use crate::error::{EVENTS_LOST, Usage};
 use crate::escape::{self, shown};
 use crate::ffi::log;
-use crate::flow::enrich::Resolver;
+use crate::flow::enrich::{Resolver, Stacks};
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
@@ -258,6 +258,7 @@ fn pipeline<'a>(
         let recorder = Recorder::new(BufWriter::with_capacity(1 << 16, sink), &header(all, host));
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
+    pipeline.stacks = Stacks::of_host(Path::new("/"));
     if setup::details(common) {
         pipeline.enrich(Resolver::new(Path::new("/"), host.cgroup2.as_deref()));
     }

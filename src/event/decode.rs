@@ -46,12 +46,20 @@ pub fn split<T: Plain + Default>(sample: &[u8]) -> Result<(T, Tail<'_>)> {
     Ok((fixed, Tail(sample.get(size..).unwrap_or_default())))
 }
 
+/// Bytes of a sample: the slice is one of the whole of it.
+///
+/// # Errors
+/// When it reaches past the sample.
+pub fn part(sample: &[u8], slice: impl Into<Slice>) -> Result<&[u8]> {
+    Tail(sample).bytes(slice)
+}
+
 /// The label at that place of a sample, without its padding.
 ///
 /// # Errors
 /// When the slice reaches past the sample.
 pub fn label(sample: &[u8], slice: impl Into<Slice>) -> Result<&[u8]> {
-    Tail(sample).bytes(slice).map(until_nul).context("its label")
+    part(sample, slice).map(until_nul).context("its label")
 }
 
 impl<'a> Tail<'a> {

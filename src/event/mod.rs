@@ -14,6 +14,7 @@ mod names;
 mod path;
 mod shown;
 mod slots;
+pub mod stack;
 pub mod total;
 mod value;
 
@@ -25,4 +26,5 @@ pub use names::Names;
 pub use path::Path;
 pub use shown::{EnumNames, Shown, ShownKind, Style};
 pub use slots::{BEHIND_NULL, Group, Slots};
+pub use stack::{Call, Place, Stack, Taken, UserStack};
 pub use value::{Flags, List, Shape, Value};

@@ -2,6 +2,7 @@
 
 use super::path::Path;
 use super::slots::Group;
+use super::stack::Stack;
 
 /// A value and what it means, so that every format and lookup treats it alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,6 +58,8 @@ pub enum Value<'a> {
     Ipv6([u8; 16]),
     /// Values with names of their own.
     Group(Group<'a>),
+    /// The calls that led there.
+    Stack(Stack<'a>),
     /// A string that is NULL. In JSON it is null, and `NAME_null` is true.
     Null,
     /// What would be found by way of a pointer, which is NULL: `?(NULL)` in text; in JSON as a string that is NULL.
@@ -84,6 +87,7 @@ pub enum Shape {
     Flags,
     /// A member for each of several values.
     Group,
+    Stack,
     /// Any of these: which, only the value itself says.
     Any,
 }
@@ -107,6 +111,7 @@ impl Value<'_> {
             Value::List(_) => Shape::List,
             Value::Flags(_) => Shape::Flags,
             Value::Group(_) => Shape::Group,
+            Value::Stack(_) => Shape::Stack,
             Value::Int(_) | Value::Hex(_) | Value::Float(_) | Value::Address(_) | Value::Name(_) => Shape::Any,
             Value::Symbol { .. }
             | Value::Cut(_)

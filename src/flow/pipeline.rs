@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::event::decode::Decode;
 use crate::event::total::{self, Totals};
 use crate::event::{CAUSES, Lost};
-use crate::flow::enrich::Resolver;
+use crate::flow::enrich::{Resolver, Stacks};
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
@@ -36,6 +36,8 @@ pub struct Pipeline<'a> {
     unwritten: VecDeque<(u64, u32)>,
     clock: WallClock,
     resolver: Option<Resolver>,
+    /// Functions of the calls in stacks; in a replay, those that the recording has.
+    pub stacks: Stacks,
     limit: u64,
     /// What coretrace does to see whether it arrives.
     pub heartbeats: Vec<Heartbeat>,
@@ -89,6 +91,7 @@ impl<'a> Pipeline<'a> {
             unwritten: VecDeque::new(),
             clock: WallClock::default(),
             resolver: None,
+            stacks: Stacks::default(),
             limit: u64::MAX,
             heartbeats: Vec::new(),
             width: None,
@@ -236,6 +239,15 @@ impl<'a> Pipeline<'a> {
                 own |= heart.takes(event.kind.id, &event.head);
             }
         }
+        if let Ok(event) = &decoded {
+            self.stacks.look_up(event);
+        }
+        let mut fresh = self.stacks.take_fresh();
+        if let Some(recorder) = self.recorder.as_mut() {
+            // Also those of an event that is not kept: they are not looked up again.
+            let written = fresh.try_for_each(|calls| recorder.calls(&calls));
+            self.recorded(written);
+        }
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
             let written = recorder.sample(sample);
             self.recorded(written);
@@ -263,6 +275,7 @@ impl<'a> Pipeline<'a> {
         if let Some(resolver) = &mut self.resolver {
             resolver.add(&mut event);
         }
+        self.stacks.add(&mut event);
         if !self.filter.wants(&event) {
             account.tally.filtered += 1;
             return;

@@ -60,6 +60,8 @@ pub enum Entry<'a> {
         /// When the loss was noticed, in nanoseconds since 1970.
         unix_ns: i64,
     },
+    /// What is known of a call in a stack: see [`crate::flow::enrich::Stacks::take_recorded`].
+    Calls(&'a [u8]),
     /// The recording is complete.
     End,
 }
@@ -68,6 +70,7 @@ const SAMPLE: u8 = 1;
 const CLOCK: u8 = 2;
 const LOST: u8 = 3;
 const END: u8 = 4;
+const CALLS: u8 = 5;
 
 /// Writes a recording.
 #[derive(Debug)]
@@ -123,6 +126,14 @@ impl<W: Write> Recorder<W> {
     pub fn lost(&mut self, kind: u32, cause: u32, lost: &Lost) -> io::Result<()> {
         let numbers = [kind.to_le_bytes(), cause.to_le_bytes(), lost.cpu.to_le_bytes()];
         self.entry(LOST, &[numbers.as_flattened(), &lost.count.to_le_bytes(), &lost.unix_ns.to_le_bytes()])
+    }
+
+    /// Adds what is known of a call, before the first sample whose stack has it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn calls(&mut self, calls: &str) -> io::Result<()> {
+        self.entry(CALLS, &[calls.as_bytes()])
     }
 
     /// Flushes what is still in a buffer.
@@ -203,6 +214,7 @@ impl<R: Read> Reader<R> {
                 Some(Entry::Lost { kind: word(0)?, cause: word(4)?, cpu: word(8)?, count: long(12)?, unix_ns })
             })()
             .context("the recording is damaged: a loss entry is too short")?,
+            CALLS => Entry::Calls(bytes),
             END => Entry::End,
             other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
         })

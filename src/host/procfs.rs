@@ -108,6 +108,14 @@ struct Stat {
     threads: u32,
     /// In nanoseconds since boot, rounded down to a tick.
     began: u64,
+    /// Where the code of its program is; zeros: it is not shown.
+    code: (u64, u64),
+}
+
+/// Whether a process, which began by then (nanoseconds since boot), runs the program whose code is there in its memory.
+#[must_use]
+pub fn runs(pid: u32, began: u64, code: (u64, u64)) -> bool {
+    stat(pid).is_some_and(|stat| stat.code == code && began.abs_diff(stat.began) <= 2 * tick())
 }
 
 /// Documentation/filesystems/proc.rst, table 1-4. The name in parentheses may hold anything.
@@ -120,9 +128,17 @@ fn stat(pid: u32) -> Option<Stat> {
     let ppid = fields.next()?.parse().ok()?;
     let threads = fields.nth(15)?.parse().ok()?;
     let ticks: i128 = fields.nth(1)?.parse().ok()?;
+    // startcode and endcode.
+    let code = (fields.nth(3).and_then(|n| n.parse().ok()), fields.next().and_then(|n| n.parse().ok()));
     // With what a time namespace adds (fs/proc/array.c: do_task_stat).
     let began = ticks * i128::from(tick()) - i128::from(crate::host::clock::boot_offset());
-    Some(Stat { state, ppid, threads, began: u64::try_from(began).unwrap_or(0) })
+    Some(Stat {
+        state,
+        ppid,
+        threads,
+        began: u64::try_from(began).unwrap_or(0),
+        code: (code.0.unwrap_or(0), code.1.unwrap_or(0)),
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod column;
 mod group;
+mod stack;
 mod totals;
 mod value;
 
@@ -22,6 +23,8 @@ use crate::event::{Event, Lost, Names, Value};
 #[derive(Debug)]
 pub struct Text {
     line: Line,
+    /// An event and its stacks.
+    lines: Vec<u8>,
     /// For losses, which are neither cut nor painted.
     loss: Line,
     clock: Clock,
@@ -49,6 +52,7 @@ impl Text {
         let clock = Clock::new(style, if width.is_some() { 3 } else { 6 });
         let mut text = Text {
             line: Line::new(width, look.colour),
+            lines: Vec::new(),
             loss: Line::new(None, false),
             rest: clock.width() + 1,
             clock,
@@ -139,7 +143,8 @@ impl Output for Text {
                 next = 0;
             }
             let shown = |called: &str| self.shown.iter().any(|it| it == called) || (is_call && CALL.contains(&called));
-            for (called, value) in fields.chain(names).filter(|(called, _)| !shown(called)) {
+            let on_line = |value: &Value<'_>| !stack::is_stack(value);
+            for (called, value) in fields.chain(names).filter(|(called, value)| !shown(called) && on_line(value)) {
                 if line.is_full() {
                     break;
                 }
@@ -147,7 +152,13 @@ impl Output for Text {
                 next = 0;
             }
         }
-        line.write(out)
+        if !event.fields.iter().any(|(_, value)| stack::is_stack(value)) {
+            return line.write(out);
+        }
+        self.lines.clear();
+        line.write(&mut self.lines)?;
+        stack::stacks(line, &mut self.lines, event)?;
+        out.write_all(&self.lines)
     }
 
     fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {

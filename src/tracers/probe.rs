@@ -10,6 +10,7 @@ mod in_kernel;
 mod list;
 mod recorded;
 pub(crate) mod specs;
+mod stacks;
 mod totals;
 mod user;
 mod way;
@@ -22,7 +23,7 @@ use crate::output::tables::{Column, Room, Table};
 use crate::spec::parse::Grammar;
 use crate::tracers::{uprobe, usdt};
 
-skeleton!(probe: probe_event, total_key, total);
+skeleton!(probe: probe_event, hit_stack, total_key, total);
 
 /// The options of `probe` alone.
 #[derive(Debug, Default, clap::Args)]
@@ -64,6 +65,8 @@ pub(crate) const FIELDS: &[Field] = &[
     Field::new("args", Shape::Group, true, "the values that were asked for, by their names; else all arguments"),
     Field::new("ret", Shape::Any, false, "what it returned; there where its return was waited for"),
     Field::new("duration", Shape::Span, false, "how long the call took; likewise"),
+    Field::new("kernel_stack", Shape::Stack, false, "the kernel's calls that led there (--stack)"),
+    Field::new("user_stack", Shape::Stack, false, "the program's calls that led there (--stack)"),
 ];
 
 /// What is so of all kinds of specs of that name.

@@ -47,6 +47,7 @@ mod relocs;
 mod rights;
 mod several;
 mod smoke;
+mod stack;
 mod support;
 mod uprobe;
 mod witness;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cache;
-use crate::binary::Machine;
+use crate::binary::{Machine, below};
 
 /// The most files of a directory that are looked at.
 const FILES: usize = 50_000;
@@ -80,10 +80,6 @@ pub(super) fn names(root: &Path) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
-}
-
-fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn is_file(root: &Path, path: &Path) -> bool {

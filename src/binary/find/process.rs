@@ -54,10 +54,36 @@ pub(crate) fn mapped(pid: u32, proc: &Path) -> Result<Vec<Mapped>, Wrong> {
     }
 }
 
+/// What a process has mapped to execute it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub start: u64,
+    pub end: u64,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// 0: it is no file.
+    pub inode: u64,
+    /// As the process sees it; of what is no file, a name in brackets, or nothing.
+    pub path: PathBuf,
+    pub deleted: bool,
+    /// By what a file can be opened without its name.
+    pub at: PathBuf,
+}
+
+/// All that a process has mapped to execute it, in the order of addresses.
+///
+/// # Errors
+/// When it cannot be seen: there is no such process, or no right to.
+pub(crate) fn mappings(pid: u32, proc: &Path) -> io::Result<Vec<Mapping>> {
+    let dir = proc.join(pid.to_string());
+    let mut bytes = Vec::new();
+    fs::File::open(dir.join("maps"))?.take(MAPS).read_to_end(&mut bytes)?;
+    Ok(executable(&bytes, &dir).collect())
+}
+
 /// `START-END PERMS OFFSET DEVICE INODE  PATH`
-fn files(maps: &[u8], dir: &Path) -> Vec<Mapped> {
-    let mut found: Vec<Mapped> = Vec::new();
-    for line in maps.split(|byte| *byte == b'\n') {
+fn executable<'a>(maps: &'a [u8], dir: &'a Path) -> impl Iterator<Item = Mapping> + 'a {
+    maps.split(|byte| *byte == b'\n').filter_map(move |line| {
         let mut rest = line;
         let mut word = || {
             let begin = rest.iter().position(|byte| *byte != b' ')?;
@@ -65,24 +91,39 @@ fn files(maps: &[u8], dir: &Path) -> Vec<Mapped> {
             let end = from.iter().position(|byte| *byte == b' ').unwrap_or(from.len());
             let (word, after) = from.split_at_checked(end)?;
             rest = after;
-            Some(word)
+            std::str::from_utf8(word).ok()
         };
-        let words = [word(), word(), word(), word(), word()];
-        let [Some(range), Some(perms), .., Some(inode)] = words else { continue };
-        let path = rest.trim_ascii_start();
-        if perms.get(2) != Some(&b'x') || inode == b"0" || !path.starts_with(b"/") || found.len() >= FILES {
-            continue;
+        let (range, perms, offset, _, inode) = (word()?, word()?, word()?, word()?, word()?);
+        if perms.as_bytes().get(2) != Some(&b'x') {
+            return None;
         }
+        let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+        let (start, end) = range.split_once('-')?;
+        let path = rest.trim_ascii_start();
         let (path, deleted) = match path.strip_suffix(b" (deleted)") {
             Some(path) => (path, true),
             None => (path, false),
         };
-        let path = PathBuf::from(std::ffi::OsString::from_vec(unescaped(path)));
-        if found.iter().any(|other| other.path == path && other.deleted == deleted) {
-            continue;
+        Some(Mapping {
+            start: hex(start)?,
+            end: hex(end)?,
+            offset: hex(offset)?,
+            inode: inode.parse().ok()?,
+            path: PathBuf::from(std::ffi::OsString::from_vec(unescaped(path))),
+            deleted,
+            at: dir.join("map_files").join(range),
+        })
+    })
+}
+
+/// The files of these mappings, each once.
+fn files(maps: &[u8], dir: &Path) -> Vec<Mapped> {
+    let mut found: Vec<Mapped> = Vec::new();
+    for Mapping { inode, path, deleted, at, .. } in executable(maps, dir) {
+        let known = found.iter().any(|other| other.path == path && other.deleted == deleted);
+        if inode != 0 && path.has_root() && !known && found.len() < FILES {
+            found.push(Mapped { path, deleted, at: Some(at) });
         }
-        let at = std::str::from_utf8(range).ok().map(|range| dir.join("map_files").join(range));
-        found.push(Mapped { path, deleted, at });
     }
     found
 }

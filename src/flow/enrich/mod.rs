@@ -2,6 +2,9 @@
 
 mod cache;
 mod cgroups;
+mod frames;
 mod resolver;
+mod stacks;
 
 pub use resolver::Resolver;
+pub use stacks::Stacks;

@@ -9,7 +9,7 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use crate::event::{Flags, Group, List, Path, Shape, Value};
+use crate::event::{Call, Flags, Group, List, Path, Shape, Stack, Value};
 use crate::output::spelling::{Device, ErrnoName, Octal, SignalName};
 
 /// What a shape adds to the name of its field.
@@ -18,7 +18,7 @@ pub(in crate::output) fn suffix(shape: Shape) -> &'static str {
         Shape::Size => "_bytes",
         Shape::Span => "_ns",
         Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Ret | Shape::Mode | Shape::Bool => "",
-        Shape::Str | Shape::Path | Shape::List | Shape::Flags | Shape::Group | Shape::Any => "",
+        Shape::Str | Shape::Path | Shape::List | Shape::Flags | Shape::Group | Shape::Stack | Shape::Any => "",
     }
 }
 
@@ -57,6 +57,10 @@ pub(super) fn field<M: SerializeMap>(
         Value::Ipv4(address) => map.serialize_entry(name, &Ipv4Addr::from(*address)),
         Value::Ipv6(address) => map.serialize_entry(name, &Ipv6Addr::from(*address)),
         Value::Group(group) => map.serialize_entry(name, &Members(group, RefCell::new(buffer))),
+        Value::Stack(stack) => {
+            map.serialize_entry(name, &Calls(stack))?;
+            if stack.cut { map.serialize_entry(&Key(name, "_truncated"), &true) } else { Ok(()) }
+        }
         Value::Null | Value::BehindNull => {
             map.serialize_entry(name, &())?;
             map.serialize_entry(&Key(name, "_null"), &true)
@@ -125,6 +129,39 @@ impl Serialize for Members<'_> {
         let mut buffer = self.1.borrow_mut();
         for (name, value) in self.0.iter() {
             field(&mut map, name, &value, &mut buffer)?;
+        }
+        map.end()
+    }
+}
+
+/// The calls of a stack, innermost first.
+struct Calls<'a>(&'a Stack<'a>);
+
+impl Serialize for Calls<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.calls().map(One))
+    }
+}
+
+/// What is known of a call.
+struct One<'a>(&'a Call);
+
+impl Serialize for One<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Call { address, function, offset, file, file_offset, build_id, source, inlined } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(function) = function {
+            map.serialize_entry("function", function)?;
+            map.serialize_entry("offset", offset)?;
+        }
+        if *inlined {
+            map.serialize_entry("inlined", &true)?;
+        }
+        for (name, text) in [("file", file), ("source", source), ("build_id", build_id)] {
+            text.as_ref().map_or(Ok(()), |text| map.serialize_entry(name, text))?;
+        }
+        for (name, place) in [("file_offset", file_offset), ("address", address)] {
+            place.map_or(Ok(()), |place| map.serialize_entry(name, &Shown(format_args!("{place:#x}"))))?;
         }
         map.end()
     }

@@ -25,6 +25,10 @@ pub(super) fn add_field(object: &mut Object, field: &Field) {
             object.maybe("errno".into(), doc, pattern);
         }
         Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Mode | Shape::Bool => {}
+        Shape::Stack => {
+            let doc = "There where more calls led there than are shown.";
+            object.maybe(format!("{name}_truncated"), doc, holds());
+        }
         Shape::Size | Shape::Span | Shape::Flags | Shape::Group | Shape::Any => {}
     }
 }
@@ -48,9 +52,32 @@ fn of_value(shape: Shape) -> (Json, &'static str) {
         Shape::Str | Shape::Path => (json!({ "type": "string" }), READABLE),
         Shape::List => (strings(), READABLE),
         Shape::Group => (json!({ "type": "object" }), "By their names."),
+        Shape::Stack => (json!({ "type": "array", "items": call() }), "Innermost first."),
         Shape::Any => (json!({}), ""),
         Shape::Flags => (strings(), "Names of the bits that are set; bits without a name as one 0x… string."),
     }
+}
+
+/// A call in a stack.
+fn call() -> Json {
+    let hex = |doc: &str| json!({ "type": "string", "pattern": "^0x[0-9a-f]+$", "description": doc });
+    let text = |doc: &str| json!({ "type": "string", "description": doc });
+    json!({
+        "type": "object",
+        "properties": {
+            "function": text("The function that it is in, as its language spells it; there where it is known."),
+            "offset": { "description": "How far behind the function's beginning, in bytes.", "minimum": 0,
+                        "maximum": u64::MAX, "type": "integer" },
+            "inlined": { "const": true, "type": "boolean",
+                         "description": "There where the compiler has put it into the function of the next call." },
+            "file": text("Of a program: the file that it is in. Of the kernel: the module, if it is in one."),
+            "source": text("The line of the source; there where there is debug information."),
+            "build_id": text("The build id of its file, in hex; there where that file was not found."),
+            "file_offset": hex("Its place in the file; there where no function is known."),
+            "address": hex("Of the kernel, or where its file is not known: its address."),
+        },
+        "additionalProperties": false,
+    })
 }
 
 fn beside_path(object: &mut Object, name: &str) {

@@ -125,6 +125,8 @@ pub(super) fn value(line: &mut Line, at: At, value: &Value<'_>, show: Show) {
             at.begin(line);
             group(line, value, here);
         }
+        // On lines of its own (stack.rs).
+        Value::Stack(_) => {}
         Value::Null => at.ascii(line, "NULL"),
         Value::BehindNull => at.ascii(line, "?(NULL)"),
         Value::Unreadable(_) => at.ascii(line, "?"),

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::recorded::Recorded;
 use super::totals::{self, Adding, Asked};
-use super::way::{Part, Subject, Way, ways};
+use super::way::{Subject, Wanted, Way, ways};
 use super::{probe, table};
 use crate::event::decode::Decode;
 use crate::event::total::Totals;
@@ -44,11 +44,10 @@ impl Hit {
         info: &'static Info,
         subject: &dyn Subject,
         kind: u32,
-        part: Part,
-        raw: bool,
+        wanted: Wanted,
         opening: &Opening<'_>,
     ) -> Result<Self> {
-        let (mut recorded, ways) = (subject.recorded(kind, info.embedded.name), ways(subject, kind, part, raw)?);
+        let (mut recorded, ways) = (subject.recorded(kind, info.embedded.name), ways(subject, kind, wanted)?);
         recorded.ways = ways.iter().map(|way| way.meaning.clone()).collect();
         // Where they cannot be read, addresses are shown.
         let symbols = recorded.has_symbols().then(|| opening.symbols().ok()).flatten();

@@ -212,6 +212,10 @@ impl Subject for InBinary {
         Target::User { binary: Arc::new(binary), when: half.when(), together: hook == Hook::UprobeMulti }
     }
 
+    fn begins_functions(&self) -> bool {
+        self.sites.iter().all(|site| site.returns)
+    }
+
     fn recorded(&self, kind: u32, name: &str) -> Recorded {
         let mut functions: Vec<_> = self.sites.iter().map(|site| (site.offset, site.name.clone())).collect();
         functions.sort();

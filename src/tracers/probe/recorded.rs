@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::probe::types::probe_event;
-use super::{FIELDS, FIRST_KIND, SPECS_MAX};
+use super::{FIELDS, FIRST_KIND, SPECS_MAX, stacks};
 use crate::event::decode;
 use crate::event::{Event, Group, Kind, Shown, Slots, Value};
 use crate::host::kallsyms::Symbols;
@@ -44,6 +44,13 @@ pub(super) struct Meaning {
     pub ret: Option<Shown>,
     /// How long the call took is known.
     pub timed: bool,
+    /// The most calls that are shown of each stack; 0: there are none.
+    pub stack: u8,
+    /// The kernel's is there, too.
+    pub kernel_stack: bool,
+    /// It may lack the function itself ([`crate::event::Stack::own`]).
+    #[serde(default)]
+    pub itself: bool,
 }
 
 impl Recorded {
@@ -79,6 +86,9 @@ impl Recorded {
         }
         if way.timed {
             event.push("duration", Value::Span(e.duration_ns));
+        }
+        if way.stack > 0 {
+            stacks::push(&mut event, way, &e, self.func(e.ip), sample)?;
         }
         Ok(event)
     }

@@ -6,8 +6,8 @@ use libbpf_rs::OpenObject;
 use super::hit::Hit;
 use super::hooked::Hooked;
 use super::in_binary::InBinary;
-use super::way::{Part, Subject};
-use super::{FIRST_KIND, SPECS_MAX, in_kernel, list as of_kernel, probe, totals, user};
+use super::way::{Part, Subject, Wanted};
+use super::{FIRST_KIND, SPECS_MAX, in_kernel, list as of_kernel, probe, stacks, totals, user};
 use crate::error::Usage;
 use crate::ffi::skeleton::constants;
 use crate::load::plan::Plan;
@@ -25,6 +25,18 @@ pub(crate) struct Shown {
     /// Addresses, where structs that are known would be summed up
     #[arg(long, help_heading = "Output")]
     pub raw: bool,
+    /// The calls that led there, innermost first: at most N of the kernel's and N of the program's (64, where no N is given)
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "64",
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(stacks::FRAMES_MAX)),
+        conflicts_with_all = ["count_by", "sum", "hist"],
+        help_heading = "Output"
+    )]
+    pub stack: Option<u8>,
     /// What is added up in the kernel.
     #[command(flatten)]
     pub totals: totals::Options,
@@ -62,7 +74,8 @@ pub(crate) fn open(
                 opening.specs += 1;
                 // Structs that are known are no values to add up by; their addresses are.
                 let raw = shown.raw || asked.is_some();
-                let mut hit = Hit::new(info, subject.as_ref(), kind, *part, raw, opening)?;
+                let wanted = Wanted { part: *part, raw, frames: shown.stack.unwrap_or(0) };
+                let mut hit = Hit::new(info, subject.as_ref(), kind, wanted, opening)?;
                 asked.iter().try_for_each(|asked| hit.add_up(asked, label.as_deref()))?;
                 all.push(Box::new(hit));
             }

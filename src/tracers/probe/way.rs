@@ -4,10 +4,10 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::OpenObject;
 
 use super::hooked::{self, Read};
-use super::probe::types::{probe_event, probe_state};
+use super::probe::types::{hit_stack, probe_event, probe_state};
 use super::recorded::{Meaning, Recorded};
 use super::totals::Adding;
-use super::{OBJECT, probe};
+use super::{OBJECT, probe, stacks};
 use crate::error::Usage;
 use crate::flow::filter::CommGlobs;
 use crate::load::plan::{self, Hook, Needed, Plan, Program, Target};
@@ -49,6 +49,30 @@ pub(super) struct Constants {
     pub tail: u32,
     /// The programs may sleep, to bring in what is not in memory.
     pub sleepable: bool,
+    pub stack: Stack,
+}
+
+/// Which stacks are taken.
+#[derive(Debug, Default)]
+pub(super) struct Stack {
+    /// The most calls of a program, and of the kernel; 0: they are not taken.
+    pub frames: u32,
+    pub kernel: u32,
+    /// Where the function returns to, as it has no frame yet.
+    pub caller: bool,
+}
+
+impl Stack {
+    /// The most bytes that a record has of them when a call is under way.
+    fn bytes(&self) -> Result<u32> {
+        const ADDRESS: u32 = 8;
+        const ALIGNMENT: u32 = 8;
+        if self.frames == 0 {
+            return Ok(0);
+        }
+        let fixed = u32::try_from(size_of::<hit_stack>())? + ALIGNMENT;
+        Ok(fixed + self.kernel * ADDRESS + self.frames * u32::try_from(stacks::USER_FRAME)?)
+    }
 }
 
 impl Constants {
@@ -71,6 +95,9 @@ impl Constants {
         rodata.probe_words = self.words;
         rodata.probe_ret_word = self.ret_word;
         rodata.probe_sleepable = self.sleepable.into();
+        rodata.stack_frames = self.stack.frames;
+        rodata.stack_kernel = self.stack.kernel;
+        rodata.stack_caller = self.stack.caller.into();
         if self.frame > 0 {
             rodata.probe_frame_bytes = self.frame;
         }
@@ -104,7 +131,7 @@ pub(super) fn refused(spec: &ast::Spec, error: &ResolveError) -> anyhow::Error {
 fn frame_bytes(constants: &Constants) -> Result<u32> {
     use std::mem::offset_of;
     let fixed = u32::try_from(offset_of!(probe_event, value) - offset_of!(probe_event, duration_ns))?;
-    Ok((fixed + 8 * constants.slots + constants.tail).next_multiple_of(8))
+    Ok((fixed + 8 * constants.slots + constants.tail + constants.stack.bytes()?).next_multiple_of(8))
 }
 
 /// One or two programs, and what they read.
@@ -141,6 +168,16 @@ pub(super) enum Part {
     Entry,
 }
 
+/// How a spec's hits are shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub part: Part,
+    /// Structs that are known are not summed up.
+    pub raw: bool,
+    /// The most calls of each stack; 0: none is taken.
+    pub frames: u8,
+}
+
 /// What a spec names.
 pub(super) trait Subject {
     /// The ways that may be tried, the best first.
@@ -149,6 +186,10 @@ pub(super) trait Subject {
     fn resolved(&self, hook: Hook, words: Words, when: When, raw: bool) -> Result<Resolved>;
     /// Where a program goes.
     fn target(&self, half: &Half, hook: Hook) -> Target;
+    /// Whether its programs run where functions of a program begin: when the frame of the call is not made yet.
+    fn begins_functions(&self) -> bool {
+        false
+    }
     /// What has to be known to read its events, but for what each way reads. `name`: that of its kind.
     fn recorded(&self, kind: u32, name: &str) -> Recorded;
     /// What is not as one might expect it.
@@ -159,14 +200,14 @@ pub(super) trait Subject {
 ///
 /// # Errors
 /// When it cannot be resolved in any way: why not in the first one.
-pub(super) fn ways(subject: &dyn Subject, kind: u32, part: Part, raw: bool) -> Result<Vec<Way>> {
+pub(super) fn ways(subject: &dyn Subject, kind: u32, wanted: Wanted) -> Result<Vec<Way>> {
     let (mut found, mut first) = (Vec::new(), None);
-    for (hook, words, halves) in subject.candidates(part) {
+    for (hook, words, halves) in subject.candidates(wanted.part) {
         // What is no string is in memory, or is not read.
         if halves.iter().any(Half::may_sleep) && !reads_text(subject, hook, words, &halves) {
             continue;
         }
-        match way(subject, kind, hook, words, &halves, raw) {
+        match way(subject, kind, hook, words, &halves, wanted) {
             Ok(way) => found.push(way),
             Err(error) => first = first.or(Some(error)),
         }
@@ -197,7 +238,14 @@ pub(super) fn reads(subject: &dyn Subject) -> Result<Vec<Read>> {
     resolved.collect()
 }
 
-fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Half], raw: bool) -> Result<Way> {
+fn way(
+    subject: &dyn Subject,
+    kind: u32,
+    hook: Hook,
+    words: Words,
+    halves: &[Half],
+    wanted: Wanted,
+) -> Result<Way> {
     let mut way = Way {
         plan: Plan { hook, programs: Vec::new(), not_seen: "".into() },
         object: OBJECT.to_vec(),
@@ -208,8 +256,12 @@ fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Hal
     };
     // The entry's slots come first, and it is attached last.
     for half in halves.iter().rev() {
-        way.add(subject, hook, words, half.when, raw)?;
+        way.add(subject, hook, words, half.when, wanted.raw)?;
     }
+    way.meaning.stack = wanted.frames;
+    way.meaning.kernel_stack = wanted.frames > 0 && !hook.is_user();
+    way.constants.stack = stacks::taken(&way.meaning, subject.begins_functions());
+    way.meaning.itself = way.meaning.kernel_stack && hook == Hook::Fentry;
     for half in halves {
         let program = Program::new(half.program, Needed::Kinds(vec![kind]));
         way.plan.programs.push(program.on(subject.target(half, hook)));
