@@ -11,6 +11,10 @@ mod lines;
 mod place;
 mod types;
 
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::thread;
+
 use gimli::{DwarfSections, EndianSlice, LittleEndian, SectionId};
 
 use super::elf::Elf;
@@ -32,7 +36,12 @@ pub(crate) struct Loaded {
 
 /// Whether a file has debug information of its own.
 pub(crate) fn has(elf: &Elf) -> bool {
-    elf.has(".debug_info") || elf.has(".zdebug_info")
+    is_there(elf, SectionId::DebugInfo.name())
+}
+
+/// Whether it has a section of debug information, whatever way it is packed.
+fn is_there(elf: &Elf, name: &str) -> bool {
+    elf.has(name) || elf.has(&name.replacen(".debug", ".zdebug", 1))
 }
 
 impl Loaded {
@@ -57,9 +66,31 @@ impl Loaded {
     }
 }
 
+/// All of them are unpacked at once, where there are CPUs for that: it takes longer than to look for what is asked for.
 fn sections(elf: &Elf) -> Result<DwarfSections<Vec<u8>>, Wrong> {
-    DwarfSections::load(|id| match id {
-        SectionId::DebugMacinfo | SectionId::DebugMacro | SectionId::DebugNames => Ok(Vec::new()),
-        id => Ok(elf.named(id.name())?.unwrap_or_default()),
+    let mut wanted = Vec::new();
+    let _ = DwarfSections::load(|id| {
+        wanted.push(id);
+        Ok::<_, ()>(())
+    });
+    let is_used = |id: &SectionId| {
+        !matches!(id, SectionId::DebugMacinfo | SectionId::DebugMacro | SectionId::DebugNames)
+            && is_there(elf, id.name())
+    };
+    thread::scope(|scope| {
+        let read = |id: SectionId| {
+            let read = move || elf.named(id.name());
+            // A limit of threads is none of what can be read.
+            (id, thread::Builder::new().spawn_scoped(scope, read).map_err(|_| read))
+        };
+        let mut all: HashMap<_, _> = wanted.into_iter().filter(is_used).map(read).collect();
+        DwarfSections::load(|id| {
+            let bytes = match all.remove(&id) {
+                Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| resume_unwind(panic))?,
+                Some(Err(read)) => read()?,
+                None => None,
+            };
+            Ok(bytes.unwrap_or_default())
+        })
     })
 }

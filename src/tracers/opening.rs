@@ -57,7 +57,7 @@ impl<'a> Opening<'a> {
         let Some(module) = module else {
             if self.types.get().is_none() {
                 let found = btf::find(self.wanted, self.host)?;
-                let _ = self.types.set(Rc::new(Target::of(&found.source)?));
+                let _ = self.types.set(Rc::new(Target::of_run(&found.source)?));
             }
             return self.types.get().cloned().context("the kernel's types");
         };

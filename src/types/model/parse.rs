@@ -21,6 +21,15 @@ impl Types {
         Self::looked_through(bytes, None)
     }
 
+    /// The running kernel's own, which it has looked through itself (kernel/bpf/btf.c: btf_parse_vmlinux).
+    ///
+    /// # Errors
+    /// When libbpf cannot read them.
+    pub fn trusted(bytes: &[u8]) -> Result<Self, Fault> {
+        // Why not, is said by what was not looked at.
+        Self::parsed(bytes, None).or_else(|fault| first_look(bytes, 0).and(Err(fault)))
+    }
+
     /// Those of a module, which go on where its kernel's end.
     ///
     /// # Errors
@@ -31,6 +40,12 @@ impl Types {
 
     fn looked_through(bytes: &[u8], base: Option<Box<Types>>) -> Result<Self, Fault> {
         first_look(bytes, base.as_ref().map_or(0, |base| base.strings().len()))?;
+        let mut types = Self::parsed(bytes, base)?;
+        types.widest = types.sound()?;
+        Ok(types)
+    }
+
+    fn parsed(bytes: &[u8], base: Option<Box<Types>>) -> Result<Self, Fault> {
         let btf = match &base {
             Some(base) => Btf::split(bytes, &base.btf),
             None => Btf::new(bytes),
@@ -39,9 +54,7 @@ impl Types {
             Errno::EINVAL | Errno::ENODATA | Errno::EPROTO => DAMAGED,
             other => Fault::Unreadable(other.into()),
         })?;
-        let mut types = Self::index(btf, base).ok_or(DAMAGED)?;
-        types.widest = types.sound()?;
-        Ok(types)
+        Self::index(btf, base).ok_or(DAMAGED)
     }
 }
 

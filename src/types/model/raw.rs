@@ -1,5 +1,6 @@
 //! Types as they lie in a file: where each begins, and what its first numbers say. Nothing is copied.
 
+use std::ffi::CStr;
 use std::ops::Range;
 
 use crate::types::bytes::Bytes;
@@ -194,8 +195,8 @@ pub(crate) const NAME_MAX: usize = 1023;
 /// A string, no further than any name goes: there may be as many as the file is long, all of them of that length.
 pub(super) fn name_at(strings: &[u8], at: usize) -> Option<&[u8]> {
     let rest = strings.get(at..)?;
-    let end = rest.iter().take(NAME_MAX + 1).position(|byte| *byte == 0)?;
-    rest.get(..end)
+    let rest = rest.get(..=NAME_MAX).unwrap_or(rest);
+    Some(CStr::from_bytes_until_nul(rest).ok()?.to_bytes())
 }
 
 /// The name without its flavour: `name___flavour` (`bpf_core_essential_name_len` in relo_core.c).

@@ -14,7 +14,8 @@ pub(crate) struct Types {
     layout: Layout,
     /// Hash of a name without its flavour, and the type that has it; sorted.
     pub(super) names: Vec<(u32, u32)>,
-    /// How much there is to compare at most in one type: what a relocation may cost.
+    /// How much there is to compare at most in one type: what a relocation may cost. Of those that were not looked
+    /// through, without limit: none is to be matched with them.
     pub(crate) widest: u32,
     /// The kernel's types, where these are a module's. (After `btf`, which refers to them: fields go in their order.)
     base: Option<Box<Types>>,
@@ -24,7 +25,7 @@ impl Types {
     /// Indexes what libbpf has accepted.
     pub(super) fn index(btf: Btf, base: Option<Box<Types>>) -> Option<Self> {
         let layout = Layout::read(btf.bytes())?;
-        let mut types = Self { btf, layout, names: Vec::new(), widest: 0, base };
+        let mut types = Self { btf, layout, names: Vec::new(), widest: u32::MAX, base };
         let mut names = Vec::new();
         for id in types.own() {
             let found = types.get(id)?;

@@ -1,8 +1,10 @@
 //! A kernel whose types are looked into: where they come from, and what is known of it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::escape::shown;
+use crate::ffi::kernel_file::KernelFile;
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::btf::BtfSource;
 use crate::types::image::{self, About, Fault, Image};
@@ -57,6 +59,24 @@ impl Target {
         };
         let types = Types::of_module(&btf, of_kernel).map_err(named)?;
         Ok(Self { path: path.to_owned(), types, about })
+    }
+
+    /// What a run loads with, to be looked into, not to be matched with. Unlike [`Target::of`] it does not look whether
+    /// the running kernel's own types make sense, which takes as long as all else of a start.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_run(source: &BtfSource) -> anyhow::Result<Self> {
+        if *source != BtfSource::Kernel {
+            return Self::of(source);
+        }
+        let path = PathBuf::from(KERNEL_BTF);
+        let read = || match KernelFile::map(&path) {
+            Some(mapped) => Types::trusted(mapped.bytes()),
+            None => Types::trusted(&fs::read(&path)?),
+        };
+        let types = read().map_err(|fault| described(&path, &fault))?;
+        Ok(Self { path, types, about: About::default() })
     }
 
     /// What a run loads with.
