@@ -100,12 +100,26 @@ static __always_inline bool begins_with(const u8 *name, const volatile u8 *begin
 	return true;
 }
 
-static __always_inline bool prefix_matches(const u8 *name)
+/*
+ * Whether the text there in the record begins with a wanted prefix, or with the first name of one (`tops_only`). A
+ * global function, like the next one: see walk_to_root. In place, each byte that may differ is a state of the verifier
+ * that goes on to the end of the program, and a load took seconds.
+ */
+__noinline u32 begins_as_wanted(u32 number, u64 at, u32 tops_only)
 {
+	struct scratch *s;
+
+	/* (Before 6.8 the verifier looks at it where nothing calls it, too.) */
+	if (!prefixes_len)
+		return true;
+	s = bpf_map_lookup_elem(&scratch, &number);
+	if (!s || at > sizeof(s->record) - PREFIX_BYTES)
+		return true;
 	for (u32 i = 0; i < PREFIXES_MAX; i++) {
 		if (i >= prefixes_len)
 			break;
-		if (begins_with(name, prefixes[i], prefix_lens[i]))
+		if (tops_only ? begins_with(s->record + at, tops[i], top_lens[i])
+			      : begins_with(s->record + at, prefixes[i], prefix_lens[i]))
 			return true;
 	}
 	return false;
@@ -116,31 +130,29 @@ static __always_inline bool top_matches(const struct scratch *s, const struct sl
 {
 	u32 top = *(volatile u32 *)&s->top;
 
-	if (!path->len || flags & (PATH_CUT | PATH_UNREAD | PATH_AS_IT_IS) || top > sizeof(s->record) - PREFIX_BYTES)
+	if (!path->len || flags & (PATH_CUT | PATH_UNREAD | PATH_AS_IT_IS))
 		return true;
-	for (u32 i = 0; i < PREFIXES_MAX; i++) {
-		if (i >= prefixes_len)
-			break;
-		if (begins_with(s->record + top, tops[i], top_lens[i]))
-			return true;
-	}
-	return false;
+	return begins_as_wanted(s->number, top, true);
 }
 
 /* How many bytes of a name are checked: a longer one may lead anywhere. */
 #define LOOKED_AT 256
 
-/* Whether a name may lead to a path that does not begin like it: `/tmp/../etc`, `//etc`, `./etc`. */
-static __noinline bool is_roundabout(const u8 *name, u32 len)
+/* Whether the name there in the record may lead to a path that does not begin like it: `/tmp/../etc`, `//etc`, `./etc`. */
+__noinline u32 is_roundabout(u32 number, u64 at, u32 len)
 {
 	u8 before = '/', byte;
+	struct scratch *s;
 
-	if (len > LOOKED_AT)
+	if (!prefixes_len || len > LOOKED_AT)
+		return true;
+	s = bpf_map_lookup_elem(&scratch, &number);
+	if (!s || at > sizeof(s->record) - LOOKED_AT)
 		return true;
 	for (u32 i = 0; i < LOOKED_AT; i++) {
 		if (i >= len)
 			break;
-		byte = name[i];
+		byte = s->record[at + i];
 		if (before == '/' && (byte == '.' || (byte == '/' && i)))
 			return true;
 		before = byte;
@@ -191,8 +203,8 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->base = e->file = e->cwd = (struct slice){};
 	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
 	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
-	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !is_roundabout(s->record + sizeof(*e), e->name.len))
-		maybe = absolute && prefix_matches(s->record + sizeof(*e));
+	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !is_roundabout(s->number, sizeof(*e), e->name.len))
+		maybe = absolute && begins_as_wanted(s->number, sizeof(*e), false);
 	if (!absolute && !(e->name_flags & PATH_UNREAD)) {
 		/* An empty name means nothing (ENOENT), and no directory. */
 		if (e->name.len)
