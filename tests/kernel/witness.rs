@@ -27,7 +27,7 @@ fn bpftool_shows_programs_maps_and_types_by_name() {
 
         let programs = programs_of(trace.child.id());
         assert!(programs.len() > 2, "{command}: {programs:?}");
-        let (mut own, mut maps) = (0, Vec::new());
+        let (mut own, mut maps, mut objects) = (0, Vec::new(), Vec::new());
         for id in programs.iter().map(u32::to_string) {
             let shown = parse(&bpftool(&["-j", "prog", "show", "id", &id]));
             let name = shown["name"].as_str().unwrap_or_else(|| panic!("{shown}"));
@@ -35,19 +35,23 @@ fn bpftool_shows_programs_maps_and_types_by_name() {
             assert!(shared || name.starts_with(command), "{command}: {shown}");
             own += usize::from(!shared);
             maps.extend(shown["map_ids"].as_array().unwrap().iter().map(Value::to_string));
-            // All programs of an object have its types.
-            if own > 1 {
+            // All programs of an object have its types; the proof is in every object.
+            let object = shown["btf_id"].to_string();
+            if name == "prove_self" || objects.contains(&object) {
                 continue;
             }
             // The source lines of the instructions, wherever they were built.
             let code = bpftool(&["prog", "dump", "xlated", "id", &id, "linum"]);
             assert!(code.contains("[file:./src/bpf/") && code.contains("line_num:"), "{command}, {name}: {code}");
-            let types = bpftool(&["btf", "dump", "id", &shown["btf_id"].to_string(), "format", "c"]);
+            let types = bpftool(&["btf", "dump", "id", &object, "format", "c"]);
             for typed in ["event_head", "counters"].into_iter().chain((!shared).then_some(event)) {
                 assert!(types.contains(&format!("struct {typed} {{")), "{command}: no {typed}");
             }
+            objects.push(object);
         }
         assert!(own > 0, "{command}: {programs:?}");
+        // The tracer's, and that of the followed processes.
+        assert_eq!(objects.len(), 2, "{command}: {programs:?}");
         maps.sort();
         maps.dedup();
         let names: Vec<_> = maps.iter().map(|id| (parse(&bpftool(&["-j", "map", "show", "id", id])), id)).collect();
