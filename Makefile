@@ -36,11 +36,11 @@ test-fast: ## the tests that need no VM
 
 vm: ## a shell in a VM, or a command: make vm KERNEL=6.12 CMD='coretrace --help'
 	scripts/deps test
-	$(CARGO) test --release --test vm -- --kernel $(KERNEL) $(if $(CMD),--cmd '$(subst ','\'',$(CMD))',--shell)
+	$(CARGO) test --profile checked --test vm -- --kernel $(KERNEL) $(if $(CMD),--cmd '$(subst ','\'',$(CMD))',--shell)
 
 vm-all: ## the smoke run on the oldest and newest build of every series and flavour that Debian's suites offer
 	scripts/deps test
-	$(CARGO) test --release --test vm -- --smoke $(if $(KERNELS),--kernel $(KERNELS))
+	$(CARGO) test --profile checked --test vm -- --smoke $(if $(KERNELS),--kernel $(KERNELS))
 
 bench: ## what tracing costs
 	scripts/deps bench

@@ -1,5 +1,5 @@
 //! Boots the kernels of the test matrix in QEMU and runs the live tests, or a command, in each.
-//! `cargo test --release --test vm -- --help`
+//! `cargo test --profile checked --test vm -- --help`
 mod artifacts;
 mod initramfs;
 mod protocol;
