@@ -13,6 +13,13 @@ fn bpftool(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// What it lists, of that what has one of these numbers.
+fn listed(args: &[&str], is_meant: impl Fn(u32) -> bool) -> Vec<Value> {
+    let all = parse(&bpftool(&[&["-j"], args].concat()));
+    let is_meant = |one: &&Value| one["id"].as_u64().is_some_and(|id| is_meant(u32::try_from(id).unwrap()));
+    all.as_array().expect("a list").iter().filter(is_meant).cloned().collect()
+}
+
 #[test]
 fn bpftool_shows_programs_maps_and_types_by_name() {
     if Command::new("bpftool").arg("version").output().is_err() {
@@ -28,13 +35,16 @@ fn bpftool_shows_programs_maps_and_types_by_name() {
         let programs = programs_of(trace.child.id());
         assert!(programs.len() > 2, "{command}: {programs:?}");
         let (mut own, mut maps, mut objects) = (0, Vec::new(), Vec::new());
-        for id in programs.iter().map(u32::to_string) {
-            let shown = parse(&bpftool(&["-j", "prog", "show", "id", &id]));
+        // All at once: for each call, bpftool loads a program of its own.
+        let shown = listed(&["prog", "show"], |id| programs.contains(&id));
+        assert_eq!(shown.len(), programs.len(), "{command}: {programs:?} {shown:#?}");
+        for shown in shown {
+            let id = shown["id"].to_string();
             let name = shown["name"].as_str().unwrap_or_else(|| panic!("{shown}"));
             let shared = name.starts_with("kin_") || name == "prove_self";
             assert!(shared || name.starts_with(command), "{command}: {shown}");
             own += usize::from(!shared);
-            maps.extend(shown["map_ids"].as_array().unwrap().iter().map(Value::to_string));
+            maps.extend(shown["map_ids"].as_array().unwrap().iter().cloned());
             // All programs of an object have its types; the proof is in every object.
             let object = shown["btf_id"].to_string();
             if name == "prove_self" || objects.contains(&object) {
@@ -52,18 +62,16 @@ fn bpftool_shows_programs_maps_and_types_by_name() {
         assert!(own > 0, "{command}: {programs:?}");
         // The tracer's, and that of the followed processes.
         assert_eq!(objects.len(), 2, "{command}: {programs:?}");
-        maps.sort();
-        maps.dedup();
-        let names: Vec<_> = maps.iter().map(|id| (parse(&bpftool(&["-j", "map", "show", "id", id])), id)).collect();
-        let map = |name: &str| names.iter().find(|(map, _)| map["name"] == name).map(|(_, id)| *id);
-        for (map, _) in &names {
+        let maps = listed(&["map", "show"], |id| maps.contains(&id.into()));
+        let map = |name: &str| maps.iter().find(|map| map["name"] == name).map(|map| map["id"].to_string());
+        for map in &maps {
             let constants = map["name"].as_str().is_some_and(|name| name.ends_with(".rodata"));
             assert!(!constants || map["frozen"] == 1, "{map}");
         }
-        let followed = parse(&bpftool(&["-j", "map", "dump", "id", map("followed").unwrap()]));
+        let followed = parse(&bpftool(&["-j", "map", "dump", "id", &map("followed").unwrap()]));
         let keys: Vec<_> = followed.as_array().unwrap().iter().map(|row| &row["formatted"]["key"]).collect();
         assert!(keys.contains(&&Value::from(peer.pid())), "{followed}");
-        let ledger = parse(&bpftool(&["-j", "map", "dump", "id", map("ledger").unwrap()]));
+        let ledger = parse(&bpftool(&["-j", "map", "dump", "id", &map("ledger").unwrap()]));
         let row = &ledger[0]["formatted"]["value"];
         assert!(row["seen"].is_u64() && row["dropped"].is_array(), "{row}");
 
