@@ -130,10 +130,10 @@ static __always_inline u64 append_str(struct scratch *s, u64 at, u64 size, bool 
 	if (size > STR_MAX)
 		return -1;
 	if (user) {
-		n = bpf_probe_read_user_str(s->record + used, size, (void *)at);
+		n = read_user_str(s->record + used, size, (void *)at);
 		/* Not in memory yet, as constants that nothing has read before: have it brought, by its first byte. */
 		if (n < 0 && probe_sleepable && !bpf_copy_from_user(&first, sizeof(first), (void *)at))
-			n = bpf_probe_read_user_str(s->record + used, size, (void *)at);
+			n = read_user_str(s->record + used, size, (void *)at);
 	} else {
 		n = bpf_probe_read_kernel_str(s->record + used, size, (void *)at);
 	}
