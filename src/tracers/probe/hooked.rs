@@ -151,8 +151,13 @@ impl Hooked {
         let (functions, note) = matching(&self, module, &name.text, opening)?;
         self.notes.extend(note);
         if functions.is_empty() {
-            let wrong = Wrong::new(format!("no function that can be probed matches {}", name.text));
-            let wrong = wrong.hint(format!("coretrace probe --list '{}'", closest_glob(&name.text)));
+            let none = || {
+                let wrong = Wrong::new(format!("no function that can be probed matches {}", name.text));
+                let module = module.map_or_else(String::new, |module| format!("{module}:"));
+                wrong.hint(format!("coretrace probe --list '{module}{}'", closest_glob(&name.text)))
+            };
+            let symbols = opening.symbols()?;
+            let wrong = module.and_then(|module| not_loaded(module, &symbols)).unwrap_or_else(none);
             return Err(refused(&self.spec, &wrong.at(&name.span)));
         }
         if matches!(how, How::Fentry | How::Fexit) && functions.len() > most {
@@ -358,10 +363,8 @@ fn not_there(module: Option<&Word>, name: &str, symbols: &Symbols, opening: &Ope
     if let Some(other) = modules.next() {
         return Wrong::new(format!("{name} is in the module {other}")).hint(format!("fn:{other}:{name}"));
     }
-    let loaded = |module: &Word| symbols.iter().any(|symbol| symbol.module == Some(&module.text));
-    if let Some(module) = module.filter(|module| !loaded(module)) {
-        let wrong = Wrong::new(format!("the module {} is not loaded", module.text));
-        return wrong.hint(format!("modprobe {}", module.text));
+    if let Some(wrong) = module.and_then(|module| not_loaded(&module.text, symbols)) {
+        return wrong;
     }
     let traceable = opening.traceable();
     let can_be = |name: &&str| traceable.is_none_or(|traceable| traceable.contains(*name));
@@ -374,6 +377,12 @@ fn not_there(module: Option<&Word>, name: &str, symbols: &Symbols, opening: &Ope
     wrong.hint(
         "a function that the compiler has inlined everywhere is none any more; one of a module is there once that is loaded",
     )
+}
+
+/// Whether nothing can be there, as its module is not loaded.
+fn not_loaded(module: &str, symbols: &Symbols) -> Option<Wrong> {
+    let wrong = || Wrong::new(format!("the module {module} is not loaded")).hint(format!("modprobe {module}"));
+    (!symbols.iter().any(|symbol| symbol.module == Some(module))).then(wrong)
 }
 
 /// What compilers make of a function: `NAME.isra.0`, `NAME.constprop.0`, `NAME.part.0`.
