@@ -4,6 +4,7 @@
 //! its debug information ([`dwarf`]), here or in a file of its own ([`separate`]), or by a table of ours ([`prototypes`]).
 //! [`find`] says which file is meant.
 
+mod code;
 mod describe;
 mod dwarf;
 mod elf;

@@ -3,6 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 
+use super::code;
 use super::dwarf::{self, Loaded};
 use super::elf::{Elf, unpack};
 use super::machine::Machine;
@@ -270,6 +271,12 @@ impl Binary {
     /// The function that begins at an address.
     pub fn function_at(&self, address: u64) -> Option<Function> {
         self.symbols().at(&self.elf, address)
+    }
+
+    /// What keeps a probe off the instruction at a place of the file, as far as is known.
+    pub fn refused_at(&self, offset: u64) -> Option<&'static str> {
+        let most = code::LONGEST.min(self.elf.source.size().checked_sub(offset)?);
+        code::refused(self.elf.machine, &self.elf.source.part(offset, most)?)
     }
 
     /// Static probes, by name.

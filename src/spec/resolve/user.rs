@@ -33,12 +33,37 @@ pub(crate) fn sites(spec: &Spec, binary: &Binary, kernel: Option<&Types>) -> Res
         Target::Static { provider, name, .. } => statics::sites(spec, binary, provider, name)?,
         _ => return Err(Wrong::new("this is no target in a binary").at(&(0..spec.text.len()))),
     };
+    leave_out_refused(spec, binary, &mut sites)?;
     let head = kernel.map(head).unwrap_or_default();
     sites.each.iter_mut().for_each(|site| site.scope.head = Some(head.clone()));
     let mut notes = binary.take_notes();
     notes.append(&mut sites.notes);
     notes.dedup();
     Ok(Sites { notes, ..sites })
+}
+
+/// Leaves out places that the kernel puts no probe on. By one of them, it would refuse a link for all, if their code is
+/// mapped by then, and else be silent.
+fn leave_out_refused(spec: &Spec, binary: &Binary, sites: &mut Sites) -> Result<(), ResolveError> {
+    let mut refused: Vec<String> = Vec::new();
+    sites.each.retain(|site| {
+        let why = binary.refused_at(site.offset);
+        refused.extend(why.map(|why| format!("{} begins with {why}", site.name)));
+        why.is_none()
+    });
+    let Some(first) = refused.first() else { return Ok(()) };
+    let message = format!("{}: {first}, which the kernel puts no probe on", binary.name);
+    if sites.each.is_empty() {
+        let span = match &spec.target {
+            Target::User { place: Place::Function(name), .. } => name.span.clone(),
+            _ => 0..spec.text.len(),
+        };
+        return Err(Wrong::new(message).at(&span));
+    }
+    let others =
+        if refused.len() > 1 { format!("; so it is with {} others", refused.len() - 1) } else { String::new() };
+    sites.notes.push(format!("not watched: {message}{others}"));
+    Ok(())
 }
 
 fn of_functions(spec: &Spec, binary: &Binary, name: &Word) -> Result<Sites, ResolveError> {

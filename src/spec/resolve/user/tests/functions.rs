@@ -156,3 +156,22 @@ fn damaged_debug_information_is_told_and_not_used() {
     assert!(sites.notes[0].contains("its debug information is not used: .debug_info"), "{:?}", sites.notes);
     assert!(sites.notes[1].contains("nothing is known of the arguments of simple"), "{:?}", sites.notes);
 }
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "instructions of x86")]
+fn functions_that_take_no_probe_are_left_out_and_named() {
+    let it = binary("starts");
+    let message = wrong(&it, "start_wide(a:u64)");
+    assert!(
+        message.contains("IT: start_wide begins with an AVX instruction, which the kernel puts no probe on"),
+        "{message}"
+    );
+    let (_, sites) = uprobe(&it, "start_*").unwrap();
+    let names: Vec<&str> = sites.each.iter().map(|site| site.name.as_str()).collect();
+    assert_eq!(names, ["start_plain"]);
+    let note = sites.notes.iter().find(|note| note.starts_with("not watched: ")).unwrap();
+    assert!(
+        note.contains("start_locked begins with a locked instruction") && note.ends_with("; so it is with 1 others"),
+        "{note}"
+    );
+}
