@@ -17,6 +17,15 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(env!("OUT_DIR")).join(format!("{name}.bpf.o"))
 }
 
+/// Programs of tests/bpf/binaries, to be run where there is no file of the machine that built them.
+pub const PROGRAMS: [(&str, &[u8]); 2] = [
+    ("plain", include_bytes!(concat!(env!("OUT_DIR"), "/binaries/plain"))),
+    ("small", include_bytes!(concat!(env!("OUT_DIR"), "/binaries/small"))),
+];
+
+/// The source of [`PROGRAMS`].
+pub const SOURCE: &str = include_str!("binaries/functions.c");
+
 /// A program that was built from `tests/bpf/binaries` (see build.rs).
 pub fn binary(name: &str) -> PathBuf {
     Path::new(env!("OUT_DIR")).join("binaries").join(name)

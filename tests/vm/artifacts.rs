@@ -17,6 +17,13 @@ pub struct Kernel {
     pub image: PathBuf,
 }
 
+impl Kernel {
+    /// A module of it that depends on no other; kernels of the smoke run have none here.
+    pub fn module(&self) -> Option<PathBuf> {
+        Some(self.image.with_file_name("dummy.ko")).filter(|path| path.exists())
+    }
+}
+
 /// The programs under test and of the tests.
 pub struct Programs {
     pub coretrace: PathBuf,
@@ -43,23 +50,31 @@ pub enum Choice {
 /// The kernels with these names (all if none is given), fetched if they are not in the cache.
 pub fn kernels(choice: Choice, names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
     let name = if choice == Choice::Matrix { "tests/vm/kernels" } else { "tests/vm/smoke-kernels" };
-    let script = root().join(name);
-    let output = Command::new(&script)
-        .args(refresh.then_some("--refresh"))
-        .args((choice == Choice::FewSeries).then_some("--few"))
-        .args(names)
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("running {}", script.display()))?;
-    if !output.status.success() {
-        bail!("no kernels to boot: {name} failed (see above)");
-    }
-    let text = String::from_utf8(output.stdout).with_context(|| format!("reading what {name} printed"))?;
+    let mut command = Command::new(root().join(name));
+    command.args(refresh.then_some("--refresh")).args((choice == Choice::FewSeries).then_some("--few")).args(names);
+    let text = printed(&mut command).context("no kernels to boot")?;
     let kernel = |line: &str| {
         let mut words = line.splitn(3, ' ');
         Some(Kernel { name: words.next()?.to_owned(), release: words.next()?.to_owned(), image: words.next()?.into() })
     };
     text.lines().map(|line| kernel(line).with_context(|| format!("{name} printed an unknown line: {line}"))).collect()
+}
+
+/// The C library of Debian's newest suite and its loader, by their names.
+pub fn newest_libc() -> Result<[(&'static str, PathBuf); 2]> {
+    let text = printed(&mut Command::new(root().join("tests/vm/libc"))).context("no C library with static probes")?;
+    let dir = Path::new(text.trim_end());
+    Ok(["libc.so.6", "ld.so"].map(|name| (name, dir.join(name))))
+}
+
+/// What a script prints; its complaints go to ours.
+fn printed(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("running {name}"))?;
+    if !output.status.success() {
+        bail!("{name} failed (see above)");
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("reading what {name} printed"))
 }
 
 /// Builds what the guest runs, unless the environment names it: CORETRACE (another build of the binary),

@@ -1,5 +1,6 @@
 //! The guest's root file system: an uncompressed newc archive, unpacked by the kernel into memory.
-use anyhow::{Context, Result};
+use crate::artifacts::Kernel;
+use anyhow::{Context, Result, ensure};
 use cpio::{NewcBuilder, newc::ModeFileType};
 use std::{
     collections::BTreeSet,
@@ -18,6 +19,9 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
     nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
 const GROUP: &str = "root:x:0:\ntester:x:1000:\nextra:x:2000:tester\nnogroup:x:65534:\n";
 
+/// Debian's own, for its static probes: another one may come first in PATH.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// What the archive holds, by path in the guest (without a leading `/`).
 #[derive(Clone, Default)]
 pub struct Initramfs {
@@ -31,7 +35,7 @@ enum Content {
 }
 
 impl Initramfs {
-    /// A bootable guest: busybox, the init script and accounts; bpftool if the host has it.
+    /// A bootable guest: busybox, the init script and accounts; Debian's python3, and bpftool if the host has it.
     pub fn base() -> Result<Self> {
         let mut guest = Self::default();
         let busybox =
@@ -41,18 +45,38 @@ impl Initramfs {
         guest.text("etc/passwd", PASSWD);
         guest.text("etc/group", GROUP);
         if let Some(bpftool) = find_program("bpftool") {
-            guest.file("bin/bpftool", &bpftool);
-            for library in libraries(&bpftool)? {
-                guest.file(&library, Path::new(&library));
-            }
+            guest.program("bin/bpftool", &bpftool)?;
+        }
+        guest.program(PYTHON, Path::new(PYTHON))?;
+        for module in python_modules()? {
+            guest.file(&module, Path::new(&module));
         }
         Ok(guest)
+    }
+
+    /// Adds a program of the host, and the libraries that it needs.
+    fn program(&mut self, guest: &str, host: &Path) -> Result<()> {
+        self.file(guest, host);
+        for library in libraries(host)? {
+            let name = library.trim_start_matches('/');
+            if !self.files.iter().any(|(there, _)| there == name) {
+                self.file(name, Path::new(&library));
+            }
+        }
+        Ok(())
     }
 
     /// Adds a file of the host.
     pub fn file(&mut self, guest: &str, host: &Path) {
         let guest = guest.trim_start_matches('/').to_owned();
         self.files.push((guest, Content::Host(host.to_owned())));
+    }
+
+    /// Adds what belongs to a kernel.
+    pub fn kernel(&mut self, kernel: &Kernel) {
+        if let Some(module) = kernel.module() {
+            self.file("lib/modules/dummy.ko", &module);
+        }
     }
 
     /// Adds a file with this text.
@@ -113,4 +137,15 @@ fn libraries(program: &Path) -> Result<Vec<String>> {
     // `libz.so.1 => /lib/…/libz.so.1 (0x…)` or `/lib64/ld-linux-x86-64.so.2 (0x…)`
     let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
     Ok(paths.map(str::to_owned).collect())
+}
+
+/// The files that python3 has read when it begins a program, if it is not to look for more.
+fn python_modules() -> Result<Vec<String>> {
+    const LIST: &str = "import sys; print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)))";
+    const MISSING: &str = "it is missing: run `scripts/deps test` (package python3-minimal)";
+    let output = Command::new(PYTHON).args(["-ISBc", LIST]).output();
+    let output = output.with_context(|| format!("running {PYTHON}: {MISSING}"))?;
+    ensure!(output.status.success(), "{PYTHON}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).context("python3's modules")?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
 }

@@ -94,6 +94,11 @@ fn run(args: &Args) -> Result<u8> {
     guest.file("bin/coretrace", &programs.coretrace);
     guest.file("bin/targets", &programs.targets);
     guest.file("bin/kernel-tests", &programs.tests);
+    if choice == Choice::Matrix {
+        for (name, path) in artifacts::newest_libc()? {
+            guest.file(&format!("newest/{name}"), &path);
+        }
+    }
     for pair in &args.add {
         let (host, path) = pair.split_once(':').context("--add takes HOST:GUEST")?;
         guest.file(path, Path::new(host));
@@ -124,6 +129,7 @@ fn work_dir(kernel: &Kernel) -> Result<(PathBuf, Logs)> {
 
 fn shell(args: &Args, kernel: &Kernel, mut guest: Initramfs) -> Result<u8> {
     let (initramfs, _) = work_dir(kernel)?;
+    guest.kernel(kernel);
     guest.text("job", "setsid cttyhack sh\ncode=0\n");
     guest.write(&initramfs)?;
     args.machine.interact(kernel, &initramfs)?;
@@ -136,6 +142,7 @@ fn commands(args: &Args, kernels: &[Kernel], guest: &Initramfs, command: &str) -
     for kernel in kernels {
         let (initramfs, logs) = work_dir(kernel)?;
         let mut guest = guest.clone();
+        guest.kernel(kernel);
         guest.text("cmd", command);
         guest.text("job", "sh /cmd </dev/null >/dev/ttyS1 2>&1\ncode=$?\n");
         guest.write(&initramfs)?;

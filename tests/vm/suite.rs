@@ -87,6 +87,7 @@ fn selection(args: &Args, once: bool) -> String {
 /// One kernel, from boot to verdict.
 fn one(args: &Args, kernel: &Kernel, once: bool, mut guest: Initramfs, report: &Report) -> Result<()> {
     let (initramfs, logs) = work_dir(kernel)?;
+    guest.kernel(kernel);
     guest.text(
         "job",
         &format!(

@@ -82,12 +82,20 @@ fn a_replay_of_probes_of_a_program_is_what_the_run_printed() {
 fn what_is_not_in_a_program_is_refused_with_what_is() {
     let scratch = Scratch::new("uprobe-refused");
     let none = scratch.file("none", "not a program");
+    // EI_CLASS is ELFCLASS32.
+    let small = scratch.file("small", b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0");
     let me = targets();
     for (tracer, spec, message) in [
         ("uprobe", format!("{}:func_uprobe3", text(&me)), "func_uprobe1"),
         ("uprobe", format!("{}:func_uprobe1(x:u64) if y > 1", text(&me)), "y"),
         ("usdt", format!("{}:groupa:probe9", text(&me)), "probe1"),
         ("uprobe", format!("{}:main", text(&none)), "none"),
+        (
+            "uprobe",
+            format!("{}:main", text(&small)),
+            "small is a binary of 32 bits: only those of 64 bits can be probed",
+        ),
+        ("usdt", format!("{}:a:b", text(&small)), "small is a binary of 32 bits"),
         ("uprobe", "/no/such/program:main".to_owned(), "/no/such/program"),
     ] {
         let output =

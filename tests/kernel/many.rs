@@ -1,0 +1,74 @@
+//! A thousand functions at once, where the kernel hooks them by one link: below, each takes tens of milliseconds to let go.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::host::{Peer, Scratch, text};
+use crate::support::{Ended, Trace, coretrace, in_vm, kernel, targets};
+
+/// Where one link takes many functions: of the kernel (Debian's 6.1 lacks CONFIG_FPROBE), and of programs.
+const KERNEL: (u32, u32) = (6, 12);
+const PROGRAM: (u32, u32) = (6, 6);
+
+/// Starts `coretrace TRACER --count-by func SPEC -p PEER`, lets `act` do something, and ends it; with how long it took to
+/// be attached, and to end.
+fn timed(tracer: &str, spec: &str, peer: &mut Peer, act: impl Fn(&mut Peer)) -> (Ended, [Duration; 2]) {
+    let scratch = Scratch::new(&format!("many-{tracer}"));
+    let file = scratch.path("totals");
+    let mut command = std::process::Command::new(targets());
+    command.args(["mounts", "+tracefs"]).arg(coretrace()).args([tracer, "-v", "-o", "json", "-O", text(&file)]);
+    command.args(["--count-by", "func", "-p", &peer.pid().to_string(), spec]);
+    let begin = Instant::now();
+    let mut trace = Trace::raw(&mut command);
+    // A line for each group that is read alike, when all are attached.
+    trace.note("its hooks", |line| line.contains("attached to "));
+    let attach = begin.elapsed();
+    act(peer);
+    let begin = Instant::now();
+    let mut ended = trace.stop();
+    let detach = begin.elapsed();
+    assert!(ended.status.success(), "{:#?}", ended.stderr);
+    let written = std::fs::read_to_string(&file).unwrap();
+    ended.events = written.lines().map(crate::support::parse).collect();
+    // Straight to fd 2: libtest would capture it.
+    let _ = writeln!(std::io::stderr(), "{tracer} {spec}: attached in {attach:?}, ended in {detach:?}");
+    (ended, [attach, detach])
+}
+
+/// How many places and functions are hooked by one link each, in all.
+fn places(ended: &Ended) -> usize {
+    let attached = ended.stderr.iter().filter(|line| line.contains("attached to"));
+    let words: Vec<&str> = attached.flat_map(|line| line.split_whitespace()).collect();
+    let counts = words.windows(2).filter(|pair| matches!(pair[1], "places" | "functions"));
+    counts.filter_map(|pair| pair[0].rsplit([':', '/']).next()?.parse::<usize>().ok()).sum()
+}
+
+#[test]
+fn a_thousand_functions_of_the_kernel_are_one_link() {
+    if !in_vm() || kernel() < KERNEL {
+        return;
+    }
+    let mut peer = Peer::obedient();
+    let (ended, [attach, detach]) =
+        timed("probe", "fn:[xj]*", &mut peer, |peer| assert_eq!(peer.tell("umark 1"), "done"));
+    assert!(places(&ended) >= 900, "{:#?}", ended.stderr);
+    assert_eq!(ended.balance().dropped, 0, "{:#?}", ended.stderr);
+    assert!(attach < Duration::from_secs(20) && detach < Duration::from_secs(5), "{attach:?} {detach:?}");
+}
+
+#[test]
+fn a_thousand_functions_of_a_program_are_one_link() {
+    if kernel() < PROGRAM {
+        return;
+    }
+    let mut peer = Peer::obedient();
+    let spec = format!("{}:[_f][uZ]*", text(&targets()));
+    let (ended, [attach, detach]) = timed("uprobe", &spec, &mut peer, |peer| assert_eq!(peer.tell("umark 3"), "done"));
+    assert!(places(&ended) >= 900, "{:#?}", ended.stderr);
+    let calls =
+        |func: &str| ended.events.iter().find(|total| total["func"] == func).map(|total| total["count"].clone());
+    assert_eq!((calls("func_uprobe1"), calls("func_uprobe2")), (Some(json!(3)), Some(json!(3))), "{:#?}", ended.events);
+    assert!(attach < Duration::from_secs(20) && detach < Duration::from_secs(2), "{attach:?} {detach:?}");
+}
