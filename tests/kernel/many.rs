@@ -1,20 +1,20 @@
 //! A thousand functions at once, where the kernel hooks them by one link: below, each takes tens of milliseconds to let go.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::host::{Peer, Scratch, text};
-use crate::support::{Ended, Trace, coretrace, in_vm, kernel, targets};
+use crate::support::{Ended, Trace, coretrace, in_vm, kernel, skip, targets};
 
 /// Where one link takes many functions: of the kernel (Debian's 6.1 lacks CONFIG_FPROBE), and of programs.
 const KERNEL: (u32, u32) = (6, 12);
 const PROGRAM: (u32, u32) = (6, 6);
 
-/// Starts `coretrace TRACER --count-by func SPEC -p PEER`, lets `act` do something, and ends it; with how long it took to
-/// be attached, and to end.
-fn timed(tracer: &str, spec: &str, peer: &mut Peer, act: impl Fn(&mut Peer)) -> (Ended, [Duration; 2]) {
+/// Starts `coretrace TRACER --count-by func SPEC -p PEER`, lets `act` do something, and ends it. How long it took to be
+/// attached, and to end, is printed.
+fn counted(tracer: &str, spec: &str, peer: &mut Peer, act: impl Fn(&mut Peer)) -> Ended {
     let scratch = Scratch::new(&format!("many-{tracer}"));
     let file = scratch.path("totals");
     let mut command = std::process::Command::new(targets());
@@ -34,7 +34,7 @@ fn timed(tracer: &str, spec: &str, peer: &mut Peer, act: impl Fn(&mut Peer)) -> 
     ended.events = written.lines().map(crate::support::parse).collect();
     // Straight to fd 2: libtest would capture it.
     let _ = writeln!(std::io::stderr(), "{tracer} {spec}: attached in {attach:?}, ended in {detach:?}");
-    (ended, [attach, detach])
+    ended
 }
 
 /// How many places and functions are hooked by one link each, in all.
@@ -48,27 +48,24 @@ fn places(ended: &Ended) -> usize {
 #[test]
 fn a_thousand_functions_of_the_kernel_are_one_link() {
     if !in_vm() || kernel() < KERNEL {
-        return;
+        return skip("many::a_thousand_functions_of_the_kernel_are_one_link", "not in a VM, or not by one link there");
     }
     let mut peer = Peer::obedient();
-    let (ended, [attach, detach]) =
-        timed("probe", "fn:[xj]*", &mut peer, |peer| assert_eq!(peer.tell("umark 1"), "done"));
+    let ended = counted("probe", "fn:[xj]*", &mut peer, |peer| assert_eq!(peer.tell("umark 1"), "done"));
     assert!(places(&ended) >= 900, "{:#?}", ended.stderr);
     assert_eq!(ended.balance().dropped, 0, "{:#?}", ended.stderr);
-    assert!(attach < Duration::from_secs(20) && detach < Duration::from_secs(5), "{attach:?} {detach:?}");
 }
 
 #[test]
 fn a_thousand_functions_of_a_program_are_one_link() {
     if kernel() < PROGRAM {
-        return;
+        return skip("many::a_thousand_functions_of_a_program_are_one_link", "not by one link there");
     }
     let mut peer = Peer::obedient();
     let spec = format!("{}:[_f][uZ]*", text(&targets()));
-    let (ended, [attach, detach]) = timed("uprobe", &spec, &mut peer, |peer| assert_eq!(peer.tell("umark 3"), "done"));
+    let ended = counted("uprobe", &spec, &mut peer, |peer| assert_eq!(peer.tell("umark 3"), "done"));
     assert!(places(&ended) >= 900, "{:#?}", ended.stderr);
     let calls =
         |func: &str| ended.events.iter().find(|total| total["func"] == func).map(|total| total["count"].clone());
     assert_eq!((calls("func_uprobe1"), calls("func_uprobe2")), (Some(json!(3)), Some(json!(3))), "{:#?}", ended.events);
-    assert!(attach < Duration::from_secs(20) && detach < Duration::from_secs(2), "{attach:?} {detach:?}");
 }

@@ -48,8 +48,9 @@ fn assert_of_system_call(event: &Value, innermost: &str, about: &str) {
     assert!(names[0].starts_with(innermost), "{about}: {names:?}");
     assert!(names.iter().any(|name| name.starts_with("do_syscall") || name.starts_with("el0")), "{about}: {names:?}");
     assert!(!names.iter().any(|name| name.contains("bpf")), "{about}: what takes the stack is not in it: {names:?}");
-    let addresses = event["kernel_stack"].as_array().unwrap().iter().all(|call| call["address"].is_string());
-    assert!(addresses, "{about}: {event}");
+    // The function itself may not be on the stack (7.x): then its name alone is known.
+    let mut outer = event["kernel_stack"].as_array().unwrap().iter().skip(1);
+    assert!(outer.all(|call| call["address"].is_string()), "{about}: {event}");
 }
 
 #[test]
