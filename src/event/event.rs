@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use super::head::Head;
 use super::kind::{Kind, MAX_FIELDS};
 use super::names::Names;
+use super::stack::Taken;
 use super::value::Value;
 
 /// One event.
@@ -18,6 +19,8 @@ pub struct Event<'a> {
     pub names: Option<Names<'a>>,
     /// What the map of labels (--labels) says of who did it; empty where it says nothing.
     pub label: &'a [u8],
+    /// The stacks that were taken, before it is known what is in them.
+    pub taken: Option<Taken<'a>>,
     /// The rest, in column order.
     pub fields: ArrayVec<(&'a str, Value<'a>), MAX_FIELDS>,
 }
@@ -26,7 +29,7 @@ impl<'a> Event<'a> {
     /// An event without fields.
     #[must_use]
     pub fn new(kind: &'a Kind, head: Head) -> Self {
-        Event { kind, head, names: None, label: &[], fields: ArrayVec::new() }
+        Event { kind, head, names: None, label: &[], taken: None, fields: ArrayVec::new() }
     }
 
     /// Adds a field, which the kind has declared. (It thereby fits: the kind has no more than fit.)

@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::path::Path;
 
-/// The calls that led to an event, innermost first.
+/// The calls that led to an event, as they are shown: innermost first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stack<'a> {
-    /// As the kernel took it.
-    pub taken: Taken<'a>,
-    /// The most that are shown; more were taken, to see whether there are more.
-    pub most: usize,
-    /// The function that was hooked, if it may be missing in front: where the kernel jumps to the program instead of calling
-    /// it (7.x: FTRACE_OPS_FL_JMP), nothing on the stack says that it was about to run.
-    pub own: Option<&'a str>,
-    /// What is known of each that is shown, once that was looked up …
+    /// Of the kernel; else of the program.
+    pub of_kernel: bool,
+    /// What is known of each, once that was looked up …
     pub known: &'a [Arc<[Call]>],
     /// … and whether there are more.
     pub cut: bool,
 }
 
-/// The calls as the kernel took them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken<'a> {
+/// The stacks of an event, as the kernel took them. (Not in the values: those are to be small.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken<'a> {
     /// Of the kernel: addresses of 64 bits each.
-    Kernel(&'a [u8]),
-    /// Of a program.
-    User(UserStack<'a>),
+    pub kernel: Option<&'a [u8]>,
+    /// Of the program.
+    pub user: Option<UserStack<'a>>,
+    /// The most that are shown of each; more were taken, to see whether there are more.
+    pub most: usize,
+    /// The function that was hooked, if it may be missing in front: where the kernel jumps to the program instead of calling
+    /// it (7.x: FTRACE_OPS_FL_JMP), nothing on the stack says that it was about to run.
+    pub own: Option<&'a str>,
 }
 
 /// The calls of a program.
@@ -62,21 +62,28 @@ pub const BUILD_ID: usize = 20;
 /// Bytes of a `struct bpf_stack_build_id`.
 pub const USER_FRAME: usize = 32;
 
-impl Stack<'_> {
-    /// Where each call is that was taken, innermost first.
-    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let (kernel, user) = match &self.taken {
-            Taken::Kernel(frames) => (*frames, &[][..]),
-            Taken::User(user) => (&[][..], user.frames),
-        };
-        let kernel = kernel.as_chunks().0.iter().map(|frame| Place::Address(u64::from_ne_bytes(*frame)));
-        let user = user.as_chunks::<USER_FRAME>().0.iter().map(user_place).take_while(Place::may_be_of_program);
-        kernel.chain(user)
+impl<'a> Stack<'a> {
+    /// One that was not looked up yet.
+    #[must_use]
+    pub fn taken(of_kernel: bool) -> Self {
+        Stack { of_kernel, known: &[], cut: false }
     }
 
     /// What is known of the calls, those that the compiler has inlined, too.
-    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+    pub fn calls(&self) -> impl Iterator<Item = &'a Call> + use<'a> {
         self.known.iter().flat_map(|calls| calls.iter())
+    }
+}
+
+/// The addresses of a stack of the kernel, innermost first.
+pub fn addresses(kernel: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    kernel.as_chunks().0.iter().map(|frame| u64::from_ne_bytes(*frame))
+}
+
+impl<'a> UserStack<'a> {
+    /// Where each call is that was taken, innermost first.
+    pub fn places(&self) -> impl Iterator<Item = Place> + use<'a> {
+        self.frames.as_chunks::<USER_FRAME>().0.iter().map(user_place).take_while(Place::may_be_of_program)
     }
 }
 
@@ -148,29 +155,27 @@ mod tests {
         frame
     }
 
-    fn user(frames: &[u8]) -> Taken<'_> {
-        Taken::User(UserStack { image: 1, caller: 0, code: (0, 0), inode: 0, exe: None, frames })
+    fn places(frames: &[u8]) -> Vec<Place> {
+        UserStack { image: 1, caller: 0, code: (0, 0), inode: 0, exe: None, frames }.places().collect()
     }
 
     #[test]
     fn a_call_is_in_a_file_if_the_kernel_knew_which() {
         let frames = [frame(1, 0x1234), frame(2, 0x7fff_0000)].concat();
-        let stack = Stack { taken: user(&frames), most: 8, own: None, known: &[], cut: false };
         let expected = [Place::File { id: [7; BUILD_ID], offset: 0x1234 }, Place::Address(0x7fff_0000)];
-        assert_eq!(stack.places().collect::<Vec<_>>(), expected);
+        assert_eq!(places(&frames), expected);
     }
 
     #[test]
     fn a_stack_ends_where_no_code_can_be() {
         let frames = [frame(1, 0x1234), frame(2, 0xbe55_2274_c085_4800), frame(1, 0x99)].concat();
-        let stack = Stack { taken: user(&frames), most: 8, own: None, known: &[], cut: false };
-        assert_eq!(stack.places().collect::<Vec<_>>(), [Place::File { id: [7; BUILD_ID], offset: 0x1234 }]);
+        assert_eq!(places(&frames), [Place::File { id: [7; BUILD_ID], offset: 0x1234 }]);
+        assert!(places(&frame(1, u64::MAX - 5)).is_empty(), "before the file");
     }
 
     #[test]
     fn half_a_frame_is_none() {
-        let frames = frame(1, 5);
-        let stack = Stack { taken: user(&frames[..31]), most: 8, own: None, known: &[], cut: false };
-        assert_eq!(stack.places().count(), 0);
+        assert!(places(&frame(1, 5)[..31]).is_empty());
+        assert_eq!(addresses(&[1; 15]).count(), 1);
     }
 }

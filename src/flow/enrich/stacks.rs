@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::frames::Frames;
-use crate::event::stack::BUILD_ID;
-use crate::event::{Call, Event, Place, Stack, Taken, UserStack, Value};
+use crate::event::stack::{BUILD_ID, addresses};
+use crate::event::{Call, Event, Place, UserStack, Value};
 
 /// The most calls that are remembered.
 const MOST: usize = 1 << 16;
@@ -75,23 +75,23 @@ impl Stacks {
 
     /// Looks up the calls of an event.
     pub fn look_up(&mut self, event: &Event<'_>) {
-        for (_, value) in &event.fields {
-            let Value::Stack(stack) = value else { continue };
-            match &stack.taken {
-                Taken::Kernel(_) => self.look_up_kernel(stack),
-                Taken::User(user) => self.look_up_user(event.head.pid, stack, user),
-            }
+        let Some(taken) = &event.taken else { return };
+        if let Some(kernel) = taken.kernel {
+            self.look_up_kernel(kernel, taken.most, taken.own);
+        }
+        if let Some(user) = &taken.user {
+            self.look_up_user(event.head.pid, taken.most, user);
         }
     }
 
     /// Adds what was found to that event.
     pub fn add<'e>(&'e self, event: &mut Event<'e>) {
+        if event.taken.is_none() {
+            return;
+        }
         for (_, value) in &mut event.fields {
             let Value::Stack(stack) = value else { continue };
-            let shown = match stack.taken {
-                Taken::Kernel(_) => &self.kernel,
-                Taken::User(_) => &self.user,
-            };
+            let shown = if stack.of_kernel { &self.kernel } else { &self.user };
             (stack.known, stack.cut) = (&shown.calls, shown.cut);
         }
     }
@@ -113,11 +113,10 @@ impl Stacks {
         Ok(())
     }
 
-    fn look_up_kernel(&mut self, stack: &Stack<'_>) {
+    fn look_up_kernel(&mut self, kernel: &[u8], most: usize, own: Option<&str>) {
         let mut all = take(&mut self.kernel);
         all.calls.clear();
-        for place in stack.places() {
-            let Place::Address(at) = place else { continue };
+        for at in addresses(kernel) {
             let key = Key::Kernel { at, returns: !all.calls.is_empty() };
             let calls = self.calls(key, |frames| frames.kernel(at, key.returns()));
             // The program that took the stack, and what leads to it, are no calls of the kernel's.
@@ -126,10 +125,10 @@ impl Stacks {
             }
         }
         let is_own = |own: &&str| all.calls.first().is_some_and(|calls| calls.iter().any(|call| is_it(call, own)));
-        if let Some(own) = stack.own.filter(|own| !is_own(own)) {
+        if let Some(own) = own.filter(|own| !is_own(own)) {
             all.calls.insert(0, self.own(own));
         }
-        all.limit(stack.most);
+        all.limit(most);
         self.kernel = all;
     }
 
@@ -142,17 +141,17 @@ impl Stacks {
         calls
     }
 
-    fn look_up_user(&mut self, pid: u32, stack: &Stack<'_>, user: &UserStack<'_>) {
+    fn look_up_user(&mut self, pid: u32, most: usize, user: &UserStack<'_>) {
         let mut all = take(&mut self.user);
         all.calls.clear();
-        let is_there = stack.places().nth(1).is_some_and(|second| is_same(second, user.caller));
+        let is_there = user.places().nth(1).is_some_and(|second| is_same(second, user.caller));
         let caller = (user.caller != 0 && !is_there).then_some(Place::Address(user.caller));
-        let innermost = stack.places().take(1);
-        for place in innermost.chain(caller).chain(stack.places().skip(1)) {
+        let innermost = user.places().take(1);
+        for place in innermost.chain(caller).chain(user.places().skip(1)) {
             let calls = self.user_calls(pid, place, !all.calls.is_empty(), user);
             all.calls.push(calls);
         }
-        all.limit(stack.most);
+        all.limit(most);
         self.user = all;
     }
 
@@ -248,7 +247,7 @@ mod tests {
     use super::*;
     use crate::binary::about;
     use crate::event::stack::USER_FRAME;
-    use crate::event::{Head, Kind, Path as Exe};
+    use crate::event::{Head, Kind, Path as Exe, Stack, Taken};
 
     static KIND: Kind = Kind::new(1, "call", "A sample.", &[]);
 
@@ -272,8 +271,8 @@ mod tests {
     /// The calls of an event of this process with that stack.
     fn calls(stacks: &mut Stacks, user: UserStack<'_>) -> Vec<Call> {
         let mut event = Event::new(&KIND, Head { pid: std::process::id(), ..Head::default() });
-        let stack = Stack { taken: Taken::User(user), most: 8, own: None, known: &[], cut: false };
-        event.fields.push(("user_stack", Value::Stack(stack)));
+        event.taken = Some(Taken { user: Some(user), most: 8, ..Taken::default() });
+        event.push("user_stack", Value::Stack(Stack::taken(false)));
         stacks.look_up(&event);
         stacks.add(&mut event);
         let Some(Value::Stack(stack)) = event.get("user_stack") else { panic!("it has one") };
@@ -365,18 +364,12 @@ mod tests {
             }
         }
         let kernel = [1_u64, 2, 3, 4].map(u64::to_ne_bytes).concat();
-        let mut event = Event::new(&KIND, Head::default());
-        event.fields.push((
-            "kernel_stack",
-            Value::Stack(Stack { taken: Taken::Kernel(&kernel), most: 8, own: None, known: &[], cut: false }),
-        ));
-        stacks.look_up(&event);
+        stacks.look_up_kernel(&kernel, 8, None);
         let shown: Vec<_> = stacks.kernel.calls.iter().map(|calls| calls[0].function.as_deref().unwrap()).collect();
         assert_eq!(shown, ["do_exit", "bpf_prog_run"]);
 
         let mut with = |own| {
-            let stack = Stack { taken: Taken::Kernel(&kernel), most: 2, own: Some(own), known: &[], cut: false };
-            stacks.look_up_kernel(&stack);
+            stacks.look_up_kernel(&kernel, 2, Some(own));
             stacks.kernel.calls.iter().map(|calls| calls[0].function.as_deref().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::event::{Call, Event, Shape, Stack, Taken, Value};
+use crate::event::{Call, Event, Shape, Stack, Value};
 use crate::output::line::{Line, Paint};
 use crate::output::units::short;
 
@@ -33,10 +33,9 @@ pub(super) fn stacks(line: &mut Line, out: &mut dyn Write, event: &Event<'_>) ->
 }
 
 fn lines(line: &mut Line, out: &mut dyn Write, stack: &Stack<'_>) -> io::Result<()> {
-    let of_kernel = matches!(stack.taken, Taken::Kernel(_));
     for one in stack.calls() {
         begin(line);
-        call(line, one, of_kernel);
+        call(line, one, stack.of_kernel);
         line.write(out)?;
     }
     if stack.cut {

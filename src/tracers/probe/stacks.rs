@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use super::probe::types::{hit_stack, probe_event, stack_flag};
 use super::recorded::Meaning;
 use super::way;
-pub(super) use crate::event::stack::USER_FRAME;
 use crate::event::decode;
+pub(super) use crate::event::stack::USER_FRAME;
 use crate::event::{Event, Path, Shape, Stack, Taken, UserStack, Value};
 
 /// The most calls of a stack that may be asked for: the kernel walks one more (`kernel.perf_event_max_stack`).
@@ -47,30 +47,25 @@ pub(super) fn push<'a>(
     let part = sample.get(at..).context("a stack behind the end of a sample")?;
     let (stack, _) = decode::split::<hit_stack>(part)?;
     let is = |flag: stack_flag| u32::from(stack.flags) & flag.0 != 0;
-    let most = usize::from(meaning.stack);
-    let value = |taken, own| Value::Stack(Stack { taken, most, own, known: &[], cut: false });
+    let value = |of_kernel, unread| if unread { UNREADABLE } else { Value::Stack(Stack::taken(of_kernel)) };
+    let own = meaning.itself.then_some(func);
+    let mut taken = Taken { most: meaning.stack.into(), own, ..Taken::default() };
     if meaning.kernel_stack {
-        let kernel = Taken::Kernel(decode::part(sample, stack.kernel)?);
-        event.push(
-            "kernel_stack",
-            if is(stack_flag::STACK_KERNEL_UNREAD) { UNREADABLE } else { value(kernel, meaning.itself.then_some(func)) },
-        );
+        taken.kernel = Some(decode::part(sample, stack.kernel)?);
+        event.push("kernel_stack", value(true, is(stack_flag::STACK_KERNEL_UNREAD)));
     }
-    if is(stack_flag::STACK_NO_USER) {
-        return Ok(());
+    if !is(stack_flag::STACK_NO_USER) {
+        let exe = (stack.exe.len > 0).then(|| decode::part(sample, stack.exe)).transpose()?;
+        taken.user = Some(UserStack {
+            image: stack.image,
+            caller: stack.caller,
+            code: (stack.code_start, stack.code_end),
+            inode: stack.inode,
+            exe: exe.map(|names| Path::walked(names, stack.exe_flags.into())),
+            frames: decode::part(sample, stack.user)?,
+        });
+        event.push("user_stack", value(false, is(stack_flag::STACK_USER_UNREAD)));
     }
-    let exe = (stack.exe.len > 0).then(|| decode::part(sample, stack.exe)).transpose()?;
-    let user = UserStack {
-        image: stack.image,
-        caller: stack.caller,
-        code: (stack.code_start, stack.code_end),
-        inode: stack.inode,
-        exe: exe.map(|names| Path::walked(names, stack.exe_flags.into())),
-        frames: decode::part(sample, stack.user)?,
-    };
-    event.push(
-        "user_stack",
-        if is(stack_flag::STACK_USER_UNREAD) { UNREADABLE } else { value(Taken::User(user), None) },
-    );
+    event.taken = Some(taken);
     Ok(())
 }

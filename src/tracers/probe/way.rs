@@ -238,14 +238,7 @@ pub(super) fn reads(subject: &dyn Subject) -> Result<Vec<Read>> {
     resolved.collect()
 }
 
-fn way(
-    subject: &dyn Subject,
-    kind: u32,
-    hook: Hook,
-    words: Words,
-    halves: &[Half],
-    wanted: Wanted,
-) -> Result<Way> {
+fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Half], wanted: Wanted) -> Result<Way> {
     let mut way = Way {
         plan: Plan { hook, programs: Vec::new(), not_seen: "".into() },
         object: OBJECT.to_vec(),
