@@ -48,7 +48,7 @@ pub(super) struct Meaning {
     pub stack: u8,
     /// The kernel's is there, too.
     pub kernel_stack: bool,
-    /// It may lack the function itself ([`crate::event::Stack::own`]).
+    /// It may lack the function itself ([`crate::event::Taken::own`]).
     #[serde(default)]
     pub itself: bool,
 }
