@@ -22,6 +22,24 @@
 	})
 
 /*
+ * Calls step(i, &state) for i from 0 until it does not return 0, at most `times` times. By bpf_loop (5.17), which takes
+ * `callback`, a function that calls `step`, each turn is alike for the verifier; by a loop, it looks at every turn: tens
+ * of thousands of instructions. (The copy is in registers.)
+ */
+#define REPEAT(times, step, callback, state)                                            \
+	do {                                                                             \
+		if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {       \
+			bpf_loop(times, callback, &(state), 0);                          \
+		} else {                                                                 \
+			typeof(state) __copy = (state);                                  \
+			for (u32 __i = 0; __i < (times); __i++)                          \
+				if (step(__i, &__copy))                                  \
+					break;                                           \
+			(state) = __copy;                                                \
+		}                                                                        \
+	} while (0)
+
+/*
  * A task and its `signal`, which its threads have in common. A direct load of a pointer from a trusted one makes the
  * verifier search the names of all the kernel's types several times, on each way on which it comes there
  * (kernel/bpf/verifier.c: btf_nested_type_is_trusted): two milliseconds each. So that is done for this one, of which
@@ -58,6 +76,31 @@ static __always_inline struct subject subject_of(bool direct, struct task_struct
 /* include/linux/pid_namespace.h: MAX_PID_NS_LEVEL below the initial one. */
 #define PIDNS_LEVELS 33
 
+/* The numbers of a process or thread, one for each PID namespace that it is in. */
+struct numbers {
+	void *first;
+	u32 level; /* of the last */
+	u32 found; /* that of coretrace's own namespace */
+};
+
+/* Looks at one number; returns whether it is the last. */
+static __always_inline long numbers_step(u32 i, struct numbers *n)
+{
+	struct upid *upid = n->first + i * bpf_core_type_size(struct upid);
+
+	if (i > n->level)
+		return 1;
+	if (BPF_CORE_READ(upid, ns, ns.inum) != settings.pidns)
+		return 0;
+	n->found = BPF_CORE_READ(upid, nr);
+	return 1;
+}
+
+static __noinline long numbers_callback(u32 i, void *state)
+{
+	return numbers_step(i, state);
+}
+
 /*
  * The number of a process or thread in coretrace's own PID namespace; 0 if it has none there (kernel/pid.c: pid_nr_ns).
  * Called only if that namespace is not the initial one, whose numbers are fields of the task. A global function: the
@@ -66,18 +109,11 @@ static __always_inline struct subject subject_of(bool direct, struct task_struct
 __noinline u32 nr_in_namespace(u64 pid_address)
 {
 	struct pid *pid = (void *)pid_address;
-	u32 level = BPF_CORE_READ(pid, level);
-	void *numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	struct numbers n = { .level = BPF_CORE_READ(pid, level) };
 
-	for (u32 i = 0; i < PIDNS_LEVELS; i++) {
-		struct upid *upid = numbers + i * bpf_core_type_size(struct upid);
-
-		if (i > level)
-			break;
-		if (BPF_CORE_READ(upid, ns, ns.inum) == settings.pidns)
-			return BPF_CORE_READ(upid, nr);
-	}
-	return 0;
+	n.first = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	REPEAT(PIDNS_LEVELS, numbers_step, numbers_callback, n);
+	return n.found;
 }
 
 /* The process's id: the kernel's tgid. */

@@ -147,45 +147,64 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 	return 0;
 }
 
+#define ARGS_CUT (1ULL << 32)
+#define ARGS_UNREAD (2ULL << 32)
+
+/* A walk through a caller's array of strings. */
+struct args_walk {
+	struct scratch *s;
+	u64 array;
+	u64 cut; /* ARGS_CUT until its end was found */
+	u32 size; /* of an item */
+	u32 reserved;
+};
+
+/* Appends one string; returns whether it is the last. */
+static __always_inline long args_step(u32 i, struct args_walk *w)
+{
+	u64 item = 0;
+	u32 used;
+	long n;
+
+	/* No array at all is one without strings (fs/exec.c: count). */
+	if (w->array && bpf_probe_read_user(&item, w->size == 4 ? 4 : 8, (void *)(w->array + i * w->size)))
+		return 1;
+	if (!item) {
+		w->cut = 0;
+		return 1;
+	}
+	used = *(volatile u32 *)&w->s->used;
+	if (used > sizeof(w->s->record) - ARG_BYTES - sizeof(struct label))
+		return 1;
+	n = read_user_str(w->s->record + used, ARG_BYTES, (void *)item);
+	if (n <= 0 || n > ARG_BYTES)
+		return 1;
+	*(volatile u32 *)&w->s->used = used + n;
+	/* Without its end it looks as if it ended there. */
+	return n == ARG_BYTES;
+}
+
+static __noinline long args_callback(u32 i, void *state)
+{
+	return args_step(i, state);
+}
+
 /*
  * Appends the strings of a caller's array; returns their length in bytes, or that of the part that was read, with
  * ARGS_CUT or (nothing was read) ARGS_UNREAD. A global function, like walk_to_root().
  */
-#define ARGS_CUT (1ULL << 32)
-#define ARGS_UNREAD (2ULL << 32)
-
 __noinline u64 walk_args(u64 array, u32 bits, u32 number)
 {
-	u32 start, used, i, step = bits / 8;
-	struct scratch *s = bpf_map_lookup_elem(&scratch, &number);
-	u64 item, cut = ARGS_CUT;
-	long n;
+	struct args_walk w = { .array = array, .cut = ARGS_CUT, .size = bits / 8 };
+	u32 start, used;
 
-	if (!s)
+	w.s = bpf_map_lookup_elem(&scratch, &number);
+	if (!w.s)
 		return ARGS_UNREAD;
-	start = *(volatile u32 *)&s->used;
-	for (i = 0; i < ARGS_MAX; i++) {
-		item = 0;
-		/* No array at all is one without strings (fs/exec.c: count). */
-		if (array && bpf_probe_read_user(&item, bits == 32 ? 4 : 8, (void *)(array + i * step)))
-			break;
-		if (!item) {
-			cut = 0;
-			break;
-		}
-		used = *(volatile u32 *)&s->used;
-		if (used > sizeof(s->record) - ARG_BYTES - sizeof(struct label))
-			break;
-		n = read_user_str(s->record + used, ARG_BYTES, (void *)item);
-		if (n <= 0 || n > ARG_BYTES)
-			break;
-		*(volatile u32 *)&s->used = used + n;
-		/* Without its end it looks as if it ended there. */
-		if (n == ARG_BYTES)
-			break;
-	}
-	used = *(volatile u32 *)&s->used - start;
-	return cut && !used ? ARGS_UNREAD : cut | used;
+	start = *(volatile u32 *)&w.s->used;
+	REPEAT(ARGS_MAX, args_step, args_callback, w);
+	used = *(volatile u32 *)&w.s->used - start;
+	return w.cut && !used ? ARGS_UNREAD : w.cut | used;
 }
 
 static __always_inline void append_args(struct scratch *s, struct execve_event *e, const struct call *call)

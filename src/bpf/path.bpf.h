@@ -182,13 +182,17 @@ static __always_inline void append_number(struct scratch *s, u32 number)
 /*
  * Appends the kernel's name of a file that is in no directory, as shown by the links in /proc/PID/fd (the d_dname of
  * fs/pipe.c, net/socket.c, fs/nsfs.c, fs/pidfs.c, fs/anon_inodes.c; for all others fs/d_path.c: simple_dname). Returns
- * enum path_flag.
+ * enum path_flag. A global function, like walk_to_root().
  */
-static __noinline u64 append_pseudo(struct scratch *s, struct dentry *dentry)
+__noinline u64 append_pseudo(u64 dentry_address, u32 number)
 {
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &number);
+	struct dentry *dentry = (void *)dentry_address;
 	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
 	struct ns_common *ns;
 
+	if (!s)
+		return PATH_UNREAD;
 	switch (BPF_CORE_READ(dentry, d_sb, s_magic)) {
 	case PIPEFS_MAGIC:
 		append_text(s, "pipe");
@@ -223,6 +227,67 @@ static __always_inline u32 place(u64 walked, struct slice *out, u32 fixed)
 	return (u16)walked;
 }
 
+/* A walk from a dentry up to a root. */
+struct walk {
+	struct scratch *s;
+	struct dentry *dentry;
+	struct mount *mount;
+	struct dentry *root; /* of that mount */
+	u64 top_dentry;      /* where the walk ends, if it comes there; else all ones */
+	u64 top_mount;
+	u32 limit;           /* of scratch.used */
+	u32 outside;         /* PATH_OUTSIDE, if it is to end there */
+	u32 flags;           /* enum path_flag */
+	u32 reserved;
+};
+
+/* One step of a walk; returns whether it is at its end. */
+static __always_inline long walk_step(u32 i, struct walk *w)
+{
+	/* Not in BPF_CORE_READ(): it looks for all structs in the kernel's types. */
+	struct dentry *dentry = w->dentry, *parent;
+	struct mount *mount = w->mount, *above;
+
+	/* Both at once: one branch less to look at, for each name. */
+	if (!(((u64)dentry ^ w->top_dentry) | ((u64)mount ^ w->top_mount))) {
+		w->flags &= ~PATH_CUT;
+		return 1;
+	}
+	if (dentry == w->root) {
+		above = BPF_CORE_READ(mount, mnt_parent);
+		if (above == mount) { /* the root of the namespace, or of a detached mount */
+			w->flags &= ~PATH_CUT;
+			w->flags |= w->outside;
+			return 1;
+		}
+		w->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		w->mount = above;
+		w->root = BPF_CORE_READ(above, mnt.mnt_root);
+		return 0;
+	}
+	if (i == PATH_STEPS) /* this turn was for the root alone */
+		return 1;
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (dentry == parent) {
+		w->flags &= ~PATH_CUT;
+		/* Not below a root that it could be walked to: of another mount namespace, or no longer mounted. */
+		if (i)
+			w->flags |= PATH_OUTSIDE;
+		else
+			w->flags |= append_pseudo((u64)dentry, w->s->number);
+		return 1;
+	}
+	if (!append_name(w->s, BPF_CORE_READ(dentry, d_name.name), w->limit))
+		return 1;
+	w->dentry = parent;
+	return 0;
+}
+
+static __noinline long walk_callback(u32 i, void *state)
+{
+	return walk_step(i, state);
+}
+
 /*
  * Walks from a file (a struct path) up to `top`, the root of a process; if that is 0 (a constant), up to the root of
  * the mount namespace, ignoring chroot. Appends each name, NUL-terminated, to the record in the scratch space, across
@@ -234,69 +299,31 @@ static __always_inline u64 walk(u64 file_path, u64 top, u32 number)
 	const struct path *path = (void *)file_path, *top_path = (void *)top;
 	struct dentry *dentry = BPF_CORE_READ(path, dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt);
-	u64 top_dentry = 0, top_mount = 0;
-	struct dentry *root;
-	u32 start, limit;
-	u64 flags = PATH_CUT;
-	struct scratch *s;
+	struct walk w = { .dentry = dentry, .top_dentry = ~0ULL, .top_mount = ~0ULL, .flags = PATH_CUT };
 	struct mount *mount;
+	u32 start;
 
-	s = bpf_map_lookup_elem(&scratch, &number);
-	if (!s)
+	w.s = bpf_map_lookup_elem(&scratch, &number);
+	if (!w.s)
 		return PATH_UNREAD;
-	start = *(volatile u32 *)&s->used;
-	limit = start + PATH_BYTES - NAME_BYTES;
+	start = *(volatile u32 *)&w.s->used;
+	w.limit = start + PATH_BYTES - NAME_BYTES;
 	if (!dentry || !vfsmount)
 		return PATH_UNREAD | (u64)start << 16;
 	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	root = BPF_CORE_READ(mount, mnt.mnt_root);
+	w.mount = mount;
+	w.root = BPF_CORE_READ(mount, mnt.mnt_root);
 	if (top) {
-		top_dentry = (u64)BPF_CORE_READ(top_path, dentry);
-		top_mount = (u64)BPF_CORE_READ(top_path, mnt) - bpf_core_field_offset(struct mount, mnt);
+		w.top_dentry = (u64)BPF_CORE_READ(top_path, dentry);
+		w.top_mount = (u64)BPF_CORE_READ(top_path, mnt) - bpf_core_field_offset(struct mount, mnt);
+		w.outside = PATH_OUTSIDE;
 	}
 	/* include/linux/dcache.h: d_unlinked() */
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
-		flags |= PATH_DELETED;
+		w.flags |= PATH_DELETED;
 
-	for (int i = 0; i <= PATH_STEPS; i++) {
-		struct dentry *parent;
-
-		/* Both at once: one branch less to look at, for each name. */
-		if (top && !(((u64)dentry ^ top_dentry) | ((u64)mount ^ top_mount))) {
-			flags &= ~PATH_CUT;
-			break;
-		}
-		if (dentry == root) {
-			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
-
-			if (above == mount) { /* the root of the namespace, or of a detached mount */
-				flags &= ~PATH_CUT;
-				if (top)
-					flags |= PATH_OUTSIDE;
-				break;
-			}
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-			root = BPF_CORE_READ(mount, mnt.mnt_root);
-			continue;
-		}
-		if (i == PATH_STEPS) /* this turn was for the root alone */
-			break;
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (dentry == parent) {
-			flags &= ~PATH_CUT;
-			/* Not below a root that it could be walked to: of another mount namespace, or no longer mounted. */
-			if (i)
-				flags |= PATH_OUTSIDE;
-			else
-				flags |= append_pseudo(s, dentry);
-			break;
-		}
-		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
-			break;
-		dentry = parent;
-	}
-	return flags | (u64)start << 16 | (u64)(*(volatile u32 *)&s->used - start) << 32;
+	REPEAT(PATH_STEPS + 1, walk_step, walk_callback, w);
+	return w.flags | (u64)start << 16 | (u64)(*(volatile u32 *)&w.s->used - start) << 32;
 }
 
 /*

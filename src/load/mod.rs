@@ -2,6 +2,7 @@
 
 mod attach;
 pub mod attached;
+mod callbacks;
 pub mod diagnose;
 mod every_cpu;
 pub(crate) mod followed;

@@ -7,6 +7,7 @@ use libbpf_rs::{Object, ObjectBuilder, OpenObject, OpenProgramMut};
 
 use crate::ffi::typed::set_number;
 use crate::load::attach::Hooks;
+use crate::load::callbacks;
 use crate::load::every_cpu::EveryCpu;
 use crate::load::plan::{Plan, Target};
 use crate::load::proof::{self, Misfit};
@@ -39,7 +40,11 @@ pub(crate) fn load(
     if let Some(types) = types.path() {
         builder.btf_custom_path(types).context("naming the BTF file")?;
     }
-    let mut open = builder.open_memory(&source.made_for(plan)).context("opening the BPF object")?;
+    let mut elf = source.made_for(plan);
+    if !types.loops {
+        elf = callbacks::called(&elf)?.0.into();
+    }
+    let mut open = builder.open_memory(&elf).context("opening the BPF object")?;
     source.configure(session, plan, &mut open)?;
     let every_cpu = session.entry_on_one_cpu.then(EveryCpu::default);
     let mut hooks = Hooks { every_cpu, cookies: session.cookies, ..Hooks::default() };

@@ -22,7 +22,12 @@ pub(crate) struct RunTypes {
     file: Option<TypesFile>,
     /// The numbers of what typed programs hook, among the running kernel's types, if these were read.
     hooks: Option<HashMap<Hook, u32>>,
+    /// Whether the kernel has bpf_loop, which programs call where it has.
+    pub loops: bool,
 }
+
+/// The value of `enum bpf_func_id` that tells.
+const LOOP: &[u8] = b"\0BPF_FUNC_loop\0";
 
 impl RunTypes {
     /// The few types that these objects need; where they cannot be picked out, all types, as libbpf itself reads them.
@@ -31,12 +36,13 @@ impl RunTypes {
     /// When types that libbpf does not find itself cannot be given to it.
     pub fn of<'a>(btf: &BtfSource, objects: impl Iterator<Item = &'a dyn Source>) -> Result<Self> {
         let picked = picked(btf, objects);
+        let loops = picked.as_ref().is_none_or(|few| few.btf.windows(LOOP.len()).any(|name| name == LOOP));
         let file = picked.as_ref().and_then(|few| TypesFile::new(&btf.to_string(), &few.btf).ok());
         let hooks = picked.map(|few| few.hooks).filter(|_| *btf == BtfSource::Kernel);
         if hooks.is_some() {
             take_numbers();
         }
-        Ok(Self { file: if file.is_some() { file } else { btf.file()? }, hooks })
+        Ok(Self { file: if file.is_some() { file } else { btf.file()? }, hooks, loops })
     }
 
     pub fn path(&self) -> Option<&Path> {
