@@ -301,23 +301,42 @@ int probe_return_multi(struct pt_regs *ctx)
 	return on_return(ctx, sp - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
 }
 
+const volatile u32 probe_never = 0;
+
+/*
+ * From 6.13 ("bpf: Find eligible subprogs for private stack support") stacks of programs may be memory of their CPU,
+ * which is right where the kernel runs one at a time there. Programs of uprobes it does not hold back, and where it can
+ * be preempted (Debian's 7.x) it interrupts them: the next one then writes over the stack of the first, whose event has
+ * the ids of another thread. With a tail call in it, also one that is never made, a program stays on the kernel's stack
+ * (kernel/bpf/verifier.c: check_max_stack_depth).
+ */
+static __always_inline void on_own_stack(void)
+{
+	if (probe_never)
+		asm volatile("call %[tail_call]" : : [tail_call] "i"(BPF_FUNC_tail_call)
+			     : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
+}
+
 /* In binaries. Those that may sleep bring in strings that are not in memory yet (6.1, for probes). */
 #define USER_PROGRAMS(suffix, kind, kind_of_return)                                     \
 	SEC(kind)                                                                       \
 	int uprobe_hit##suffix(struct pt_regs *ctx)                                     \
 	{                                                                               \
+		on_own_stack();                                                         \
 		return on_hit(ctx, which_place(ctx), 0);                                      \
 	}                                                                               \
                                                                                         \
 	SEC(kind)                                                                       \
 	int uprobe_enter##suffix(struct pt_regs *ctx)                                   \
 	{                                                                               \
+		on_own_stack();                                                         \
 		return on_enter(ctx, which_place(ctx), PT_REGS_SP(ctx));                      \
 	}                                                                               \
                                                                                         \
 	SEC(kind_of_return)                                                             \
 	int uprobe_return##suffix(struct pt_regs *ctx)                                  \
 	{                                                                               \
+		on_own_stack();                                                         \
 		return on_return(ctx, PT_REGS_SP(ctx) - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx)); \
 	}
 
