@@ -35,6 +35,7 @@ mod known;
 mod labels;
 mod losses;
 mod many;
+mod modules;
 mod once;
 mod open;
 mod open_attach;

@@ -113,6 +113,7 @@ impl Hooked {
             self.types = opening.types(Some(module)).unwrap_or(self.types);
         }
         let typed = resolve::function(&self.types.types, &name.text);
+        self.result_too(typed.as_ref().is_some_and(|typed| typed.returns.is_some()));
         if typed.is_none() {
             self.notes.push(format!(
                 "the kernel's types do not have {}: its arguments are the registers that may hold them (arg0, arg1, …)",
