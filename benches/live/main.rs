@@ -2,9 +2,11 @@
 //! with coretrace, with others, and with empty programs on the same hooks (the floor). Needs root.
 //!
 //! Every tracer watches only the storm (its process tree, or its own cgroup), never the whole machine.
-//! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [call] [fail] [open] [kernel] [start]`
+//! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [call] [fail] [open] [kernel] [start]
+//! [call-hit] [mark-hit] [ask-hit] [many]`
 
 mod empty;
+mod hits;
 mod kernel_time;
 mod startup;
 mod storm;
@@ -64,6 +66,14 @@ fn run() -> Result<()> {
     }
     if wanted("start") {
         table::startup(&startup::measure(&tracers, rounds)?);
+    }
+    for hit in hits::ALL {
+        if wanted(hit.part()) {
+            hits::measure(hit, rounds)?;
+        }
+    }
+    if wanted("many") {
+        table::startup(&startup::many(rounds.div_ceil(3))?);
     }
     Ok(())
 }

@@ -68,11 +68,15 @@ impl Storm {
     }
 
     fn command(self, count: u32) -> Vec<String> {
-        let mut targets = PathBuf::from(env!("CARGO_BIN_EXE_coretrace"));
-        targets.set_file_name("examples");
-        let targets = targets.join("targets");
-        vec![targets.display().to_string(), self.target().to_owned(), count.to_string()]
+        vec![targets(), self.target().to_owned(), count.to_string()]
     }
+}
+
+/// The program that makes storms.
+pub fn targets() -> String {
+    let mut targets = PathBuf::from(env!("CARGO_BIN_EXE_coretrace"));
+    targets.set_file_name("examples");
+    targets.join("targets").display().to_string()
 }
 
 /// One storm under one tracer.
@@ -112,15 +116,15 @@ pub fn measure(storm: Storm, count: u32, rounds: usize, tracers: &[Tracer]) -> R
 }
 
 /// A storm that is ready.
-struct Ready {
-    child: Child,
+pub struct Ready {
+    pub child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Ready {
     /// Starts it, or a tracer that starts it.
-    fn new(command: &mut Command) -> Result<Self> {
+    pub fn new(command: &mut Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (stdin, stdout) = (child.stdin.take().context("stdin")?, child.stdout.take().context("stdout")?);
         let mut ready = Ready { child, stdin, stdout: BufReader::new(stdout) };
@@ -241,7 +245,8 @@ fn snooped(run: Run, printed: &str, out: &Path) -> Result<Run> {
     Ok(Run { delivered: Some(lines.saturating_sub(1)), lost, ..run })
 }
 
-fn time(
+/// Lets it run, and measures it and the tracer. Returns what the process on whose streams it is wrote to stderr, too.
+pub fn time(
     mut ready: Ready,
     tracer: Option<u32>,
     count: u32,
@@ -281,12 +286,10 @@ pub fn interrupt(mut child: Child) -> Result<String> {
 }
 
 /// Delivered and dropped, of coretrace's closing line.
-fn totals(printed: &str) -> Result<(u64, u64)> {
+pub fn totals(printed: &str) -> Result<(u64, u64)> {
     let line =
         printed.lines().find(|line| line.contains(" seen = ")).with_context(|| format!("no totals: {printed}"))?;
-    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    match numbers.as_slice() {
-        [_, _, delivered, dropped, ..] => Ok((*delivered, *dropped)),
-        _ => bail!("no totals: {line}"),
-    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let number = |of: &str| words.windows(2).find(|pair| pair[1] == of)?[0].parse::<u64>().ok();
+    number("delivered").zip(number("dropped")).with_context(|| format!("no totals: {line}"))
 }

@@ -15,14 +15,16 @@ pub fn machine() {
     println!("Linux {}, {cpus} CPUs, load {}", read("/proc/sys/kernel/osrelease").trim(), read("/proc/loadavg").trim());
 }
 
-fn quantile(values: &[f64], at: f64) -> f64 {
+/// The value below which that part of them is.
+pub fn quantile(values: &[f64], at: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let place = at * (values.len().max(1) - 1) as f64;
     values.get(place.round() as usize).copied().unwrap_or(f64::NAN)
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle one.
+pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 

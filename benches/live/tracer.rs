@@ -73,7 +73,8 @@ impl Tracer {
     }
 }
 
-fn installed(program: &str) -> bool {
+/// Whether a program is found.
+pub fn installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).any(|dir| dir.join(program).is_file())
 }

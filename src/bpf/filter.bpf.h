@@ -207,36 +207,40 @@ static __always_inline bool is_remembered(void)
 }
 
 /*
- * Whether the user wants to see the current task; if so, fills the head except for its sequence number (its ids are
- * there already), and the label. This runs for every process of the host, wanted or not, so nothing is read before a
- * filter needs it. `ending`: the task is about to end. (Then it
+ * Whether the user wants to see the current task, whose ids are in the head already. This runs for every process of the
+ * host, wanted or not, so nothing is read before a filter needs it, but `all` (a constant) that the head has of it.
+ * `known` (one, too): the process is followed, if only such are wanted. `ending`: the task is about to end. (Then it
  * needs `signal`.)
  */
-static __always_inline bool wanted(bool direct, const struct subject *who, struct event_head *head,
-				   struct label *label, u32 kind, bool ending)
+static __always_inline bool passes(bool direct, const struct subject *who, struct event_head *head, struct label *label,
+				   bool ending, bool known, bool all)
 {
-	u64 uid_gid;
 	bool beat, beat_alone = false;
+	u64 uid_gid;
 
 	/* Outside of coretrace's own PID namespace nothing is visible, as in ps. */
 	if (settings.pidns && !head->pid)
 		return false;
 	beat = is_heartbeat(direct, who, head->pid);
 	/* In this order: see on_exit() in kin.bpf.c. */
-	if (settings.filter_pids && !is_followed(who->task, head->pid) && !(ending && was_followed(direct, who))) {
+	if (settings.filter_pids && !known && !is_followed(who->task, head->pid) &&
+	    !(ending && was_followed(direct, who))) {
 		if (!beat)
 			return false;
 		beat_alone = true;
 	}
-	uid_gid = bpf_get_current_uid_gid();
-	head->uid = uid_gid;
-	head->gid = uid_gid >> 32;
+	if (all || settings.uids_len || settings.labels) {
+		uid_gid = bpf_get_current_uid_gid();
+		head->uid = uid_gid;
+		head->gid = uid_gid >> 32;
+	}
 	if (settings.uids_len && !uid_matches(head->uid)) {
 		if (!beat)
 			return false;
 		beat_alone = true;
 	}
-	bpf_get_current_comm(head->comm, sizeof(head->comm));
+	if (all || settings.filter_comm)
+		bpf_get_current_comm(head->comm, sizeof(head->comm));
 	if (settings.filter_comm && !comm_matches(head->comm)) {
 		if (!beat)
 			return false;
@@ -247,7 +251,8 @@ static __always_inline bool wanted(bool direct, const struct subject *who, struc
 			return false;
 		beat_alone = true;
 	}
-	head->cgroup_id = bpf_get_current_cgroup_id();
+	if (all || settings.labels)
+		head->cgroup_id = bpf_get_current_cgroup_id();
 	if (settings.labels) {
 		find_label(label, head->uid, head->cgroup_id);
 		if ((settings.only_label && !same_label(label, &settings.only_labelled)) ||
@@ -260,12 +265,27 @@ static __always_inline bool wanted(bool direct, const struct subject *who, struc
 		/* Nobody reads it; but a register that it is in must have been written, for the verifier. */
 		*label = (struct label){};
 	}
+	head->heartbeat = beat_alone;
+	return true;
+}
+
+/* Fills the rest of the head, except for its sequence number. */
+static __always_inline void fill_head_of(const struct subject *who, struct event_head *head, u32 kind)
+{
 	head->boot_ns = bpf_ktime_get_boot_ns();
 	head->kind = kind;
 	head->cpu = bpf_get_smp_processor_id();
 	head->ppid = process_id(false, READ(false, who->task, real_parent));
 	head->unread = 0;
 	head->label = (struct slice){};
-	head->heartbeat = beat_alone;
+}
+
+/* Whether the user wants to see the current task; if so, fills the head and the label. */
+static __always_inline bool wanted(bool direct, const struct subject *who, struct event_head *head,
+				   struct label *label, u32 kind, bool ending)
+{
+	if (!passes(direct, who, head, label, ending, false, true))
+		return false;
+	fill_head_of(who, head, kind);
 	return true;
 }

@@ -64,7 +64,10 @@ static __noinline struct scratch *begin_hit(struct counters *c)
 	return s;
 }
 
-/* All filters, and then the head; false: the event is not wanted. */
+/*
+ * All filters, and then the head, which what is added up has no need of; false: the event is not wanted. That its process
+ * is followed was seen before: at its entry, if it is a call.
+ */
 static __noinline bool fill_head(struct scratch *s, struct counters *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -74,11 +77,14 @@ static __noinline bool fill_head(struct scratch *s, struct counters *c)
 	struct label label = {};
 
 	fill_ids(false, task, &head);
-	if (!wanted(false, &who, &head, &label, probe_kind, false))
+	if (total_mode) {
+		/* Of what is sent, user space knows which it is. */
+		return passes(false, &who, &head, &label, false, !settings.heartbeat, false) &&
+		       !is_heartbeat(false, &who, head.pid);
+	}
+	if (!passes(false, &who, &head, &label, false, !settings.heartbeat, true))
 		return false;
-	/* Of what is sent, user space knows which it is. */
-	if (total_mode && is_heartbeat(false, &who, head.pid))
-		return false;
+	fill_head_of(&who, &head, probe_kind);
 	e->head = head;
 	e->head.seq = next_seq(c);
 	append_label(s, &e->head, &label);

@@ -147,10 +147,18 @@ static __noinline int total_value_of(struct probe_event *e, struct total *t)
 static __noinline int total_add(struct scratch *s, struct counters *c)
 {
 	struct total_key *key = TOTAL_KEY(s);
+	u32 has_text = 0;
 	struct total *t;
 	long err = 0;
 
-	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memset(key, 0, offsetof(struct total_key, text));
+	/* Of the strings' room, what is part of the key: up to the last one. */
+#pragma clang loop unroll(full)
+	for (s32 n = TOTAL_KEYS - 1; n >= 0; n--) {
+		has_text |= total_is_text[n];
+		if (has_text)
+			__builtin_memset(key->text + n * TOTAL_TEXT, 0, TOTAL_TEXT);
+	}
 	key->space = s->number;
 #pragma clang loop unroll(full)
 	for (u32 n = 0; n < TOTAL_KEYS; n++) {

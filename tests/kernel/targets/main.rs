@@ -52,9 +52,12 @@ fn main() {
         ["umark-recursion", depth] => umark::recursion(number(depth)),
         ["umark-threads", count, rounds] => umark::threads(number(count), number(rounds)),
         // For the benchmarks.
+        ["storm-ask", n] => storm::storm(storm::Turn::Asks, number(n)),
+        ["storm-call", n] => storm::storm(storm::Turn::Calls, number(n)),
         ["storm-exec", n] => storm::storm(storm::Turn::Execs, number(n)),
         ["storm-fail", n] => storm::storm(storm::Turn::Fails, number(n)),
         ["storm-fork", n] => storm::storm(storm::Turn::Ends, number(n)),
+        ["storm-mark", n] => storm::storm(storm::Turn::Marks, number(n)),
         ["storm-open", n] => storm::storm(storm::Turn::Opens, number(n)),
         ["tty", command @ ..] => identity::on_terminal(command),
         other => panic!("no such target: {other:?}"),

@@ -23,6 +23,12 @@ pub enum Turn {
     Opens,
     /// An exec of a missing program.
     Fails,
+    /// A call of `func_uprobe1`.
+    Calls,
+    /// A pass over the static probe `groupa:probe1`.
+    Marks,
+    /// A system call: getppid.
+    Asks,
 }
 
 /// How many of them are timed together: few enough that most batches are not disturbed.
@@ -72,6 +78,9 @@ fn one(turn: Turn, args: &[CString]) {
             let fd = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY);
             assert_eq!(libc::close(fd), 0);
         },
+        Turn::Calls => crate::umark::call(),
+        Turn::Marks => crate::umark::mark(),
+        Turn::Asks => assert!(nix::unistd::getppid().as_raw() >= 0),
     }
 }
 

@@ -46,6 +46,16 @@ extern "C" fn func_uprobe1(x: u64) -> u64 {
     std::hint::black_box(x) + 1
 }
 
+/// One call, for the benchmarks.
+pub fn call() {
+    std::hint::black_box(func_uprobe1(1));
+}
+
+/// One static probe, for the benchmarks.
+pub fn mark() {
+    probe1(1);
+}
+
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 #[inline(never)]
