@@ -154,6 +154,11 @@ impl Line {
         self.whole(c.encode_utf8(&mut [0; 4]), c.width().unwrap_or(0));
     }
 
+    /// Adds our own text of visible characters.
+    pub fn drawn(&mut self, text: &str) {
+        text.chars().for_each(|c| self.char(c));
+    }
+
     /// Adds what is cut already: `…`.
     pub fn ellipsis(&mut self) {
         self.whole(CUT, 1);

@@ -2,9 +2,13 @@
 
 mod columns;
 mod hostile;
+mod lives;
 mod schema;
+mod summary;
 mod totals;
+mod tree;
 mod values;
+mod views;
 
 use super::tables::Table;
 use std::borrow::Cow;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use self::column::{CALL, FUNC, cell, detail, is_call, is_empty, name, named, shape};
-use self::value::At;
+pub(super) use self::value::{At, value};
 use super::clock::{Clock, Style};
 use super::line::{Line, Paint};
 use super::look::Look;
@@ -18,6 +18,16 @@ use super::output::Output;
 use super::tables::{Column, Table};
 use crate::event::total::Totals;
 use crate::event::{Event, Lost, Names, Value};
+
+/// How many columns a level is indented, and how many levels are.
+const INDENT: usize = 2;
+const DEEP: usize = 16;
+
+/// Spells TIME.
+pub(super) fn clock(look: &Look) -> Clock {
+    let style = if look.utc { Style::Utc } else { Style::Local };
+    Clock::new(style, if look.columns().is_some() { 3 } else { 6 })
+}
 
 /// Writes events as text.
 #[derive(Debug)]
@@ -34,6 +44,8 @@ pub struct Text {
     last: Option<Column>,
     /// Where that rest begins.
     rest: usize,
+    /// How many levels deep it is to be indented.
+    depth: usize,
     /// How it looks, and how wide the terminal is now.
     look: Look,
     /// Labels have a column.
@@ -48,8 +60,7 @@ impl Text {
     #[must_use]
     pub fn new(look: Look, table: Table) -> Self {
         let width = look.columns();
-        let style = if look.utc { Style::Utc } else { Style::Local };
-        let clock = Clock::new(style, if width.is_some() { 3 } else { 6 });
+        let clock = clock(&look);
         let mut text = Text {
             line: Line::new(width, look.colour),
             lines: Vec::new(),
@@ -58,6 +69,7 @@ impl Text {
             clock,
             cells: Vec::new(),
             last: None,
+            depth: 0,
             look,
             labelled: false,
             shown: table.columns.iter().flat_map(named).collect(),
@@ -71,6 +83,22 @@ impl Text {
             }
         }
         text
+    }
+
+    /// Behind the columns, lines are indented by as many levels from here on, within limits.
+    pub(super) fn indent(&mut self, depth: usize) {
+        self.depth = depth.min(DEEP);
+    }
+
+    /// So many of something are not in what was shown.
+    pub(super) fn missing(&mut self, out: &mut dyn Write, what: &str, count: u64) -> io::Result<()> {
+        let line = &mut self.loss;
+        line.clear();
+        line.ascii("-- ");
+        line.ascii(what);
+        line.ascii(": ");
+        line.number(count);
+        line.write(out)
     }
 
     /// Adds a column behind those that are there; the last one takes the rest of the line.
@@ -122,7 +150,7 @@ impl Output for Text {
         for (column, at) in &self.cells {
             cell(line, *at, column, event);
         }
-        let mut next = self.rest;
+        let mut next = self.rest + INDENT * self.depth;
         if !event.label.is_empty() && !self.labelled {
             detail(line, next, "label", &Value::Str(event.label));
             next = 0;

@@ -19,6 +19,7 @@ pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
         Column::User => ("USER", 8, false),
         Column::Gid => ("GID", 5, true),
         Column::Comm => ("COMM", 15, false),
+        Column::Name => ("COMM", 0, false),
         Column::Label => ("LABEL", 15, false),
         Column::Call => ("CALL", 0, false),
         Column::Field { title, width, right, .. } => (title, *width, *right),
@@ -32,7 +33,7 @@ pub(super) fn named(column: &Column) -> Vec<Cow<'static, str>> {
         Column::User => vec!["user".into()],
         Column::Call => CALL.map(Cow::Borrowed).to_vec(),
         Column::Kind | Column::Pid | Column::Ppid | Column::Tid | Column::Uid | Column::Gid => Vec::new(),
-        Column::Comm | Column::Label => Vec::new(),
+        Column::Comm | Column::Name | Column::Label => Vec::new(),
     }
 }
 
@@ -90,7 +91,7 @@ pub(super) fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) 
             None => at.ascii(line, "-"),
         },
         Column::Gid => at.ascii(line, digits.format(head.gid)),
-        Column::Comm => {
+        Column::Comm | Column::Name => {
             at.begin(line);
             line.paint(Paint::Bold);
             line.escaped(head.comm());
