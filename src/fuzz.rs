@@ -16,7 +16,7 @@ use crate::flow::filter::Filter;
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::record::Reader;
-use crate::output::{Format, Look, View};
+use crate::output::{Format, Look, Time, View};
 use crate::tracers::decoders::Decoders;
 use crate::tracers::{self, Tracer};
 use crate::types::archive::{Archive, Entry as Carried};
@@ -81,7 +81,7 @@ fn recording(bytes: &[u8]) {
         let Ok(mut reader) = Reader::new(bytes) else { return };
         let Ok(tracers) = tracers_of(&reader.header, tracers::all()) else { return };
         let tracers: Vec<&dyn Tracer> = tracers.iter().map(AsRef::as_ref).collect();
-        let look = Look { width: None, colour: false, wide: true, utc: true, labels: true };
+        let look = Look { width: None, colour: false, wide: true, time: Time::Utc, labels: true };
         let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).collect();
         let (sink, ledger) = (Sink::default(), Ledger::new(kinds.iter().copied()));
         let output = view.build(format, look, table(&tracers, look.room()));

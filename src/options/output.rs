@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::output::{By, Format, Growth, View};
+use crate::output::{By, Format, Growth, Time, View};
 
 /// How events are printed.
 #[derive(Debug, Default, Args)]
@@ -39,11 +39,17 @@ pub struct Output {
     /// What the processes of a row have in common
     #[arg(long, value_name = "WHAT", value_enum, default_value_t, requires = "summary")]
     pub by: By,
+    /// Only these fields of events, in this order, by their names in JSON, for example pid,comm,argv
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', conflicts_with_all = ["lives", "tree", "summary"])]
+    pub fields: Vec<String>,
     /// All columns, lines of any length
     #[arg(short, long)]
     pub wide: bool,
-    /// Times in UTC (text; JSON always has UTC)
-    #[arg(long)]
+    /// How times are spelled (text; JSON always has UTC)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub time: Time,
+    /// Times in UTC: --time utc
+    #[arg(long, conflicts_with = "time")]
     pub utc: bool,
     /// No notes and no totals at the end (losses are still reported)
     #[arg(short, long)]
@@ -54,6 +60,12 @@ pub struct Output {
 }
 
 impl Output {
+    /// How times are spelled.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        if self.utc { Time::Utc } else { self.time }
+    }
+
     /// What is shown.
     #[must_use]
     pub fn view(&self) -> View {

@@ -7,6 +7,7 @@
 //! What a terminal obeys or hides is written as `\uXXXX`: the same string to a program, and harmless to a reader.
 
 mod field;
+mod pick;
 mod totals;
 
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use std::io::{self, Write};
 use serde::ser::{SerializeMap, Serializer};
 
 pub(super) use self::field::{bytes, field, suffix};
+use self::pick::Pick;
 use super::clock::{Clock, Style};
 use super::output::Output;
 use crate::escape::is_visible;
@@ -26,15 +28,36 @@ pub struct Json {
     line: Vec<u8>,
     path: Vec<u8>,
     clock: Clock,
+    /// The members that are wanted; None: all.
+    only: Option<Vec<String>>,
 }
 
 impl Default for Json {
     fn default() -> Self {
-        Json { line: Vec::with_capacity(1024), path: Vec::new(), clock: Clock::new(Style::Rfc3339, 9) }
+        Json { line: Vec::with_capacity(1024), path: Vec::new(), clock: Clock::new(Style::Rfc3339, 9), only: None }
     }
 }
 
 impl Json {
+    /// Of events, these members alone, in that order.
+    pub(super) fn only(names: Vec<String>) -> Self {
+        Json { only: Some(names), ..Json::default() }
+    }
+
+    fn picked(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
+        let (head, mut all) = (&event.head, Pick::default());
+        all.serialize_entry("kind", &*event.kind.name)?;
+        all.serialize_entry("time", self.clock.spell(head.unix_ns))?;
+        all.serialize_entry("boot_ns", &head.boot_ns)?;
+        all.serialize_entry("cpu", &head.cpu)?;
+        all.serialize_entry("seq", &head.seq)?;
+        let ids = [("pid", head.pid), ("tid", head.tid), ("ppid", head.ppid), ("uid", head.uid), ("gid", head.gid)];
+        ids.iter().try_for_each(|(name, id)| all.serialize_entry(name, id))?;
+        rest(&mut all, event, &mut self.path)?;
+        all.write(self.only.as_deref().unwrap_or_default(), &mut self.line);
+        Ok(())
+    }
+
     fn object(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
         let head = &event.head;
         self.begin(&event.kind.name, head.unix_ns);
@@ -48,20 +71,7 @@ impl Json {
         self.uint(",\"gid\":", head.gid);
         let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
         let mut map = json.serialize_map(None)?;
-        bytes(&mut map, "comm", head.comm())?;
-        if !event.label.is_empty() {
-            bytes(&mut map, "label", event.label)?;
-        }
-        map.serialize_entry("cgroup_id", &head.cgroup_id)?;
-        for (name, value) in event.names.iter().flat_map(Names::all) {
-            match value {
-                Some(value) => bytes(&mut map, name, value)?,
-                None => map.serialize_entry(name, &())?,
-            }
-        }
-        for (name, value) in &event.fields {
-            field(&mut map, name, value, &mut self.path)?;
-        }
+        rest(&mut map, event, &mut self.path)?;
         SerializeMap::end(map)
     }
 
@@ -107,9 +117,28 @@ impl Json {
     }
 }
 
+/// Adds what follows the numbers that every event has.
+fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut Vec<u8>) -> Result<(), M::Error> {
+    bytes(map, "comm", event.head.comm())?;
+    if !event.label.is_empty() {
+        bytes(map, "label", event.label)?;
+    }
+    map.serialize_entry("cgroup_id", &event.head.cgroup_id)?;
+    for (name, value) in event.names.iter().flat_map(Names::all) {
+        match value {
+            Some(value) => bytes(map, name, value)?,
+            None => map.serialize_entry(name, &())?,
+        }
+    }
+    event.fields.iter().try_for_each(|(name, value)| field(map, name, value, path))
+}
+
 impl Output for Json {
     fn event(&mut self, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
-        self.object(event)?;
+        match self.only {
+            None => self.object(event)?,
+            Some(_) => self.picked(event)?,
+        }
         self.write(out)
     }
 

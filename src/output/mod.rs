@@ -5,6 +5,7 @@
 
 mod beside;
 pub mod clock;
+pub mod fields;
 mod format;
 mod json;
 mod line;
@@ -20,6 +21,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
+mod times;
 mod tree;
 mod units;
 mod view;
@@ -28,5 +30,6 @@ pub use format::Format;
 pub use look::Look;
 pub use output::{Output, Summary};
 pub use summary::By;
+pub use times::Time;
 pub use tree::Growth;
 pub use view::View;

@@ -42,6 +42,12 @@ pub enum Column {
     Name,
     /// Behind [`Column::Comm`] wherever there are labels: no table need list it.
     Label,
+    BootNs,
+    Cpu,
+    Seq,
+    CgroupId,
+    /// The path of the cgroup, likewise to [`Column::User`].
+    Cgroup,
     /// A call as in C, with what it returned and how long it took: `f(a=1) = 0 [12.3us]`. The last one: it takes the rest
     /// of the line.
     Call,

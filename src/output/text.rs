@@ -11,23 +11,17 @@ use std::io::{self, Write};
 
 use self::column::{CALL, FUNC, cell, detail, is_call, is_empty, name, named, shape};
 pub(super) use self::value::{At, value};
-use super::clock::{Clock, Style};
 use super::line::{Line, Paint};
 use super::look::Look;
 use super::output::Output;
 use super::tables::{Column, Table};
+use super::times::Times;
 use crate::event::total::Totals;
 use crate::event::{Event, Lost, Names, Value};
 
 /// How many columns a level is indented, and how many levels are.
 const INDENT: usize = 2;
 const DEEP: usize = 16;
-
-/// Spells TIME.
-pub(super) fn clock(look: &Look) -> Clock {
-    let style = if look.utc { Style::Utc } else { Style::Local };
-    Clock::new(style, if look.columns().is_some() { 3 } else { 6 })
-}
 
 /// Writes events as text.
 #[derive(Debug)]
@@ -37,7 +31,7 @@ pub struct Text {
     lines: Vec<u8>,
     /// For losses, which are neither cut nor painted.
     loss: Line,
-    clock: Clock,
+    times: Times,
     /// The columns that are aligned.
     cells: Vec<(Column, At)>,
     /// The one that takes the rest of the line.
@@ -60,13 +54,13 @@ impl Text {
     #[must_use]
     pub fn new(look: Look, table: Table) -> Self {
         let width = look.columns();
-        let clock = clock(&look);
+        let times = Times::new(&look);
         let mut text = Text {
             line: Line::new(width, look.colour),
             lines: Vec::new(),
             loss: Line::new(None, false),
-            rest: clock.width() + 1,
-            clock,
+            rest: times.end(),
+            times,
             cells: Vec::new(),
             last: None,
             depth: 0,
@@ -125,10 +119,10 @@ impl Output for Text {
     }
 
     fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let Text { line, .. } = self;
+        let Text { line, times, .. } = self;
         line.clear();
         line.paint(Paint::Bold);
-        line.ascii("TIME");
+        line.ascii(times.title("TIME"));
         for (column, at) in &self.cells {
             at.ascii(line, shape(column).0);
         }
@@ -142,10 +136,10 @@ impl Output for Text {
     }
 
     fn event(&mut self, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
-        let Text { line, clock, .. } = self;
+        let Text { line, times, .. } = self;
         line.clear();
         line.paint(Paint::Dim);
-        line.ascii(clock.spell(event.head.unix_ns));
+        line.ascii(times.of(&event.head));
         line.paint(Paint::Off);
         for (column, at) in &self.cells {
             cell(line, *at, column, event);
@@ -190,7 +184,7 @@ impl Output for Text {
     }
 
     fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
-        totals::totals(&mut self.line, out, totals, self.clock.spell(now), self.look.columns())
+        totals::totals(&mut self.line, out, totals, self.times.spell(now), self.look.columns())
     }
 
     /// A loss is never cut: it may go elsewhere than the events, and it must not be lost as well.

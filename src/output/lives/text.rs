@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use super::form::Form;
 use crate::event::Value;
-use crate::output::clock::Clock;
 use crate::output::line::{Line, Paint};
 use crate::output::look::Look;
 use crate::output::processes::{Begun, Process};
 use crate::output::tables::{Room, Show};
-use crate::output::text::{At, clock, value};
+use crate::output::text::{At, value};
+use crate::output::times::Times;
 
 /// A column before the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Column {
 
 pub(super) struct LifeText {
     line: Line,
-    clock: Clock,
+    times: Times,
     columns: Vec<(Column, At)>,
     /// Where the arguments begin.
     rest: usize,
@@ -50,8 +50,8 @@ pub(super) struct LifeText {
 impl LifeText {
     pub(super) fn new(look: Look) -> Self {
         use Column::{Code, Comm, Cpu, Duration, Pid, Ppid, Rss};
-        let clock = clock(&look);
-        let mut rest = clock.width() + 1;
+        let times = Times::new(&look);
+        let mut rest = times.end();
         let columns: &[Column] = match look.room() {
             Room::Narrow => &[Duration, Cpu, Rss, Code, Pid],
             Room::Roomy | Room::Wide => &[Duration, Cpu, Rss, Code, Pid, Ppid, Comm],
@@ -62,7 +62,7 @@ impl LifeText {
             (*column, if *column == Column::Comm { At::Start(start) } else { At::End(start + width) })
         });
         let columns = columns.collect();
-        LifeText { line: Line::new(look.columns(), look.colour), clock, columns, rest, look }
+        LifeText { line: Line::new(look.columns(), look.colour), times, columns, rest, look }
     }
 }
 
@@ -71,7 +71,7 @@ impl Form for LifeText {
         let line = &mut self.line;
         line.clear();
         line.paint(Paint::Bold);
-        line.ascii("START");
+        line.ascii(self.times.title("START"));
         self.columns.iter().for_each(|(column, at)| at.ascii(line, column.shape().0));
         At::Start(self.rest).ascii(line, "ARGS");
         line.paint(Paint::Off);
@@ -82,7 +82,8 @@ impl Form for LifeText {
         let line = &mut self.line;
         line.clear();
         line.paint(Paint::Dim);
-        line.ascii(self.clock.spell(process.start_unix_ns()));
+        self.times.follow(&process.last);
+        line.ascii(self.times.spell(process.start_unix_ns()));
         line.paint(Paint::Off);
         self.columns.iter().for_each(|(column, at)| cell(line, *at, *column, process));
         line.pad_to(self.rest);

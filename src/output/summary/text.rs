@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use super::amounts::{Amount, Amounts, Key, Rows};
 use super::spread::Spread;
-use crate::output::clock::Clock;
 use crate::output::line::{Line, Paint};
 use crate::output::look::Look;
-use crate::output::text::{At, clock};
+use crate::output::text::At;
+use crate::output::times::Times;
 use crate::output::units::{Short, short, size, span};
 
 /// How many rows of a table are shown without -w: of programs, and of others.
@@ -35,7 +35,7 @@ fn known(spread: &Spread, number: impl Fn(&Spread) -> Option<u64>, spell: fn(u64
 
 pub(super) struct SummaryText {
     line: Line,
-    clock: Clock,
+    times: Times,
     look: Look,
 }
 
@@ -51,7 +51,7 @@ struct Table<'a> {
 
 impl SummaryText {
     pub(super) fn new(look: Look) -> Self {
-        SummaryText { line: Line::new(look.columns(), look.colour), clock: clock(&look), look }
+        SummaryText { line: Line::new(look.columns(), look.colour), times: Times::new(&look), look }
     }
 
     pub(super) fn resize(&mut self, width: Option<usize>) {
@@ -92,12 +92,12 @@ impl SummaryText {
     }
 
     fn table(&mut self, out: &mut dyn Write, table: &Table<'_>, now: i64) -> io::Result<()> {
-        let SummaryText { line, clock, look } = self;
+        let SummaryText { line, times, look } = self;
         line.clear();
         line.paint(Paint::Dim);
-        line.ascii(clock.spell(now));
+        line.ascii(times.spell(now));
         line.paint(Paint::Off);
-        line.ascii(" ");
+        line.ascii(if times.end() > 0 { " " } else { "" });
         line.ascii(table.title);
         line.write(out)?;
         let most = if look.wide { usize::MAX } else { table.most };
