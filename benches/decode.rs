@@ -6,7 +6,7 @@ use std::time::Duration;
 use coretrace::flow::filter::Filter;
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
-use coretrace::output::{Format, Look};
+use coretrace::output::{Format, Look, Time};
 use coretrace::tracers::Tracer;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -24,7 +24,7 @@ fn sets(tracer: &dyn Tracer, recording: &samples::Recording) -> Vec<(String, Vec
 }
 
 fn events(c: &mut Criterion) {
-    let plain = Look { width: None, colour: false, wide: false, utc: false, labels: false };
+    let plain = Look { width: None, colour: false, wide: false, time: Time::Local, labels: false };
     let terminal = Look { width: Some(160), colour: true, ..plain };
     for (tracer, recording) in samples::all() {
         let tracer = tracer.as_ref();

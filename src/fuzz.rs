@@ -16,7 +16,7 @@ use crate::flow::filter::Filter;
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::record::Reader;
-use crate::output::{Format, Look};
+use crate::output::{Format, Look, Time, View};
 use crate::tracers::decoders::Decoders;
 use crate::tracers::{self, Tracer};
 use crate::types::archive::{Archive, Entry as Carried};
@@ -74,16 +74,17 @@ impl Write for Sink {
     }
 }
 
-/// A recording, in both formats: text is harmless, JSON is valid.
+/// A recording, in both formats and every view: text is harmless, JSON is valid.
 fn recording(bytes: &[u8]) {
-    for format in [Format::Text, Format::Json] {
+    let formats = [Format::Text, Format::Json];
+    for (format, view) in formats.into_iter().flat_map(|format| View::ALL.map(|view| (format, view))) {
         let Ok(mut reader) = Reader::new(bytes) else { return };
         let Ok(tracers) = tracers_of(&reader.header, tracers::all()) else { return };
         let tracers: Vec<&dyn Tracer> = tracers.iter().map(AsRef::as_ref).collect();
-        let look = Look { width: None, colour: false, wide: true, utc: true, labels: true };
+        let look = Look { width: None, colour: false, wide: true, time: Time::Utc, labels: true };
         let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).collect();
         let (sink, ledger) = (Sink::default(), Ledger::new(kinds.iter().copied()));
-        let output = format.build(look, table(&tracers, look.room()));
+        let output = view.build(format, look, table(&tracers, look.room()));
         let (filter, decoders) = (Filter::default(), Decoders::new(tracers));
         let mut pipeline = Pipeline::new(&decoders, ledger, filter, output, Box::new(sink.clone()), false);
         pipeline.header();

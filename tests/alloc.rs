@@ -13,7 +13,7 @@ use coretrace::flow::filter::{self, CommGlobs, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::tables::{Room, Table};
-use coretrace::output::{Format, Look};
+use coretrace::output::{Format, Look, Time};
 
 #[path = "samples/mod.rs"]
 #[allow(dead_code)]
@@ -57,7 +57,7 @@ fn a_format_allocates_nothing_once_it_has_seen_an_event() {
         for (width, colour, wide) in
             [(None, false, false), (None, false, true), (Some(80), true, false), (Some(200), true, false)]
         {
-            let look = Look { width, colour, wide, utc: false, labels: true };
+            let look = Look { width, colour, wide, time: Time::Local, labels: true };
             let mut output = format.build(look, Table::general(look.room()));
             let mut write = |times| {
                 out.clear();

@@ -96,6 +96,25 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
+fn a_view_that_cannot_be_is_refused() {
+    let sample = |tracer: &str| format!("{}/tests/samples/{tracer}.rec", env!("CARGO_MANIFEST_DIR"));
+    let cases: [(&str, &[&str], &str); 6] = [
+        ("open", &["--lives"], "--lives needs to see processes end: the exit events of proc (--with proc)"),
+        ("open", &["--tree"], "--tree needs to see processes end"),
+        ("proc", &["--tree", "--events", "exec,fork"], "--tree needs to see processes end"),
+        ("proc", &["--lives", "--args", "x"], "--args: it is about single events, and --lives is about processes"),
+        ("proc", &["--by", "exe"], "--summary"),
+        ("open", &["--fields", "path,code"], "--fields code: there is no such field; there are kind, time, "),
+    ];
+    for (tracer, args, words) in cases {
+        let output = coretrace(&[&["replay", &sample(tracer)], args].concat());
+        let printed = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {printed}");
+        assert!(printed.contains(words), "{args:?}: {printed}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_2_and_names_what_is_wrong() {
     for (args, words) in [
         (&["--no-such-option"][..], "--no-such-option"),

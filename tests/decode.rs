@@ -8,7 +8,7 @@ use coretrace::flow::filter::{self, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
 use coretrace::output::schema::schema;
-use coretrace::output::{Format, Look};
+use coretrace::output::{Format, Look, Time};
 use coretrace::tracers::{self, Tracer};
 
 #[path = "samples/mod.rs"]
@@ -17,7 +17,7 @@ mod samples;
 
 /// Both formats, and everything else that reads an event's fields.
 fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
-    let narrow = Look { width: Some(97), colour: true, wide: false, utc: false, labels: false };
+    let narrow = Look { width: Some(97), colour: true, wide: false, time: Time::Local, labels: false };
     let wide = Look { wide: true, ..narrow };
     [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide)].map(|(format, look)| {
         // Both match anything, but read the fields.

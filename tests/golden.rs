@@ -78,6 +78,25 @@ fn every_format_and_filter_prints_what_it_did() {
         ("proc.path.json", &["-o", "json", "--path", "/usr/lib/*", "--path", "/tmp/*"]),
         ("proc.name.txt", &["--utc", "-n", "hel*", "-n", "ld"]),
         ("proc.nobody-else.txt", &["--utc", "-u", "4711"]),
+        ("proc.lives.txt", &["--utc", "--lives"]),
+        ("proc.lives.json", &["-o", "json", "--lives"]),
+        ("proc.tree.txt", &["--utc", "--tree"]),
+        ("proc.tree-end.txt", &["--utc", "--tree=end"]),
+        ("proc.tree-end.wide.txt", &["--utc", "--tree=end", "-w", "--events", "exec,exit"]),
+        ("proc.tree.json", &["-o", "json", "--tree"]),
+        ("proc.summary.txt", &["--utc", "--summary"]),
+        ("proc.summary-args.wide.txt", &["--utc", "--summary", "--by", "args", "-w"]),
+        ("proc.summary.json", &["-o", "json", "--summary", "--by", "exe"]),
+        ("open.summary.txt", &["--utc", "--summary"]),
+        ("open.summary.json", &["-o", "json", "--summary"]),
+        ("exec.summary.txt", &["--utc", "--summary"]),
+        ("probe.summary.txt", &["--utc", "--summary"]),
+        ("proc.mono.txt", &["--time", "mono", "--events", "exec"]),
+        ("proc.delta.txt", &["--time", "delta", "--events", "exec"]),
+        ("proc.no-time.txt", &["--time", "none", "--events", "exec"]),
+        ("proc.fields.txt", &["--utc", "--fields", "time,pid,kind,cpu_ns,code,cgroup_id,argv"]),
+        ("proc.fields.json", &["-o", "json", "--fields", "argv,pid,code,cpu_ns"]),
+        ("open.fields.txt", &["--fields", "comm,ret,flags,path"]),
         ("exec.txt", &["--utc"]),
         ("exec.wide.txt", &["--utc", "-w"]),
         ("exec.json", &["-o", "json"]),
@@ -106,6 +125,9 @@ fn on_a_terminal_lines_are_cut_and_coloured() {
     expect("proc.terminal-80.txt", &shown(&path, &["--utc"], 80));
     expect("proc.terminal-160.txt", &shown(&path, &["--utc"], 160));
     expect("proc.terminal-wide.txt", &shown(&path, &["--utc", "--wide"], 80));
+    expect("proc.lives.terminal-80.txt", &shown(&path, &["--utc", "--lives"], 80));
+    expect("proc.tree.terminal-80.txt", &shown(&path, &["--utc", "--tree", "--events", "exec,exit"], 80));
+    expect("proc.summary.terminal-80.txt", &shown(&path, &["--utc", "--summary"], 80));
     expect("exec.terminal-80.txt", &shown(&samples::path("exec"), &["--utc"], 80));
     expect("probe.terminal-80.txt", &shown(&samples::path("probe"), &["--utc"], 80));
     expect("open.terminal-80.txt", &shown(&samples::path("open"), &["--utc"], 80));

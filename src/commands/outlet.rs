@@ -73,7 +73,7 @@ impl Outlet {
         let terminal = self.stream != Stream::File && self.file.as_ref().is_some_and(IsTerminal::is_terminal);
         let colour = terminal && colours(|name| std::env::var_os(name));
         let width = if terminal { terminal_width() } else { None };
-        Look { width, colour, wide: output.wide, utc: output.utc, labels }
+        Look { width, colour, wide: output.wide, time: output.time(), labels }
     }
 
     /// To be written to; a file is empty from here on.

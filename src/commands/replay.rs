@@ -65,6 +65,9 @@ pub fn replay(options: &Replay) -> Result<u8> {
         kinds: filter::kinds_mask(&filters.events, tracers.iter().flat_map(|tracer| tracer.kinds())).context(Usage)?,
         ..setup::filter(filters)?
     };
+    let kinds = tracers.iter().flat_map(|tracer| tracer.kinds());
+    setup::check_fields(&options.output, kinds.clone())?;
+    setup::check_view(options.output.view(), kinds.filter(|kind| filter.wants_kind(kind.id)), filters)?;
     let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]).collect();
     let ledger = Ledger::new(kinds.iter().copied());
     let outlet = outlet::outlet(&options.output, false, None)?;

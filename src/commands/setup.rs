@@ -8,8 +8,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::commands::outlet;
 use crate::error::Usage;
-use crate::escape::shown;
+use crate::escape::{self, shown};
 use crate::event::decode::Decode;
+use crate::event::{Kind, Life};
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
@@ -19,8 +20,8 @@ use crate::load::plan::{Hook, others_come_between, preempts};
 use crate::load::session::{COOKIES, Session};
 use crate::load::settings::{CGROUPS_MAX, SPACES_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
-use crate::output::Look;
 use crate::output::tables::{Room, Table};
+use crate::output::{Look, View, fields};
 use crate::tracers::Tracer;
 use crate::types::btf;
 
@@ -80,7 +81,10 @@ fn labels(options: &Labelling) -> Result<Option<Labels>> {
 
 /// Whether all that can be known of an event is shown, or kept to be shown.
 pub(crate) fn details(common: &Common) -> bool {
-    common.output.wide || common.output.format.is_complete() || common.limits.record.is_some()
+    common.output.wide
+        || !common.output.fields.is_empty()
+        || common.output.format.is_complete()
+        || common.limits.record.is_some()
 }
 
 pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host) -> Result<Session> {
@@ -182,10 +186,40 @@ pub(crate) fn pipeline<'a>(
     // Of a terminal, which may be resized.
     let width = look.width.map(|_| outlet::terminal_width as fn() -> Option<usize>);
     let losses_aside = output.format.has_losses_aside();
-    let output = output.format.build(look, table);
+    let output = match output.fields.as_slice() {
+        [] => output.view().build(output.format, look, table),
+        names => output.format.build_only(look, names, ledger.accounts.iter().map(|account| &account.kind)),
+    };
     let mut pipeline = Pipeline::new(decoder, ledger, filter, output, sink, losses_aside);
     pipeline.width = width;
     pipeline
+}
+
+/// Whether events of these kinds have the fields that are asked for.
+pub(crate) fn check_fields<'k>(output: &Output, kinds: impl IntoIterator<Item = &'k Kind>) -> Result<()> {
+    let known = fields::known(kinds);
+    match output.fields.iter().find(|name| !known.contains(name)) {
+        Some(name) => {
+            let (name, known) = (escape::line(name.as_bytes()), known.join(", "));
+            Err(anyhow!("--fields {name}: there is no such field; there are {known}").context(Usage))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a view can be made of these kinds of events, filtered in this way.
+pub(crate) fn check_view<'k>(view: View, kinds: impl IntoIterator<Item = &'k Kind>, filters: &Filters) -> Result<()> {
+    let Some(option) = view.of_processes() else { return Ok(()) };
+    let single = [("--args", filters.args.is_some()), ("--path", !filters.path.is_empty())];
+    if let Some((filter, _)) = single.iter().find(|(_, given)| *given) {
+        return Err(anyhow!("{filter}: it is about single events, and {option} is about processes").context(Usage));
+    }
+    if !kinds.into_iter().any(|kind| kind.life == Some(Life::End)) {
+        return Err(
+            anyhow!("{option} needs to see processes end: the exit events of proc (--with proc)").context(Usage)
+        );
+    }
+    Ok(())
 }
 
 /// The filters on what only user space can test.

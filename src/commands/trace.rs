@@ -66,6 +66,10 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         session.settings.filter_pids = true;
         session.settings.follow = true;
     }
+    let kinds = all.iter().flat_map(|tracer| tracer.kinds());
+    let wanted = kinds.filter(|kind| session.settings.kinds & 1_u64.checked_shl(kind.id).unwrap_or(0) != 0);
+    setup::check_fields(&common.output, all.iter().flat_map(|tracer| tracer.kinds()))?;
+    setup::check_view(common.output.view(), wanted, &common.filters)?;
     say_before(&session, common, &host, &opening.notes);
 
     let decoders = Decoders::new(all.clone());

@@ -19,7 +19,20 @@ pub struct Kind {
     pub name: Cow<'static, str>,
     /// What it says, in one sentence.
     pub doc: Cow<'static, str>,
+    /// What it is in the life of a process.
+    pub life: Option<Life>,
     fields: Cow<'static, [Field]>,
+}
+
+/// What an event is in the life of the process that it is of: views that put events together go by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It runs another program from here on, which the fields describe.
+    Program,
+    /// It has created a process, whose id is in that field.
+    Child(&'static str),
+    /// It has ended: the fields say how, and what it used.
+    End,
 }
 
 impl Kind {
@@ -31,7 +44,14 @@ impl Kind {
     pub const fn new(id: u32, name: &'static str, doc: &'static str, fields: &'static [Field]) -> Self {
         assert!(fields.len() <= MAX_FIELDS, "more fields than an event has room for");
         assert!(is_word(name), "a kind's name is a word");
-        Kind { id, name: Cow::Borrowed(name), doc: Cow::Borrowed(doc), fields: Cow::Borrowed(fields) }
+        Kind { id, name: Cow::Borrowed(name), doc: Cow::Borrowed(doc), life: None, fields: Cow::Borrowed(fields) }
+    }
+
+    /// The same kind, as a part of a process's life.
+    #[must_use]
+    pub const fn of_life(mut self, life: Life) -> Self {
+        self.life = Some(life);
+        self
     }
 
     /// A kind that is made at run time.
@@ -43,7 +63,7 @@ impl Kind {
         for name in fields.iter().map(|field| &*field.name).chain([&*name]) {
             ensure!(is_word(name), "{name:?} is no name: letters, digits and _, a letter first");
         }
-        Ok(Kind { id, name: name.into(), doc: doc.into(), fields: fields.into() })
+        Ok(Kind { id, name: name.into(), doc: doc.into(), life: None, fields: fields.into() })
     }
 
     /// Its fields, in column order.

@@ -8,6 +8,7 @@ pub mod decode;
 mod event;
 mod group;
 mod head;
+mod kept;
 mod kind;
 mod lost;
 mod names;
@@ -20,7 +21,8 @@ mod value;
 
 pub use event::Event;
 pub use head::{Head, until_nul};
-pub use kind::{Field, Kind, MAX_FIELDS};
+pub use kept::Kept;
+pub use kind::{Field, Kind, Life, MAX_FIELDS};
 pub use lost::{CAUSES, Lost};
 pub use names::Names;
 pub use path::Path;

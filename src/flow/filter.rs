@@ -159,12 +159,18 @@ pub struct Filter {
 impl Filter {
     /// Whether to show an event.
     pub fn wants(&mut self, event: &Event<'_>) -> bool {
-        (self.kinds == 0 || self.kinds & (1_u64.checked_shl(event.kind.id).unwrap_or(0)) != 0)
+        self.wants_kind(event.kind.id)
             && (self.pids.is_empty() || self.pids.contains(&event.head.pid))
             && (self.uids.is_empty() || self.uids.contains(&event.head.uid))
             && self.comm.matches(event.head.comm())
             && self.args_match(event)
             && self.path_matches(event)
+    }
+
+    /// Whether events of that kind are wanted.
+    #[must_use]
+    pub fn wants_kind(&self, kind: u32) -> bool {
+        self.kinds == 0 || self.kinds & 1_u64.checked_shl(kind).unwrap_or(0) != 0
     }
 
     fn args_match(&mut self, event: &Event<'_>) -> bool {

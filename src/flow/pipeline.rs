@@ -201,6 +201,14 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// It is time for what the output has put together so far (--stats).
+    pub fn stats(&mut self, unix_ns: i64) {
+        if !self.broken && !self.closed {
+            let written = self.output.stats(&mut self.sink, unix_ns);
+            self.written(written);
+        }
+    }
+
     /// A second has passed in a recording, or more: nothing is known of what was in between.
     fn tick_by(&mut self, unix_ns: i64) {
         const SECOND: i64 = 1_000_000_000;

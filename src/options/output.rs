@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::output::Format;
+use crate::output::{By, Format, Growth, Time, View};
 
 /// How events are printed.
 #[derive(Debug, Default, Args)]
@@ -16,11 +16,40 @@ pub struct Output {
     /// Write events to FILE (- is stdout), which is for its owner alone; without CMD, SIGHUP opens it again
     #[arg(short = 'O', long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
+    /// A line for each life of a process, when it ends, instead of events: when it began, how long it was, CPU time, the most
+    /// memory, how it ended, and the arguments of the last program that it ran
+    #[arg(long)]
+    pub lives: bool,
+    /// Processes as a tree: each event is indented by how deep its process is, and at the end comes the whole tree, with
+    /// how long each lived, CPU time, the most memory and how it ended; =end: that alone. Alike ones are folded (not with -w)
+    #[arg(
+        long,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "live",
+        value_enum,
+        conflicts_with = "lives"
+    )]
+    pub tree: Option<Growth>,
+    /// Tables at the end (and with --stats), instead of events: of programs, how often they ran and failed, how long they took,
+    /// CPU time, the most memory; of files, which were opened most and which failed; failures by reason; calls
+    #[arg(long, conflicts_with_all = ["lives", "tree"])]
+    pub summary: bool,
+    /// What the processes of a row have in common
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t, requires = "summary")]
+    pub by: By,
+    /// Only these fields of events, in this order, by their names in JSON, for example pid,comm,argv
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', conflicts_with_all = ["lives", "tree", "summary"])]
+    pub fields: Vec<String>,
     /// All columns, lines of any length
     #[arg(short, long)]
     pub wide: bool,
-    /// Times in UTC (text; JSON always has UTC)
-    #[arg(long)]
+    /// How times are spelled (text; JSON always has UTC)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub time: Time,
+    /// Times in UTC: --time utc
+    #[arg(long, conflicts_with = "time")]
     pub utc: bool,
     /// No notes and no totals at the end (losses are still reported)
     #[arg(short, long)]
@@ -28,4 +57,23 @@ pub struct Output {
     /// Say which hooks were taken and why; -vv: all that libbpf says
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl Output {
+    /// How times are spelled.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        if self.utc { Time::Utc } else { self.time }
+    }
+
+    /// What is shown.
+    #[must_use]
+    pub fn view(&self) -> View {
+        match self.tree {
+            Some(growth) => View::Tree(growth),
+            None if self.lives => View::Lives,
+            None if self.summary => View::Summary(self.by),
+            None => View::Events,
+        }
+    }
 }

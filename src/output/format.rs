@@ -1,10 +1,13 @@
 //! The formats of a stream of events: a new one is a file beside this, and a variant here.
 
+use super::fields;
 use super::json::Json;
 use super::look::Look;
 use super::output::Output;
 use super::tables::Table;
 use super::text::Text;
+use super::times::Time;
+use crate::event::Kind;
 
 /// What tracers and `replay` can print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -23,6 +26,22 @@ impl Format {
         match self {
             Format::Text => Box::new(Text::new(look, table)),
             Format::Json => Box::new(Json::default()),
+        }
+    }
+
+    /// Makes the output of these fields alone, in that order.
+    #[must_use]
+    pub fn build_only<'k>(
+        self,
+        look: Look,
+        names: &[String],
+        kinds: impl IntoIterator<Item = &'k Kind>,
+    ) -> Box<dyn Output> {
+        let timed = names.iter().any(|name| name == "time");
+        let look = Look { time: if timed { look.time } else { Time::None }, ..look };
+        match self {
+            Format::Text => Box::new(Text::new(look, fields::table(names, kinds))),
+            Format::Json => Box::new(Json::only(names.to_vec())),
         }
     }
 

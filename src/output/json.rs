@@ -7,18 +7,19 @@
 //! What a terminal obeys or hides is written as `\uXXXX`: the same string to a program, and harmless to a reader.
 
 mod field;
+mod pick;
 mod totals;
 
 use std::io::{self, Write};
 
 use serde::ser::{SerializeMap, Serializer};
 
-pub(super) use self::field::suffix;
-use self::field::{bytes, field};
+pub(super) use self::field::{bytes, field, suffix};
+use self::pick::Pick;
 use super::clock::{Clock, Style};
 use super::output::Output;
 use crate::escape::is_visible;
-use crate::event::total::{Measure, Total, Totals};
+use crate::event::total::Totals;
 use crate::event::{Event, Lost, Names};
 
 /// Writes events as JSON lines.
@@ -27,15 +28,36 @@ pub struct Json {
     line: Vec<u8>,
     path: Vec<u8>,
     clock: Clock,
+    /// The members that are wanted; None: all.
+    only: Option<Vec<String>>,
 }
 
 impl Default for Json {
     fn default() -> Self {
-        Json { line: Vec::with_capacity(1024), path: Vec::new(), clock: Clock::new(Style::Rfc3339, 9) }
+        Json { line: Vec::with_capacity(1024), path: Vec::new(), clock: Clock::new(Style::Rfc3339, 9), only: None }
     }
 }
 
 impl Json {
+    /// Of events, these members alone, in that order.
+    pub(super) fn only(names: Vec<String>) -> Self {
+        Json { only: Some(names), ..Json::default() }
+    }
+
+    fn picked(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
+        let (head, mut all) = (&event.head, Pick::default());
+        all.serialize_entry("kind", &*event.kind.name)?;
+        all.serialize_entry("time", self.clock.spell(head.unix_ns))?;
+        all.serialize_entry("boot_ns", &head.boot_ns)?;
+        all.serialize_entry("cpu", &head.cpu)?;
+        all.serialize_entry("seq", &head.seq)?;
+        let ids = [("pid", head.pid), ("tid", head.tid), ("ppid", head.ppid), ("uid", head.uid), ("gid", head.gid)];
+        ids.iter().try_for_each(|(name, id)| all.serialize_entry(name, id))?;
+        rest(&mut all, event, &mut self.path)?;
+        all.write(self.only.as_deref().unwrap_or_default(), &mut self.line);
+        Ok(())
+    }
+
     fn object(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
         let head = &event.head;
         self.begin(&event.kind.name, head.unix_ns);
@@ -49,40 +71,29 @@ impl Json {
         self.uint(",\"gid\":", head.gid);
         let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
         let mut map = json.serialize_map(None)?;
-        bytes(&mut map, "comm", head.comm())?;
-        if !event.label.is_empty() {
-            bytes(&mut map, "label", event.label)?;
-        }
-        map.serialize_entry("cgroup_id", &head.cgroup_id)?;
-        for (name, value) in event.names.iter().flat_map(Names::all) {
-            match value {
-                Some(value) => bytes(&mut map, name, value)?,
-                None => map.serialize_entry(name, &())?,
-            }
-        }
-        for (name, value) in &event.fields {
-            field(&mut map, name, value, &mut self.path)?;
-        }
+        rest(&mut map, event, &mut self.path)?;
         SerializeMap::end(map)
     }
 
-    fn lost_object(&mut self, lost: &Lost) -> serde_json::Result<()> {
-        self.begin(LOST, lost.unix_ns);
+    /// Builds an object of that kind; `members` adds all but the kind and the time.
+    pub(super) fn object_of<F>(&mut self, kind: &str, unix_ns: i64, members: F) -> serde_json::Result<()>
+    where
+        F: FnOnce(&mut Members<'_>) -> serde_json::Result<()>,
+    {
+        self.begin(kind, unix_ns);
         let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
         let mut map = json.serialize_map(None)?;
-        map.serialize_entry("class", &lost.class)?;
-        map.serialize_entry("cause", lost.cause)?;
-        map.serialize_entry("count", &lost.count)?;
-        map.serialize_entry("cpu", &lost.cpu)?;
+        members(&mut map)?;
         SerializeMap::end(map)
     }
 
-    fn total_object(&mut self, measure: &Measure, total: &Total, now: i64) -> serde_json::Result<()> {
-        self.begin(TOTAL, now);
-        let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
-        let mut map = json.serialize_map(None)?;
-        totals::row(&mut map, measure, total, &mut self.path)?;
-        SerializeMap::end(map)
+    /// So many of something are not in what was shown.
+    pub(super) fn missing(&mut self, out: &mut dyn Write, now: i64, what: &str, count: u64) -> io::Result<()> {
+        self.object_of(MISSING, now, |map| {
+            map.serialize_entry("what", what)?;
+            map.serialize_entry("count", &count)
+        })?;
+        self.write(out)
     }
 
     /// The beginning that every line has, by hand: half of an event is its head, and serde takes twice as long for it.
@@ -99,26 +110,52 @@ impl Json {
         self.line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
-    fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the object that was built.
+    pub(super) fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
         self.line.push(b'\n');
         out.write_all(&self.line)
     }
 }
 
+/// Adds what follows the numbers that every event has.
+fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut Vec<u8>) -> Result<(), M::Error> {
+    bytes(map, "comm", event.head.comm())?;
+    if !event.label.is_empty() {
+        bytes(map, "label", event.label)?;
+    }
+    map.serialize_entry("cgroup_id", &event.head.cgroup_id)?;
+    for (name, value) in event.names.iter().flat_map(Names::all) {
+        match value {
+            Some(value) => bytes(map, name, value)?,
+            None => map.serialize_entry(name, &())?,
+        }
+    }
+    event.fields.iter().try_for_each(|(name, value)| field(map, name, value, path))
+}
+
 impl Output for Json {
     fn event(&mut self, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
-        self.object(event)?;
+        match self.only {
+            None => self.object(event)?,
+            Some(_) => self.picked(event)?,
+        }
         self.write(out)
     }
 
     fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()> {
-        self.lost_object(lost)?;
+        self.object_of(LOST, lost.unix_ns, |map| {
+            map.serialize_entry("class", &lost.class)?;
+            map.serialize_entry("cause", lost.cause)?;
+            map.serialize_entry("count", &lost.count)?;
+            map.serialize_entry("cpu", &lost.cpu)
+        })?;
         self.write(out)
     }
 
     fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
+        let mut path = std::mem::take(&mut self.path);
         totals.rows.iter().try_for_each(|row| {
-            self.total_object(&totals.measure, row, now)?;
+            self.object_of(TOTAL, now, |map| totals::row(map, &totals.measure, row, &mut path))?;
             self.write(out)
         })
     }
@@ -128,11 +165,16 @@ impl Output for Json {
 pub(super) const LOST: &str = "lost";
 /// The `kind` of what was added up.
 pub(super) const TOTAL: &str = "total";
+/// The `kind` of what a view does not show.
+pub(super) const MISSING: &str = "missing";
+
+/// The members of an object that is being written.
+pub(super) type Members<'a> = serde_json::ser::Compound<'a, &'a mut Vec<u8>, Rest>;
 
 /// The rest of an object that is begun by hand: compact JSON in which what a terminal obeys or hides is escaped. JSON itself
 /// only asks for that below U+0020, but lines are also looked at.
 #[derive(Debug, Clone, Copy, Default)]
-struct Rest {
+pub(super) struct Rest {
     /// How many objects are open.
     depth: u32,
 }

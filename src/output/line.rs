@@ -154,6 +154,11 @@ impl Line {
         self.whole(c.encode_utf8(&mut [0; 4]), c.width().unwrap_or(0));
     }
 
+    /// Adds our own text of visible characters.
+    pub fn drawn(&mut self, text: &str) {
+        text.chars().for_each(|c| self.char(c));
+    }
+
     /// Adds what is cut already: `…`.
     pub fn ellipsis(&mut self) {
         self.whole(CUT, 1);
@@ -161,7 +166,8 @@ impl Line {
 
     /// Adds spaces up to a column: at least one, so that a value that is too long pushes the rest to the right.
     pub fn pad_to(&mut self, column: usize) {
-        let mut missing = column.saturating_sub(self.column).max(1);
+        // At the beginning of a line, there is nothing to keep apart.
+        let mut missing = column.saturating_sub(self.column).max(usize::from(self.column > 0));
         while missing > 0 && !self.full {
             let some = SPACES.get(..missing).unwrap_or(SPACES);
             self.ascii(some);

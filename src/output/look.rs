@@ -1,6 +1,7 @@
 //! What text depends on besides the events: the terminal, and what was asked for.
 
 use super::tables::Room;
+use super::times::Time;
 
 /// How text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,8 +11,8 @@ pub struct Look {
     pub colour: bool,
     /// All columns, microseconds, and lines of any length.
     pub wide: bool,
-    /// TIME in UTC, not in the local zone.
-    pub utc: bool,
+    /// How TIME is spelled.
+    pub time: Time,
     /// There are labels: they have a column.
     pub labels: bool,
 }

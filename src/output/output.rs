@@ -22,6 +22,11 @@ pub trait Output {
     /// What was added up in the kernel, as it is at that time: nanoseconds since 1970 (UTC).
     fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()>;
 
+    /// Called every so often where that is asked for (--stats), with the time as above.
+    fn stats(&mut self, _out: &mut dyn Write, _now: i64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Called about once a second, with the time: nanoseconds since 1970 (UTC). A replay's time is that of its events.
     fn tick(&mut self, _out: &mut dyn Write, _now: i64) -> io::Result<()> {
         Ok(())

@@ -1,27 +1,35 @@
 //! The JSON Schema (2020-12) of JSON lines, made from the kinds of events.
 
 mod field;
+mod life;
 mod object;
 mod primitive;
+mod summary;
 mod totals;
 
 use serde_json::{Value as Json, json};
 
 use self::field::add_field;
+use self::life::{life, node};
 use self::object::Object;
 use self::primitive::{B64, READABLE, base64, nullable, uint};
+use self::summary::summary;
 use self::totals::total;
-use super::json::LOST;
+use super::json::{LOST, MISSING};
 use crate::event::{CAUSES, Kind, Names};
 
 /// The schema of one line: an object of one of these kinds, a loss, or what was added up.
 #[must_use]
 pub fn schema(kinds: &[&Kind]) -> Json {
-    let objects: Vec<Json> = kinds.iter().map(|kind| event(kind)).chain([lost(), total()]).collect();
+    let objects: Vec<Json> = kinds
+        .iter()
+        .map(|kind| event(kind))
+        .chain([lost(), missing(), total(), life(kinds), node(kinds), summary()])
+        .collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "coretrace JSON lines",
-        "description": "One line: an event, a notice that events were lost, or what hits come to that were added up. Integers have up to 64 bits, but where more is said.",
+        "description": "One line: an event, a notice that events were lost, what hits come to that were added up, or a line of a view. Integers have up to 64 bits, but where more is said.",
         "type": "object",
         "oneOf": objects,
     })
@@ -74,4 +82,12 @@ fn lost() -> Json {
     object.always("count", "How many.", uint(u64::MAX));
     object.always("cpu", "CPU on which they were lost.", uint(u32::MAX));
     object.finish(LOST, "Events that the kernel side could not deliver.")
+}
+
+fn missing() -> Json {
+    let mut object = Object::begin(MISSING);
+    object.time("When the last event happened: RFC 3339, UTC, with nanoseconds.");
+    object.always("what", "What is meant.", json!({ "type": "string" }));
+    object.always("count", "How many.", uint(u64::MAX));
+    object.finish(MISSING, "What a view does not show, though no events were lost.")
 }

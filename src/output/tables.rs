@@ -38,8 +38,16 @@ pub enum Column {
     User,
     Gid,
     Comm,
+    /// The same as the last one: as long as it is.
+    Name,
     /// Behind [`Column::Comm`] wherever there are labels: no table need list it.
     Label,
+    BootNs,
+    Cpu,
+    Seq,
+    CgroupId,
+    /// The path of the cgroup, likewise to [`Column::User`].
+    Cgroup,
     /// A call as in C, with what it returned and how long it took: `f(a=1) = 0 [12.3us]`. The last one: it takes the rest
     /// of the line.
     Call,
@@ -92,6 +100,12 @@ impl Table {
     #[must_use]
     pub const fn detailed(columns: &'static [Column]) -> Self {
         Table { columns: Cow::Borrowed(columns), details: true }
+    }
+
+    /// What is indented by how deep a process is in the tree: its name, and all else as details.
+    #[must_use]
+    pub fn tree() -> Self {
+        Table::detailed(const { &[Column::Kind, Column::Pid, Column::Name] })
     }
 
     /// What suits a tracer of several kinds of events: who did it in columns, all else as details.

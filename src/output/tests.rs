@@ -2,14 +2,18 @@
 
 mod columns;
 mod hostile;
+mod lives;
 mod schema;
+mod summary;
 mod totals;
+mod tree;
 mod values;
+mod views;
 
 use super::tables::Table;
 use std::borrow::Cow;
 
-use super::{Format, Look, Output};
+use super::{Format, Look, Output, Time};
 use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Names, Path, Shape, Value};
 
 const fn field(name: &'static str, shape: Shape) -> Field {
@@ -44,7 +48,7 @@ static SAMPLE: Kind = Kind::new(
 static OTHER: Kind =
     Kind::new(2, "other", "Something else.", const { &[Field::new("code", Shape::Code, true, "A sample.")] });
 
-const UTC: Look = Look { width: None, colour: false, wide: false, utc: true, labels: false };
+const UTC: Look = Look { width: None, colour: false, wide: false, time: Time::Utc, labels: false };
 const NAMES: &[(u64, &str)] = &[(1, "VM"), (2, "FS")];
 const LOST: Lost = Lost { unix_ns: T, class: Cow::Borrowed("exec"), cause: "buffer_full", count: 12, cpu: 1 };
 const T: i64 = 1_700_000_000_123_456_789;

@@ -10,14 +10,18 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use self::column::{CALL, FUNC, cell, detail, is_call, is_empty, name, named, shape};
-use self::value::At;
-use super::clock::{Clock, Style};
+pub(super) use self::value::{At, value};
 use super::line::{Line, Paint};
 use super::look::Look;
 use super::output::Output;
 use super::tables::{Column, Table};
+use super::times::Times;
 use crate::event::total::Totals;
 use crate::event::{Event, Lost, Names, Value};
+
+/// How many columns a level is indented, and how many levels are.
+const INDENT: usize = 2;
+const DEEP: usize = 16;
 
 /// Writes events as text.
 #[derive(Debug)]
@@ -27,13 +31,15 @@ pub struct Text {
     lines: Vec<u8>,
     /// For losses, which are neither cut nor painted.
     loss: Line,
-    clock: Clock,
+    times: Times,
     /// The columns that are aligned.
     cells: Vec<(Column, At)>,
     /// The one that takes the rest of the line.
     last: Option<Column>,
     /// Where that rest begins.
     rest: usize,
+    /// How many levels deep it is to be indented.
+    depth: usize,
     /// How it looks, and how wide the terminal is now.
     look: Look,
     /// Labels have a column.
@@ -48,16 +54,16 @@ impl Text {
     #[must_use]
     pub fn new(look: Look, table: Table) -> Self {
         let width = look.columns();
-        let style = if look.utc { Style::Utc } else { Style::Local };
-        let clock = Clock::new(style, if width.is_some() { 3 } else { 6 });
+        let times = Times::new(&look);
         let mut text = Text {
             line: Line::new(width, look.colour),
             lines: Vec::new(),
             loss: Line::new(None, false),
-            rest: clock.width() + 1,
-            clock,
+            rest: times.end(),
+            times,
             cells: Vec::new(),
             last: None,
+            depth: 0,
             look,
             labelled: false,
             shown: table.columns.iter().flat_map(named).collect(),
@@ -71,6 +77,22 @@ impl Text {
             }
         }
         text
+    }
+
+    /// Behind the columns, lines are indented by as many levels from here on, within limits.
+    pub(super) fn indent(&mut self, depth: usize) {
+        self.depth = depth.min(DEEP);
+    }
+
+    /// So many of something are not in what was shown.
+    pub(super) fn missing(&mut self, out: &mut dyn Write, what: &str, count: u64) -> io::Result<()> {
+        let line = &mut self.loss;
+        line.clear();
+        line.ascii("-- ");
+        line.ascii(what);
+        line.ascii(": ");
+        line.number(count);
+        line.write(out)
     }
 
     /// Adds a column behind those that are there; the last one takes the rest of the line.
@@ -97,10 +119,10 @@ impl Output for Text {
     }
 
     fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let Text { line, .. } = self;
+        let Text { line, times, .. } = self;
         line.clear();
         line.paint(Paint::Bold);
-        line.ascii("TIME");
+        line.ascii(times.title("TIME"));
         for (column, at) in &self.cells {
             at.ascii(line, shape(column).0);
         }
@@ -114,15 +136,15 @@ impl Output for Text {
     }
 
     fn event(&mut self, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
-        let Text { line, clock, .. } = self;
+        let Text { line, times, .. } = self;
         line.clear();
         line.paint(Paint::Dim);
-        line.ascii(clock.spell(event.head.unix_ns));
+        line.ascii(times.of(&event.head));
         line.paint(Paint::Off);
         for (column, at) in &self.cells {
             cell(line, *at, column, event);
         }
-        let mut next = self.rest;
+        let mut next = self.rest + INDENT * self.depth;
         if !event.label.is_empty() && !self.labelled {
             detail(line, next, "label", &Value::Str(event.label));
             next = 0;
@@ -162,7 +184,7 @@ impl Output for Text {
     }
 
     fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
-        totals::totals(&mut self.line, out, totals, self.clock.spell(now), self.look.columns())
+        totals::totals(&mut self.line, out, totals, self.times.spell(now), self.look.columns())
     }
 
     /// A loss is never cut: it may go elsewhere than the events, and it must not be lost as well.

@@ -273,6 +273,7 @@ impl Run<'_, '_> {
         pipeline.add_up(&totals);
         let now = pipeline.measured_clock().unix_ns(boot_now());
         pipeline.totals(totals, now);
+        pipeline.stats(now);
         note(&format!("{:.1} s: {}", self.begin.elapsed().as_secs_f64(), pipeline.ledger));
         Ok(())
     }

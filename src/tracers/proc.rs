@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use proc::types::{exec_event, exec_unread, exit_event, fork_event, proc_kind};
 
 use crate::event::decode::{self, Decode};
-use crate::event::{Event, Field, Flags, Kind, Shape, Value};
+use crate::event::{Event, Field, Flags, Kind, Life, Shape, Value};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::{self, Beat};
 use crate::load::plan::{Hook, Needed, Plan, Program};
@@ -52,7 +52,8 @@ static KINDS: [Kind; 5] = [
                 ),
             ]
         },
-    ),
+    )
+    .of_life(Life::Program),
     Kind::new(
         proc_kind::KIND_EXIT.0,
         "exit",
@@ -72,13 +73,15 @@ static KINDS: [Kind; 5] = [
                 Field::new("max_rss", Shape::Size, true, "the most memory that was resident"),
             ]
         },
-    ),
+    )
+    .of_life(Life::End),
     Kind::new(
         proc_kind::KIND_FORK.0,
         "fork",
         "a process created another one (the event is the parent's)",
         const { &[CHILD_PID, CHILD_TID, FLAGS] },
-    ),
+    )
+    .of_life(Life::Child("child_pid")),
     Kind::new(
         proc_kind::KIND_CLONE.0,
         "clone",

@@ -54,4 +54,5 @@ mod smoke;
 mod stack;
 mod support;
 mod uprobe;
+mod views;
 mod witness;

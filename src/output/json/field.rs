@@ -23,7 +23,7 @@ pub(in crate::output) fn suffix(shape: Shape) -> &'static str {
 }
 
 /// Adds a value, and what stands beside it.
-pub(super) fn field<M: SerializeMap>(
+pub(in crate::output) fn field<M: SerializeMap>(
     map: &mut M,
     name: &str,
     value: &Value<'_>,
@@ -70,7 +70,7 @@ pub(super) fn field<M: SerializeMap>(
 }
 
 /// Adds a string of any bytes.
-pub(super) fn bytes<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M::Error> {
+pub(in crate::output) fn bytes<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M::Error> {
     map.serialize_entry(name, &Readable(bytes))?;
     if str::from_utf8(bytes).is_err() {
         map.serialize_entry(&Key(name, "_b64"), &Base64(bytes))?;

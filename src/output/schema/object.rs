@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::primitive::instant;
+
 /// Properties, and which of them every object has.
 #[derive(Default)]
 pub(super) struct Object {
@@ -49,7 +51,6 @@ impl Object {
     }
 
     pub(super) fn time(&mut self, doc: &str) {
-        let pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$";
-        self.always("time", doc, json!({ "type": "string", "format": "date-time", "pattern": pattern }));
+        self.always("time", doc, instant());
     }
 }

@@ -9,6 +9,12 @@ pub(super) fn uint(maximum: impl Into<u64>) -> Json {
     json!({ "type": "integer", "minimum": 0, "maximum": maximum.into() })
 }
 
+/// A time.
+pub(super) fn instant() -> Json {
+    let pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$";
+    json!({ "type": "string", "format": "date-time", "pattern": pattern })
+}
+
 pub(super) fn strings() -> Json {
     json!({ "type": "array", "items": { "type": "string" } })
 }

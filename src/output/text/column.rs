@@ -19,7 +19,13 @@ pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
         Column::User => ("USER", 8, false),
         Column::Gid => ("GID", 5, true),
         Column::Comm => ("COMM", 15, false),
+        Column::Name => ("COMM", 0, false),
         Column::Label => ("LABEL", 15, false),
+        Column::BootNs => ("BOOT_NS", 16, true),
+        Column::Cpu => ("CPU", 3, true),
+        Column::Seq => ("SEQ", 7, true),
+        Column::CgroupId => ("CGROUP_ID", 9, true),
+        Column::Cgroup => ("CGROUP", 32, false),
         Column::Call => ("CALL", 0, false),
         Column::Field { title, width, right, .. } => (title, *width, *right),
     }
@@ -30,9 +36,11 @@ pub(super) fn named(column: &Column) -> Vec<Cow<'static, str>> {
     match column {
         Column::Field { name, .. } => vec![name.clone()],
         Column::User => vec!["user".into()],
+        Column::Cgroup => vec!["cgroup".into()],
+        Column::BootNs | Column::Cpu | Column::Seq | Column::CgroupId => Vec::new(),
         Column::Call => CALL.map(Cow::Borrowed).to_vec(),
         Column::Kind | Column::Pid | Column::Ppid | Column::Tid | Column::Uid | Column::Gid => Vec::new(),
-        Column::Comm | Column::Label => Vec::new(),
+        Column::Comm | Column::Name | Column::Label => Vec::new(),
     }
 }
 
@@ -85,12 +93,20 @@ pub(super) fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) 
         Column::Ppid => at.ascii(line, digits.format(head.ppid)),
         Column::Tid => at.ascii(line, digits.format(head.tid)),
         Column::Uid => at.ascii(line, digits.format(head.uid)),
+        Column::BootNs => at.ascii(line, digits.format(head.boot_ns)),
+        Column::Cpu => at.ascii(line, digits.format(head.cpu)),
+        Column::Seq => at.ascii(line, digits.format(head.seq)),
+        Column::CgroupId => at.ascii(line, digits.format(head.cgroup_id)),
+        Column::Cgroup => match event.names {
+            Some(names) => value(line, at, &name(names.cgroup), Show::Whole),
+            None => at.ascii(line, "-"),
+        },
         Column::User => match event.names {
             Some(names) => value(line, at, &name(names.user), Show::Whole),
             None => at.ascii(line, "-"),
         },
         Column::Gid => at.ascii(line, digits.format(head.gid)),
-        Column::Comm => {
+        Column::Comm | Column::Name => {
             at.begin(line);
             line.paint(Paint::Bold);
             line.escaped(head.comm());

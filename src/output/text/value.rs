@@ -12,7 +12,7 @@ use crate::output::units::{short, size, span};
 
 /// Where something stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum At {
+pub(in crate::output) enum At {
     /// Behind what is there.
     Here,
     /// From this column on.
@@ -24,7 +24,7 @@ pub(super) enum At {
 impl At {
     /// Goes where something begins whose length is not known yet: it cannot be aligned to the right.
     #[inline]
-    pub(super) fn begin(self, line: &mut Line) {
+    pub(in crate::output) fn begin(self, line: &mut Line) {
         match self {
             At::Here => {}
             At::Start(start) => line.pad_to(start),
@@ -43,13 +43,13 @@ impl At {
 
     /// Adds visible ASCII there.
     #[inline]
-    pub(super) fn ascii(self, line: &mut Line, text: &str) {
+    pub(in crate::output) fn ascii(self, line: &mut Line, text: &str) {
         self.begin_of(line, text.len());
         line.ascii(text);
     }
 
     /// The same, in red.
-    pub(super) fn alarm(self, line: &mut Line, text: &str) {
+    pub(in crate::output) fn alarm(self, line: &mut Line, text: &str) {
         self.begin_of(line, text.len());
         line.paint(Paint::Red);
         line.ascii(text);
@@ -58,12 +58,12 @@ impl At {
 }
 
 /// Adds all of a value behind what is there.
-pub(super) fn here(line: &mut Line, known: &Value<'_>) {
+pub(in crate::output) fn here(line: &mut Line, known: &Value<'_>) {
     value(line, At::Here, known, Show::Whole);
 }
 
 /// Adds that part of a value there.
-pub(super) fn value(line: &mut Line, at: At, value: &Value<'_>, show: Show) {
+pub(in crate::output) fn value(line: &mut Line, at: At, value: &Value<'_>, show: Show) {
     let mut digits = itoa::Buffer::new();
     match value {
         Value::Uint(n) => at.ascii(line, digits.format(*n)),

@@ -1,0 +1,210 @@
+//! The processes that events are of: what views that put events together know of each. They go by what kinds of events say
+//! of themselves ([`Life`]), and by the names of fields.
+//!
+//! A stream may be incomplete: events were lost or filtered, processes were there before it began, and numbers are used
+//! again. What is not known is not made up; what does not fit the bounds is counted.
+
+mod process;
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+pub(super) use self::process::{Begun, Process, Program};
+use crate::event::{Event, Head, Life, Value};
+
+/// How much is kept at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub processes: usize,
+    /// Of arguments and paths, in bytes: of what comes when there are as many, lists are cut to [`CUT`].
+    pub bytes: usize,
+    /// Of each list, in bytes.
+    pub list: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { processes: 1 << 16, bytes: 64 << 20, list: usize::MAX }
+    }
+}
+
+/// What is left of a list where there is no room.
+const CUT: usize = 64;
+/// Times of one process, taken in several places of the kernel, may differ by this.
+const SLACK: u64 = 1_000_000;
+
+/// The processes that have not ended.
+#[derive(Debug)]
+pub(super) struct Processes {
+    bounds: Bounds,
+    by_pid: HashMap<u32, Process>,
+    kept: Rc<Cell<usize>>,
+    next: u64,
+    /// When the first event happened, since boot.
+    first_ns: Option<u64>,
+    /// When the first and the last process came for which there was no room.
+    refused: Option<(u64, u64)>,
+    /// Processes that ended and had not been kept.
+    pub left_out: u64,
+    /// Programs whose arguments were cut, as there were too many.
+    pub cut: u64,
+}
+
+/// The processes that are known to be gone by an event.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    /// Its end was not seen: its number is another one's now.
+    pub unseen: Option<Process>,
+    pub ended: Option<Process>,
+}
+
+impl Gone {
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Process> {
+        self.unseen.into_iter().chain(self.ended)
+    }
+}
+
+impl Processes {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Processes {
+            bounds,
+            by_pid: HashMap::new(),
+            kept: Rc::default(),
+            next: 0,
+            first_ns: None,
+            refused: None,
+            left_out: 0,
+            cut: 0,
+        }
+    }
+
+    /// Takes an event; returns which processes are gone by it.
+    pub(super) fn take(&mut self, event: &Event<'_>) -> Gone {
+        self.first_ns.get_or_insert(event.head.boot_ns);
+        match event.kind.life {
+            // What no process did.
+            _ if event.head.pid == 0 => Gone::default(),
+            Some(Life::Program) => {
+                self.program(event);
+                Gone::default()
+            }
+            Some(Life::Child(name)) => match event.get(name) {
+                Some(Value::Pid(child)) => Gone { unseen: self.child(&event.head, *child), ended: None },
+                _ => Gone::default(),
+            },
+            Some(Life::End) => self.end(event),
+            None => {
+                if let Some(process) = self.of(&event.head) {
+                    process.count(&event.kind.name);
+                }
+                Gone::default()
+            }
+        }
+    }
+
+    /// A process that has not ended.
+    pub(super) fn get(&self, pid: u32) -> Option<&Process> {
+        self.by_pid.get(&pid)
+    }
+
+    /// Those that have not ended, in the order in which they came.
+    pub(super) fn drain(&mut self) -> Vec<Process> {
+        let mut all: Vec<Process> = self.by_pid.drain().map(|(_, process)| process).collect();
+        all.sort_by_key(|process| process.id);
+        all
+    }
+
+    /// How many have not ended.
+    pub(super) fn running(&self) -> usize {
+        self.by_pid.len()
+    }
+
+    fn make(&mut self, head: Head, forked: bool) -> Process {
+        let parent = self.by_pid.get(&head.ppid);
+        self.next += 1;
+        let mut process = Process::new(self.next, head, forked);
+        if let Some(parent) = parent {
+            process.parent = Some(parent.id);
+            process.depth = parent.depth.saturating_add(1);
+            process.inherited = parent.ran_shared().filter(|_| forked);
+        }
+        process
+    }
+
+    /// The process that did that, as known so far; None: there is no room for another one.
+    fn of(&mut self, head: &Head) -> Option<&mut Process> {
+        if !self.by_pid.contains_key(&head.pid) {
+            let process = self.make(*head, false);
+            self.keep(process);
+        }
+        let process = self.by_pid.get_mut(&head.pid)?;
+        process.last = *head;
+        Some(process)
+    }
+
+    fn keep(&mut self, process: Process) {
+        let now = process.last.boot_ns;
+        if self.by_pid.len() < self.bounds.processes {
+            self.by_pid.insert(process.pid, process);
+        } else {
+            let (first, _) = *self.refused.get_or_insert((now, now));
+            self.refused = Some((first, now));
+        }
+    }
+
+    fn program(&mut self, event: &Event<'_>) {
+        let full = self.kept.get() >= self.bounds.bytes;
+        let list = if full { self.bounds.list.min(CUT) } else { self.bounds.list };
+        let program = Program::new(event, list, &self.kept);
+        let known = self.of(&event.head).map(|process| {
+            process.program = Some(Rc::new(program));
+            process.programs += 1;
+        });
+        if full && known.is_some() {
+            self.cut += 1;
+        }
+    }
+
+    /// Returns the process that had the child's number before, if its end was not seen.
+    fn child(&mut self, head: &Head, child: u32) -> Option<Process> {
+        self.of(head);
+        let before = self.by_pid.remove(&child);
+        let process = self.make(Head { pid: child, tid: child, ppid: head.pid, ..*head }, true);
+        self.keep(process);
+        before
+    }
+
+    fn end(&mut self, event: &Event<'_>) -> Gone {
+        let head = &event.head;
+        let lifetime = match event.get("lifetime") {
+            Some(Value::Span(ns)) => Some(*ns),
+            _ => None,
+        };
+        let start = lifetime.map(|ns| head.boot_ns.saturating_sub(ns));
+        let (mut gone, mut known) = (Gone::default(), self.by_pid.remove(&head.pid));
+        // The number is used again, and neither that end nor this beginning was seen.
+        if let Some((start, before)) = start.zip(known.as_mut())
+            && start > before.first_ns.saturating_add(SLACK)
+        {
+            let mut process = self.make(*head, false);
+            process.take_from(before, start);
+            gone.unseen = known.replace(process);
+        }
+        let mut process = known.unwrap_or_else(|| {
+            self.left_out += u64::from(start.is_some_and(|start| self.was_refused(start, head.boot_ns)));
+            self.make(*head, false)
+        });
+        if process.begun != Begun::Forked && start.zip(self.first_ns).is_some_and(|(start, first)| start <= first) {
+            process.begun = Begun::Before;
+        }
+        process.end(event, start, lifetime);
+        gone.ended = Some(process);
+        gone
+    }
+
+    /// Whether a process that lived from then to then may be one for which there was no room.
+    fn was_refused(&self, start: u64, end: u64) -> bool {
+        self.refused.is_some_and(|(first, last)| start <= last && end >= first)
+    }
+}

@@ -1,0 +1,209 @@
+//! One process.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::event::{Event, Head, Kept, Value};
+
+/// How the beginning of a process is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// By its parent's event.
+    Forked,
+    /// It was there before the first event.
+    Before,
+    /// Not at all: the event was lost or filtered.
+    Unseen,
+}
+
+impl Begun {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Begun::Forked => "fork",
+            Begun::Before => "before",
+            Begun::Unseen => "unseen",
+        }
+    }
+
+    pub const ALL: [Begun; 3] = [Begun::Forked, Begun::Before, Begun::Unseen];
+}
+
+/// Named values, in order.
+pub type Fields = Box<[(Box<str>, Kept)]>;
+
+fn keep(event: &Event<'_>, list_max: usize) -> Fields {
+    let fields = event.fields.iter();
+    fields.filter_map(|(name, value)| Some(((*name).into(), Kept::new(value, list_max)?))).collect()
+}
+
+fn get<'a>(fields: &'a Fields, name: &str) -> Option<Value<'a>> {
+    fields.iter().find(|(of, _)| **of == *name).map(|(_, kept)| kept.value())
+}
+
+/// A program that a process ran.
+#[derive(Debug)]
+pub struct Program {
+    /// When it began.
+    pub boot_ns: u64,
+    pub unix_ns: i64,
+    pub fields: Fields,
+    /// What all programs take together.
+    kept: Rc<Cell<usize>>,
+    size: usize,
+}
+
+impl Program {
+    /// That which an event says has begun, of each list at most so many bytes.
+    pub fn new(event: &Event<'_>, list_max: usize, kept: &Rc<Cell<usize>>) -> Self {
+        let fields = keep(event, list_max);
+        let size = fields.iter().fold(0, |sum, (name, kept)| sum + name.len() + kept.size());
+        kept.set(kept.get().saturating_add(size));
+        Program { boot_ns: event.head.boot_ns, unix_ns: event.head.unix_ns, fields, kept: Rc::clone(kept), size }
+    }
+
+    pub fn get(&self, name: &str) -> Option<Value<'_>> {
+        get(&self.fields, name)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kept.set(self.kept.get().saturating_sub(self.size));
+    }
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct End {
+    /// When it began, since boot; None: that could not be read.
+    pub start_ns: Option<u64>,
+    pub start_unix_ns: Option<i64>,
+    pub fields: Fields,
+}
+
+/// What is known of a process.
+#[derive(Debug)]
+pub struct Process {
+    /// In the order in which they came, unlike its number, which may be used again.
+    pub id: u64,
+    /// The id of its parent, and how many are above it, as far as that is known.
+    pub parent: Option<u64>,
+    pub depth: usize,
+    pub pid: u32,
+    pub ppid: u32,
+    /// When the first event of it happened: its parent's where that was seen.
+    pub first_ns: u64,
+    pub first_unix_ns: i64,
+    pub begun: Begun,
+    /// The last one that it ran.
+    pub program: Option<Rc<Program>>,
+    /// The one that its parent ran when it was created.
+    pub inherited: Option<Rc<Program>>,
+    /// How many it ran.
+    pub programs: u32,
+    /// Of its last event.
+    pub last: Head,
+    pub label: Box<[u8]>,
+    /// How many other events it had, by their kinds.
+    pub events: Vec<(Box<str>, u64)>,
+    pub end: Option<End>,
+}
+
+impl Process {
+    pub fn new(id: u64, head: Head, forked: bool) -> Self {
+        Process {
+            id,
+            parent: None,
+            depth: 0,
+            pid: head.pid,
+            ppid: head.ppid,
+            first_ns: head.boot_ns,
+            first_unix_ns: head.unix_ns,
+            begun: if forked { Begun::Forked } else { Begun::Unseen },
+            program: None,
+            inherited: None,
+            programs: 0,
+            last: head,
+            label: Box::default(),
+            events: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// The program that it ran last: its own, or its parent's.
+    pub fn ran(&self) -> Option<&Program> {
+        self.program.as_deref().or(self.inherited.as_deref())
+    }
+
+    /// The same, to be kept.
+    pub fn ran_shared(&self) -> Option<Rc<Program>> {
+        self.program.as_ref().or(self.inherited.as_ref()).map(Rc::clone)
+    }
+
+    /// The name of that program: as it was called, without directories; else its own.
+    pub fn name(&self) -> &[u8] {
+        let called = match self.ran().and_then(|program| program.get("argv")) {
+            Some(Value::List(list)) => list.iter().next(),
+            _ => None,
+        };
+        let base = called.and_then(|called| called.rsplit(|b| *b == b'/').next());
+        base.filter(|base| !base.is_empty()).unwrap_or(self.last.comm())
+    }
+
+    /// Counts an event of that kind.
+    pub fn count(&mut self, kind: &str) {
+        match self.events.iter_mut().find(|(of, _)| **of == *kind) {
+            Some((_, count)) => *count += 1,
+            None => self.events.push((kind.into(), 1)),
+        }
+    }
+
+    /// Takes what another one of the same number did since then: that was this one.
+    pub fn take_from(&mut self, other: &mut Process, since: u64) {
+        if let Some(program) = other.program.take_if(|program| program.boot_ns >= since) {
+            self.program = Some(program);
+            self.programs = 1;
+            other.programs = other.programs.saturating_sub(1);
+        }
+    }
+
+    pub fn end(&mut self, event: &Event<'_>, start_ns: Option<u64>, lifetime: Option<u64>) {
+        let lifetime = lifetime.and_then(|ns| i64::try_from(ns).ok());
+        let start_unix_ns = lifetime.map(|ns| event.head.unix_ns.saturating_sub(ns));
+        self.last = event.head;
+        self.label = event.label.into();
+        self.end = Some(End { start_ns, start_unix_ns, fields: keep(event, usize::MAX) });
+    }
+
+    /// What is known of its end, by name.
+    pub fn ended(&self, name: &str) -> Option<Value<'_>> {
+        self.end.as_ref().and_then(|end| get(&end.fields, name))
+    }
+
+    /// How it ended: a code, or a signal.
+    pub fn code(&self) -> Option<Value<'_>> {
+        self.ended("code").or_else(|| self.ended("signal"))
+    }
+
+    /// Whether it ended otherwise than with success.
+    pub fn failed(&self) -> bool {
+        matches!(self.code(), Some(Value::Code(1..) | Value::Signal(_)))
+    }
+
+    /// How long it lived, as far as that is known.
+    pub fn lived_ns(&self) -> u64 {
+        let start = self.end.as_ref().and_then(|end| end.start_ns).unwrap_or(self.first_ns);
+        self.last.boot_ns.saturating_sub(start)
+    }
+
+    /// Whether it was still there when that one ended.
+    pub fn outlived(&self, other: &Process) -> bool {
+        other.end.is_some() && (self.end.is_none() || self.last.boot_ns >= other.last.boot_ns)
+    }
+
+    /// When it began: as its end says, else when it was first heard of.
+    pub fn start_unix_ns(&self) -> i64 {
+        self.end.as_ref().and_then(|end| end.start_unix_ns).unwrap_or(self.first_unix_ns)
+    }
+}

@@ -1,0 +1,128 @@
+//! `--summary`: what a stream comes to: programs and what they used, files and failures, calls and how long they took.
+
+mod amounts;
+mod json;
+mod spread;
+mod text;
+
+use std::io::{self, Write};
+
+use self::amounts::Amounts;
+use self::json::SummaryJson;
+use self::text::SummaryText;
+use super::beside::Beside;
+use super::format::Format;
+use super::look::Look;
+use super::output::{Output, Summary as Given};
+use super::processes::{Bounds, Processes};
+use super::tables::Table;
+use crate::event::total::Totals;
+use crate::event::{Event, Lost};
+
+pub(super) use self::amounts::Of;
+pub(super) use self::json::SUMMARY;
+
+/// Arguments are a key at most.
+pub(super) const BOUNDS: Bounds = Bounds { processes: 1 << 16, bytes: 64 << 20, list: 1024 };
+/// How many rows of each table there are at most.
+pub(super) const ROWS: usize = 1 << 14;
+
+/// What processes have in common that are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum By {
+    /// The name of the last program, as it was called, without directories
+    #[default]
+    Program,
+    /// The file of the last program
+    Exe,
+    /// The name at the end
+    Comm,
+    /// The user
+    Uid,
+    /// The cgroup's id
+    Cgroup,
+    /// All arguments of the last program
+    Args,
+}
+
+impl By {
+    pub(super) const ALL: [By; 6] = [By::Program, By::Exe, By::Comm, By::Uid, By::Cgroup, By::Args];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            By::Program => "program",
+            By::Exe => "exe",
+            By::Comm => "comm",
+            By::Uid => "uid",
+            By::Cgroup => "cgroup",
+            By::Args => "args",
+        }
+    }
+}
+
+enum Form {
+    Text(SummaryText),
+    Json(SummaryJson),
+}
+
+/// Adds up.
+pub(super) struct Summary {
+    processes: Processes,
+    amounts: Amounts,
+    form: Form,
+    beside: Beside,
+    lost: u64,
+}
+
+impl Summary {
+    pub(super) fn new(by: By, format: Format, look: Look, table: Table, bounds: Bounds, rows: usize) -> Self {
+        let form = match format {
+            Format::Text => Form::Text(SummaryText::new(look)),
+            Format::Json => Form::Json(SummaryJson::default()),
+        };
+        let (processes, beside) = (Processes::new(bounds), Beside::new(format, look, table));
+        Summary { processes, amounts: Amounts::new(by, rows), form, beside, lost: 0 }
+    }
+}
+
+impl Output for Summary {
+    fn event(&mut self, _: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
+        self.amounts.add(event);
+        // What else processes do is no part of their rows.
+        if event.kind.life.is_some() {
+            self.processes.take(event).into_iter().for_each(|process| self.amounts.ended(&process));
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()> {
+        self.lost = self.lost.saturating_add(lost.count);
+        self.beside.lost(out, lost)
+    }
+
+    fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
+        self.beside.totals(out, totals, now)
+    }
+
+    fn stats(&mut self, out: &mut dyn Write, now: i64) -> io::Result<()> {
+        match &mut self.form {
+            Form::Text(text) => text.summary(out, &self.amounts, now)?,
+            Form::Json(json) => json.summary(out, &self.amounts, now)?,
+        }
+        let (beside, Processes { left_out, .. }) = (&mut self.beside, &self.processes);
+        beside.missing(out, now, "processes not kept, being too many at once", *left_out)?;
+        beside.missing(out, now, "what would have been rows of their own, being too many", self.amounts.left_out())?;
+        beside.missing(out, now, "events lost: they are in no row", self.lost)?;
+        beside.missing(out, now, "processes that have not ended", self.processes.running() as u64)
+    }
+
+    fn end(&mut self, out: &mut dyn Write, given: &Given) -> io::Result<()> {
+        self.stats(out, given.last_ns)
+    }
+
+    fn resize(&mut self, width: Option<usize>) {
+        if let Form::Text(text) = &mut self.form {
+            text.resize(width);
+        }
+    }
+}

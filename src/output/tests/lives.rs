@@ -1,0 +1,124 @@
+//! Lives, also of processes of which not all was seen.
+
+use super::views::{end, exec, exit, fork, objects, open, shown};
+use super::*;
+use crate::output::lives::Lives;
+use crate::output::processes::Bounds;
+
+fn lives(format: Format, bounds: Bounds) -> Box<dyn Output> {
+    Box::new(Lives::new(format, UTC, Table::general(UTC.room()), bounds))
+}
+
+fn text(events: &[Event<'_>]) -> String {
+    shown(lives(Format::Text, Bounds::default()), events)
+}
+
+#[test]
+fn a_life_is_a_line_when_it_ends() {
+    let mut out = Vec::new();
+    lives(Format::Text, Bounds::default()).header(&mut out).unwrap();
+    let events = [
+        fork(10, 5, 6),
+        exec(11, 6, 5, "cc\0-c\0"),
+        open(12, 6, 3, b"/a"),
+        exec(13, 6, 5, "cc1\0a b\0"),
+        exit(30, 6, 5, 20),
+    ];
+    assert_eq!(
+        String::from_utf8(out).unwrap() + &text(&events),
+        "START           DURATION    CPU       RSS    CODE     PID    PPID COMM            ARGS\n\
+         00:00:00.010000   20.0ms 10.0ms    1.0MiB       0       6       5 last            cc1 'a b'\n\
+         -- processes that have not ended: 1\n"
+    );
+}
+
+#[test]
+fn json_has_what_both_events_have_and_keeps_to_the_schema() {
+    let events = [
+        fork(10, 5, 6),
+        exec(11, 6, 5, "cc\0"),
+        open(12, 6, 3, b"/a"),
+        exit(30, 6, 5, 20),
+        end(40, 5, 1, 35, ("signal", Value::Signal(9))),
+    ];
+    let objects = objects(lives(Format::Json, Bounds::default()), &events);
+    assert_eq!(
+        objects[0].to_string(),
+        serde_json::json!({
+            "kind": "life", "time": "2000-01-01T00:00:00.030000000Z", "boot_ns": 30_000_000, "pid": 6, "ppid": 5,
+            "uid": 1000, "gid": 100, "comm": "last", "cgroup_id": 0, "begun": "fork",
+            "start": "2000-01-01T00:00:00.010000000Z", "start_boot_ns": 10_000_000, "programs": 1,
+            "exec_time": "2000-01-01T00:00:00.011000000Z", "exec_boot_ns": 11_000_000, "argv": ["cc"], "argv_bytes": 3,
+            "exe": "/bin/prog", "code": 0, "lifetime_ns": 20_000_000, "cpu_ns": 10_000_000, "max_rss_bytes": 1 << 20,
+            "end_seen": true, "events": { "open": 1 }
+        })
+        .to_string()
+    );
+    let second = (&objects[1]["begun"], &objects[1]["signal"], objects[1].get("argv"), objects.len());
+    assert_eq!(second, (&"before".into(), &"SIGKILL".into(), None, 2));
+}
+
+#[test]
+fn a_process_that_ran_no_program_says_whose_fork_it_is() {
+    let printed =
+        text(&[exec(1, 5, 1, "sh\0-c\0x\0"), fork(2, 5, 6), fork(3, 6, 7), exit(4, 7, 6, 1), exit(5, 6, 5, 3)]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].ends_with(" (fork of 6) sh -c x") && lines[1].ends_with(" (fork of 5) sh -c x"), "{printed}");
+}
+
+#[test]
+fn what_was_not_seen_is_not_made_up() {
+    // Two that were there before, one whose fork was not seen, one that runs a program without one.
+    let printed =
+        text(&[exit(10, 5, 1, 9), exit(11, 6, 1, 12), exit(20, 7, 1, 3), exec(30, 8, 1, "a\0"), exit(31, 8, 1, 2)]);
+    let ends = printed.lines().map(|line| line.rsplit_once("last").unwrap().1.trim_start()).collect::<Vec<_>>();
+    assert_eq!(ends, ["(before the run)", "(before the run)", "(its start was not seen)", "a"]);
+}
+
+#[test]
+fn a_number_that_is_used_again_is_another_process() {
+    // Its end was lost: the next one's fork shows that, or how long that one lived.
+    let printed =
+        text(&[fork(1, 5, 6), exec(2, 6, 5, "one\0"), fork(50, 5, 6), exec(51, 6, 5, "two\0"), exit(60, 6, 5, 10)]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].ends_with(" one (its end was not seen)") && lines[1].ends_with(" two"), "{printed}");
+    assert!(lines[0].starts_with("00:00:00.001000        ?      ?         ?       ?       6"), "{printed}");
+    let printed = text(&[fork(1, 5, 6), exec(2, 6, 5, "one\0"), exec(51, 6, 5, "two\0"), exit(60, 6, 5, 10)]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].contains("(fork of 5) (its end was not seen)") && lines[1].ends_with(" two"), "{printed}");
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    let few = Bounds { processes: 2, ..Bounds::default() };
+    let events =
+        [fork(1, 5, 6), fork(2, 5, 7), exec(3, 7, 5, "x\0"), exit(4, 7, 5, 2), exit(5, 6, 5, 4), exit(9, 8, 5, 3)];
+    let printed = shown(lives(Format::Text, few), &events);
+    assert!(
+        printed.ends_with("\n-- processes not kept, being too many at once: 1\n-- processes that have not ended: 1\n"),
+        "{printed}"
+    );
+    let little = Bounds { bytes: 1, ..Bounds::default() };
+    let long = concat!("long\0", "0123456789012345678901234567890123456789012345678901234567890123456789\0");
+    let events = [exec(1, 5, 1, "x\0"), exec(2, 6, 1, long), exit(3, 6, 1, 1)];
+    let objects = objects(lives(Format::Json, little), &events);
+    assert_eq!((&objects[0]["argv_truncated"], &objects[0]["argv_bytes"]), (&true.into(), &76.into()));
+    assert_eq!((&objects[1]["kind"], &objects[1]["count"]), (&"missing".into(), &1.into()));
+}
+
+#[test]
+fn arguments_are_let_go_of_when_a_process_ends() {
+    let little = Bounds { bytes: 64, ..Bounds::default() };
+    let mut output = lives(Format::Text, little);
+    let mut out = Vec::new();
+    for n in 0..100 {
+        output.event(&mut out, &exec(2 * n, 5, 1, "one\0two\0three\0")).unwrap();
+        output.event(&mut out, &exit(2 * n + 1, 5, 1, 1)).unwrap();
+    }
+    output.end(&mut out, &Default::default()).unwrap();
+    let printed = String::from_utf8(out).unwrap();
+    assert!(
+        printed.lines().count() == 100 && printed.lines().all(|line| line.ends_with(" one two three")),
+        "{printed}"
+    );
+}

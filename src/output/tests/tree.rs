@@ -1,0 +1,119 @@
+//! Trees, also of processes of which not all was seen.
+
+use super::views::{end, exec, exit, fork, objects, shown};
+use super::*;
+use crate::output::Growth;
+use crate::output::processes::Bounds;
+use crate::output::tree::{BOUNDS, Tree};
+
+const WIDE: Look = Look { wide: true, ..UTC };
+
+fn tree(growth: Growth, format: Format, look: Look, bounds: Bounds) -> Box<dyn Output> {
+    Box::new(Tree::new(growth, format, look, Table::general(look.room()), bounds))
+}
+
+/// The lines of the whole tree, without its header.
+fn text(look: Look, events: &[Event<'_>]) -> Vec<String> {
+    let printed = shown(tree(Growth::End, Format::Text, look, BOUNDS), events);
+    printed.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// What stands behind the numbers.
+fn branches(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(|line| line.get(45..).unwrap_or(line)).collect()
+}
+
+fn build() -> Vec<Event<'static>> {
+    let mut events = vec![exec(1, 2, 1, "/bin/make\0-j\0"), fork(2, 2, 3), exec(3, 3, 2, "cc\0a b\0")];
+    for (n, args) in ["/lib/cc1\0a\0", "/lib/cc1\0b\0", "/lib/cc1\0c\0"].into_iter().enumerate() {
+        let (n, pid) = (n as u64, 10 + n as u32);
+        events.extend([fork(4 + n, 3, pid), exec(5 + n, pid, 3, args), exit(20 + 10 * n, pid, 3, 16 + 9 * n)]);
+    }
+    events.extend([fork(50, 3, 20), end(51, 20, 3, 1, ("signal", Value::Signal(9))), exit(52, 3, 2, 50)]);
+    events.extend([fork(53, 2, 30), exec(54, 30, 2, "true\0"), exit(55, 30, 2, 2), exit(60, 2, 1, 60)]);
+    events
+}
+
+#[test]
+fn the_tree_has_what_ended_alike_in_one_line_and_marks_failures_and_the_longest_chain() {
+    assert_eq!(
+        text(UTC, &build()),
+        [
+            "*    60.0ms 30.0ms    1.0MiB       0       2 make -j",
+            "*    50.0ms 25.0ms    1.0MiB       0       3 ├ cc 'a b'",
+            "     25.0ms 20.5ms    1.0MiB       0       - │ ├ × 2 cc1 …",
+            "*    34.0ms 17.0ms    1.0MiB       0      12 │ ├ cc1 c",
+            " !   1.00ms  500us    1.0MiB SIGKILL      20 │ └ cc (fork)",
+            "     2.00ms 1.00ms    1.0MiB       0      30 └ true",
+            "* longest chain of waiting: make 60.0ms > cc 50.0ms > cc1 34.0ms",
+        ]
+    );
+    let wide = text(WIDE, &build());
+    assert_eq!(branches(&wide)[2..5], ["│ ├ cc1 a", "│ ├ cc1 b", "│ ├ cc1 c"], "with -w, nothing is folded");
+}
+
+#[test]
+fn live_lines_are_indented_by_how_deep_their_process_is() {
+    let printed = shown(tree(Growth::Live, Format::Text, UTC, BOUNDS), &build()[..5]);
+    let lines: Vec<&str> = printed.lines().map(|line| line.get(16..).unwrap_or(line)).collect();
+    assert_eq!(lines[0], "exec          2 make argv=/bin/make -j exe=/bin/prog");
+    assert_eq!(lines[2], "exec          3   cc argv=cc 'a b' exe=/bin/prog");
+    assert_eq!(lines[4], "exec         10     cc1 argv=/lib/cc1 a exe=/bin/prog");
+    assert_eq!(lines.len(), 5 + 6, "the whole tree follows: {printed}");
+}
+
+#[test]
+fn json_has_parents_before_their_children_and_keeps_to_the_schema() {
+    let nodes = objects(tree(Growth::Live, Format::Json, UTC, BOUNDS), &build());
+    let about = |node: &serde_json::Value| (node["pid"].as_u64().unwrap(), node["depth"].as_u64().unwrap());
+    let shape: Vec<_> = nodes.iter().map(about).collect();
+    assert_eq!(shape, [(2, 0), (3, 1), (10, 2), (11, 2), (12, 2), (20, 2), (30, 1)]);
+    assert_eq!(nodes[1]["parent"], nodes[0]["id"]);
+    let chain: Vec<_> = nodes.iter().filter(|node| node["longest_chain"] == true).map(|node| about(node).0).collect();
+    assert_eq!(chain, [2, 3, 12]);
+}
+
+#[test]
+fn what_was_not_seen_is_a_hole() {
+    // The first was there before; the parent of 7 and 8 was not seen, nor were their forks.
+    let events =
+        [exec(10, 2, 1, "a\0"), exec(11, 7, 6, "b\0"), exit(12, 7, 6, 1), exec(13, 8, 6, "c\0"), exit(14, 8, 6, 1)];
+    let lines = text(UTC, &events);
+    let want = ["a (not ended)", "? (not seen, but by its children)", "├ b", "└ c"];
+    assert_eq!(branches(&lines)[..4], want);
+    assert!(lines[1].ends_with("       6 ? (not seen, but by its children)"), "{lines:#?}");
+    let mut output = tree(Growth::End, Format::Text, UTC, BOUNDS);
+    let mut out = Vec::new();
+    output.lost(&mut out, &LOST).unwrap();
+    output.end(&mut out, &Default::default()).unwrap();
+    assert!(String::from_utf8(out).unwrap().ends_with("-- events lost: the tree may have holes: 12\n"));
+}
+
+#[test]
+fn a_number_that_is_used_again_is_another_process() {
+    let events = [fork(1, 2, 3), exec(2, 3, 2, "one\0"), fork(20, 2, 3), exec(21, 3, 2, "two\0"), exit(22, 3, 2, 2)];
+    assert_eq!(branches(&text(UTC, &events))[..3], ["parent (not ended)", "├ one (not ended)", "└ two"]);
+}
+
+#[test]
+fn a_tree_that_is_too_large_counts_what_it_leaves_out() {
+    let few = Bounds { processes: 4, ..BOUNDS };
+    let mut events = vec![exec(1, 2, 1, "top\0"), fork(2, 2, 3)];
+    for n in 0..20 {
+        events.extend([fork(3 + n, 3, 10 + n as u32), exit(4 + n, 10 + n as u32, 3, 1)]);
+    }
+    events.extend([exit(40, 3, 2, 38), exit(41, 2, 1, 40)]);
+    let printed = shown(tree(Growth::End, Format::Text, UTC, few), &events);
+    let lines: Vec<String> = printed.lines().skip(1).map(str::to_owned).collect();
+    assert_eq!(branches(&lines)[..3], ["top", "└ top (fork)", "  └ … 20 more"]);
+    assert!(lines.iter().any(|line| line == "-- processes not shown, being too many: 20"), "{lines:#?}");
+}
+
+#[test]
+fn a_chain_of_any_length_is_drawn_within_limits() {
+    let mut events = vec![exec(1, 2, 1, "top\0")];
+    events.extend((2..5000).map(|pid| fork(u64::from(pid), pid, pid + 1)));
+    let lines = text(UTC, &events);
+    assert!(lines.len() > 4999 && lines.iter().all(|line| line.chars().count() < 200), "{}", lines.len());
+    assert!(lines[4000].contains("└ +3983 top (fork)"), "{}", lines[4000]);
+}

@@ -1,0 +1,119 @@
+//! `--tree`: the processes as a tree. Live, each event is indented as deep as its process is; at the end, the whole tree.
+
+mod grown;
+mod json;
+mod text;
+mod walk;
+
+use std::io::{self, Write};
+
+use self::grown::Grown;
+use self::json::TreeJson;
+use self::text::TreeText;
+use super::beside::Beside;
+use super::format::Format;
+use super::look::Look;
+use super::output::{Output, Summary};
+use super::processes::{Bounds, Processes};
+use super::tables::Table;
+use super::text::Text;
+use crate::event::total::Totals;
+use crate::event::{Event, Lost};
+
+pub(super) use self::json::NODE;
+
+/// When a tree is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Growth {
+    /// While it grows (text), and at the end
+    Live,
+    /// At the end alone
+    End,
+}
+
+/// The bounds of a tree: of those that ended, too.
+pub(super) const BOUNDS: Bounds = Bounds { processes: 1 << 16, bytes: 64 << 20, list: 4096 };
+
+enum Form {
+    Text(TreeText),
+    Json(TreeJson),
+}
+
+pub(super) struct Tree {
+    processes: Processes,
+    grown: Grown,
+    /// What is shown meanwhile.
+    live: Option<Box<Text>>,
+    form: Form,
+    beside: Beside,
+    lost: u64,
+}
+
+impl Tree {
+    pub(super) fn new(growth: Growth, format: Format, look: Look, table: Table, bounds: Bounds) -> Self {
+        let (live, form) = match format {
+            Format::Text => (growth == Growth::Live, Form::Text(TreeText::new(look))),
+            Format::Json => (false, Form::Json(TreeJson::default())),
+        };
+        Tree {
+            processes: Processes::new(bounds),
+            grown: Grown::new(bounds.processes),
+            live: live.then(|| Box::new(Text::new(look, Table::tree()))),
+            form,
+            beside: Beside::new(format, look, table),
+            lost: 0,
+        }
+    }
+}
+
+impl Output for Tree {
+    fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.live.as_mut().map_or(Ok(()), |text| text.header(out))
+    }
+
+    fn event(&mut self, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
+        let gone = self.processes.take(event);
+        if let Some(text) = &mut self.live {
+            let of = self.processes.get(event.head.pid).or(gone.ended.as_ref());
+            text.indent(of.map_or(0, |process| process.depth));
+            text.event(out, event)?;
+        }
+        gone.into_iter().for_each(|process| self.grown.add(process));
+        Ok(())
+    }
+
+    fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()> {
+        self.lost = self.lost.saturating_add(lost.count);
+        self.beside.lost(out, lost)
+    }
+
+    fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
+        self.beside.totals(out, totals, now)
+    }
+
+    fn end(&mut self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
+        let running = self.processes.drain();
+        let unfinished = running.len() as u64;
+        running.into_iter().for_each(|process| self.grown.add(process));
+        match &mut self.form {
+            Form::Text(text) => text.tree(out, &self.grown)?,
+            Form::Json(json) => json.tree(out, &self.grown)?,
+        }
+        let (now, Processes { left_out, cut, .. }) = (summary.last_ns, &self.processes);
+        let beside = &mut self.beside;
+        beside.missing(out, now, "processes not kept, being too many at once", *left_out)?;
+        beside.missing(out, now, "processes not shown, being too many", self.grown.left_out)?;
+        beside.missing(out, now, "programs whose arguments are cut, being too many", *cut)?;
+        beside.missing(out, now, "events lost: the tree may have holes", self.lost)?;
+        beside.missing(out, now, "processes that have not ended", unfinished)
+    }
+
+    fn resize(&mut self, width: Option<usize>) {
+        if let Some(text) = &mut self.live {
+            text.resize(width);
+        }
+        if let Form::Text(text) = &mut self.form {
+            text.resize(width);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The tree of the processes that have ended, in bounded memory: where they become too many, what is below others is
+//! counted there.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::output::processes::Process;
+
+pub(super) struct Grown {
+    most: usize,
+    processes: HashMap<u64, Process>,
+    /// By their parents; without a parent, of 0.
+    children: HashMap<u64, Vec<u64>>,
+    /// How many more there were below a process.
+    more: HashMap<u64, u64>,
+    pub(super) left_out: u64,
+}
+
+impl Grown {
+    pub(super) fn new(most: usize) -> Self {
+        Grown { most, processes: HashMap::new(), children: HashMap::new(), more: HashMap::new(), left_out: 0 }
+    }
+
+    /// Adds a process that has ended; its children mostly have before.
+    pub(super) fn add(&mut self, process: Process) {
+        let (id, parent) = (process.id, process.parent.unwrap_or(0));
+        if self.processes.len() >= self.most {
+            let (cut, more) = self.cut_below(id);
+            if cut == 0 {
+                self.left_out += 1;
+                let more = 1 + self.more.remove(&id).unwrap_or(0);
+                *self.more.entry(parent).or_default() += more;
+                return;
+            }
+            self.left_out += cut;
+            *self.more.entry(id).or_default() += cut + more;
+        }
+        self.children.entry(parent).or_default().push(id);
+        self.processes.insert(id, process);
+    }
+
+    /// Forgets all that is below a process; returns how many that are, and how many more there were below these.
+    fn cut_below(&mut self, id: u64) -> (u64, u64) {
+        let (mut cut, mut more) = (0, 0);
+        let mut rest = self.children.remove(&id).unwrap_or_default();
+        while let Some(id) = rest.pop() {
+            cut += u64::from(self.processes.remove(&id).is_some());
+            more += self.more.remove(&id).unwrap_or(0);
+            rest.extend(self.children.remove(&id).unwrap_or_default());
+        }
+        (cut, more)
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Process> {
+        self.processes.get(&id)
+    }
+
+    /// Those whose parent is not in the tree, in the order in which they came.
+    pub(super) fn roots(&self) -> Vec<u64> {
+        let in_tree = |process: &&Process| process.parent.is_some_and(|parent| self.processes.contains_key(&parent));
+        let mut roots: Vec<u64> =
+            self.processes.values().filter(|process| !in_tree(process)).map(|process| process.id).collect();
+        roots.sort_unstable();
+        roots
+    }
+
+    /// The children of a process, in the order in which they came.
+    pub(super) fn children(&self, id: u64) -> Vec<u64> {
+        let mut children = self.children.get(&id).cloned().unwrap_or_default();
+        children.sort_unstable();
+        children
+    }
+
+    /// How many more were below it.
+    pub(super) fn more(&self, id: u64) -> u64 {
+        self.more.get(&id).copied().unwrap_or(0)
+    }
+
+    /// Whether there is nothing below it.
+    pub(super) fn is_leaf(&self, id: u64) -> bool {
+        !self.children.contains_key(&id) && self.more(id) == 0
+    }
+
+    /// The longest chain of waiting: the process that lived longest, of the children that it outlived the one that lived
+    /// longest, and so on.
+    pub(super) fn longest_chain(&self) -> Vec<u64> {
+        let longest = |ids: Vec<u64>, before: Option<&Process>| {
+            let all = ids.into_iter().filter_map(|id| self.get(id));
+            let waited = all.filter(|process| before.is_none_or(|parent| parent.outlived(process)));
+            // The first of those that lived as long.
+            waited.max_by_key(|process| (process.lived_ns(), std::cmp::Reverse(process.id)))
+        };
+        let (mut chain, mut seen) = (Vec::new(), HashSet::new());
+        let mut next = longest(self.roots(), None);
+        while let Some(process) = next.filter(|process| seen.insert(process.id)) {
+            chain.push(process.id);
+            next = longest(self.children(process.id), Some(process));
+        }
+        chain
+    }
+}

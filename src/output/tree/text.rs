@@ -1,0 +1,221 @@
+//! The whole tree as text.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+
+use super::grown::Grown;
+use super::walk::{Item, walk};
+use crate::event::Value;
+use crate::output::line::{Line, Paint};
+use crate::output::look::Look;
+use crate::output::processes::{Begun, Process};
+use crate::output::tables::{Room, Show};
+use crate::output::text::{At, value};
+use crate::output::units::span;
+
+/// Where columns end: marks, how long, CPU time, memory, how it ended, and, where there is room, which.
+const DURATION: usize = 11;
+const CPU: usize = 18;
+const RSS: usize = 28;
+const CODE: usize = 36;
+const PID: usize = 44;
+/// How many levels are drawn as such.
+const DEEP: usize = 16;
+
+pub(super) struct TreeText {
+    line: Line,
+    look: Look,
+    /// There is a column for process ids.
+    pids: bool,
+}
+
+impl TreeText {
+    pub(super) fn new(look: Look) -> Self {
+        let pids = look.room() != Room::Narrow;
+        TreeText { line: Line::new(look.columns(), look.colour), look, pids }
+    }
+
+    pub(super) fn resize(&mut self, width: Option<usize>) {
+        if self.look.columns().is_some() && width.is_some_and(|width| width > 0) {
+            self.look.width = width;
+            self.line.limit(self.look.columns());
+        }
+    }
+
+    pub(super) fn tree(&mut self, out: &mut dyn Write, grown: &Grown) -> io::Result<()> {
+        let chain = grown.longest_chain();
+        let waited: HashSet<u64> = chain.iter().copied().collect();
+        self.header(out)?;
+        // With -w, all lines there are.
+        let apart = (!self.look.wide).then_some(&waited);
+        walk(grown, apart, |place, item| self.row(out, place, item, &waited))?;
+        self.chain(out, chain.iter().filter_map(|id| grown.get(*id)))
+    }
+
+    fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let line = &mut self.line;
+        line.clear();
+        line.paint(Paint::Bold);
+        for (end, title) in [(DURATION, "DURATION"), (CPU, "CPU"), (RSS, "RSS"), (CODE, "CODE")] {
+            At::End(end).ascii(line, title);
+        }
+        if self.pids {
+            At::End(PID).ascii(line, "PID");
+        }
+        line.ascii(" PROCESS");
+        line.paint(Paint::Off);
+        line.write(out)
+    }
+
+    fn row(&mut self, out: &mut dyn Write, place: &[bool], item: &Item<'_>, waited: &HashSet<u64>) -> io::Result<()> {
+        let TreeText { line, pids, .. } = self;
+        line.clear();
+        let all: &[&Process] = match item {
+            Item::One(process) => &[process],
+            Item::Folded(all) => all,
+            Item::Hole(..) | Item::More(_) => &[],
+        };
+        let is_waited = all.iter().any(|process| waited.contains(&process.id));
+        line.ascii(if is_waited { "*" } else { " " });
+        line.ascii(if all.first().is_some_and(|process| process.failed()) { "!" } else { " " });
+        numbers(line, all);
+        if *pids {
+            match item {
+                Item::One(process) => value(line, At::End(PID), &Value::Pid(process.pid), Show::Whole),
+                Item::Hole(pid, _) => value(line, At::End(PID), &Value::Pid(*pid), Show::Whole),
+                Item::Folded(_) | Item::More(_) => At::End(PID).ascii(line, "-"),
+            }
+        }
+        line.ascii(" ");
+        branches(line, place);
+        what(line, item, is_waited);
+        line.write(out)
+    }
+
+    /// The chain by itself, as the mark alone does not say what it means.
+    fn chain<'a>(&mut self, out: &mut dyn Write, chain: impl Iterator<Item = &'a Process>) -> io::Result<()> {
+        let line = &mut self.line;
+        line.clear();
+        line.ascii("* longest chain of waiting:");
+        let mut separator = " ";
+        let mut any = false;
+        for process in chain.take_while(|_| !separator.is_empty()) {
+            any = true;
+            line.ascii(separator);
+            line.escaped(process.name());
+            line.ascii(" ");
+            line.ascii(&*span(process.lived_ns()));
+            separator = if line.is_full() { "" } else { " > " };
+        }
+        if any { line.write(out) } else { Ok(()) }
+    }
+}
+
+/// Of several: the longest, the sum of CPU time, the most memory.
+fn numbers(line: &mut Line, all: &[&Process]) {
+    let span = |name: &str, process: &Process| match process.ended(name) {
+        Some(Value::Span(ns) | Value::Size(ns)) => Some(ns),
+        _ => None,
+    };
+    let known = |name: &'static str| all.iter().filter_map(move |process| span(name, process));
+    let columns = [
+        (DURATION, known("lifetime").max().map(Value::Span)),
+        (CPU, known("cpu").reduce(u64::saturating_add).map(Value::Span)),
+        (RSS, known("max_rss").max().map(Value::Size)),
+        (CODE, all.first().and_then(|process| process.code())),
+    ];
+    for (end, known) in columns {
+        match known {
+            Some(known) => value(line, At::End(end), &known, Show::Whole),
+            None => At::End(end).ascii(line, if all.is_empty() { "" } else { "?" }),
+        }
+    }
+}
+
+/// The lines that lead to it: none to one without a parent.
+fn branches(line: &mut Line, place: &[bool]) {
+    let place = place.get(1..).unwrap_or_default();
+    let Some((last, above)) = place.split_last() else { return };
+    let deeper = above.len().saturating_sub(DEEP);
+    line.paint(Paint::Dim);
+    above.iter().take(DEEP).for_each(|last| line.drawn(if *last { "  " } else { "│ " }));
+    line.drawn(if *last { "└ " } else { "├ " });
+    if deeper > 0 {
+        line.ascii("+");
+        line.number(deeper);
+        line.ascii(" ");
+    }
+    line.paint(Paint::Off);
+}
+
+fn what(line: &mut Line, item: &Item<'_>, waited: bool) {
+    match item {
+        Item::One(process) => command(line, process, waited),
+        Item::Folded(all) => {
+            line.drawn("× ");
+            line.number(all.len());
+            line.ascii(" ");
+            if let Some((first, others)) = all.split_first() {
+                if others.iter().all(|other| same_args(first, other)) {
+                    command(line, first, waited);
+                } else {
+                    line.escaped(first.name());
+                    line.ascii(" ");
+                    line.ellipsis();
+                }
+            }
+        }
+        Item::Hole(..) => line.ascii("? (not seen, but by its children)"),
+        Item::More(count) => {
+            line.ellipsis();
+            line.ascii(" ");
+            line.number(*count);
+            line.ascii(" more");
+        }
+    }
+}
+
+fn same_args(one: &Process, other: &Process) -> bool {
+    match (one.ran(), other.ran()) {
+        (Some(one), Some(other)) => one.get("argv") == other.get("argv"),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+/// The name of the program, its arguments, and what is special about it.
+fn command(line: &mut Line, process: &Process, waited: bool) {
+    let argv = process.ran().and_then(|program| program.get("argv"));
+    if waited {
+        line.paint(Paint::Bold);
+    }
+    match (argv, &process.program) {
+        (Some(Value::List(list)), Some(_)) => {
+            line.shell_word(process.name(), true);
+            for word in list.iter().skip(1) {
+                if line.is_full() {
+                    break;
+                }
+                line.ascii(" ");
+                line.shell_word(word, false);
+            }
+            if list.truncated() {
+                line.ascii(" ");
+                line.ellipsis();
+            }
+        }
+        _ => {
+            line.shell_word(process.name(), true);
+            line.ascii(match process.begun {
+                Begun::Forked => " (fork)",
+                Begun::Before => " (before the run)",
+                Begun::Unseen => "",
+            });
+        }
+    }
+    if waited {
+        line.paint(Paint::Off);
+    }
+    if process.end.is_none() {
+        line.ascii(" (not ended)");
+    }
+}

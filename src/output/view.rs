@@ -1,0 +1,57 @@
+//! What is made of a stream of events: a new view is a file beside this, and a variant here.
+
+use super::format::Format;
+use super::lives::Lives;
+use super::look::Look;
+use super::output::Output;
+use super::processes::Bounds;
+use super::summary::{self, By, Summary};
+use super::tables::Table;
+use super::tree::{self, Growth, Tree};
+
+/// What is shown of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum View {
+    /// Its events.
+    #[default]
+    Events,
+    /// A line for each life of a process, when it ends.
+    Lives,
+    /// The processes as a tree.
+    Tree(Growth),
+    /// What it comes to; processes are put together by this.
+    Summary(By),
+}
+
+impl View {
+    /// One of each.
+    pub const ALL: [View; 6] = [
+        View::Events,
+        View::Lives,
+        View::Tree(Growth::Live),
+        View::Tree(Growth::End),
+        View::Summary(By::Program),
+        View::Summary(By::Args),
+    ];
+
+    /// Makes the output.
+    #[must_use]
+    pub fn build(self, format: Format, look: Look, table: Table) -> Box<dyn Output> {
+        match self {
+            View::Events => format.build(look, table),
+            View::Lives => Box::new(Lives::new(format, look, table, Bounds::default())),
+            View::Summary(by) => Box::new(Summary::new(by, format, look, table, summary::BOUNDS, summary::ROWS)),
+            View::Tree(growth) => Box::new(Tree::new(growth, format, look, table, tree::BOUNDS)),
+        }
+    }
+
+    /// The option that asks for it, where it is about processes: it needs to see them end, and cannot be of single events.
+    #[must_use]
+    pub fn of_processes(self) -> Option<&'static str> {
+        match self {
+            View::Events | View::Summary(_) => None,
+            View::Lives => Some("--lives"),
+            View::Tree(_) => Some("--tree"),
+        }
+    }
+}

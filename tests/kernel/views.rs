@@ -1,0 +1,115 @@
+//! Views put together what happened, live as from a recording: they agree with the events, and with the kernel's accounts.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::host::text as path;
+use crate::known::{Dir, may_miss, strings, text, uint};
+use crate::support::{Ended, Trace, coretrace, parse, targets};
+
+/// A run with a view: what it showed, and the events that it was made of.
+struct Viewed {
+    live: Ended,
+    events: Ended,
+}
+
+impl Viewed {
+    /// Runs `targets CMD…`. A replay shows the same as the run did, byte for byte.
+    fn new(view: &[&str], cmd: &[&str]) -> Viewed {
+        let dir = Dir::new();
+        let file = dir.join("recording");
+        let mut command = Command::new(coretrace());
+        command.args(["proc", "-v", "--utc", "-O", "-", "--record", path(&file)]).args(view);
+        let live = Trace::raw(command.arg("--").arg(targets()).args(cmd)).output();
+        assert!(live.status.success(), "{:#?}", live.stderr);
+        assert_eq!(live.balance().dropped, 0, "{:#?}", live.stderr);
+        let replay =
+            |args: &[&str]| Trace::raw(Command::new(coretrace()).args(["replay", path(&file)]).args(args)).output();
+        let again = replay(&[&["--utc"], view].concat());
+        assert_eq!((again.status.code(), &again.stdout), (Some(0), &live.stdout), "{:#?}", again.stderr);
+        let mut events = replay(&["-o", "json"]);
+        events.events = events.stdout.iter().map(|line| parse(line)).collect();
+        Viewed { live, events }
+    }
+
+    /// What a view showed as JSON.
+    fn objects(&self, kind: &str) -> Vec<Value> {
+        let objects: Vec<Value> = self.live.stdout.iter().map(|line| parse(line)).collect();
+        assert!(objects.iter().all(|object| object["kind"] == kind), "{:#?}", self.live.stdout);
+        objects
+    }
+}
+
+#[test]
+fn lives_agree_with_the_kernels_accounts_and_with_the_events() {
+    let viewed = Viewed::new(&["--lives", "-o", "json"], &["burn", "alone", "200", "3"]);
+    let lives = viewed.objects("life");
+    assert_eq!(lives.len(), viewed.events.kind("exit").len());
+    for life in &lives {
+        let exit = viewed.events.one("exit", &life["pid"]);
+        for member in ["time", "boot_ns", "code", "lifetime_ns", "cpu_ns", "max_rss_bytes", "comm"] {
+            assert_eq!(life[member], exit[member], "{member}: {life}");
+        }
+        assert_eq!(uint(&life["start_boot_ns"]), uint(&exit["boot_ns"]) - uint(&exit["lifetime_ns"]));
+        assert_eq!((text(&life["argv"][0]), text(&life["argv"][1])), (path(&targets()), "burn"), "{life}");
+    }
+    let reported = viewed.live.all_reported("burnt");
+    assert_eq!((reported.len(), lives.len()), (3, 4));
+    for reported in reported.iter().filter(|_| !may_miss("btf") || viewed.live.missed() == 0) {
+        let life = lives.iter().find(|life| life["pid"] == reported["pid"]).expect("its life");
+        let (shown, burnt) = (uint(&life["cpu_ns"]), uint(&reported["cpu_ns"]));
+        assert!((burnt * 9 / 10..=burnt * 11 / 10 + 20_000_000).contains(&shown), "{shown} of {burnt}");
+        assert_eq!((&life["begun"], &life["fork_of"]), (&"fork".into(), &lives[3]["pid"]), "{life}");
+    }
+}
+
+#[test]
+fn a_life_has_the_arguments_of_its_last_program() {
+    let viewed = Viewed::new(&["--lives"], &["children", "spawn", "2"]);
+    assert_eq!(viewed.live.stdout.len(), 1 + 3, "{:#?}", viewed.live.stdout);
+    assert!(viewed.live.stdout[1].ends_with(" exit 0"), "{:#?}", viewed.live.stdout);
+    assert!(viewed.live.stdout[3].ends_with(" children spawn 2"), "{:#?}", viewed.live.stdout);
+}
+
+#[test]
+fn the_tree_is_what_was_started() {
+    let viewed = Viewed::new(&["--tree", "-o", "json"], &["children", "spawn", "5"]);
+    let nodes = viewed.objects("node");
+    let started: Vec<Value> = viewed.live.all_reported("forked").iter().map(|child| child["pid"].clone()).collect();
+    assert_eq!((nodes.len(), started.len()), (6, 5));
+    assert_eq!(strings(&nodes[0]["argv"])[1..], ["children", "spawn", "5"]);
+    assert_eq!((&nodes[0]["depth"], &nodes[0]["parent"]), (&0.into(), &Value::Null));
+    for (node, pid) in nodes[1..].iter().zip(&started) {
+        assert_eq!((&node["pid"], &node["parent"], &node["depth"]), (pid, &nodes[0]["id"], &1.into()), "{node}");
+        assert_eq!((strings(&node["argv"])[1..].join(" "), &node["code"]), ("exit 0".to_owned(), &0.into()), "{node}");
+    }
+    assert_eq!(nodes.iter().filter(|node| node["longest_chain"] == true).count(), 2);
+}
+
+#[test]
+fn what_is_alike_in_a_tree_is_one_line() {
+    let viewed = Viewed::new(&["--tree=end"], &["children", "fork", "30"]);
+    let lines = &viewed.live.stdout;
+    assert_eq!(lines.len(), 1 + 3 + 1, "a header, the parent, the longest, the others, the chain: {lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("× 29 targets")), "{lines:#?}");
+    let viewed = Viewed::new(&["--tree"], &["children", "fork", "30"]);
+    assert_eq!(viewed.live.stdout.len(), 2 + viewed.events.stdout.len() + 4, "a line for each event before");
+}
+
+#[test]
+fn a_summary_comes_to_what_the_events_do() {
+    let viewed = Viewed::new(&["--summary", "-o", "json"], &["children", "spawn", "5"]);
+    let rows = viewed.objects("summary");
+    let count = |rows: &[Value], name: &str| rows.iter().map(|row| uint(&row[name])).sum::<u64>();
+    let exits = viewed.events.kind("exit");
+    assert_eq!((rows.len(), count(&rows, "count"), count(&rows, "failed")), (2, 6, 0), "{rows:#?}");
+    for (of, name) in [("lifetime_ns", "lifetime_ns"), ("cpu_ns", "cpu_ns"), ("max_rss_bytes", "max_rss_bytes")] {
+        let sum: u64 = rows.iter().map(|row| row[of]["sum"].as_u64().unwrap_or(0)).sum();
+        assert_eq!(sum, exits.iter().map(|exit| exit[name].as_u64().unwrap_or(0)).sum::<u64>(), "{name}");
+    }
+    let longest = exits.iter().map(|exit| uint(&exit["lifetime_ns"])).max();
+    assert_eq!(rows.iter().map(|row| uint(&row["lifetime_ns"]["max"])).max(), longest);
+    let viewed = Viewed::new(&["--summary", "--by", "args"], &["ends", "3", "2"]);
+    assert!(viewed.live.stdout[1].trim_start().starts_with("RUNS FAILED"), "{:#?}", viewed.live.stdout);
+}
