@@ -103,7 +103,7 @@ fn a_view_that_cannot_be_is_refused() {
         ("open", &["--tree"], "--tree needs to see processes end"),
         ("proc", &["--tree", "--events", "exec,fork"], "--tree needs to see processes end"),
         ("proc", &["--lives", "--args", "x"], "--args: it is about single events, and --lives is about processes"),
-        ("proc", &["--by", "exe"], "--summary"),
+        ("proc", &["--summary=exe", "--lives"], "--summary"),
         ("open", &["--fields", "path,code"], "--fields code: there is no such field; there are kind, time, "),
     ];
     for (tracer, args, words) in cases {

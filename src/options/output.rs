@@ -33,12 +33,18 @@ pub struct Output {
     )]
     pub tree: Option<Growth>,
     /// Tables at the end (and with --stats), instead of events: of programs, how often they ran and failed, how long they took,
-    /// CPU time, the most memory; of files, which were opened most and which failed; failures by reason; calls
-    #[arg(long, conflicts_with_all = ["lives", "tree"])]
-    pub summary: bool,
-    /// What the processes of a row have in common
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t, requires = "summary")]
-    pub by: By,
+    /// CPU time, the most memory; of files, which were opened most and which failed; failures by reason; calls. WHAT
+    /// is what the processes of a row have in common
+    #[arg(
+        long,
+        value_name = "WHAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "program",
+        value_enum,
+        conflicts_with_all = ["lives", "tree"]
+    )]
+    pub summary: Option<By>,
     /// Only these fields of events, in this order, by their names in JSON, for example pid,comm,argv
     #[arg(long, value_name = "FIELDS", value_delimiter = ',', conflicts_with_all = ["lives", "tree", "summary"])]
     pub fields: Vec<String>,
@@ -72,8 +78,7 @@ impl Output {
         match self.tree {
             Some(growth) => View::Tree(growth),
             None if self.lives => View::Lives,
-            None if self.summary => View::Summary(self.by),
-            None => View::Events,
+            None => self.summary.map_or(View::Events, View::Summary),
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use super::fields;
 use super::json::Json;
-use super::look::Look;
+use super::look::{Look, Time};
 use super::output::Output;
 use super::tables::Table;
 use super::text::Text;
-use super::times::Time;
 use crate::event::Kind;
 
 /// What tracers and `replay` can print.

@@ -8,6 +8,7 @@
 
 mod field;
 mod pick;
+mod rest;
 mod totals;
 
 use std::io::{self, Write};
@@ -16,9 +17,9 @@ use serde::ser::{SerializeMap, Serializer};
 
 pub(super) use self::field::{bytes, field, suffix};
 use self::pick::Pick;
+use self::rest::Rest;
 use super::clock::{Clock, Style};
 use super::output::Output;
-use crate::escape::is_visible;
 use crate::event::total::Totals;
 use crate::event::{Event, Lost, Names};
 
@@ -170,53 +171,3 @@ pub(super) const MISSING: &str = "missing";
 
 /// The members of an object that is being written.
 pub(super) type Members<'a> = serde_json::ser::Compound<'a, &'a mut Vec<u8>, Rest>;
-
-/// The rest of an object that is begun by hand: compact JSON in which what a terminal obeys or hides is escaped. JSON itself
-/// only asks for that below U+0020, but lines are also looked at.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Rest {
-    /// How many objects are open.
-    depth: u32,
-}
-
-impl serde_json::ser::Formatter for Rest {
-    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.depth += 1;
-        if self.depth > 1 { out.write_all(b"{") } else { Ok(()) }
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.depth -= 1;
-        out.write_all(b"}")
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        if first && self.depth > 1 { Ok(()) } else { out.write_all(b",") }
-    }
-
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        if is_plain(fragment.as_bytes()) {
-            return out.write_all(fragment.as_bytes());
-        }
-        let mut rest = fragment;
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| !is_visible(*c)) {
-            let (shown, hidden) = rest.split_at(at);
-            out.write_all(shown.as_bytes())?;
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(out, "\\u{unit:04x}")?;
-            }
-            rest = hidden.get(c.len_utf8()..).unwrap_or_default();
-        }
-        out.write_all(rest.as_bytes())
-    }
-}
-
-/// Whether all bytes are below DEL, eight at a time: adding one carries into the top bit from DEL on.
-fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const TOPS: u64 = ONES << 7;
-    let (chunks, rest) = bytes.as_chunks();
-    let words = chunks.iter().map(|chunk| u64::from_ne_bytes(*chunk));
-    let tops = words.fold(0, |tops, word| tops | word | word.wrapping_add(ONES));
-    tops & TOPS == 0 && rest.iter().all(|b| *b < 0x7f)
-}

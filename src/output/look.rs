@@ -1,7 +1,22 @@
 //! What text depends on besides the events: the terminal, and what was asked for.
 
 use super::tables::Room;
-use super::times::Time;
+
+/// How TIME is spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Time {
+    /// Wall-clock time, in the local zone
+    #[default]
+    Local,
+    /// Wall-clock time, in UTC
+    Utc,
+    /// Seconds since boot, suspend included
+    Mono,
+    /// Seconds since the line before
+    Delta,
+    /// Not at all
+    None,
+}
 
 /// How text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

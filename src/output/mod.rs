@@ -27,9 +27,8 @@ mod units;
 mod view;
 
 pub use format::Format;
-pub use look::Look;
+pub use look::{Look, Time};
 pub use output::{Output, Summary};
 pub use summary::By;
-pub use times::Time;
 pub use tree::Growth;
 pub use view::View;

@@ -1,6 +1,7 @@
 //! `--summary`: what a stream comes to: programs and what they used, files and failures, calls and how long they took.
 
 mod amounts;
+mod by;
 mod json;
 mod spread;
 mod text;
@@ -20,45 +21,13 @@ use crate::event::total::Totals;
 use crate::event::{Event, Lost};
 
 pub(super) use self::amounts::Of;
+pub use self::by::By;
 pub(super) use self::json::SUMMARY;
 
 /// Arguments are a key at most.
 pub(super) const BOUNDS: Bounds = Bounds { processes: 1 << 16, bytes: 64 << 20, list: 1024 };
 /// How many rows of each table there are at most.
 pub(super) const ROWS: usize = 1 << 14;
-
-/// What processes have in common that are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum By {
-    /// The name of the last program, as it was called, without directories
-    #[default]
-    Program,
-    /// The file of the last program
-    Exe,
-    /// The name at the end
-    Comm,
-    /// The user
-    Uid,
-    /// The cgroup's id
-    Cgroup,
-    /// All arguments of the last program
-    Args,
-}
-
-impl By {
-    pub(super) const ALL: [By; 6] = [By::Program, By::Exe, By::Comm, By::Uid, By::Cgroup, By::Args];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            By::Program => "program",
-            By::Exe => "exe",
-            By::Comm => "comm",
-            By::Uid => "uid",
-            By::Cgroup => "cgroup",
-            By::Args => "args",
-        }
-    }
-}
 
 enum Form {
     Text(SummaryText),

@@ -5,24 +5,8 @@ use std::fmt::Write as _;
 use arrayvec::ArrayString;
 
 use super::clock::{Clock, Style};
-use super::look::Look;
+use super::look::{Look, Time};
 use crate::event::Head;
-
-/// How TIME is spelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Time {
-    /// Wall-clock time, in the local zone
-    #[default]
-    Local,
-    /// Wall-clock time, in UTC
-    Utc,
-    /// Seconds since boot, suspend included
-    Mono,
-    /// Seconds since the line before
-    Delta,
-    /// Not at all
-    None,
-}
 
 /// Spells times.
 #[derive(Debug)]

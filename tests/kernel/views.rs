@@ -110,6 +110,6 @@ fn a_summary_comes_to_what_the_events_do() {
     }
     let longest = exits.iter().map(|exit| uint(&exit["lifetime_ns"])).max();
     assert_eq!(rows.iter().map(|row| uint(&row["lifetime_ns"]["max"])).max(), longest);
-    let viewed = Viewed::new(&["--summary", "--by", "args"], &["ends", "3", "2"]);
+    let viewed = Viewed::new(&["--summary=args"], &["ends", "3", "2"]);
     assert!(viewed.live.stdout[1].trim_start().starts_with("RUNS FAILED"), "{:#?}", viewed.live.stdout);
 }

@@ -2,7 +2,7 @@
 
 use serde::ser::{Error as _, Serialize, SerializeMap};
 
-use super::Rest;
+use super::rest::Rest;
 
 /// What is added to the names of members that stand beside others.
 const BESIDE: [&str; 7] = ["", "_b64", "_bytes", "_deleted", "_truncated", "_unreachable", "_null"];

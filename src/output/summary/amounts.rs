@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::By;
+use super::by::By;
 use super::spread::Spread;
 use crate::event::{Event, Path, Value};
 use crate::output::processes::Process;

@@ -1,0 +1,34 @@
+//! What rows of programs are of.
+
+/// What processes have in common that are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum By {
+    /// The name of the last program, as it was called, without directories
+    #[default]
+    Program,
+    /// The file of the last program
+    Exe,
+    /// The name at the end
+    Comm,
+    /// The user
+    Uid,
+    /// The cgroup's id
+    Cgroup,
+    /// All arguments of the last program
+    Args,
+}
+
+impl By {
+    pub(in crate::output) const ALL: [By; 6] = [By::Program, By::Exe, By::Comm, By::Uid, By::Cgroup, By::Args];
+
+    pub(in crate::output) fn name(self) -> &'static str {
+        match self {
+            By::Program => "program",
+            By::Exe => "exe",
+            By::Comm => "comm",
+            By::Uid => "uid",
+            By::Cgroup => "cgroup",
+            By::Args => "args",
+        }
+    }
+}
