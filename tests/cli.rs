@@ -645,11 +645,21 @@ fn replay_into_a_pipe(file: &Path) -> (Child, PipeReader) {
 
 /// Waits until a process has this many threads: that of Ctrl-C, and once that has come the one that sets it a limit.
 fn until_threads(child: &mut Child, count: usize) {
-    let begin = Instant::now();
     let threads = |pid| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    while threads(child.id()) < count {
-        assert_eq!(child.try_wait().unwrap(), None, "it ended before it had {count} threads");
-        assert!(begin.elapsed() < Duration::from_secs(60), "it has no {count} threads");
+    until(child, &format!("it has no {count} threads"), |pid| threads(pid) >= count);
+}
+
+/// Waits until a process has read all that is in a FIFO, and waits for more there.
+fn until_it_waits_for_input(child: &mut Child) {
+    let is_reading = |pid| fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe_read"));
+    until(child, "it does not read", is_reading);
+}
+
+fn until(child: &mut Child, otherwise: &str, is_so: impl Fn(u32) -> bool) {
+    let begin = Instant::now();
+    while !is_so(child.id()) {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended, and {otherwise}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "{otherwise}");
         std::thread::yield_now();
     }
 }
@@ -682,6 +692,7 @@ fn a_replay_that_is_interrupted_prints_what_it_has_read() {
     let (first, rest) = recording.split_at(recording.len() / 2);
     input.write_all(first).unwrap();
     until_threads(&mut child, 2);
+    until_it_waits_for_input(&mut child);
     interrupt(&child);
     until_threads(&mut child, 3);
     input.write_all(rest).unwrap();

@@ -11,27 +11,35 @@ use super::text::Text;
 use crate::event::Lost;
 use crate::event::total::Totals;
 
-pub(super) enum Beside {
+enum Form {
     Text(Box<Text>),
     Json(Json),
 }
 
+pub(super) struct Beside {
+    form: Form,
+    /// How many events were lost.
+    lost: u64,
+}
+
 impl Beside {
     pub(super) fn new(format: Format, look: Look, table: Table) -> Self {
-        match format {
-            Format::Text => Beside::Text(Box::new(Text::new(look, table))),
-            Format::Json => Beside::Json(Json::default()),
-        }
+        let form = match format {
+            Format::Text => Form::Text(Box::new(Text::new(look, table))),
+            Format::Json => Form::Json(Json::default()),
+        };
+        Beside { form, lost: 0 }
     }
 
     fn output(&mut self) -> &mut dyn Output {
-        match self {
-            Beside::Text(text) => text.as_mut(),
-            Beside::Json(json) => json,
+        match &mut self.form {
+            Form::Text(text) => text.as_mut(),
+            Form::Json(json) => json,
         }
     }
 
     pub(super) fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()> {
+        self.lost = self.lost.saturating_add(lost.count);
         self.output().lost(out, lost)
     }
 
@@ -41,10 +49,15 @@ impl Beside {
 
     /// So many of something are not in what was shown. None: nothing is said.
     pub(super) fn missing(&mut self, out: &mut dyn Write, now: i64, what: &str, count: u64) -> io::Result<()> {
-        match self {
+        match &mut self.form {
             _ if count == 0 => Ok(()),
-            Beside::Text(text) => text.missing(out, what, count),
-            Beside::Json(json) => json.missing(out, now, what, count),
+            Form::Text(text) => text.missing(out, what, count),
+            Form::Json(json) => json.missing(out, now, what, count),
         }
+    }
+
+    /// The same of the events that were lost.
+    pub(super) fn missing_events(&mut self, out: &mut dyn Write, now: i64, what: &str) -> io::Result<()> {
+        self.missing(out, now, what, self.lost)
     }
 }

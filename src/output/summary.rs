@@ -40,7 +40,6 @@ pub(super) struct Summary {
     amounts: Amounts,
     form: Form,
     beside: Beside,
-    lost: u64,
 }
 
 impl Summary {
@@ -50,7 +49,7 @@ impl Summary {
             Format::Json => Form::Json(SummaryJson::default()),
         };
         let (processes, beside) = (Processes::new(bounds), Beside::new(format, look, table));
-        Summary { processes, amounts: Amounts::new(by, rows), form, beside, lost: 0 }
+        Summary { processes, amounts: Amounts::new(by, rows), form, beside }
     }
 }
 
@@ -65,7 +64,6 @@ impl Output for Summary {
     }
 
     fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()> {
-        self.lost = self.lost.saturating_add(lost.count);
         self.beside.lost(out, lost)
     }
 
@@ -81,7 +79,7 @@ impl Output for Summary {
         let (beside, Processes { left_out, .. }) = (&mut self.beside, &self.processes);
         beside.missing(out, now, "processes not kept, being too many at once", *left_out)?;
         beside.missing(out, now, "what would have been rows of their own, being too many", self.amounts.left_out())?;
-        beside.missing(out, now, "events lost: they are in no row", self.lost)?;
+        beside.missing_events(out, now, "events lost: they are in no row")?;
         beside.missing(out, now, "processes that have not ended", self.processes.running() as u64)
     }
 

@@ -46,7 +46,6 @@ pub(super) struct Tree {
     live: Option<Box<Text>>,
     form: Form,
     beside: Beside,
-    lost: u64,
 }
 
 impl Tree {
@@ -61,7 +60,6 @@ impl Tree {
             live: live.then(|| Box::new(Text::new(look, Table::tree()))),
             form,
             beside: Beside::new(format, look, table),
-            lost: 0,
         }
     }
 }
@@ -83,7 +81,6 @@ impl Output for Tree {
     }
 
     fn lost(&mut self, out: &mut dyn Write, lost: &Lost) -> io::Result<()> {
-        self.lost = self.lost.saturating_add(lost.count);
         self.beside.lost(out, lost)
     }
 
@@ -104,7 +101,7 @@ impl Output for Tree {
         beside.missing(out, now, "processes not kept, being too many at once", *left_out)?;
         beside.missing(out, now, "processes not shown, being too many", self.grown.left_out)?;
         beside.missing(out, now, "programs whose arguments are cut, being too many", *cut)?;
-        beside.missing(out, now, "events lost: the tree may have holes", self.lost)?;
+        beside.missing_events(out, now, "events lost: the tree may have holes")?;
         beside.missing(out, now, "processes that have not ended", unfinished)
     }
 
