@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::storm::{Ready, Run, interrupt, targets, time, totals};
+use crate::storm::{Ready, Run, interrupt, lost, targets, time, totals};
 use crate::table::{median, quantile};
 use crate::tracer;
 
@@ -219,9 +219,7 @@ fn beside(ready: Ready, command: &mut Command, word: &str) -> Result<Run> {
     let (run, _) = time(ready, Some(child.id()), COUNT, &mut |_| Ok(()))?;
     let printed = interrupt(child)?;
     std::fs::remove_file(&out)?;
-    let words: Vec<_> = printed.split_whitespace().collect();
-    let lost = words.windows(2).filter(|pair| pair[0] == "Lost").filter_map(|pair| pair[1].parse::<u64>().ok()).sum();
-    Ok(Run { lost, ..run })
+    Ok(Run { lost: lost(&printed), ..run })
 }
 
 fn attached(child: &mut Child, out: &std::path::Path, word: &str) -> Result<()> {

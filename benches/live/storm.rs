@@ -240,9 +240,13 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
 /// How many events a tool of libbpf-tools delivered (its first line is the header), and how many it reported as lost.
 fn snooped(run: Run, printed: &str, out: &Path) -> Result<Run> {
     let lines = fs::read(out)?.iter().filter(|b| **b == b'\n').count() as u64;
+    Ok(Run { delivered: Some(lines.saturating_sub(1)), lost: lost(printed), ..run })
+}
+
+/// How many events another tracer reported as lost: `Lost 12 events`.
+pub fn lost(printed: &str) -> u64 {
     let words: Vec<_> = printed.split_whitespace().collect();
-    let lost = words.windows(2).filter(|pair| pair[0] == "Lost").filter_map(|pair| pair[1].parse::<u64>().ok()).sum();
-    Ok(Run { delivered: Some(lines.saturating_sub(1)), lost, ..run })
+    words.windows(2).filter(|pair| pair[0] == "Lost").filter_map(|pair| pair[1].parse::<u64>().ok()).sum()
 }
 
 /// Lets it run, and measures it and the tracer. Returns what the process on whose streams it is wrote to stderr, too.
