@@ -106,6 +106,10 @@ fn every_format_and_filter_prints_what_it_did() {
         ("probe.txt", &["--utc"]),
         ("probe.wide.txt", &["--utc", "-w"]),
         ("probe.json", &["-o", "json"]),
+        ("conn.txt", &["--utc"]),
+        ("conn.wide.txt", &["--utc", "-w", "--events", "new,end,old"]),
+        ("conn.json", &["-o", "json"]),
+        ("conn.fields.txt", &["--fields", "kind,proto,src,nat,pid,user,orig"]),
         ("uprobe.txt", &["--utc"]),
         ("uprobe.json", &["-o", "json"]),
         ("usdt.txt", &["--utc"]),
@@ -130,6 +134,7 @@ fn on_a_terminal_lines_are_cut_and_coloured() {
     expect("proc.summary.terminal-80.txt", &shown(&path, &["--utc", "--summary"], 80));
     expect("exec.terminal-80.txt", &shown(&samples::path("exec"), &["--utc"], 80));
     expect("probe.terminal-80.txt", &shown(&samples::path("probe"), &["--utc"], 80));
+    expect("conn.terminal-80.txt", &shown(&samples::path("conn"), &["--utc"], 80));
     expect("open.terminal-80.txt", &shown(&samples::path("open"), &["--utc"], 80));
 }
 

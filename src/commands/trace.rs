@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -74,6 +75,9 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
 
     let decoders = Decoders::new(all.clone());
     let mut pipeline = pipeline(&all, &decoders, &session, common, filter, &host)?;
+    if !awaited(tracer, common, &host)? {
+        return Ok(0);
+    }
     let attached = attach(&session, &all, common, &host)?;
     control.start(pipeline.renewable)?;
     if common.filters.follow {
@@ -95,6 +99,30 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     say_log(common, &log::take_log().0);
     ran?;
     finish(pipeline, common, command)
+}
+
+/// How often it is looked whether what is waited for has come.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Waits for what the kernel lacks as yet; returns whether there is time left to trace it. (Ctrl-C ends the process: there
+/// is nothing to end cleanly.)
+fn awaited(tracer: &dyn Tracer, common: &Common, host: &Host) -> Result<bool> {
+    let Some(why) = tracer.awaits(host)? else { return Ok(true) };
+    if !common.command.is_empty() {
+        note(&format!("{why} (the command has to wait, too)"));
+    } else if !common.output.quiet {
+        note(&why);
+    }
+    let begin = Instant::now();
+    while tracer.awaits(host)?.is_some() {
+        let left = common.limits.duration.map(|duration| duration.saturating_sub(begin.elapsed()));
+        if left.is_some_and(|left| left.is_zero()) {
+            note("it has not come: nothing was traced");
+            return Ok(false);
+        }
+        std::thread::sleep(left.map_or(LOOK, |left| left.min(LOOK)));
+    }
+    Ok(true)
 }
 
 /// Prints what could be traced.

@@ -117,6 +117,10 @@ impl Judge<'_> {
     }
 
     fn function(&self, name: &str) -> bool {
+        if let Some((module, function)) = name.split_once(':') {
+            // Which functions a module has, the kernel's own types do not say; one that is not loaded has none.
+            return self.bare || self.host.map_or(!function.is_empty(), |host| host.has_module(module));
+        }
         self.bare || self.types.find(kind::FUNC, name).is_some()
     }
 
@@ -146,7 +150,10 @@ impl Judge<'_> {
                 Some(name) => Ok(vec![format!("fexit/{name}")]),
                 None => Err(no_function(&names.join(" or "))),
             },
-            Place::TypedEntry(name) => self.section(&format!("fentry/{name}")),
+            Place::TypedEntry(names) => match names.iter().find(|name| self.function(name)) {
+                Some(name) => Ok(vec![format!("fentry/{name}")]),
+                None => Err(no_function(&names.join(" or "))),
+            },
             Place::TypedTracepoint(name) => self.section(&format!("tp_btf/{name}")),
             Place::RawTracepoint(name) => self.section(&format!("raw_tp/{name}")),
             Place::Tracepoint(category, name) => self.section(&format!("tp/{category}/{name}")),
@@ -169,6 +176,8 @@ impl Judge<'_> {
                 if hooks.is_empty() { Err(no_tracepoint(&events.join(" or "))) } else { Ok(hooks) }
             }
             Place::Section => self.section(section),
+            Place::Called => Ok(Vec::new()),
+            Place::Iterator => Ok(vec![section.to_owned()]),
         }
     }
 

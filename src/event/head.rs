@@ -30,6 +30,16 @@ pub struct Head {
 }
 
 impl Head {
+    /// In place of the ids where no process is known: none is so high (include/linux/threads.h: PID_MAX_LIMIT), and no
+    /// user (include/linux/uidgid.h: INVALID_UID).
+    pub const NO_PROCESS: u32 = u32::MAX;
+
+    /// Whether it is known which process the event is of.
+    #[must_use]
+    pub fn has_process(&self) -> bool {
+        self.pid != Self::NO_PROCESS
+    }
+
     /// The thread's name up to its first NUL. Any bytes: a process chooses its own name.
     #[must_use]
     pub fn comm(&self) -> &[u8] {

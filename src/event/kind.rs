@@ -21,6 +21,8 @@ pub struct Kind {
     pub doc: Cow<'static, str>,
     /// What it is in the life of a process.
     pub life: Option<Life>,
+    /// Some of its events are of no process, or of none that is known.
+    pub without_process: bool,
     fields: Cow<'static, [Field]>,
 }
 
@@ -44,13 +46,27 @@ impl Kind {
     pub const fn new(id: u32, name: &'static str, doc: &'static str, fields: &'static [Field]) -> Self {
         assert!(fields.len() <= MAX_FIELDS, "more fields than an event has room for");
         assert!(is_word(name), "a kind's name is a word");
-        Kind { id, name: Cow::Borrowed(name), doc: Cow::Borrowed(doc), life: None, fields: Cow::Borrowed(fields) }
+        Kind {
+            id,
+            name: Cow::Borrowed(name),
+            doc: Cow::Borrowed(doc),
+            life: None,
+            without_process: false,
+            fields: Cow::Borrowed(fields),
+        }
     }
 
     /// The same kind, as a part of a process's life.
     #[must_use]
     pub const fn of_life(mut self, life: Life) -> Self {
         self.life = Some(life);
+        self
+    }
+
+    /// The same kind, of which some events are of no process.
+    #[must_use]
+    pub const fn some_without_process(mut self) -> Self {
+        self.without_process = true;
         self
     }
 
@@ -63,7 +79,7 @@ impl Kind {
         for name in fields.iter().map(|field| &*field.name).chain([&*name]) {
             ensure!(is_word(name), "{name:?} is no name: letters, digits and _, a letter first");
         }
-        Ok(Kind { id, name: name.into(), doc: doc.into(), life: None, fields: fields.into() })
+        Ok(Kind { id, name: name.into(), doc: doc.into(), life: None, without_process: false, fields: fields.into() })
     }
 
     /// Its fields, in column order.

@@ -9,6 +9,17 @@ use std::borrow::Cow;
 pub const CAUSES: [&str; 6] =
     ["buffer_full", "scratch_busy", "map_full", "return_missed", "child_unknown", "cpu_offline"];
 
+/// What a program of the kernel side could not read or keep, though its event may have arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What it was to do, as in "could not …".
+    pub what: &'static str,
+    /// The error's name.
+    pub error: String,
+    /// How often.
+    pub count: u64,
+}
+
 /// Events that the kernel side could not deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {

@@ -3,6 +3,7 @@
 //! Events are data, not one struct per tracer: formats match on [`Value`] and never on a tracer.
 //! Everything borrows, from the sample and from what the tracer is, so that decoding allocates nothing.
 
+mod connection;
 pub mod decode;
 #[expect(clippy::module_inception, reason = "the event itself, beside what it is made of")]
 mod event;
@@ -19,11 +20,12 @@ pub mod stack;
 pub mod total;
 mod value;
 
+pub use connection::{Endpoint, Icmp, Nat, Traffic};
 pub use event::Event;
 pub use head::{Head, until_nul};
 pub use kept::Kept;
 pub use kind::{Field, Kind, Life, MAX_FIELDS};
-pub use lost::{CAUSES, Lost};
+pub use lost::{CAUSES, Failure, Lost};
 pub use names::Names;
 pub use path::Path;
 pub use shown::{EnumNames, Shown, ShownKind, Style};

@@ -1,5 +1,6 @@
 //! Values, and what they mean.
 
+use super::connection::{Endpoint, Icmp, Nat, Traffic};
 use super::path::Path;
 use super::slots::Group;
 use super::stack::Stack;
@@ -56,6 +57,14 @@ pub enum Value<'a> {
     Ipv4([u8; 4]),
     /// An IPv6 address.
     Ipv6([u8; 16]),
+    /// One end of a connection; in JSON an object of its address and port.
+    Endpoint(Endpoint),
+    /// What address translation replaces; in JSON an object of the ends that it does.
+    Nat(Nat),
+    /// Packets and bytes; in JSON an object.
+    Traffic(Traffic),
+    /// An ICMP message; in JSON an object.
+    Icmp(Icmp),
     /// Values with names of their own.
     Group(Group<'a>),
     /// The calls that led there.
@@ -85,6 +94,10 @@ pub enum Shape {
     Path,
     List,
     Flags,
+    Endpoint,
+    Nat,
+    Traffic,
+    Icmp,
     /// A member for each of several values.
     Group,
     Stack,
@@ -110,6 +123,10 @@ impl Value<'_> {
             Value::Path(_) => Shape::Path,
             Value::List(_) => Shape::List,
             Value::Flags(_) => Shape::Flags,
+            Value::Endpoint(_) => Shape::Endpoint,
+            Value::Nat(_) => Shape::Nat,
+            Value::Traffic(_) => Shape::Traffic,
+            Value::Icmp(_) => Shape::Icmp,
             Value::Group(_) => Shape::Group,
             Value::Stack(_) => Shape::Stack,
             Value::Int(_) | Value::Hex(_) | Value::Float(_) | Value::Address(_) | Value::Name(_) => Shape::Any,

@@ -76,7 +76,7 @@ macro_rules! skeleton {
         impl $name::types::event_head {
             /// The event to be filled, with its label, which is last in the sample.
             #[allow(dead_code)]
-            fn event<'a>(
+            pub(super) fn event<'a>(
                 self,
                 kind: &'a $crate::event::Kind,
                 sample: &'a [u8],

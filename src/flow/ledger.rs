@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::event::{CAUSES, Kind, Lost};
+use crate::event::{CAUSES, Failure, Kind, Lost};
 use crate::ffi::counters::{COUNTER_WORDS, MappedCounters};
 
 /// The kernel's counters of one kind, on one CPU or summed up: `struct counters` in event.bpf.h.
@@ -78,6 +78,8 @@ pub struct Ledger {
     /// Calls whose entry was seen but not their return, at the end: they were under way, or the kernel did not show
     /// their return.
     pub unreturned: u64,
+    /// What programs could not read or keep: events lack it, or show it as unreadable.
+    pub failures: Vec<Failure>,
 }
 
 impl Ledger {
@@ -93,7 +95,7 @@ impl Ledger {
                 next_seq: Vec::new(),
             })
             .collect();
-        Ledger { accounts, missed: 0, partial: false, unreturned: 0 }
+        Ledger { accounts, ..Ledger::default() }
     }
 
     /// The account of a kind, by its number on the wire.
@@ -236,6 +238,9 @@ impl fmt::Display for Ledger {
                 self.unreturned
             )?;
         }
+        for Failure { what, error, count } in &self.failures {
+            write!(f, "\n  failed: {count} times, {what} ({error})")?;
+        }
         Ok(())
     }
 }
@@ -295,6 +300,8 @@ mod tests {
         );
         ledger.unreturned = 5;
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
+        ledger.failures = vec![Failure { what: "to read a socket", error: "EFAULT".to_owned(), count: 3 }];
+        assert!(ledger.to_string().ends_with("\n  failed: 3 times, to read a socket (EFAULT)"), "{ledger}");
     }
 
     #[test]

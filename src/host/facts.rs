@@ -33,6 +33,16 @@ pub enum Lockdown {
     Unknown,
 }
 
+/// See [`Host::has_module`]. (What is built in has no state: Documentation/ABI/stable/sysfs-module.)
+#[must_use]
+pub fn has_module(root: &Path, name: &str) -> bool {
+    let module = root.join("sys/module").join(name);
+    match fs::read_to_string(module.join("initstate")) {
+        Ok(state) => state.trim_end() == "live",
+        Err(_) => module.is_dir(),
+    }
+}
+
 /// What was read about this host, once.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -79,6 +89,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// Whether a part of the kernel that may be a module is there: built in, or loaded and ready.
+    #[must_use]
+    pub fn has_module(&self, name: &str) -> bool {
+        has_module(&self.root, name)
+    }
+
     /// Reads what there is below `root`; limits and CPUs are always this process's own.
     #[must_use]
     pub fn read(root: &Path) -> Self {

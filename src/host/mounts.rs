@@ -72,6 +72,12 @@ pub(super) fn tracefs(root: &Path, mountinfo: &[u8]) -> Option<Tracefs> {
     mounted.into_iter().next().map(|path| Tracefs { path, readable, elsewhere: true })
 }
 
+/// Files that namespaces are mounted on, as `ip netns add` does.
+#[must_use]
+pub fn namespaces(mountinfo: &[u8]) -> Vec<PathBuf> {
+    points(mountinfo, b"nsfs")
+}
+
 /// Finds the cgroup v2 hierarchy.
 pub(super) fn cgroup2(mountinfo: &[u8]) -> Option<PathBuf> {
     preferred(points(mountinfo, b"cgroup2"), &CGROUP2).into_iter().next()

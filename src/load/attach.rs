@@ -22,7 +22,7 @@ pub(crate) struct Hooks {
     /// Hooks that this kernel lacks.
     pub absent: Vec<String>,
     /// For programs that could go on one of several functions, the one chosen before the object was loaded.
-    pub exits: Vec<(String, String)>,
+    pub chosen: Vec<(String, String)>,
     /// The kernel keeps a number for each probe, which its program can read.
     pub cookies: bool,
     /// For hooks where the kernel needs a perf event on every CPU.
@@ -58,6 +58,7 @@ impl Hooks {
             Target::Together(functions, when) => return self.attach_together(functions, *when, program),
             Target::User { binary, when, together: true } => return self.attach_places(binary, *when, program),
             Target::User { binary, when, together: false } => return self.attach_each_place(binary, *when, program),
+            Target::Called | Target::Iterator => return Ok(()),
             _ => {}
         }
         let all = self.links_of(wanted, program);
@@ -184,15 +185,17 @@ impl Hooks {
         Ok(())
     }
 
+    /// The function that was chosen for a program.
+    fn chosen_for(&self, wanted: &Program) -> &str {
+        self.chosen.iter().find(|(name, _)| *name == wanted.name).map_or("", |(_, function)| function)
+    }
+
     /// Each hook that the program may go on, and the result of attaching it there.
     fn links_of(&self, wanted: &Program, program: &ProgramMut<'_>) -> Vec<(String, libbpf_rs::Result<Link>)> {
         match &wanted.target {
             Target::Section => vec![(program.section().to_string_lossy().into_owned(), program.attach())],
-            Target::Exit(_) => {
-                let chosen = self.exits.iter().find(|(name, _)| *name == wanted.name);
-                vec![(format!("fexit/{}", chosen.map_or("", |(_, function)| function)), program.attach())]
-            }
-            Target::TypedEntry(name) => vec![(format!("fentry/{name}"), program.attach())],
+            Target::Exit(_) => vec![(format!("fexit/{}", self.chosen_for(wanted)), program.attach())],
+            Target::TypedEntry(_) => vec![(format!("fentry/{}", self.chosen_for(wanted)), program.attach())],
             Target::TypedTracepoint(name) => vec![(format!("tp_btf/{name}"), program.attach())],
             Target::RawTracepoint(name) => {
                 vec![(format!("raw_tp/{name}"), program.attach_raw_tracepoint(name.as_ref()))]
@@ -202,8 +205,10 @@ impl Hooks {
                 vec![(format!("tp/{category}/{name}"), program.attach_tracepoint(of, name.as_ref()))]
             }
             Target::Each(..) | Target::Together(..) | Target::User { .. } => Vec::new(),
+            Target::Called | Target::Iterator => Vec::new(),
             Target::Entry(functions) => {
-                functions.iter().map(|f| (format!("kprobe/{f}"), program.attach_kprobe(false, f.as_ref()))).collect()
+                let attach = |f: &str| (format!("kprobe/{f}"), program.attach_kprobe(false, without_module(f)));
+                functions.iter().map(|f| attach(f)).collect()
             }
             Target::Return(functions) => {
                 functions.iter().map(|f| (format!("kretprobe/{f}"), program.attach_kprobe(true, f.as_ref()))).collect()
@@ -218,6 +223,11 @@ impl Hooks {
             }
         }
     }
+}
+
+/// The name of a function of a module (`module:function`) as the kernel's symbols have it.
+fn without_module(function: &str) -> &str {
+    function.rsplit_once(':').map_or(function, |(_, name)| name)
 }
 
 /// What a hook in a binary is called.

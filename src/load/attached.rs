@@ -4,6 +4,7 @@ use anyhow::Result;
 use libbpf_rs::query::{LinkTypeInfo, PerfEventLinkInfo, PerfEventType};
 use libbpf_rs::{Link, MapCore, Object};
 
+use crate::event::Failure;
 use crate::event::total::Totals;
 use crate::ffi::counters::recursion_misses;
 use crate::load::attach::Hooks;
@@ -114,6 +115,34 @@ impl Attached {
     pub fn totals(&self, sources: &[&dyn Source]) -> Result<Vec<Totals>> {
         let parts = self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?)));
         parts.filter_map(|(part, source)| source.totals(&part.plan, &part.object).transpose()).collect()
+    }
+
+    /// Has each tracer look at what is there already.
+    ///
+    /// # Errors
+    /// When one cannot.
+    pub fn begin(&self, sources: &[&dyn Source], meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let mut parts = self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?)));
+        parts.try_for_each(|(part, source)| source.begin(&part.object, meanwhile))
+    }
+
+    /// Has each tracer do what is to be done as time goes by.
+    ///
+    /// # Errors
+    /// When one cannot.
+    pub fn turn(&self, sources: &[&dyn Source], last: bool) -> Result<()> {
+        let mut parts = self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?)));
+        parts.try_for_each(|(part, source)| source.turn(&part.object, last))
+    }
+
+    /// What could not be read or kept so far.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn failures(&self, sources: &[&dyn Source]) -> Result<Vec<Failure>> {
+        let parts = self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?)));
+        let all = parts.map(|(part, source)| source.failures(&part.object)).collect::<Result<Vec<_>>>()?;
+        Ok(all.into_iter().flatten().collect())
     }
 
     /// Handles what changes while programs run: CPUs that come online.

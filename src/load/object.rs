@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use libbpf_rs::{Object, ObjectBuilder, OpenObject, OpenProgramMut};
 
 use crate::ffi::typed::set_number;
@@ -76,7 +76,7 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
                 let chosen = first(types, functions, &mut program)?;
                 there = chosen.is_some();
                 match chosen {
-                    Some(function) => hooks.exits.push((wanted.name.to_string(), function.to_owned())),
+                    Some(function) => hooks.chosen.push((wanted.name.to_string(), function.to_owned())),
                     None => hooks.lacks(&functions.join(" or "), wanted.optional)?,
                 }
             }
@@ -84,10 +84,19 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
                 let number = program.section().to_str().and_then(|section| types.number(section));
                 number.map_or(Ok(()), |number| set_number(&mut program, number))?;
             }
-            Some((_, Target::TypedEntry(name))) => {
-                let found = first(types, std::slice::from_ref(name), &mut program)?;
-                found.with_context(|| format!("finding {name} among the kernel's types: there is no such function"))?;
+            Some((wanted, Target::TypedEntry(functions))) => {
+                let chosen = first(types, functions, &mut program)?;
+                there = chosen.is_some();
+                match (chosen, functions.as_slice()) {
+                    (Some(function), _) => hooks.chosen.push((wanted.name.to_string(), function.to_owned())),
+                    (None, [name]) if !wanted.optional => {
+                        bail!("finding {name} among the kernel's types: there is no such function")
+                    }
+                    (None, _) => hooks.lacks(&functions.join(" or "), wanted.optional)?,
+                }
             }
+            // It is attached by the kernel's own types.
+            Some((_, Target::Iterator)) => there = session.kernel_btf,
             Some((_, Target::TypedTracepoint(name))) => {
                 let set = match types.number(&format!("tp_btf/{name}")) {
                     Some(number) => set_number(&mut program, number),

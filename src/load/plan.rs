@@ -117,7 +117,7 @@ pub enum Needed {
 pub enum Target {
     /// Where its `SEC` name says.
     Section,
-    /// On the entry of those of these functions that exist (kprobe).
+    /// On the entry of those of these functions that exist (kprobe). One of a module is `module:function`.
     Entry(Names),
     /// On their return (kretprobe).
     Return(Names),
@@ -133,14 +133,18 @@ pub enum Target {
     Together(Names, When),
     /// On these places of a binary, each with a link of its own, or all with one.
     User { binary: Arc<Binary>, when: When, together: bool },
-    /// On the entry of this function (fentry).
-    TypedEntry(Cow<'static, str>),
+    /// On the entry of the first of these functions that exists (fentry). One of a module is `module:function`.
+    TypedEntry(Names),
     /// On this tracepoint, by its types.
     TypedTracepoint(Cow<'static, str>),
     /// On this tracepoint, with its arguments as numbers.
     RawTracepoint(Cow<'static, str>),
     /// On this classic tracepoint: its category, and its name.
     Tracepoint(Cow<'static, str>, Cow<'static, str>),
+    /// On nothing: coretrace runs it itself (BPF_PROG_TEST_RUN).
+    Called,
+    /// On nothing: coretrace reads what it writes of each of the kernel's objects (a BPF iterator).
+    Iterator,
 }
 
 /// Where in a binary.

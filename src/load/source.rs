@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use anyhow::Result;
 use libbpf_rs::{Object, OpenObject};
 
+use crate::event::Failure;
 use crate::event::total::Totals;
 use crate::load::plan::Plan;
 use crate::load::proof;
@@ -44,6 +45,31 @@ pub trait Source {
     /// When it cannot be read.
     fn totals(&self, _: &Plan, _: &Object) -> Result<Option<Totals>> {
         Ok(None)
+    }
+
+    /// Looks at what is there already, once its programs are attached. They may send many events: `meanwhile` takes them.
+    ///
+    /// # Errors
+    /// Those of `meanwhile`, or when what is there cannot be looked at.
+    fn begin(&self, _: &Object, _meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Does what its programs cannot do by themselves, as time goes by: called many times a second, and a last time when
+    /// they are detached.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn turn(&self, _: &Object, _last: bool) -> Result<()> {
+        Ok(())
+    }
+
+    /// What its programs could not read or keep so far: what, why, and how often.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn failures(&self, _: &Object) -> Result<Vec<Failure>> {
+        Ok(Vec::new())
     }
 
     fn name(&self) -> &'static str {

@@ -69,8 +69,9 @@ fn picked<'a>(btf: &BtfSource, objects: impl Iterator<Item = &'a dyn Source>) ->
         needs.add(source.object())?;
         for program in source.plans().into_iter().flat_map(|plan| plan.programs) {
             match program.target {
-                Target::Exit(functions) => functions.iter().for_each(|name| needs.add_hook(function(name))),
-                Target::TypedEntry(name) => needs.add_hook(function(&name)),
+                Target::Exit(functions) | Target::TypedEntry(functions) => {
+                    functions.iter().for_each(|name| needs.add_hook(function(name)));
+                }
                 Target::TypedTracepoint(name) => {
                     hook_of(&format!("tp_btf/{name}")).into_iter().for_each(|hook| needs.add_hook(hook));
                 }

@@ -21,7 +21,7 @@ use self::rest::Rest;
 use super::clock::{Clock, Style};
 use super::output::Output;
 use crate::event::total::Totals;
-use crate::event::{Event, Lost, Names};
+use crate::event::{Event, Head, Lost, Names};
 
 /// Writes events as JSON lines.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Json {
         all.serialize_entry("cpu", &head.cpu)?;
         all.serialize_entry("seq", &head.seq)?;
         let ids = [("pid", head.pid), ("tid", head.tid), ("ppid", head.ppid), ("uid", head.uid), ("gid", head.gid)];
-        ids.iter().try_for_each(|(name, id)| all.serialize_entry(name, id))?;
+        ids.iter().try_for_each(|(name, id)| all.serialize_entry(name, &known(*id)))?;
         rest(&mut all, event, &mut self.path)?;
         all.write(self.only.as_deref().unwrap_or_default(), &mut self.line);
         Ok(())
@@ -65,11 +65,15 @@ impl Json {
         self.uint(",\"boot_ns\":", head.boot_ns);
         self.uint(",\"cpu\":", head.cpu);
         self.uint(",\"seq\":", head.seq);
-        self.uint(",\"pid\":", head.pid);
-        self.uint(",\"tid\":", head.tid);
-        self.uint(",\"ppid\":", head.ppid);
-        self.uint(",\"uid\":", head.uid);
-        self.uint(",\"gid\":", head.gid);
+        if head.has_process() {
+            self.uint(",\"pid\":", head.pid);
+            self.uint(",\"tid\":", head.tid);
+            self.uint(",\"ppid\":", head.ppid);
+            self.uint(",\"uid\":", head.uid);
+            self.uint(",\"gid\":", head.gid);
+        } else {
+            self.line.extend_from_slice(NO_PROCESS.as_bytes());
+        }
         let mut json = serde_json::Serializer::with_formatter(&mut self.line, Rest::default());
         let mut map = json.serialize_map(None)?;
         rest(&mut map, event, &mut self.path)?;
@@ -118,13 +122,25 @@ impl Json {
     }
 }
 
+/// The ids of an event that no process is known of.
+const NO_PROCESS: &str = r#","pid":null,"tid":null,"ppid":null,"uid":null,"gid":null"#;
+
+fn known(id: u32) -> Option<u32> {
+    Some(id).filter(|id| *id != Head::NO_PROCESS)
+}
+
 /// Adds what follows the numbers that every event has.
 fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut Vec<u8>) -> Result<(), M::Error> {
-    bytes(map, "comm", event.head.comm())?;
+    let known = event.head.has_process();
+    if known {
+        bytes(map, "comm", event.head.comm())?;
+    } else {
+        map.serialize_entry("comm", &())?;
+    }
     if !event.label.is_empty() {
         bytes(map, "label", event.label)?;
     }
-    map.serialize_entry("cgroup_id", &event.head.cgroup_id)?;
+    map.serialize_entry("cgroup_id", &known.then_some(event.head.cgroup_id))?;
     for (name, value) in event.names.iter().flat_map(Names::all) {
         match value {
             Some(value) => bytes(map, name, value)?,

@@ -84,7 +84,7 @@ impl Processes {
         self.first_ns.get_or_insert(event.head.boot_ns);
         match event.kind.life {
             // What no process did.
-            _ if event.head.pid == 0 => Gone::default(),
+            _ if event.head.pid == 0 || !event.head.has_process() => Gone::default(),
             Some(Life::Program) => {
                 self.program(event);
                 Gone::default()

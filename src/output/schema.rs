@@ -37,7 +37,7 @@ pub fn schema(kinds: &[&Kind]) -> Json {
 
 fn event(kind: &Kind) -> Json {
     let mut object = Object::begin(&kind.name);
-    head(&mut object);
+    head(&mut object, kind.without_process);
     for field in kind.fields() {
         add_field(&mut object, field);
     }
@@ -45,28 +45,31 @@ fn event(kind: &Kind) -> Json {
 }
 
 /// What every event has.
-fn head(object: &mut Object) {
+fn head(object: &mut Object, without_process: bool) {
+    let of_process = |schema: Json| if without_process { nullable(schema) } else { schema };
+    let or_none = if without_process { " Null: none, or none that is known." } else { "" };
     object.time("When it happened: RFC 3339, UTC, with nanoseconds.");
     object.always("boot_ns", "Nanoseconds since boot, suspend included (CLOCK_BOOTTIME).", uint(u64::MAX));
     object.always("cpu", "CPU on which the event was taken.", uint(u32::MAX));
     let seq = "Counts the events of this kind on this CPU, lost ones too: a gap is a loss. Where the kernel interrupts \
                programs, numbers may repeat or be out of order.";
     object.always("seq", seq, uint(u64::MAX));
-    object.always("pid", "Process (the kernel's tgid), as numbered in coretrace's own PID namespace.", uint(u32::MAX));
-    object.always("tid", "Thread (the kernel's pid), likewise.", uint(u32::MAX));
-    object.always(
-        "ppid",
-        "Process of the real parent, likewise; 0 where there is none in this namespace.",
-        uint(u32::MAX),
-    );
-    object.always("uid", "Real user id, as numbered in the initial user namespace.", uint(u32::MAX));
-    object.always("gid", "Real group id, likewise.", uint(u32::MAX));
-    object.always("comm", "Name of the thread, which it chooses itself.", json!({ "type": "string" }));
+    let mut id = |name: &str, doc: &str| {
+        object.always(name, &format!("{doc}{or_none}"), of_process(uint(u32::MAX)));
+    };
+    id("pid", "Process (the kernel's tgid), as numbered in coretrace's own PID namespace.");
+    id("tid", "Thread (the kernel's pid), likewise.");
+    id("ppid", "Process of the real parent, likewise; 0 where there is none in this namespace.");
+    id("uid", "Real user id, as numbered in the initial user namespace.");
+    id("gid", "Real group id, likewise.");
+    let doc = format!("Name of the thread, which it chooses itself.{or_none}");
+    object.always("comm", &doc, of_process(json!({ "type": "string" })));
     object.maybe("comm_b64".into(), B64, base64());
     let doc = "What --labels say of who did it; there where they say anything.";
     object.maybe("label".into(), doc, json!({ "type": "string" }));
     object.maybe("label_b64".into(), B64, base64());
-    object.always("cgroup_id", "Id of the cgroup v2 directory (its inode number).", uint(u64::MAX));
+    let doc = format!("Id of the cgroup v2 directory (its inode number).{or_none}");
+    object.always("cgroup_id", &doc, of_process(uint(u64::MAX)));
     for (name, doc) in Names::ALL {
         let doc = format!("{doc} There where names were asked for; null: the host has none. {READABLE}");
         object.maybe(name.into(), &doc, nullable(json!({ "type": "string" })));

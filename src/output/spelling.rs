@@ -1,9 +1,12 @@
 //! Numbers of the kernel by their names.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+
+use crate::event::Endpoint;
 
 /// A signal's name, as C spells it; `SIG99` for a number that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,19 @@ pub struct Device(pub u32);
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.0 >> 20, self.0 & 0xf_ffff)
+    }
+}
+
+/// One end of a connection: `10.0.0.1:80`, `[::1]:80`, `10.0.0.1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End(pub Endpoint);
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.port {
+            Some(port) => SocketAddr::new(self.0.address, port).fmt(f),
+            None => self.0.address.fmt(f),
+        }
     }
 }
 

@@ -175,14 +175,28 @@ fn losses_in_both_formats() {
 }
 
 #[test]
+fn what_is_of_no_process_says_so() {
+    let mut event = sample(&[("uint", Value::Uint(7))]);
+    let Head { boot_ns, unix_ns, seq, cpu, .. } = event.head;
+    let none = Head::NO_PROCESS;
+    event.head =
+        Head { boot_ns, unix_ns, seq, cpu, pid: none, tid: none, ppid: none, uid: none, gid: none, ..Head::default() };
+    let text = line(Format::Text, UTC, &event);
+    assert_eq!(text, "22:13:20.123456 sample        -       -       -     -     - -               uint=7\n");
+    let json = line(Format::Json, UTC, &event);
+    let nulls = r#""pid":null,"tid":null,"ppid":null,"uid":null,"gid":null,"comm":null,"cgroup_id":null,"uint":7"#;
+    assert!(json.contains(nulls), "{json}");
+}
+
+#[test]
 fn values_too_long_push_the_rest_to_the_right() {
     let mut event = sample(&[("uint", Value::Uint(7))]);
-    (event.head.pid, event.head.uid) = (u32::MAX, u32::MAX);
+    (event.head.pid, event.head.uid) = (u32::MAX - 1, u32::MAX - 1);
     event.head.comm = *b"\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\0";
     let comm = r"\x1b".repeat(15);
     assert_eq!(
         line(Format::Text, UTC, &event),
-        format!("22:13:20.123456 sample 4294967295     1     101 4294967295 100 {comm} uint=7\n")
+        format!("22:13:20.123456 sample 4294967294     1     101 4294967294 100 {comm} uint=7\n")
     );
 }
 

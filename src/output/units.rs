@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use arrayvec::ArrayString;
 
 /// Something short, of ASCII only.
-pub type Short = ArrayString<40>;
+pub type Short = ArrayString<48>;
 
-/// Spells it. The longest is a mask of 64 bits in hex.
+/// Spells it. The longest is an address of IPv6 with its port.
 pub fn short(args: std::fmt::Arguments<'_>) -> Short {
     let mut text = Short::new();
     let _ = text.write_fmt(args);

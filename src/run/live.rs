@@ -92,6 +92,7 @@ pub fn run(
         drained: true,
         warned: false,
     };
+    attached.begin(&limits.sources, &mut || run.fill(false).map(drop))?;
     while !run.turn()? {}
     run.end()
 }
@@ -119,6 +120,7 @@ impl Run<'_, '_> {
     /// Waits for something to do, and does it; returns whether the run is to end.
     fn turn(&mut self) -> Result<bool> {
         let closed = self.wait()?;
+        self.attached.turn(&self.limits.sources, false)?;
         self.drained = self.fill(false)?;
         let now = Instant::now();
         let tick = now >= self.next_tick;
@@ -283,7 +285,9 @@ impl Run<'_, '_> {
         let missed = self.attached.missed();
         self.control.ending();
         self.attached.detach(|| self.fill(false).map(drop))?;
+        self.attached.turn(&self.limits.sources, true)?;
         self.pipeline.borrow_mut().ledger.unreturned = self.attached.unreturned();
+        self.pipeline.borrow_mut().ledger.failures = self.attached.failures(&self.limits.sources)?;
         let ends = self.limits.duration.map(|duration| self.begin + duration + GRACE);
         let mut wait = OutputWait::new(self.control, ends);
         // A program that was running when its hook was removed may still send its event.

@@ -11,6 +11,7 @@ use anyhow::Result;
 use crate::event::Kind;
 use crate::event::decode::Decode;
 use crate::flow::heartbeat::Beat;
+use crate::host::Host;
 use crate::load::kin::Kin;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
@@ -50,6 +51,13 @@ pub trait Tracer: Decode + Source {
     /// Whether its events are not sent, but added up in the kernel ([`Source::totals`]).
     fn adds_up(&self) -> bool {
         false
+    }
+    /// What the kernel lacks as yet, so that there is nothing to trace: the run waits until that comes.
+    ///
+    /// # Errors
+    /// When the options say that it must be there.
+    fn awaits(&self, _: &Host) -> Result<Option<String>> {
+        Ok(None)
     }
     /// The tracers that it becomes on this host, where its options say what it traces: one for each spec.
     ///
@@ -136,6 +144,7 @@ tracers! {
     proc::Proc,
     exec::Exec,
     opens::Open,
+    conn::Conn,
     probe::Probe,
     uprobe::Uprobe,
     usdt::Usdt,

@@ -8,11 +8,13 @@
 
 mod attach;
 mod attempts;
+mod awaited;
 mod btf;
 mod btf_cmd;
 mod cgroups;
 mod check_cmd;
 mod command;
+mod conn;
 mod debian;
 mod debug_info;
 mod diagnose;
@@ -36,6 +38,7 @@ mod labels;
 mod losses;
 mod many;
 mod modules;
+mod network;
 mod once;
 mod open;
 mod open_attach;

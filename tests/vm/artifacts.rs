@@ -1,7 +1,7 @@
 //! What goes into a guest from this build, and the kernels to boot.
 use anyhow::{Context, Result, bail};
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -18,9 +18,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// A module of it that depends on no other; kernels of the smoke run have none here.
-    pub fn module(&self) -> Option<PathBuf> {
-        Some(self.image.with_file_name("dummy.ko")).filter(|path| path.exists())
+    /// The modules of it that tests load, by their files; kernels of the smoke run have none here.
+    pub fn modules(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.image.with_file_name("modules")).into_iter().flatten().flatten();
+        files.map(|file| file.path()).filter(|path| path.file_name().is_some_and(|name| name != "wanted")).collect()
     }
 }
 

@@ -22,6 +22,9 @@ const GROUP: &str = "root:x:0:\ntester:x:1000:\nextra:x:2000:tester\nnogroup:x:6
 /// Debian's own, for its static probes: another one may come first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
+/// What sets up networks, and shows what the connection tracker knows: busybox has less of it.
+const TOOLS: [(&str, &str); 3] = [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")];
+
 /// What the archive holds, by path in the guest (without a leading `/`).
 #[derive(Clone, Default)]
 pub struct Initramfs {
@@ -46,6 +49,12 @@ impl Initramfs {
         guest.text("etc/group", GROUP);
         if let Some(bpftool) = find_program("bpftool") {
             guest.program("bin/bpftool", &bpftool)?;
+        }
+        for (name, package) in TOOLS {
+            let tool = find_program(name);
+            let tool =
+                tool.with_context(|| format!("{name} is missing: run `scripts/deps test` (package {package})"))?;
+            guest.program(&format!("usr/sbin/{name}"), &tool)?;
         }
         guest.program(PYTHON, Path::new(PYTHON))?;
         for module in python_modules()? {
@@ -74,8 +83,10 @@ impl Initramfs {
 
     /// Adds what belongs to a kernel.
     pub fn kernel(&mut self, kernel: &Kernel) {
-        if let Some(module) = kernel.module() {
-            self.file("lib/modules/dummy.ko", &module);
+        for file in kernel.modules() {
+            if let Some(name) = file.file_name().and_then(|name| name.to_str()) {
+                self.file(&format!("lib/modules/{name}"), &file);
+            }
         }
     }
 

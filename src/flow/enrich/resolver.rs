@@ -24,6 +24,9 @@ impl Resolver {
 
     /// Adds the names. The event lives no longer than what it borrows from here.
     pub fn add<'e>(&'e mut self, event: &mut Event<'e>) {
+        if !event.head.has_process() {
+            return;
+        }
         let user = self.users.get(event.head.uid, || users(&self.root));
         let cgroup = self.cgroups.path(event.head.cgroup_id);
         event.names = Some(Names { user, cgroup });

@@ -9,7 +9,7 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use crate::event::{Call, Flags, Group, List, Path, Shape, Stack, Value};
+use crate::event::{Call, Endpoint, Flags, Group, Icmp, List, Nat, Path, Shape, Stack, Traffic, Value};
 use crate::output::spelling::{Device, ErrnoName, Octal, SignalName};
 
 /// What a shape adds to the name of its field.
@@ -19,6 +19,7 @@ pub(in crate::output) fn suffix(shape: Shape) -> &'static str {
         Shape::Span => "_ns",
         Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Ret | Shape::Mode | Shape::Bool => "",
         Shape::Str | Shape::Path | Shape::List | Shape::Flags | Shape::Group | Shape::Stack | Shape::Any => "",
+        Shape::Endpoint | Shape::Nat | Shape::Traffic | Shape::Icmp => "",
     }
 }
 
@@ -56,6 +57,15 @@ pub(in crate::output) fn field<M: SerializeMap>(
         Value::Device(number) => map.serialize_entry(name, &Shown(Device(*number))),
         Value::Ipv4(address) => map.serialize_entry(name, &Ipv4Addr::from(*address)),
         Value::Ipv6(address) => map.serialize_entry(name, &Ipv6Addr::from(*address)),
+        Value::Endpoint(end) => map.serialize_entry(name, &End(end)),
+        Value::Nat(nat) => map.serialize_entry(name, &Ends(nat)),
+        Value::Traffic(Traffic { packets, bytes }) => {
+            map.serialize_entry(name, &Numbers([("packets", *packets), ("bytes", *bytes)]))
+        }
+        Value::Icmp(Icmp { kind, code, id }) => map.serialize_entry(
+            name,
+            &Numbers([("type", u64::from(*kind)), ("code", (*code).into()), ("id", (*id).into())]),
+        ),
         Value::Group(group) => map.serialize_entry(name, &Members(group, RefCell::new(buffer))),
         Value::Stack(stack) => {
             map.serialize_entry(name, &Calls(stack))?;
@@ -118,6 +128,44 @@ fn list<M: SerializeMap>(map: &mut M, name: &str, list: &List<'_>) -> Result<(),
         map.serialize_entry(&Key(name, "_truncated"), &true)?;
     }
     Ok(())
+}
+
+/// One end of a connection.
+struct End<'a>(&'a Endpoint);
+
+impl Serialize for End<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("address", &self.0.address)?;
+        if let Some(port) = self.0.port {
+            map.serialize_entry("port", &port)?;
+        }
+        map.end()
+    }
+}
+
+/// The ends that are replaced.
+struct Ends<'a>(&'a Nat);
+
+impl Serialize for Ends<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, end) in [("src", &self.0.src), ("dst", &self.0.dst)] {
+            if let Some(end) = end {
+                map.serialize_entry(name, &End(end))?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Numbers by their names.
+struct Numbers<const N: usize>([(&'static str, u64); N]);
+
+impl<const N: usize> Serialize for Numbers<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0)
+    }
 }
 
 /// A group, as an object.

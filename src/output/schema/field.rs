@@ -30,6 +30,7 @@ pub(super) fn add_field(object: &mut Object, field: &Field) {
             object.maybe(format!("{name}_truncated"), doc, holds());
         }
         Shape::Size | Shape::Span | Shape::Flags | Shape::Group | Shape::Any => {}
+        Shape::Endpoint | Shape::Nat | Shape::Traffic | Shape::Icmp => {}
     }
 }
 
@@ -52,10 +53,28 @@ fn of_value(shape: Shape) -> (Json, &'static str) {
         Shape::Str | Shape::Path => (json!({ "type": "string" }), READABLE),
         Shape::List => (strings(), READABLE),
         Shape::Group => (json!({ "type": "object" }), "By their names."),
+        Shape::Endpoint => (end(), ""),
+        Shape::Nat => (object(json!({ "src": end(), "dst": end() }), &[]), "Those ends that are replaced."),
+        Shape::Traffic => (numbers(&["packets", "bytes"]), ""),
+        Shape::Icmp => (numbers(&["type", "code", "id"]), ""),
         Shape::Stack => (json!({ "type": "array", "items": call() }), "Innermost first."),
         Shape::Any => (json!({}), ""),
         Shape::Flags => (strings(), "Names of the bits that are set; bits without a name as one 0x… string."),
     }
+}
+
+fn object(properties: Json, required: &[&str]) -> Json {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// One end of a connection.
+fn end() -> Json {
+    object(json!({ "address": { "type": "string" }, "port": uint(u16::MAX) }), &["address"])
+}
+
+fn numbers(names: &[&str]) -> Json {
+    let properties = names.iter().map(|name| ((*name).to_owned(), uint(u64::MAX)));
+    object(Json::Object(properties.collect()), names)
 }
 
 /// A call in a stack.

@@ -1,7 +1,14 @@
 //! Each kind of value, in both formats.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::*;
+use crate::event::{Endpoint, Icmp, Nat, Traffic};
 use crate::output::spelling::SignalName;
+
+const V4: Endpoint = Endpoint { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), port: Some(80) };
+const V6: Endpoint =
+    Endpoint { address: IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), port: Some(65535) };
 
 #[test]
 fn every_value_in_both_formats() {
@@ -19,6 +26,27 @@ fn every_value_in_both_formats() {
         ("lifetime", Value::Span(4_210), "4.21us", r#""lifetime_ns":4210"#),
         ("str", Value::Str(b"a \"b\"\n"), r#"a\ "b"\n"#, r#""str":"a \"b\"\n""#),
         ("str", Value::Str(b""), "''", r#""str":"""#),
+        ("src", Value::Endpoint(V4), "192.0.2.7:80", r#""src":{"address":"192.0.2.7","port":80}"#),
+        ("src", Value::Endpoint(Endpoint { port: None, ..V6 }), "2001:db8::1", r#""src":{"address":"2001:db8::1"}"#),
+        (
+            "nat",
+            Value::Nat(Nat { src: Some(V6), dst: Some(V4) }),
+            "src=[2001:db8::1]:65535,dst=192.0.2.7:80",
+            r#""nat":{"src":{"address":"2001:db8::1","port":65535},"dst":{"address":"192.0.2.7","port":80}}"#,
+        ),
+        ("nat", Value::Nat(Nat { src: None, dst: None }), "-", r#""nat":{}"#),
+        (
+            "reply",
+            Value::Traffic(Traffic { packets: 3, bytes: 2048 }),
+            "3pkts/2.0KiB",
+            r#""reply":{"packets":3,"bytes":2048}"#,
+        ),
+        (
+            "icmp",
+            Value::Icmp(Icmp { kind: 8, code: 0, id: 7 }),
+            "type=8,code=0,id=7",
+            r#""icmp":{"type":8,"code":0,"id":7}"#,
+        ),
         ("str", Value::Str(b"a\xffb"), r"a\xffb", "\"str\":\"a\u{fffd}b\",\"str_b64\":\"Yf9i\""),
         ("exe", Value::Path(path(b"ls\0bin\0")), "/bin/ls", r#""exe":"/bin/ls""#),
         ("exe", Value::Path(path(b"")), "/", r#""exe":"/""#),

@@ -89,6 +89,18 @@ pub(super) fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) 
     let mut digits = itoa::Buffer::new();
     match column {
         Column::Kind => at.ascii(line, &event.kind.name),
+        Column::Pid
+        | Column::Ppid
+        | Column::Tid
+        | Column::Uid
+        | Column::Gid
+        | Column::CgroupId
+        | Column::Comm
+        | Column::Name
+            if !head.has_process() =>
+        {
+            at.ascii(line, "-");
+        }
         Column::Pid => at.ascii(line, digits.format(head.pid)),
         Column::Ppid => at.ascii(line, digits.format(head.ppid)),
         Column::Tid => at.ascii(line, digits.format(head.tid)),

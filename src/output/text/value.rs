@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
 use super::group::group;
-use crate::event::{Flags, List, Path, Value};
+use crate::event::{Flags, Icmp, List, Nat, Path, Traffic, Value};
 use crate::output::line::{Line, Paint};
-use crate::output::spelling::{Device, ErrnoName, Octal, SignalName};
+use crate::output::spelling::{Device, End, ErrnoName, Octal, SignalName};
 use crate::output::tables::Show;
 use crate::output::units::{short, size, span};
 
@@ -121,6 +121,15 @@ pub(in crate::output) fn value(line: &mut Line, at: At, value: &Value<'_>, show:
         Value::Device(number) => at.ascii(line, &short(format_args!("{}", Device(*number)))),
         Value::Ipv4(address) => at.ascii(line, &short(format_args!("{}", Ipv4Addr::from(*address)))),
         Value::Ipv6(address) => at.ascii(line, &short(format_args!("{}", Ipv6Addr::from(*address)))),
+        Value::Endpoint(end) => at.ascii(line, &short(format_args!("{}", End(*end)))),
+        Value::Nat(ends) => {
+            at.begin(line);
+            nat(line, ends);
+        }
+        Value::Traffic(Traffic { packets, bytes }) => {
+            at.ascii(line, &short(format_args!("{packets}pkts/{}", size(*bytes))));
+        }
+        Value::Icmp(Icmp { kind, code, id }) => at.ascii(line, &short(format_args!("type={kind},code={code},id={id}"))),
         Value::Group(value) => {
             at.begin(line);
             group(line, value, here);
@@ -130,6 +139,22 @@ pub(in crate::output) fn value(line: &mut Line, at: At, value: &Value<'_>, show:
         Value::Null => at.ascii(line, "NULL"),
         Value::BehindNull => at.ascii(line, "?(NULL)"),
         Value::Unreadable(_) => at.ascii(line, "?"),
+    }
+}
+
+/// `src=10.0.0.1:4000,dst=10.2.0.2:8080`: what differs from the connection's own source and destination.
+fn nat(line: &mut Line, nat: &Nat) {
+    let mut separator = "";
+    for (name, end) in [("src=", nat.src), ("dst=", nat.dst)] {
+        if let Some(end) = end {
+            line.ascii(separator);
+            line.ascii(name);
+            line.ascii(short(format_args!("{}", End(end))).as_str());
+            separator = ",";
+        }
+    }
+    if separator.is_empty() {
+        line.ascii("-");
     }
 }
 

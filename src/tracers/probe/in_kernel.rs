@@ -85,7 +85,7 @@ impl Subject for Hooked {
         let returns = when == plan::When::Return;
         let function = |name: String| match hook {
             Hook::Fentry if returns => Target::Exit(vec![name.into()]),
-            Hook::Fentry => Target::TypedEntry(name.into()),
+            Hook::Fentry => Target::TypedEntry(vec![name.into()]),
             _ if returns => Target::Return(vec![name.into()]),
             _ => Target::Entry(vec![name.into()]),
         };
@@ -148,7 +148,7 @@ pub(super) fn samples() -> Vec<Plan> {
             Hook::Fentry,
             vec![
                 on("probe_return_fexit", Target::Exit(names())),
-                on("probe_enter_fentry", Target::TypedEntry(function.into())),
+                on("probe_enter_fentry", Target::TypedEntry(names())),
             ],
         ),
         plan(

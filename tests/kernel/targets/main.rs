@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod identity;
 mod kin;
+mod net;
 mod obey;
 mod opens;
 mod report;
@@ -46,6 +47,17 @@ fn main() {
         ["signals", n] => report::signals(number(n)),
         ["relay", n] => kin::relay(number(n)),
         ["storm"] => kin::storm(),
+        // For the tests of conn.
+        ["net", "serve-tcp", at, count] => net::serve_tcp(at, number(count)),
+        ["net", "storm-tcp", to, count] => net::storm_tcp(to, number(count)),
+        ["net", "ask-tcp", to, bytes] => net::ask_tcp(to, number(bytes)),
+        ["net", "hold-tcp", to] => net::hold_tcp(to),
+        ["net", "serve-udp", at, count] => net::serve_udp(at, number(count)),
+        ["net", "poll-udp", at, count] => net::poll_udp(at, number(count)),
+        ["net", "ask-udp", to, count] => net::ask_udp(to, number(count)),
+        ["net", "refused", to] => net::refused(to),
+        ["net", "hand", to] => net::hand(to, true),
+        ["net", "inherit", to] => net::hand(to, false),
         // For the tests of uprobe and usdt.
         ["umark", rounds] => umark::calls(number(rounds)),
         ["umark-forms", rounds] => umark::all_forms(number(rounds)),

@@ -136,3 +136,9 @@ pub fn next_signal() -> i32 {
     assert_eq!(error, 0, "sigwait");
     number
 }
+
+/// A descriptor that the kernel has just made for this process.
+pub fn own(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
+    // SAFETY: nothing else has it.
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) }
+}
