@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::tracers::probe::recorded::By;
+use crate::tracers::specs::recorded::By;
 
 fn asked(of: Options) -> Asked {
     of.asked().unwrap().unwrap()

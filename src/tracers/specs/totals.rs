@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenMapMut, OpenObject};
 
+use super::meaning::Meaning;
 use super::probe::types::{rodata, total, total_key, total_mode};
-use super::recorded::{Meaning, Recorded};
+use super::recorded::Recorded;
 use crate::error::Usage;
 use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals, Unit};
 use crate::event::{Shown, ShownKind};

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::hooked::{Read, TOO_MANY_RESULTS, at_entry, is_result, result};
+use super::hooked::{TOO_MANY_RESULTS, at_entry, is_result, result};
 use super::recorded::{By, Recorded, in_page};
-use super::way::{self, Candidate, Half, Part, Subject, refused};
+use super::way::{self, Candidate, Half, Part, Read, Subject, refused};
 use crate::error::Usage;
 use crate::load::plan::{self, Hook, Target};
 use crate::names::glob::is_glob;
 use crate::spec::ast;
 use crate::spec::resolve::user::{Site, sites};
 use crate::spec::resolve::{self, Machine, ResolveError, Resolved, When, Words};
-use crate::tracers::Opening;
+use crate::tracers::opening::Opening;
 use crate::types::model::Types;
 
 /// What is hooked in one binary for one spec, or for a part of what its glob matches.

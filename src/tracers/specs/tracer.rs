@@ -21,11 +21,12 @@ use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Room, Table};
-use crate::tracers::{Info, Opening, Tracer};
+use crate::tracers::opening::Opening;
+use crate::tracers::tracer::{Info, Tracer};
 
 /// One spec.
 #[derive(Debug)]
-pub(super) struct Hit {
+pub(super) struct SpecTracer {
     info: &'static Info,
     kinds: [Kind; 1],
     recorded: Recorded,
@@ -35,7 +36,7 @@ pub(super) struct Hit {
     symbols: Option<Rc<Symbols>>,
 }
 
-impl Hit {
+impl SpecTracer {
     /// Of what a spec names on this host.
     ///
     /// # Errors
@@ -51,7 +52,7 @@ impl Hit {
         recorded.ways = ways.iter().map(|way| way.meaning.clone()).collect();
         // Where they cannot be read, addresses are shown.
         let symbols = recorded.has_symbols().then(|| opening.symbols().ok()).flatten();
-        Ok(Hit { info, kinds: [recorded.kind()?], recorded, ways, symbols })
+        Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways, symbols })
     }
 
     /// Of what a recording has.
@@ -60,7 +61,7 @@ impl Hit {
     /// When it makes no sense.
     pub fn replayed(info: &'static Info, recorded: &Json) -> Result<Self> {
         let recorded: Recorded = serde::Deserialize::deserialize(recorded).context("the spec of a recording")?;
-        Ok(Hit { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols: None })
+        Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols: None })
     }
 
     /// Its hits are not sent, but added up. `label`: what the spec names, if that is not as its events have it.
@@ -83,14 +84,14 @@ impl Hit {
     }
 }
 
-impl Decode for Hit {
+impl Decode for SpecTracer {
     fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let [kind] = &self.kinds;
         self.recorded.decode(kind, self.symbols.as_deref(), sample)
     }
 }
 
-impl Source for Hit {
+impl Source for SpecTracer {
     fn embedded(&self) -> &'static Embedded {
         &self.info.embedded
     }
@@ -133,7 +134,7 @@ impl Source for Hit {
     }
 }
 
-impl Tracer for Hit {
+impl Tracer for SpecTracer {
     fn info(&self) -> &'static Info {
         self.info
     }
