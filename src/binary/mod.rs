@@ -32,4 +32,4 @@ pub(crate) use self::open::Binary;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::symbolize::{Inside, Symbolizer, about};
 pub(crate) use self::symbols::Function;
-pub(crate) use self::usdt::{Mark, Operand, Place, Semaphore};
+pub(crate) use self::usdt::{Operand, Place, Semaphore, StaticProbe};

@@ -56,7 +56,7 @@ EXPORT_TYPE(enum, open_unread);
 struct open_event {
 	struct event_head head;
 	u64 flags;
-	s32 ret; /* descriptor, or a negative error; 0 where there is no descriptor to tell */
+	s32 ret; /* descriptor, or a negative error; 0 where there is no descriptor to report */
 	u32 mode;
 	u16 name_flags; /* enum path_flag */
 	u16 base_flags;
@@ -139,7 +139,7 @@ static __always_inline bool top_matches(const struct scratch *s, const struct sl
 #define LOOKED_AT 256
 
 /* Whether the name there in the record may lead to a path that does not begin like it: `/tmp/../etc`, `//etc`, `./etc`. */
-__noinline u32 is_roundabout(u32 number, u64 at, u32 len)
+__noinline u32 needs_normalizing(u32 number, u64 at, u32 len)
 {
 	u8 before = '/', byte;
 	struct scratch *s;
@@ -161,7 +161,7 @@ __noinline u32 is_roundabout(u32 number, u64 at, u32 len)
 }
 
 /* The flags that matter: a 64-bit program opens everything with O_LARGEFILE. */
-static __always_inline u64 told_flags(u64 flags)
+static __always_inline u64 shown_flags(u64 flags)
 {
 	return flags & ~(u64)(O_LARGEFILE | FMODE_EXEC);
 }
@@ -194,7 +194,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->head = head;
 	e->head.seq = next_seq(c);
 	e->head.unread = unread ? UNREAD_FLAGS : 0;
-	e->flags = told_flags(call->flags);
+	e->flags = shown_flags(call->flags);
 	e->mode = call->flags & (O_CREAT | O_TMPFILE) ? call->mode & MODE_BITS : 0;
 	e->ret = ret;
 	e->origin = call->origin;
@@ -203,7 +203,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->base = e->file = e->cwd = (struct slice){};
 	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
 	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
-	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !is_roundabout(s->number, sizeof(*e), e->name.len))
+	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !needs_normalizing(s->number, sizeof(*e), e->name.len))
 		maybe = absolute && begins_as_wanted(s->number, sizeof(*e), false);
 	if (!absolute && !(e->name_flags & PATH_UNREAD)) {
 		/* An empty name means nothing (ENOENT), and no directory. */
@@ -310,7 +310,7 @@ static __always_inline bool is_other_origin(struct filename *name, const struct 
 		call->origin = OPEN_BY_IO_URING;
 		/*
 		 * First io_uring tries with an O_NONBLOCK of its own (io_uring/openclose.c: io_openat2, since 5.12); it
-		 * does not tell whether it was asked for one.
+		 * does not say whether it was asked for one.
 		 */
 		call->bits = IO_URING_TRIES;
 		flags &= ~O_NONBLOCK;

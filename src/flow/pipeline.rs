@@ -56,9 +56,9 @@ pub struct Pipeline<'a> {
     /// Events go to standard error, as losses do.
     pub to_stderr: bool,
     /// The output is a file that may be opened again by its name.
-    pub renewable: bool,
+    pub reopenable: bool,
     /// No event is printed, and so no header of them: all is added up.
-    pub headless: bool,
+    pub no_events: bool,
     /// The output takes no more.
     broken: bool,
     /// The output or the recording could not be written.
@@ -101,8 +101,8 @@ impl<'a> Pipeline<'a> {
             closed: false,
             closing_fails: false,
             to_stderr: false,
-            renewable: false,
-            headless: false,
+            reopenable: false,
+            no_events: false,
             broken: false,
             failed: false,
             undecodable: None,
@@ -229,7 +229,7 @@ impl<'a> Pipeline<'a> {
 
     /// Prints what comes before all events.
     pub fn header(&mut self) {
-        if self.headless {
+        if self.no_events {
             return;
         }
         let written = self.output.header(&mut self.sink);
@@ -307,7 +307,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Enters what was added up in the kernel into the ledger.
-    pub fn add_up(&mut self, all: &[Totals]) {
+    pub fn aggregate(&mut self, all: &[Totals]) {
         for totals in all {
             if let Some(account) = self.ledger.account(totals.kind) {
                 account.tally.aggregated =

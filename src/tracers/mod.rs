@@ -27,7 +27,6 @@ macro_rules! tracers {
         #[derive(Debug, clap::Subcommand)]
         pub enum Tracers {
             $(
-                #[allow(missing_docs)]
                 $tracer(crate::options::Trace<$module::$tracer>)
             ),+
         }
@@ -47,7 +46,6 @@ macro_rules! tracers {
         }
 
         impl Alone {
-            /// The tracer.
             fn boxed(self) -> Box<dyn Tracer> {
                 match self { $(Alone::$tracer(tracer) => Box::new(tracer)),+ }
             }

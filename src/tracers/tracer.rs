@@ -37,12 +37,12 @@ pub trait Tracer: Decode + Source {
     }
     /// What it does for a heartbeat: something that passes this run's kinds and filters. None: nothing would.
     fn beat(&self, session: &Session) -> Option<Beat>;
-    /// Whether a run may have it several times: it traces what it is told to.
+    /// Whether a run may have it several times: it traces what its options say.
     fn takes_specs(&self) -> bool {
         false
     }
     /// Whether its events are not sent, but added up in the kernel ([`Source::totals`]).
-    fn adds_up(&self) -> bool {
+    fn aggregates(&self) -> bool {
         false
     }
     /// The tracers that it becomes on this host, where its options say what it traces: one for each spec.

@@ -8,6 +8,7 @@
 
 mod attach;
 mod attempts;
+mod bpftool;
 mod btf;
 mod btf_cmd;
 mod cgroups;
@@ -55,4 +56,3 @@ mod stack;
 mod support;
 mod uprobe;
 mod views;
-mod witness;

@@ -159,10 +159,10 @@ fn groups(all: impl Iterator<Item = InBinary>) -> Result<Vec<InBinary>> {
         let reads = way::reads(&one)?;
         let Some(site) = one.sites.first() else { continue };
         let fits = |(of, group): &&mut (Vec<Read>, InBinary)| {
-            let told_apart = |other: &Site| {
+            let distinguished = |other: &Site| {
                 group.cookies || in_page(other.offset) != in_page(site.offset) || other.name == site.name
             };
-            *of == reads && group.sites.iter().all(told_apart)
+            *of == reads && group.sites.iter().all(distinguished)
         };
         match groups.iter_mut().find(fits) {
             Some((_, group)) => group.sites.append(&mut one.sites),

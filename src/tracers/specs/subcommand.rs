@@ -53,14 +53,14 @@ pub(crate) fn open(
     opening: &mut Opening<'_>,
 ) -> Result<Vec<Box<dyn Tracer>>> {
     let mut all: Vec<Box<dyn Tracer>> = Vec::new();
-    let asked = shown.totals.asked()?;
+    let request = shown.totals.request()?;
     for text in specs {
-        let spec = match &asked {
-            Some(asked) => asked.spec(text, grammar)?,
+        let spec = match &request {
+            Some(request) => request.spec(text, grammar)?,
             None => parse(text, grammar).context(Usage)?,
         };
         // Where a call is waited for to no end, its entry is enough.
-        let at_entry = asked.is_some() && hooks_calls(&spec.target) && !totals::asks_for_return(&spec);
+        let at_entry = request.is_some() && hooks_calls(&spec.target) && !totals::asks_for_return(&spec);
         let parts: &[Part] = match (shown.entry && is_function(&spec.target), at_entry) {
             (true, _) => &[Part::Entry, Part::Call],
             (false, true) => &[Part::Entry],
@@ -75,10 +75,10 @@ pub(crate) fn open(
                 let kind = FIRST_KIND + u32::try_from(opening.specs)?;
                 opening.specs += 1;
                 // Structs that are known are no values to add up by; their addresses are.
-                let raw = shown.raw || asked.is_some();
+                let raw = shown.raw || request.is_some();
                 let wanted = Wanted { part: *part, raw, frames: shown.stack.unwrap_or(0) };
                 let mut tracer = SpecTracer::new(info, subject.as_ref(), kind, wanted, opening)?;
-                asked.iter().try_for_each(|asked| tracer.add_up(asked, label.as_deref()))?;
+                request.iter().try_for_each(|request| tracer.aggregate(request, label.as_deref()))?;
                 all.push(Box::new(tracer));
             }
             opening.notes.extend(subject.take_notes());
@@ -184,7 +184,7 @@ macro_rules! spec_tracer {
                 true
             }
 
-            fn adds_up(&self) -> bool {
+            fn aggregates(&self) -> bool {
                 self.shown.totals.are_given()
             }
 

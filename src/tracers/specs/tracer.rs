@@ -8,7 +8,7 @@ use libbpf_rs::{Object, OpenObject};
 use serde_json::Value as Json;
 
 use super::recorded::Recorded;
-use super::totals::{self, Adding, Asked};
+use super::totals::{self, Aggregation, Request};
 use super::way::{Subject, Wanted, Way, ways};
 use super::{probe, table};
 use crate::event::decode::Decode;
@@ -68,10 +68,10 @@ impl SpecTracer {
     ///
     /// # Errors
     /// When what is asked for cannot be added up.
-    pub fn add_up(&mut self, asked: &Asked, label: Option<&str>) -> Result<()> {
+    pub fn aggregate(&mut self, request: &Request, label: Option<&str>) -> Result<()> {
         let label = label.unwrap_or(&self.recorded.func);
         self.ways.iter_mut().try_for_each(|way| {
-            way.adding = Some(asked.of(&way.meaning, label)?);
+            way.aggregation = Some(request.of(&way.meaning, label)?);
             Ok(())
         })
     }
@@ -112,8 +112,8 @@ impl Source for SpecTracer {
         let (number, way) = self.way(plan)?;
         let [kind] = &self.kinds;
         way.constants.size_frames(object)?;
-        match &way.adding {
-            Some(adding) => adding.size(object)?,
+        match &way.aggregation {
+            Some(aggregation) => aggregation.size(object)?,
             None => totals::leave_out(object)?,
         }
         constants!(probe, session, object, |rodata| {
@@ -121,16 +121,16 @@ impl Source for SpecTracer {
             rodata.probe_way = u32::try_from(number)?;
             rodata.probe_cookies = (session.cookies && way.plan.hook.is_user()).into();
             way.constants.set(rodata)?;
-            if let Some(adding) = &way.adding {
-                adding.set(rodata)?;
+            if let Some(aggregation) = &way.aggregation {
+                aggregation.set(rodata)?;
             }
         })
     }
 
     fn totals(&self, plan: &Plan, object: &Object) -> Result<Option<Totals>> {
         let (_, way) = self.way(plan)?;
-        let read = |adding: &Adding| adding.read(object, &self.recorded, self.symbols.as_ref());
-        way.adding.as_ref().map(read).transpose()
+        let read = |aggregation: &Aggregation| aggregation.read(object, &self.recorded, self.symbols.as_ref());
+        way.aggregation.as_ref().map(read).transpose()
     }
 }
 
@@ -143,8 +143,8 @@ impl Tracer for SpecTracer {
         &self.kinds
     }
 
-    fn adds_up(&self) -> bool {
-        self.ways.iter().any(|way| way.adding.is_some())
+    fn aggregates(&self) -> bool {
+        self.ways.iter().any(|way| way.aggregation.is_some())
     }
 
     fn recorded(&self) -> Option<Json> {

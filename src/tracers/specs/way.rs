@@ -7,7 +7,7 @@ use super::meaning::Meaning;
 use super::probe::types::{probe_event, probe_state};
 use super::recorded::Recorded;
 use super::stacks::{self, Stack};
-use super::totals::Adding;
+use super::totals::Aggregation;
 use super::{OBJECT, probe};
 use crate::error::Usage;
 use crate::event::Shown;
@@ -31,7 +31,7 @@ pub(super) struct Way {
     pub constants: Constants,
     pub meaning: Meaning,
     /// Hits are added up.
-    pub adding: Option<Adding>,
+    pub aggregation: Option<Aggregation>,
     /// What is not as one might expect it: for the user, once.
     pub notes: Vec<String>,
 }
@@ -229,7 +229,7 @@ fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Hal
         object: OBJECT.to_vec(),
         constants: Constants::default(),
         meaning: Meaning::default(),
-        adding: None,
+        aggregation: None,
         notes: Vec::new(),
     };
     // The entry's slots come first, and it is attached last.

@@ -225,7 +225,7 @@ fn a_bomb_is_not_unpacked_to_its_end() {
 }
 
 #[test]
-fn missing_unreadable_and_foreign_files_are_told_apart() {
+fn missing_unreadable_and_foreign_files_are_distinguished() {
     let tree = Tree::new();
     assert!(matches!(read(&tree.path("none")), Err(Fault::Missing)));
     assert!(matches!(read(tree.root()), Err(Fault::Unreadable(_))));
