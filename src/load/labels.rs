@@ -18,7 +18,7 @@ use crate::host::elevated::is_roots;
 pub const MAP: &str = "labels_v1";
 /// The common prefix of the map's names in all versions.
 const ANY_VERSION: &str = "labels_v";
-/// Bytes of a label in the map, padding included: `LABEL_LEN` in event.bpf.h (checked in bpf.rs).
+/// Bytes of a label in the map, padding included: `LABEL_LEN` in event.bpf.h (checked in src/ffi/skeleton.rs).
 pub const LABEL_LEN: usize = 32;
 /// Bytes of `struct label_key` in filter.bpf.h.
 const KEY_LEN: usize = 16;
