@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::event::decode::Decode;
 use crate::event::total::{self, Totals};
-use crate::event::{CAUSES, Lost};
+use crate::event::{CAUSES, Event, Lost};
 use crate::flow::enrich::{Resolver, Stacks};
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
@@ -246,10 +246,20 @@ impl<'a> Pipeline<'a> {
             for heart in &mut self.heartbeats {
                 own |= heart.takes(event.kind.id, &event.head);
             }
-        }
-        if let Ok(event) = &decoded {
             self.stacks.look_up(event);
         }
+        self.record_sample(sample, own);
+        match decoded {
+            Ok(event) => self.event(event, own),
+            Err(error) => match &mut self.undecodable {
+                Some((count, _)) => *count += 1,
+                none => *none = Some((1, error)),
+            },
+        }
+    }
+
+    /// Adds a sample to the recording, unless it is `own`, after what its stack was looked up by.
+    fn record_sample(&mut self, sample: &[u8], own: bool) {
         let mut fresh = self.stacks.take_fresh();
         if let Some(recorder) = self.recorder.as_mut() {
             // Also those of an event that is not kept: they are not looked up again.
@@ -260,16 +270,12 @@ impl<'a> Pipeline<'a> {
             let written = recorder.sample(sample);
             self.recorded(written);
         }
-        let mut event = match decoded {
-            Ok(event) => event,
-            Err(error) => {
-                match &mut self.undecodable {
-                    Some((count, _)) => *count += 1,
-                    none => *none = Some((1, error)),
-                }
-                return;
-            }
-        };
+    }
+
+    /// Counts an event, and delivers it if it is wanted. `own`: it is coretrace's own.
+    fn event(&mut self, event: Event<'_>, own: bool) {
+        // Moved, as it is going to borrow names from here.
+        let mut event = event;
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
         self.tick_by(event.head.unix_ns);
         // Without a reader nothing is delivered (whether the last batch before that was read is not known).

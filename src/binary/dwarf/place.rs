@@ -142,19 +142,7 @@ fn of_operations<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation
             }
             _ => Found::Computed,
         },
-        [Operation::FrameOffset { offset }] => match here.stage {
-            Stage::Within(None) => Found::Computed,
-            Stage::Within(Some(Frame { base: (word, from) })) => match from.checked_add(*offset) {
-                Some(offset) => Found::At(Origin::Memory { base: Some(word), index: None, offset }),
-                None => Found::Computed,
-            },
-            // From where the frame will be: behind the address that the function returns to.
-            Stage::Entry { by_caller: false } => Found::NotStated,
-            Stage::Entry { by_caller: true } => match offset.checked_add(machine.first_on_stack()) {
-                Some(from) => memory(machine.stack(), from, here),
-                None => Found::Computed,
-            },
-        },
+        [Operation::FrameOffset { offset }] => in_frame(*offset, here),
         [Operation::UnsignedConstant { value }, Operation::StackValue] => {
             Found::At(Origin::Constant(value.cast_signed()))
         }
@@ -176,6 +164,23 @@ fn of_operations<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation
             Err(_) => Found::Computed,
         },
         _ => Found::Computed,
+    }
+}
+
+/// So far from the frame of the function.
+fn in_frame(offset: i64, here: &Entry) -> Found {
+    match here.stage {
+        Stage::Within(None) => Found::Computed,
+        Stage::Within(Some(Frame { base: (word, from) })) => match from.checked_add(offset) {
+            Some(offset) => Found::At(Origin::Memory { base: Some(word), index: None, offset }),
+            None => Found::Computed,
+        },
+        // From where the frame will be: behind the address that the function returns to.
+        Stage::Entry { by_caller: false } => Found::NotStated,
+        Stage::Entry { by_caller: true } => match offset.checked_add(here.machine.first_on_stack()) {
+            Some(from) => memory(here.machine.stack(), from, here),
+            None => Found::Computed,
+        },
     }
 }
 
