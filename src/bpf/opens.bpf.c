@@ -166,12 +166,52 @@ static __always_inline u64 shown_flags(u64 flags)
 	return flags & ~(u64)(O_LARGEFILE | FMODE_EXEC);
 }
 
+/* Appends the paths of an event whose other fields are set; false: none of them begins with a prefix that is wanted. */
+static __always_inline bool append_paths(struct scratch *s, struct task_struct *task, const struct call *call, s64 ret,
+					 struct file *opened)
+{
+	struct open_event *e = (void *)s->record;
+	bool absolute, maybe = true;
+
+	e->base_flags = e->file_flags = e->cwd_flags = 0;
+	e->base = e->file = e->cwd = (struct slice){};
+	e->name_flags = append_called(s, (void *)call->name, call->origin == OPEN_BY_CALL, &e->name, sizeof(*e));
+	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
+	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !needs_normalizing(s->number, sizeof(*e), e->name.len))
+		maybe = absolute && begins_as_wanted(s->number, sizeof(*e), false);
+	if (!absolute && !(e->name_flags & PATH_UNREAD)) {
+		/* An empty name means nothing (ENOENT), and no directory. */
+		if (e->name.len)
+			e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
+		else
+			e->name_flags |= PATH_AS_IT_IS;
+		if (prefixes_len && !maybe)
+			maybe = e->name.len && top_matches(s, &e->base, e->base_flags);
+	}
+	if (!want_details)
+		return true;
+	if (ret >= 0) {
+		if (!opened)
+			opened = file_of(task, ret);
+		e->file_flags = PATH_UNREAD;
+		if (opened)
+			e->file_flags = append_path(s, &opened->f_path, &e->file, sizeof(*e));
+		if (prefixes_len && !maybe)
+			maybe = top_matches(s, &e->file, e->file_flags);
+	}
+	/* Coretrace's heartbeat opens no name, which no prefix matches. */
+	if (!maybe && !(settings.heartbeat && e->head.pid == settings.heartbeat))
+		return false;
+	e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
+	return true;
+}
+
 /* `opened` is the file, if no descriptor refers to it yet. */
 static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struct file *opened)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(KIND_OPEN);
-	bool from_user = call->origin == OPEN_BY_CALL, absolute, unread = call->bits & CALL_UNREAD, maybe = true;
+	bool unread = call->bits & CALL_UNREAD;
 	struct subject who = subject_of(false, task, false);
 	struct event_head head = {};
 	struct open_event *e;
@@ -199,37 +239,9 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->ret = ret;
 	e->origin = call->origin;
 	e->details = want_details;
-	e->base_flags = e->file_flags = e->cwd_flags = 0;
-	e->base = e->file = e->cwd = (struct slice){};
-	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
-	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
-	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !needs_normalizing(s->number, sizeof(*e), e->name.len))
-		maybe = absolute && begins_as_wanted(s->number, sizeof(*e), false);
-	if (!absolute && !(e->name_flags & PATH_UNREAD)) {
-		/* An empty name means nothing (ENOENT), and no directory. */
-		if (e->name.len)
-			e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
-		else
-			e->name_flags |= PATH_AS_IT_IS;
-		if (prefixes_len && !maybe)
-			maybe = e->name.len && top_matches(s, &e->base, e->base_flags);
-	}
-	if (want_details) {
-		if (ret >= 0) {
-			if (!opened)
-				opened = file_of(task, ret);
-			e->file_flags = PATH_UNREAD;
-			if (opened)
-				e->file_flags = append_path(s, &opened->f_path, &e->file, sizeof(*e));
-			if (prefixes_len && !maybe)
-				maybe = top_matches(s, &e->file, e->file_flags);
-		}
-		/* Coretrace's heartbeat opens no name, which no prefix matches. */
-		if (!maybe && !(settings.heartbeat && head.pid == settings.heartbeat)) {
-			scratch_release(s);
-			goto filtered;
-		}
-		e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
+	if (!append_paths(s, task, call, ret, opened)) {
+		scratch_release(s);
+		goto filtered;
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
