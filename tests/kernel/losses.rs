@@ -129,12 +129,42 @@ fn a_starved_reader_reports_what_it_lost() {
     }
 }
 
+const ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
+
+/// A failed test does not leave the others without the CPU.
+struct On;
+
+impl Drop for On {
+    fn drop(&mut self) {
+        let _ = fs::write(ONLINE, "1");
+    }
+}
+
+/// Runs programs on the CPU that is on again until the end of one arrives; so many losses were reported before.
+fn seen_again(trace: &mut Trace, peer: &mut Peer, run: &str, mut reported: u32) {
+    let again = Instant::now();
+    loop {
+        assert!(again.elapsed() < DEADLINE, "of the CPU that is on again, losses are all that is heard");
+        let child = peer.order(run);
+        // It arrives, or the next loss is reported.
+        let (mut losses, want) = (0, reported + 1);
+        let event = trace.wait_for("a word of it", |e| {
+            losses = if e["kind"] == "lost" { losses + 1 } else { losses };
+            losses >= want || (e["pid"].to_string() == child && e["kind"] == "exit")
+        });
+        if event["kind"] != "lost" {
+            assert_eq!(event["cpu"], 1, "{event}");
+            break;
+        }
+        reported += 1;
+    }
+}
+
 #[test]
 fn a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported() {
     if !in_vm() {
         return skip("losses::a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported", "turns a CPU off");
     }
-    const ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
     if !Path::new(ONLINE).exists() {
         return skip(
             "losses::a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported",
@@ -147,13 +177,6 @@ fn a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported() {
         second.set(1).unwrap();
         sched_setaffinity(Pid::from_raw(peer.pid() as i32), &second).unwrap();
     };
-    /// A failed test does not leave the others without the CPU.
-    struct On;
-    impl Drop for On {
-        fn drop(&mut self) {
-            let _ = fs::write(ONLINE, "1");
-        }
-    }
     let _on = On;
     // Offline while it runs, or already when it starts.
     for off_before in [false, true] {
@@ -176,22 +199,7 @@ fn a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported() {
             pin(&peer);
             // Before the CPU is noticed to be online.
             peer.order("forks 20");
-            let (mut reported, again) = (round, Instant::now());
-            loop {
-                assert!(again.elapsed() < DEADLINE, "of the CPU that is on again, losses are all that is heard");
-                let child = peer.order(&run);
-                // It arrives, or the next loss is reported.
-                let (mut losses, want) = (0, reported + 1);
-                let event = trace.wait_for("a word of it", |e| {
-                    losses = if e["kind"] == "lost" { losses + 1 } else { losses };
-                    losses >= want || (e["pid"].to_string() == child && e["kind"] == "exit")
-                });
-                if event["kind"] != "lost" {
-                    assert_eq!(event["cpu"], 1, "{event}");
-                    break;
-                }
-                reported += 1;
-            }
+            seen_again(&mut trace, &mut peer, &run, round);
         }
         peer.send("exit 0");
         let ended = trace.end();
