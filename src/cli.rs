@@ -122,11 +122,9 @@ impl Cli {
     }
 }
 
-/// The subcommands.
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant, reason = "there is one of them in a run")]
 pub enum Command {
-    /// One of the tracers.
     #[command(flatten)]
     Trace(Tracers),
     /// Print a recording (--record) again, in any format

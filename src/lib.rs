@@ -1,9 +1,10 @@
 //! coretrace: see what happens on a Linux host: one static binary, on every kernel from 5.10.
 //!
 //! The modules, from what the user types down to the kernel; none uses one above it:
-//! [`cli`] → [`commands`] → [`tracers`] (what to hook, its C in `src/bpf`) → [`run`] (the loop) → [`options`] →
-//! [`load`] (programs onto their hooks) → [`flow`] (record, enrich, filter, count) → [`output`] → [`event`];
-//! and independent of that chain: [`types`] (kernels' types), [`host`] (facts about this host), `ffi` (unsafe code).
+//! [`cli`] → [`commands`] → [`tracers`] (what to hook, its C in `src/bpf`) → [`options`] → [`run`] (the loop) →
+//! [`load`] (programs onto their hooks) → [`flow`] (record, enrich, filter, count) → [`output`] → `spec` (what a user
+//! wants to probe) → [`event`] → `binary` (programs and libraries) → [`types`] (kernels' types) → [`host`] (facts about
+//! this host) → `error`, [`report`], [`escape`], `names` (globs, the closest name) → `ffi` (unsafe code).
 
 mod binary;
 pub mod cli;

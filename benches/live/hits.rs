@@ -18,58 +18,58 @@ const COUNT: u32 = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hit {
     /// A function of a program.
-    Call,
+    Uprobe,
     /// A static probe.
-    Mark,
+    Usdt,
     /// A classic tracepoint.
-    Ask,
+    Tracepoint,
 }
 
 /// All of them.
-pub const ALL: [Hit; 3] = [Hit::Call, Hit::Mark, Hit::Ask];
+pub const ALL: [Hit; 3] = [Hit::Uprobe, Hit::Usdt, Hit::Tracepoint];
 
 impl Hit {
     /// Its name as an argument.
     pub fn part(self) -> &'static str {
         match self {
-            Hit::Call => "call-hit",
-            Hit::Mark => "mark-hit",
-            Hit::Ask => "ask-hit",
+            Hit::Uprobe => "uprobe",
+            Hit::Usdt => "usdt",
+            Hit::Tracepoint => "tracepoint",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
-            Hit::Call => "call of a function of a program (uprobe)",
-            Hit::Mark => "static probe (usdt)",
-            Hit::Ask => "classic tracepoint (getppid)",
+            Hit::Uprobe => "call of a function of a program (uprobe)",
+            Hit::Usdt => "static probe (usdt)",
+            Hit::Tracepoint => "classic tracepoint (getppid)",
         }
     }
 
     fn storm(self) -> [String; 3] {
         let target = match self {
-            Hit::Call => "storm-call",
-            Hit::Mark => "storm-mark",
-            Hit::Ask => "storm-ask",
+            Hit::Uprobe => "storm-call",
+            Hit::Usdt => "storm-mark",
+            Hit::Tracepoint => "storm-ask",
         };
         [targets(), target.to_owned(), COUNT.to_string()]
     }
 
     fn coretrace(self) -> (&'static str, String) {
         match self {
-            Hit::Call => ("uprobe", format!("{}:func_uprobe1(x:u64)", targets())),
-            Hit::Mark => ("usdt", format!("{}:groupa:probe1", targets())),
-            Hit::Ask => ("probe", "tracepoint:syscalls:sys_enter_getppid".to_owned()),
+            Hit::Uprobe => ("uprobe", format!("{}:func_uprobe1(x:u64)", targets())),
+            Hit::Usdt => ("usdt", format!("{}:groupa:probe1", targets())),
+            Hit::Tracepoint => ("probe", "tracepoint:syscalls:sys_enter_getppid".to_owned()),
         }
     }
 
     /// Where bpftrace puts its probe.
     fn place(self, pid: u32) -> (String, String) {
         match self {
-            Hit::Call => (format!("uprobe:{}:func_uprobe1", targets()), String::new()),
-            Hit::Mark => (format!("usdt:{}:groupa:probe1", targets()), String::new()),
+            Hit::Uprobe => (format!("uprobe:{}:func_uprobe1", targets()), String::new()),
+            Hit::Usdt => (format!("usdt:{}:groupa:probe1", targets()), String::new()),
             // It would see those of all processes.
-            Hit::Ask => ("tracepoint:syscalls:sys_enter_getppid".to_owned(), format!("/pid == {pid}/")),
+            Hit::Tracepoint => ("tracepoint:syscalls:sys_enter_getppid".to_owned(), format!("/pid == {pid}/")),
         }
     }
 
@@ -78,13 +78,13 @@ impl Hit {
         let (place, filter) = self.place(pid);
         let head = r#"printf("%lld %d %d %s "#;
         match self {
-            Hit::Call => format!(
+            Hit::Uprobe => format!(
                 "{place} {{ @at[tid] = nsecs; @x[tid] = arg0; }} uretprobe:{}:func_uprobe1 /@at[tid]/ {{ {head}%lld %lld %lld\\n\", \
                  nsecs, pid, tid, comm, @x[tid], retval, nsecs - @at[tid]); delete(@at[tid]); delete(@x[tid]); }}",
                 targets()
             ),
-            Hit::Mark => format!("{place} {{ {head}%d\\n\", nsecs, pid, tid, comm, arg0); }}"),
-            Hit::Ask => format!("{place} {filter} {{ {head}\\n\", nsecs, pid, tid, comm); }}"),
+            Hit::Usdt => format!("{place} {{ {head}%d\\n\", nsecs, pid, tid, comm, arg0); }}"),
+            Hit::Tracepoint => format!("{place} {filter} {{ {head}\\n\", nsecs, pid, tid, comm); }}"),
         }
     }
 
@@ -95,9 +95,9 @@ impl Hit {
 
     fn funccount(self) -> Option<String> {
         match self {
-            Hit::Call => Some(format!("{}:func_uprobe1", targets())),
-            Hit::Mark => Some(format!("u:{}:probe1", targets())),
-            Hit::Ask => None,
+            Hit::Uprobe => Some(format!("{}:func_uprobe1", targets())),
+            Hit::Usdt => Some(format!("u:{}:probe1", targets())),
+            Hit::Tracepoint => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Every tracer watches only the storm (its process tree, or its own cgroup), never the whole machine.
 //! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [call] [fail] [open] [kernel] [start]
-//! [call-hit] [mark-hit] [ask-hit] [many]`
+//! [uprobe] [usdt] [tracepoint] [many]`
 
 mod empty;
 mod hits;

@@ -181,18 +181,7 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
             drop(empty);
             run
         }
-        Tracer::Text | Tracer::Json => {
-            let mut command = tracer::coretrace();
-            match tracer {
-                Tracer::Text => command.args([what, "-O", "/dev/null", "--"]),
-                _ => command.args([what, "-o", "json", "-O"]).arg(&out).arg("--"),
-            };
-            let ready = Ready::new(command.args(&target))?;
-            let pid = ready.child.id();
-            let (run, printed) = time(ready, Some(pid), count, look)?;
-            let (delivered, lost) = totals(&printed)?;
-            Run { delivered: Some(delivered), lost, ..run }
-        }
+        Tracer::Text | Tracer::Json => under_coretrace(tracer, what, &target, &out, count, look)?,
         Tracer::Strace => {
             let mut command = Command::new("strace");
             let ready = command.args(["-f", "-qq", "-e", storm.calls(), "-o", "/dev/null"]).args(&target);
@@ -211,19 +200,7 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
             let (_, lost) = totals(&interrupt(child)?)?;
             Run { lost, ..run }
         }
-        Tracer::Execsnoop => {
-            let cgroup = Cgroup::new()?;
-            let mut command = tracer::execsnoop(&cgroup.0);
-            if storm == Storm::Fail {
-                command.arg("-x");
-            }
-            let mut child = tracer::quiet(&mut command).stdout(File::create(&out)?).spawn()?;
-            tracer::attached(&mut child, 2)?;
-            let ready = Ready::new(&mut alone)?;
-            cgroup.take(ready.child.id())?;
-            let (run, _) = time(ready, Some(child.id()), count, look)?;
-            snooped(run, &interrupt(child)?, &out)?
-        }
+        Tracer::Execsnoop => under_execsnoop(storm, &mut alone, &out, count, look)?,
         Tracer::Opensnoop => {
             let ready = Ready::new(&mut alone)?;
             let mut command = tracer::opensnoop(ready.child.id());
@@ -235,6 +212,48 @@ pub fn watched(tracer: Tracer, storm: Storm, count: u32, look: &mut dyn FnMut(u3
     };
     let _ = fs::remove_file(&out);
     Ok(run)
+}
+
+/// The storm as the command of coretrace, whose text goes nowhere, and whose JSON into a file.
+fn under_coretrace(
+    tracer: Tracer,
+    what: &str,
+    target: &[String],
+    out: &Path,
+    count: u32,
+    look: &mut dyn FnMut(u32) -> Result<()>,
+) -> Result<Run> {
+    let mut command = tracer::coretrace();
+    match tracer {
+        Tracer::Text => command.args([what, "-O", "/dev/null", "--"]),
+        _ => command.args([what, "-o", "json", "-O"]).arg(out).arg("--"),
+    };
+    let ready = Ready::new(command.args(target))?;
+    let pid = ready.child.id();
+    let (run, printed) = time(ready, Some(pid), count, look)?;
+    let (delivered, lost) = totals(&printed)?;
+    Ok(Run { delivered: Some(delivered), lost, ..run })
+}
+
+/// The storm in a cgroup that execsnoop watches.
+fn under_execsnoop(
+    storm: Storm,
+    alone: &mut Command,
+    out: &Path,
+    count: u32,
+    look: &mut dyn FnMut(u32) -> Result<()>,
+) -> Result<Run> {
+    let cgroup = Cgroup::new()?;
+    let mut command = tracer::execsnoop(&cgroup.0);
+    if storm == Storm::Fail {
+        command.arg("-x");
+    }
+    let mut child = tracer::quiet(&mut command).stdout(File::create(out)?).spawn()?;
+    tracer::attached(&mut child, 2)?;
+    let ready = Ready::new(alone)?;
+    cgroup.take(ready.child.id())?;
+    let (run, _) = time(ready, Some(child.id()), count, look)?;
+    snooped(run, &interrupt(child)?, out)
 }
 
 /// How many events a tool of libbpf-tools delivered (its first line is the header), and how many it reported as lost.

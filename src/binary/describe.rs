@@ -123,7 +123,7 @@ impl Binary {
             let param = |(name, ty): &(String, u32)| Argument {
                 name: Some(name.clone()).filter(|name| !name.is_empty()),
                 ty: Some(*ty),
-                found: Found::Unsaid,
+                found: Found::NotStated,
                 by_reference: false,
             };
             *each = Some(Signature {
@@ -206,7 +206,7 @@ fn of_btf(types: &Types, name: &str) -> Option<Signature> {
         if ty == 0 {
             signature.variadic = true;
         } else {
-            signature.params.push(Argument { name, ty: Some(ty), found: Found::Unsaid, by_reference: false });
+            signature.params.push(Argument { name, ty: Some(ty), found: Found::NotStated, by_reference: false });
         }
     }
     Some(signature)

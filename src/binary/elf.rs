@@ -82,7 +82,7 @@ impl Elf {
         Self::read(source, identity, &path.display().to_string())
     }
 
-    /// What is in these bytes, which nobody has to have written.
+    /// What is in these bytes, of no file.
     ///
     /// # Errors
     /// As above.

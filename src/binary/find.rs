@@ -96,7 +96,7 @@ fn of_process(word: &str, pid: u32, proc: &Path) -> Result<Vec<Binary>, Wrong> {
         }
     };
     if matches!(word, "" | "*") {
-        // What cannot be opened is told, and the others are taken.
+        // What cannot be opened is reported, and the others are taken.
         let (mut opened, mut last) = (Vec::new(), None);
         for one in &all {
             match open(one) {

@@ -1,7 +1,7 @@
 //! The registers of a machine, as words of `struct pt_regs`: by what they are for, by their names in assembly, and by
 //! their numbers in DWARF.
 
-/// Whose registers.
+/// The architecture whose registers and calling convention a binary has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Machine {
     X86,
@@ -31,7 +31,7 @@ const X86: [(u32, [&str; 4]); 16] = [
 const X86_SECOND: [(&str, u32); 4] = [("ah", 10), ("bh", 5), ("ch", 11), ("dh", 12)];
 
 impl Machine {
-    /// This one.
+    /// The architecture of this coretrace.
     pub const HERE: Machine = if cfg!(target_arch = "aarch64") { Machine::Arm } else { Machine::X86 };
 
     pub fn name(self) -> &'static str {
@@ -73,7 +73,7 @@ impl Machine {
         }
     }
 
-    /// The stack pointer.
+    /// The number of the stack pointer in DWARF.
     pub fn stack(self) -> u32 {
         match self {
             Machine::X86 => 19,

@@ -4,6 +4,7 @@
 //! its debug information ([`dwarf`]), here or in a file of its own ([`separate`]), or by a table of ours ([`prototypes`]).
 //! [`find`] says which file is meant.
 
+mod below;
 mod code;
 mod describe;
 mod dwarf;
@@ -23,8 +24,7 @@ mod symbols;
 mod usdt;
 mod versions;
 
-use std::path::{Path, PathBuf};
-
+pub(crate) use self::below::below;
 pub(crate) use self::describe::{Argument, Signature, Source, no_types};
 pub(crate) use self::dwarf::Found;
 pub(crate) use self::machine::Machine;
@@ -32,9 +32,4 @@ pub(crate) use self::open::Binary;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::symbolize::{Inside, Symbolizer, about};
 pub(crate) use self::symbols::Function;
-pub(crate) use self::usdt::{Mark, Operand, Place, Semaphore};
-
-/// The file that a path means where `root` is `/`.
-pub(crate) fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
-}
+pub(crate) use self::usdt::{Operand, Place, Semaphore, StaticProbe};

@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::prototypes::Prototypes;
 use super::separate;
 use super::symbols::{Function, Symbols};
-use super::usdt::{self, Mark};
+use super::usdt::{self, StaticProbe};
 use crate::error::Wrong;
 use crate::types::image::Format;
 
@@ -280,9 +280,9 @@ impl Binary {
     }
 
     /// Static probes, by name.
-    pub fn marks(&self) -> Vec<Mark> {
+    pub fn static_probes(&self) -> Vec<StaticProbe> {
         let all = || Symbols::read(&[&self.elf]);
-        usdt::marks(&self.elf, &all)
+        usdt::static_probes(&self.elf, &all)
     }
 
     /// A place that was given by where it is in the file.

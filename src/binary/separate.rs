@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::below::below;
 use super::dwarf;
 use super::elf::Elf;
 use crate::error::Wrong;
@@ -23,7 +24,7 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     fn below(&self, path: &Path) -> PathBuf {
-        super::below(self.root, path)
+        below(self.root, path)
     }
 }
 

@@ -25,7 +25,7 @@ const TEXT: usize = 4096;
 
 /// A static probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct StaticProbe {
     pub provider: String,
     pub name: String,
     pub places: Vec<Place>,
@@ -66,7 +66,7 @@ pub(crate) fn of_text(machine: super::machine::Machine, text: &str) -> Vec<Opera
 }
 
 /// All static probes, by name.
-pub(crate) fn marks(elf: &Elf, symbols: &dyn Fn() -> Symbols) -> Vec<Mark> {
+pub(crate) fn static_probes(elf: &Elf, symbols: &dyn Fn() -> Symbols) -> Vec<StaticProbe> {
     let base = elf.section(".stapsdt.base").map(|section| section.address);
     // Few arguments are named by a symbol: the table is read when one is.
     let known = std::cell::OnceCell::new();
@@ -77,8 +77,8 @@ pub(crate) fn marks(elf: &Elf, symbols: &dyn Fn() -> Symbols) -> Vec<Mark> {
             found.entry(name).or_default().push(place);
         }
     }
-    let mark = |((provider, name), places)| Mark { provider, name, places };
-    found.into_iter().map(mark).collect()
+    let probe = |((provider, name), places)| StaticProbe { provider, name, places };
+    found.into_iter().map(probe).collect()
 }
 
 /// The probe's address, that of `.stapsdt.base` when it was linked, and of the semaphore (0: it has none); then provider,

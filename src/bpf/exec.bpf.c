@@ -321,7 +321,7 @@ int BPF_PROG(exec_success_btf, struct task_struct *task, pid_t old_tid, struct l
 SEC("raw_tp/sched_process_exec")
 int exec_success_raw(u64 *ctx)
 {
-	/* The return has nothing more to tell. */
+	/* The return has nothing to add. */
 	if (current_call())
 		end_call();
 	else if (forgotten > 0 && is_remembered())

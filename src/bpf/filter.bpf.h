@@ -20,7 +20,7 @@ struct {
 	__uint(max_entries, 4096); /* and more for each CPU: src/load/shared.rs */
 	__type(key, struct process_key);
 	__type(value, u8);
-} left SEC(".maps");
+} ended_followed SEC(".maps");
 
 /* Cgroups (v2) that are watched, including all below them. */
 struct {
@@ -147,7 +147,7 @@ static __noinline bool cgroup_matches(void)
  * How much later than it was followed a process may seem to have begun: the clock that programs read may be behind the
  * one that the kernel takes start times from (kernel/time/timekeeping.c: ktime_get_mono_fast_ns).
  */
-#define SINCE_DOUBT_NS 1000000
+#define START_SLACK_NS 1000000
 
 /*
  * Whether a process is followed, and not another one with the number of a followed process whose end was not seen. Used
@@ -157,7 +157,7 @@ static __noinline bool is_followed(struct task_struct *task, u32 pid)
 {
 	u64 *since = bpf_map_lookup_elem(&followed, &pid);
 
-	return since && BPF_CORE_READ(task, group_leader, start_boottime) <= *since + SINCE_DOUBT_NS;
+	return since && BPF_CORE_READ(task, group_leader, start_boottime) <= *since + START_SLACK_NS;
 }
 
 /* Whether an ending thread's process was followed until its own end, just before. */
@@ -168,7 +168,7 @@ static __always_inline bool was_followed(bool direct, const struct subject *who)
 	if (READ(direct, SIGNAL(direct, who), live.counter))
 		return false;
 	key = process_key(direct, who);
-	return bpf_map_lookup_elem(&left, &key);
+	return bpf_map_lookup_elem(&ended_followed, &key);
 }
 
 /* The current task's process and thread id: all that the map of followed processes needs. */
@@ -262,7 +262,7 @@ static __always_inline bool passes(bool direct, const struct subject *who, struc
 			beat_alone = true;
 		}
 	} else {
-		/* Nobody reads it; but a register that it is in must have been written, for the verifier. */
+		/* It is not read; but a register that it is in must have been written, for the verifier. */
 		*label = (struct label){};
 	}
 	head->heartbeat = beat_alone;

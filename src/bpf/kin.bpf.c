@@ -16,7 +16,7 @@ enum kin_row {
 EXPORT_TYPE(enum, kin_row);
 
 enum kin_limit {
-	KIN_SINCE_DOUBT_NS = SINCE_DOUBT_NS,
+	KIN_START_SLACK_NS = START_SLACK_NS,
 };
 EXPORT_TYPE(enum, kin_limit);
 
@@ -71,7 +71,7 @@ static __always_inline int on_exit(bool direct, const struct subject *who, bool 
 	fill_ids(direct, who->task, &head);
 	if (READ(false, READ(false, who->task, signal), nr_threads) > 1 && is_followed(who->task, head.pid)) {
 		key = process_key(direct, who);
-		bpf_map_update_elem(&left, &key, &yes, BPF_ANY);
+		bpf_map_update_elem(&ended_followed, &key, &yes, BPF_ANY);
 	}
 	if (bpf_map_delete_elem(&followed, &head.pid))
 		return 0;

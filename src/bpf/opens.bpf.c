@@ -56,7 +56,7 @@ EXPORT_TYPE(enum, open_unread);
 struct open_event {
 	struct event_head head;
 	u64 flags;
-	s32 ret; /* descriptor, or a negative error; 0 where there is no descriptor to tell */
+	s32 ret; /* descriptor, or a negative error; 0 where there is no descriptor to report */
 	u32 mode;
 	u16 name_flags; /* enum path_flag */
 	u16 base_flags;
@@ -139,7 +139,7 @@ static __always_inline bool top_matches(const struct scratch *s, const struct sl
 #define LOOKED_AT 256
 
 /* Whether the name there in the record may lead to a path that does not begin like it: `/tmp/../etc`, `//etc`, `./etc`. */
-__noinline u32 is_roundabout(u32 number, u64 at, u32 len)
+__noinline u32 needs_normalizing(u32 number, u64 at, u32 len)
 {
 	u8 before = '/', byte;
 	struct scratch *s;
@@ -161,9 +161,49 @@ __noinline u32 is_roundabout(u32 number, u64 at, u32 len)
 }
 
 /* The flags that matter: a 64-bit program opens everything with O_LARGEFILE. */
-static __always_inline u64 told_flags(u64 flags)
+static __always_inline u64 shown_flags(u64 flags)
 {
 	return flags & ~(u64)(O_LARGEFILE | FMODE_EXEC);
+}
+
+/* Appends the paths of an event whose other fields are set; false: none of them begins with a prefix that is wanted. */
+static __always_inline bool append_paths(struct scratch *s, struct task_struct *task, const struct call *call, s64 ret,
+					 struct file *opened)
+{
+	struct open_event *e = (void *)s->record;
+	bool absolute, maybe = true;
+
+	e->base_flags = e->file_flags = e->cwd_flags = 0;
+	e->base = e->file = e->cwd = (struct slice){};
+	e->name_flags = append_called(s, (void *)call->name, call->origin == OPEN_BY_CALL, &e->name, sizeof(*e));
+	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
+	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !needs_normalizing(s->number, sizeof(*e), e->name.len))
+		maybe = absolute && begins_as_wanted(s->number, sizeof(*e), false);
+	if (!absolute && !(e->name_flags & PATH_UNREAD)) {
+		/* An empty name means nothing (ENOENT), and no directory. */
+		if (e->name.len)
+			e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
+		else
+			e->name_flags |= PATH_AS_IT_IS;
+		if (prefixes_len && !maybe)
+			maybe = e->name.len && top_matches(s, &e->base, e->base_flags);
+	}
+	if (!want_details)
+		return true;
+	if (ret >= 0) {
+		if (!opened)
+			opened = file_of(task, ret);
+		e->file_flags = PATH_UNREAD;
+		if (opened)
+			e->file_flags = append_path(s, &opened->f_path, &e->file, sizeof(*e));
+		if (prefixes_len && !maybe)
+			maybe = top_matches(s, &e->file, e->file_flags);
+	}
+	/* Coretrace's heartbeat opens no name, which no prefix matches. */
+	if (!maybe && !(settings.heartbeat && e->head.pid == settings.heartbeat))
+		return false;
+	e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
+	return true;
 }
 
 /* `opened` is the file, if no descriptor refers to it yet. */
@@ -171,7 +211,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct counters *c = seen(KIND_OPEN);
-	bool from_user = call->origin == OPEN_BY_CALL, absolute, unread = call->bits & CALL_UNREAD, maybe = true;
+	bool unread = call->bits & CALL_UNREAD;
 	struct subject who = subject_of(false, task, false);
 	struct event_head head = {};
 	struct open_event *e;
@@ -194,42 +234,14 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 	e->head = head;
 	e->head.seq = next_seq(c);
 	e->head.unread = unread ? UNREAD_FLAGS : 0;
-	e->flags = told_flags(call->flags);
+	e->flags = shown_flags(call->flags);
 	e->mode = call->flags & (O_CREAT | O_TMPFILE) ? call->mode & MODE_BITS : 0;
 	e->ret = ret;
 	e->origin = call->origin;
 	e->details = want_details;
-	e->base_flags = e->file_flags = e->cwd_flags = 0;
-	e->base = e->file = e->cwd = (struct slice){};
-	e->name_flags = append_called(s, (void *)call->name, from_user, &e->name, sizeof(*e));
-	absolute = e->name.len && s->record[sizeof(*e)] == '/' && !(call->bits & RESOLVE_IN_ROOT);
-	if (prefixes_len && !(e->name_flags & PATH_UNREAD) && !is_roundabout(s->number, sizeof(*e), e->name.len))
-		maybe = absolute && begins_as_wanted(s->number, sizeof(*e), false);
-	if (!absolute && !(e->name_flags & PATH_UNREAD)) {
-		/* An empty name means nothing (ENOENT), and no directory. */
-		if (e->name.len)
-			e->base_flags = append_base(s, task, call->dir, &e->base, sizeof(*e));
-		else
-			e->name_flags |= PATH_AS_IT_IS;
-		if (prefixes_len && !maybe)
-			maybe = e->name.len && top_matches(s, &e->base, e->base_flags);
-	}
-	if (want_details) {
-		if (ret >= 0) {
-			if (!opened)
-				opened = file_of(task, ret);
-			e->file_flags = PATH_UNREAD;
-			if (opened)
-				e->file_flags = append_path(s, &opened->f_path, &e->file, sizeof(*e));
-			if (prefixes_len && !maybe)
-				maybe = top_matches(s, &e->file, e->file_flags);
-		}
-		/* Coretrace's heartbeat opens no name, which no prefix matches. */
-		if (!maybe && !(settings.heartbeat && head.pid == settings.heartbeat)) {
-			scratch_release(s);
-			goto filtered;
-		}
-		e->cwd_flags = append_cwd(s, task, &e->cwd, sizeof(*e));
+	if (!append_paths(s, task, call, ret, opened)) {
+		scratch_release(s);
+		goto filtered;
 	}
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
@@ -310,7 +322,7 @@ static __always_inline bool is_other_origin(struct filename *name, const struct 
 		call->origin = OPEN_BY_IO_URING;
 		/*
 		 * First io_uring tries with an O_NONBLOCK of its own (io_uring/openclose.c: io_openat2, since 5.12); it
-		 * does not tell whether it was asked for one.
+		 * does not say whether it was asked for one.
 		 */
 		call->bits = IO_URING_TRIES;
 		flags &= ~O_NONBLOCK;

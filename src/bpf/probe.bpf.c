@@ -363,7 +363,7 @@ int probe_fexit(u64 *ctx)
 	return on_hit(ctx, 0, 0);
 }
 
-/* Both are run by one trampoline, with one place for the arguments: its address tells a call from others. */
+/* Both are run by one trampoline, with one place for the arguments: its address distinguishes calls. */
 SEC("fentry")
 int probe_enter_fentry(u64 *ctx)
 {

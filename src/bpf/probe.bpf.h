@@ -43,7 +43,7 @@ struct probe_state {
 	u64 ret;	      /* what the function returned */
 	u64 duration;	      /* how long it took */
 	u64 task;	      /* the current one */
-	u64 frame;	      /* what tells apart calls that are under way in one task */
+	u64 frame;	      /* what distinguishes calls that are under way in one task */
 };
 EXPORT_TYPE(struct, probe_state);
 

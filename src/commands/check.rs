@@ -27,7 +27,6 @@ use crate::types::image::{self, Fault};
 use crate::types::model::Types;
 use crate::types::relo::{Object, Target, Walk, walk};
 
-/// `coretrace check`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("others").args(["btf", "kernel"]).multiple(true))]
 pub struct Check {

@@ -18,7 +18,6 @@ use crate::escape::{escaped, shown};
 use crate::host::{Host, users};
 use crate::load::labels::{self, Entry, Pinned, Subject};
 
-/// `coretrace label`.
 #[derive(Debug, Subcommand)]
 pub enum Label {
     /// Set the label of a user or a cgroup, or change it

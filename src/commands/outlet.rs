@@ -60,7 +60,7 @@ impl Outlet {
     }
 
     /// Whether it is a file that may be opened again, for its name may mean another one by now.
-    pub(crate) fn is_renewable(&self) -> bool {
+    pub(crate) fn is_reopenable(&self) -> bool {
         let is_file = |file: &File| file.metadata().is_ok_and(|about| about.is_file());
         self.stream == Stream::File && self.file.as_ref().is_some_and(is_file)
     }

@@ -20,7 +20,6 @@ use crate::options::Side;
 use crate::tracers;
 use crate::types::relo::{Answer, Object, Outcome, SIZE_MAX, Site, Target, Walk, walk};
 
-/// `coretrace relocs`.
 #[derive(Debug, Args)]
 pub struct Relocs {
     /// Only those of this command

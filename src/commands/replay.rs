@@ -25,7 +25,6 @@ use crate::run::output_wait::GRACE;
 use crate::tracers::decoders::Decoders;
 use crate::tracers::{self, Tracer};
 
-/// `coretrace replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
     /// The recording
@@ -92,7 +91,7 @@ pub fn replay(options: &Replay) -> Result<u8> {
     ended.with_context(|| format!("reading {shown}")).map(|()| 0)
 }
 
-/// The tracers that made a recording, with what they were told to trace.
+/// The tracers that made a recording, tracing what its header says.
 pub(crate) fn tracers_of(header: &Header, mut all: Vec<Box<dyn Tracer>>) -> Result<Vec<Box<dyn Tracer>>> {
     ensure!(!header.tracers.is_empty(), "no tracer made it");
     let mut found = Vec::new();

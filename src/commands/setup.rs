@@ -59,7 +59,7 @@ pub(crate) fn session(tracers: &[&dyn Tracer], common: &Common, host: &Host) -> 
     }
     session.pids.clone_from(&filters.pid);
     if filters.follow {
-        // Now, while they can be told from others; after the hooks are there, for those that came meanwhile.
+        // Now, while they can be distinguished from others; after the hooks are there, for those that came meanwhile.
         session.pids.extend(crate::host::procfs::descendants(&filters.pid)?);
     }
     session.settings.filter_pids = !filters.pid.is_empty();

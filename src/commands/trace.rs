@@ -79,7 +79,7 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
         return Ok(0);
     }
     let attached = attach(&session, &all, common, &host)?;
-    control.start(pipeline.renewable)?;
+    control.start(pipeline.reopenable)?;
     if common.filters.follow {
         live::follow_existing(&session, &attached)?;
     }
@@ -173,15 +173,15 @@ fn limits<'a>(common: &Common, pipeline: &Pipeline<'_>, all: &[&'a dyn Tracer]) 
         stats: common.limits.stats,
         detach: common.limits.detach,
         to_stdout: outlet::to_stdout(&common.output, !common.command.is_empty()),
-        reopen: common.output.output_file.clone().filter(|_| pipeline.renewable),
+        reopen: common.output.output_file.clone().filter(|_| pipeline.reopenable),
         sources: all.iter().map(|tracer| *tracer as &dyn Source).collect(),
     }
 }
 
 /// What is added up in the kernel is no event: what is done with events in user space cannot be done with it.
 fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
-    let adds_up = |tracer: &&dyn Tracer| tracer.adds_up();
-    let alone = all.iter().all(adds_up);
+    let aggregates = |tracer: &&dyn Tracer| tracer.aggregates();
+    let alone = all.iter().all(aggregates);
     let filters = &common.filters;
     let options = [
         ("--record", common.limits.record.is_some()),
@@ -189,7 +189,7 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
         ("--path", !filters.path.is_empty()),
         ("--count", alone && common.limits.count.is_some()),
     ];
-    match options.iter().find(|(_, given)| *given).filter(|_| all.iter().any(adds_up)) {
+    match options.iter().find(|(_, given)| *given).filter(|_| all.iter().any(aggregates)) {
         Some((option, _)) => {
             Err(anyhow!("{option}: it is about single events, and these are added up in the kernel").context(Usage))
         }
@@ -264,11 +264,11 @@ fn pipeline<'a>(
     // All kinds, also those that are not wanted.
     let mut ledger = Ledger::new(all.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]));
     ledger.partial = session.watches_some();
-    let (output, with_command, patience) = (&common.output, !common.command.is_empty(), common.limits.duration);
-    let outlet = outlet::outlet(output, with_command, patience)?;
+    let (output, with_command, timeout) = (&common.output, !common.command.is_empty(), common.limits.duration);
+    let outlet = outlet::outlet(output, with_command, timeout)?;
     let record = common.limits.record.as_ref();
     let record = record.map(|path| {
-        let file = files::open(path, patience).with_context(|| format!("creating the recording {}", shown(path)))?;
+        let file = files::open(path, timeout).with_context(|| format!("creating the recording {}", shown(path)))?;
         // CMD's output and the notes, too, would be in the middle of it.
         if outlet.is_same(&file) || files::is_same(&file, io::stdout()) || files::is_same(&file, io::stderr()) {
             let path = shown(path);
@@ -278,12 +278,12 @@ fn pipeline<'a>(
     });
     let record = record.transpose()?;
     let (look, to_stderr) = (outlet.look(output, common.labels.labels.is_some()), outlet.is_stderr());
-    let renewable = !with_command && outlet.is_renewable();
+    let reopenable = !with_command && outlet.is_reopenable();
     let (sink, gauge) = sink::start(outlet.target()?)?;
     let table = setup::table(all, look.room());
     let mut pipeline = setup::pipeline(decoders, table, ledger, filter, output, look, Box::new(sink));
     pipeline.watch(gauge);
-    (pipeline.to_stderr, pipeline.closing_fails, pipeline.renewable) = (to_stderr, to_stderr, renewable);
+    (pipeline.to_stderr, pipeline.closing_fails, pipeline.reopenable) = (to_stderr, to_stderr, reopenable);
     if let Some(file) = record {
         files::empty(&file).context("emptying the file for the recording")?;
         let (sink, gauge) = sink::start(Box::new(file))?;
@@ -294,7 +294,7 @@ fn pipeline<'a>(
     if setup::details(common) {
         pipeline.enrich(Resolver::new(Path::new("/"), host.cgroup2.as_deref()));
     }
-    pipeline.headless = all.iter().all(|tracer| tracer.adds_up());
+    pipeline.no_events = all.iter().all(|tracer| tracer.aggregates());
     if let Some(count) = common.limits.count {
         pipeline.limit(count);
     }
@@ -318,15 +318,15 @@ fn header(all: &[&dyn Tracer], host: &Host) -> Header {
 /// Says what became of it all; returns the exit code.
 fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) -> Result<u8> {
     let quiet = common.output.quiet;
-    let heartbeats: Vec<_> = pipeline.heartbeats.iter().map(|heart| (heart.to_string(), heart.unheard())).collect();
+    let heartbeats: Vec<_> = pipeline.heartbeats.iter().map(|heart| (heart.to_string(), heart.missing())).collect();
     let mut failed = pipeline.failed;
     let (ledger, ended) = pipeline.finish();
     if let Err(error) = ended {
         note(&format!("{error:#}"));
         failed = true;
     }
-    heartbeats.iter().filter(|(_, unheard)| !quiet || *unheard > 0).for_each(|(text, _)| note(text));
-    let unheard: u64 = heartbeats.iter().map(|(_, unheard)| unheard).sum();
+    heartbeats.iter().filter(|(_, missing)| !quiet || *missing > 0).for_each(|(text, _)| note(text));
+    let missing: u64 = heartbeats.iter().map(|(_, missing)| missing).sum();
     // What was not written is reported like every loss.
     if !quiet || ledger.unwritten() > 0 {
         note(&ledger.to_string());
@@ -334,7 +334,7 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
     if !ledger.balances() {
         note("the counters do not balance: this is a fault in coretrace, please report it");
     }
-    if common.limits.strict && ledger.lost() + unheard > 0 {
+    if common.limits.strict && ledger.lost() + missing > 0 {
         return Ok(EVENTS_LOST);
     }
     let code = match command {

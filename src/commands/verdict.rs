@@ -16,7 +16,7 @@ use crate::tracers::Tracer;
 use crate::types::model::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};
 
-/// `--arch`.
+/// The architecture of kernels that are looked at, where files do not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Arch {
     /// 64-bit x86

@@ -85,7 +85,7 @@ impl<'a> Tail<'a> {
 
 /// Turns samples into events: a function of their bytes, and of what the tracer is, alone.
 pub trait Decode {
-    /// Decodes one sample.
+    /// The event in a record as the kernel sent it; it borrows from that.
     ///
     /// # Errors
     /// When the bytes are no event of this tracer.

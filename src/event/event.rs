@@ -8,7 +8,7 @@ use super::names::Names;
 use super::stack::Taken;
 use super::value::Value;
 
-/// One event.
+/// One event: its kind, its head, and the values of its fields in the order of the kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event<'a> {
     /// What happened.

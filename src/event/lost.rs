@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h (checked in bpf.rs):
+/// Why events were not delivered, in the order of `enum drop_cause` in event.bpf.h (checked in src/ffi/skeleton.rs):
 /// the reader was too slow for the buffer; all of the CPU's scratch spaces were in use; a map was full; a call began
 /// whose return the kernel did not show; a new process was to be followed whose number was not found; a CPU had no
 /// buffer.

@@ -22,7 +22,6 @@ pub struct Path<'a> {
 
 /// `enum path_flag` of path.bpf.h. Where a skeleton is declared, it is checked against it.
 pub mod flag {
-    #![allow(missing_docs, reason = "path.bpf.h says what they are")]
     pub const DELETED: u32 = 1;
     pub const CUT: u32 = 2;
     pub const OUTSIDE: u32 = 8;

@@ -10,7 +10,7 @@ pub type EnumNames = Arc<[(i64, String)]>;
 /// One value as it is printed; a member in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// Its name.
+    /// The member that it is in JSON, and what it is called in text.
     pub name: String,
     /// What it is.
     pub kind: ShownKind,
@@ -18,9 +18,8 @@ pub struct Shown {
 
 /// What a value is. `slot`: which of the record's slots has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "slot is the place, signed and size are what they say")]
 pub enum ShownKind {
-    /// A number.
+    /// A decimal number.
     Int { slot: usize, signed: bool },
     /// A number of so many bytes in network byte order.
     Network { slot: usize, size: u8 },
@@ -38,7 +37,7 @@ pub enum ShownKind {
     Pointer { slot: usize },
     /// A string, with its NUL unless it was cut.
     Str { slot: usize },
-    /// Bytes.
+    /// Bytes that need not be a string.
     Bytes { slot: usize },
     /// The function or variable at that address.
     Symbol { slot: usize },

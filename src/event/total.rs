@@ -12,7 +12,7 @@ use crate::host::kallsyms::Symbols;
 /// What is added up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Measure {
-    /// Hits.
+    /// How often the spec was hit.
     Count,
     /// The values of an expression: their sum, the least and the greatest.
     Sum(Measured),
@@ -46,7 +46,7 @@ pub struct Totals {
     pub rows: Vec<Total>,
 }
 
-/// One row.
+/// One row: what was added up of the hits that have the same keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Total {
     /// What was hit.

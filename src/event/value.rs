@@ -53,9 +53,9 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// A device's number as the kernel has it (include/linux/kdev_t.h: the minor one has 20 bits); shown as `8:1`.
     Device(u32),
-    /// An IPv4 address.
+    /// An IPv4 address, in network byte order.
     Ipv4([u8; 4]),
-    /// An IPv6 address.
+    /// An IPv6 address, in network byte order.
     Ipv6([u8; 16]),
     /// One end of a connection; in JSON an object of its address and port.
     Endpoint(Endpoint),
@@ -79,7 +79,6 @@ pub enum Value<'a> {
 
 /// A [`Value`] without the value: what the schema knows of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the Value variant of the same name")]
 pub enum Shape {
     Uint,
     Pid,
@@ -173,7 +172,7 @@ impl<'a> List<'a> {
 /// A bit mask whose bits have names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flags {
-    /// The mask.
+    /// The mask, whose bits `names` has.
     pub bits: u64,
     /// Name of each known bit (or group of bits), in the order in which they are shown.
     pub names: &'static [(u64, &'static str)],

@@ -28,7 +28,7 @@ impl<'a> Dumper<'a> {
         let text = NonNull::from(Box::leak(Box::<Vec<u8>>::default()));
         #[allow(clippy::missing_transmute_annotations, reason = "its name is another on every architecture")]
         // SAFETY: as libbpf-rs does for messages: the third argument is a va_list, which bindgen has as something else
-        //         on every architecture, and which is always handed over as a pointer.
+        //         on every architecture, and which is always passed as a pointer.
         let write: btf_dump_printf_fn_t = unsafe { Some(std::mem::transmute(write as *const ())) };
         // SAFETY: the types outlive the dumper, by its lifetime; `text` is freed after it.
         let dump = unsafe { libbpf_sys::btf_dump__new(btf.raw(), write, text.as_ptr().cast(), std::ptr::null()) };

@@ -32,8 +32,8 @@ impl KernelFile {
 
     #[allow(unsafe_code)]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped with this length while `self` lives. It is memory of the kernel's own, which nobody changes
-        //         or takes away.
+        // SAFETY: mapped with this length while `self` lives. It is memory of the kernel's own, which is not
+        //         changed or taken away.
         unsafe { std::slice::from_raw_parts(self.at.as_ptr().cast(), self.len) }
     }
 }

@@ -18,9 +18,9 @@ const LAST: i32 = 64;
 /// What this process was started with, before anything was changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Inherited {
-    /// The blocked signals.
+    /// Signals that were blocked.
     pub blocked: Mask,
-    /// The ignored ones.
+    /// Signals that were ignored.
     pub ignored: Mask,
     /// Which of the three standard streams are closed, a bit each.
     pub closed: u8,
@@ -138,7 +138,7 @@ pub(crate) fn take_pending(number: i32) -> bool {
 
 /// Forks; the new process is a child of this one's parent. Returns its id, and none in the new process. The caller must
 /// have only one thread.
-pub(crate) fn fork_beside() -> nix::Result<Option<u32>> {
+pub(crate) fn fork_sibling() -> nix::Result<Option<u32>> {
     let flags = libc::CLONE_PARENT | libc::SIGCHLD;
     // SAFETY: with one thread the new process may do whatever this one may; it has a copy of the memory and the stack.
     let pid = Errno::result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;

@@ -6,7 +6,7 @@
 /// field renamed there is a compile error here.
 macro_rules! skeleton {
     ($name:ident: $($event:ident),* $(,)?) => {
-        #[allow(unsafe_code, dead_code, missing_docs, missing_debug_implementations, clippy::all)]
+        #[allow(unsafe_code, dead_code, missing_debug_implementations, clippy::all)]
         #[allow(non_camel_case_types, non_snake_case, unnameable_types, unreachable_pub)]
         mod $name {
             include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".skel.rs"));

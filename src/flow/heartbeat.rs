@@ -31,7 +31,7 @@ pub struct Heartbeat {
     beat: Beat,
     next: Instant,
     /// Outstanding heartbeats, the oldest first.
-    waits: VecDeque<Waits>,
+    outstanding: VecDeque<Outstanding>,
     children: Vec<Child>,
     /// Heartbeat processes that have ended, and when: their events may still be in the buffer.
     ended: VecDeque<(u32, u64)>,
@@ -45,7 +45,7 @@ pub struct Heartbeat {
 }
 
 /// A heartbeat that has not arrived.
-struct Waits {
+struct Outstanding {
     number: u64,
     since: Instant,
     /// By the clock of events.
@@ -62,7 +62,7 @@ impl Heartbeat {
             every,
             beat,
             next: Instant::now(),
-            waits: VecDeque::new(),
+            outstanding: VecDeque::new(),
             children: Vec::new(),
             ended: VecDeque::new(),
             sent: 0,
@@ -90,28 +90,28 @@ impl Heartbeat {
             }
             runs
         });
-        if let Some(waits) =
-            self.waits.back_mut().filter(|waits| !waits.reported && now.duration_since(waits.since) > LATE)
+        if let Some(one) =
+            self.outstanding.back_mut().filter(|one| !one.reported && now.duration_since(one.since) > LATE)
         {
-            waits.reported = true;
-            let (n, seconds) = (waits.number, now.duration_since(waits.since).as_secs_f64());
+            one.reported = true;
+            let (n, seconds) = (one.number, now.duration_since(one.since).as_secs_f64());
             let of = &self.of;
             note(&format!(
                 "heartbeat {n}{of} has not arrived for {seconds:.1} s: events are late, or do not come at all"
             ));
         }
         // Not before it is known whether the last one is late.
-        let waits = self.waits.back().is_some_and(|waits| !waits.reported);
-        if now < self.next || waits || self.stopped {
+        let is_waiting = self.outstanding.back().is_some_and(|one| !one.reported);
+        if now < self.next || is_waiting || self.stopped {
             return;
         }
         self.next = now + self.every;
-        if self.waits.len() == WAITING {
-            self.waits.pop_front();
+        if self.outstanding.len() == WAITING {
+            self.outstanding.pop_front();
         }
         self.sent += 1;
         // Taken before the beat, so that its event is not older.
-        self.waits.push_back(Waits {
+        self.outstanding.push_back(Outstanding {
             number: self.sent,
             since: now,
             boot_ns: crate::host::clock::boot_now(),
@@ -139,13 +139,13 @@ impl Heartbeat {
             return own;
         }
         // It belongs to the last one sent before it; older ones will not arrive any more.
-        let older = self.waits.partition_point(|waits| waits.boot_ns <= head.boot_ns);
-        if let Some(waits) = self.waits.drain(..older).next_back() {
-            let after = waits.since.elapsed();
+        let older = self.outstanding.partition_point(|one| one.boot_ns <= head.boot_ns);
+        if let Some(one) = self.outstanding.drain(..older).next_back() {
+            let after = one.since.elapsed();
             self.slowest = self.slowest.max(after);
             self.arrived += 1;
-            if waits.reported {
-                note(&format!("heartbeat {}{} came after {:.1} s", waits.number, self.of, after.as_secs_f64()));
+            if one.reported {
+                note(&format!("heartbeat {}{} came after {:.1} s", one.number, self.of, after.as_secs_f64()));
             }
         }
         true
@@ -153,8 +153,8 @@ impl Heartbeat {
 
     /// How many did not arrive. The last, if sent just now, may still be on its way and does not count.
     #[must_use]
-    pub fn unheard(&self) -> u64 {
-        let on_its_way = !self.stopped && self.waits.back().is_some_and(|waits| waits.since.elapsed() < LATE);
+    pub fn missing(&self) -> u64 {
+        let on_its_way = !self.stopped && self.outstanding.back().is_some_and(|one| one.since.elapsed() < LATE);
         self.sent - self.arrived - u64::from(on_its_way)
     }
 }
@@ -202,30 +202,30 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_arrive_is_unheard() {
+    fn what_does_not_arrive_is_missing() {
         let own = std::process::id();
         let mut heart = Heartbeat::new(Duration::from_secs(10), 1, Box::new(|| Ok(None)));
         let begin = heart.next;
         heart.tick(begin);
-        assert_eq!((heart.sent, heart.unheard()), (1, 0));
+        assert_eq!((heart.sent, heart.missing()), (1, 0));
         assert!(!heart.takes(0, &event(own + 1, u64::MAX)), "another process");
-        assert!(heart.takes(0, &event(own, 0)) && heart.waits.len() == 1, "from before");
-        assert!(heart.takes(0, &event(own, u64::MAX)) && heart.waits.is_empty());
+        assert!(heart.takes(0, &event(own, 0)) && heart.outstanding.len() == 1, "from before");
+        assert!(heart.takes(0, &event(own, u64::MAX)) && heart.outstanding.is_empty());
         assert!(heart.takes(0, &Head { heartbeat: true, ..event(own + 1, 0) }), "marked in the kernel");
         heart.tick(begin + Duration::from_secs(9));
-        assert_eq!((heart.sent, heart.arrived, heart.unheard()), (1, 1, 0));
+        assert_eq!((heart.sent, heart.arrived, heart.missing()), (1, 1, 0));
         // The second never arrives; the third, sent just now, does not count yet.
         heart.tick(begin + Duration::from_secs(10));
         heart.tick(begin + Duration::from_secs(12));
-        assert!(heart.waits.back().is_some_and(|waits| waits.reported));
+        assert!(heart.outstanding.back().is_some_and(|one| one.reported));
         heart.next = Instant::now();
         heart.tick(heart.next);
-        assert_eq!((heart.sent, heart.arrived, heart.unheard()), (3, 1, 1));
+        assert_eq!((heart.sent, heart.arrived, heart.missing()), (3, 1, 1));
         assert!(heart.to_string().starts_with("heartbeats: 3 sent, 1 arrived"));
         // The late one arrives after all.
-        let second = heart.waits[0].boot_ns;
+        let second = heart.outstanding[0].boot_ns;
         assert!(heart.takes(0, &event(own, second)));
-        assert_eq!((heart.arrived, heart.unheard()), (2, 0));
+        assert_eq!((heart.arrived, heart.missing()), (2, 0));
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         let mut heart = Heartbeat::new(Duration::from_secs(1), 1, Box::new(|| anyhow::bail!("no")));
         heart.tick(heart.next);
         heart.tick(heart.next + Duration::from_secs(5));
-        assert_eq!((heart.sent, heart.unheard()), (1, 1));
+        assert_eq!((heart.sent, heart.missing()), (1, 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::event::decode::Decode;
 use crate::event::total::{self, Totals};
-use crate::event::{CAUSES, Lost};
+use crate::event::{CAUSES, Event, Lost};
 use crate::flow::enrich::{Resolver, Stacks};
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
@@ -56,9 +56,9 @@ pub struct Pipeline<'a> {
     /// Events go to standard error, as losses do.
     pub to_stderr: bool,
     /// The output is a file that may be opened again by its name.
-    pub renewable: bool,
+    pub reopenable: bool,
     /// No event is printed, and so no header of them: all is added up.
-    pub headless: bool,
+    pub no_events: bool,
     /// The output takes no more.
     broken: bool,
     /// The output or the recording could not be written.
@@ -101,8 +101,8 @@ impl<'a> Pipeline<'a> {
             closed: false,
             closing_fails: false,
             to_stderr: false,
-            renewable: false,
-            headless: false,
+            reopenable: false,
+            no_events: false,
             broken: false,
             failed: false,
             undecodable: None,
@@ -229,7 +229,7 @@ impl<'a> Pipeline<'a> {
 
     /// Prints what comes before all events.
     pub fn header(&mut self) {
-        if self.headless {
+        if self.no_events {
             return;
         }
         let written = self.output.header(&mut self.sink);
@@ -246,10 +246,20 @@ impl<'a> Pipeline<'a> {
             for heart in &mut self.heartbeats {
                 own |= heart.takes(event.kind.id, &event.head);
             }
-        }
-        if let Ok(event) = &decoded {
             self.stacks.look_up(event);
         }
+        self.record_sample(sample, own);
+        match decoded {
+            Ok(event) => self.event(event, own),
+            Err(error) => match &mut self.undecodable {
+                Some((count, _)) => *count += 1,
+                none => *none = Some((1, error)),
+            },
+        }
+    }
+
+    /// Adds a sample to the recording, unless it is `own`, after what its stack was looked up by.
+    fn record_sample(&mut self, sample: &[u8], own: bool) {
         let mut fresh = self.stacks.take_fresh();
         if let Some(recorder) = self.recorder.as_mut() {
             // Also those of an event that is not kept: they are not looked up again.
@@ -260,16 +270,12 @@ impl<'a> Pipeline<'a> {
             let written = recorder.sample(sample);
             self.recorded(written);
         }
-        let mut event = match decoded {
-            Ok(event) => event,
-            Err(error) => {
-                match &mut self.undecodable {
-                    Some((count, _)) => *count += 1,
-                    none => *none = Some((1, error)),
-                }
-                return;
-            }
-        };
+    }
+
+    /// Counts an event, and delivers it if it is wanted. `own`: it is coretrace's own.
+    fn event(&mut self, event: Event<'_>, own: bool) {
+        // Moved, as it is going to borrow names from here.
+        let mut event = event;
         event.head.unix_ns = self.clock.unix_ns(event.head.boot_ns);
         self.tick_by(event.head.unix_ns);
         // Without a reader nothing is delivered (whether the last batch before that was read is not known).
@@ -307,7 +313,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Enters what was added up in the kernel into the ledger.
-    pub fn add_up(&mut self, all: &[Totals]) {
+    pub fn aggregate(&mut self, all: &[Totals]) {
         for totals in all {
             if let Some(account) = self.ledger.account(totals.kind) {
                 account.tally.aggregated =

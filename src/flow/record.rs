@@ -29,7 +29,7 @@ pub struct Made {
     pub spec: Option<Value>,
 }
 
-/// The header of a recording.
+/// What a recording says of the run that made it, before all samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Its tracers.
@@ -53,7 +53,7 @@ pub enum Entry<'a> {
         kind: u32,
         /// Index into [`crate::event::CAUSES`].
         cause: u32,
-        /// The CPU.
+        /// Where they were lost.
         cpu: u32,
         /// How many.
         count: u64,
@@ -72,7 +72,7 @@ const LOST: u8 = 3;
 const END: u8 = 4;
 const CALLS: u8 = 5;
 
-/// Writes a recording.
+/// Writes a recording: its header when it is made, then an entry for each call.
 #[derive(Debug)]
 pub struct Recorder<W: Write>(W);
 
@@ -103,7 +103,7 @@ impl<W: Write> Recorder<W> {
         parts.iter().try_for_each(|part| self.0.write_all(part))
     }
 
-    /// Adds a sample.
+    /// Adds a record as the kernel sent it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -154,7 +154,7 @@ impl<W: Write> Recorder<W> {
     }
 }
 
-/// Reads a recording.
+/// Reads a recording, an entry at a time.
 #[derive(Debug)]
 pub struct Reader<R: Read> {
     input: R,
@@ -170,8 +170,8 @@ impl<R: Read> Reader<R> {
     /// When the file is no recording, or ends within its header.
     pub fn new(mut input: R) -> Result<Self> {
         let mut magic = [0; MAGIC.len()];
-        let got = read_up_to(&mut input, &mut magic)?;
-        ensure!(magic.get(..7) == MAGIC.get(..7) && got == magic.len(), "this is not a recording of coretrace");
+        let count = read_up_to(&mut input, &mut magic)?;
+        ensure!(magic.get(..7) == MAGIC.get(..7) && count == magic.len(), "this is not a recording of coretrace");
         ensure!(&magic == MAGIC, "this recording is of another version of the format ({})", magic[7]);
         let mut buffer = Vec::new();
         let len = u32::from_le_bytes(exact(&mut input)?.context("the recording ends in its header")?);
@@ -239,16 +239,16 @@ fn text(json: &Value, name: &str) -> Result<String> {
 
 /// Fills the buffer as far as the input allows.
 fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
-    let mut got = 0;
-    while let Some(rest) = buffer.get_mut(got..).filter(|r| !r.is_empty()) {
+    let mut count = 0;
+    while let Some(rest) = buffer.get_mut(count..).filter(|r| !r.is_empty()) {
         match input.read(rest) {
             Ok(0) => break,
-            Ok(n) => got += n,
+            Ok(n) => count += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e).context("reading the recording"),
         }
     }
-    Ok(got)
+    Ok(count)
 }
 
 /// The next `N` bytes, or nothing if the input ends before.

@@ -27,7 +27,7 @@ impl WallClock {
         });
         match attempts.take(4).flatten().min() {
             // What is within the readings' own uncertainty is no change.
-            Some((doubt, offset)) if offset.abs_diff(self.offset) > 50_000 + doubt.unsigned_abs() => {
+            Some((uncertainty, offset)) if offset.abs_diff(self.offset) > 50_000 + uncertainty.unsigned_abs() => {
                 WallClock { offset }
             }
             _ => self,

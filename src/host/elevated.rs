@@ -13,7 +13,7 @@ use crate::escape::shown;
 use crate::ffi::process::{at_secure, drop_capabilities};
 
 /// Whether the kernel has given this program more rights than its user has (`AT_SECURE` of getauxval(3)). Not so under
-/// sudo, nor where somebody handed the rights on: with them, one could do it without coretrace. (To root it may happen by
+/// sudo, nor where the rights were inherited: with them, one could do it without coretrace. (To root it may happen by
 /// SELinux, when a service begins.)
 #[must_use]
 pub fn elevated() -> bool {

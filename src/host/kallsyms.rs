@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// All symbols.
+/// All symbols of the kernel and its modules, from /proc/kallsyms.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Symbols {
     text: String,
@@ -25,12 +25,12 @@ struct Entry {
     class: u8,
 }
 
-/// A symbol.
+/// A symbol's place and name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symbol<'a> {
     /// Where it is; 0: the kernel does not say (/proc/sys/kernel/kptr_restrict, CAP_SYSLOG).
     pub address: u64,
-    /// Its name.
+    /// Without its module.
     pub name: &'a str,
     /// The module that it is in, if it is in one.
     pub module: Option<&'a str>,

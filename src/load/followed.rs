@@ -8,7 +8,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use crate::ffi::counters::MappedCounters;
 use crate::host::procfs::{self, Life};
 
-use crate::load::kin::{FOLLOWED_ROW, SINCE_DOUBT_NS};
+use crate::load::kin::{FOLLOWED_ROW, START_SLACK_NS};
 
 /// Adds a running process.
 ///
@@ -119,7 +119,7 @@ fn since(followed: &MapHandle, key: &[u8]) -> Option<u64> {
 /// Whether a process that began at `began` (rounded down to a tick) is another one than that which had begun by
 /// `since`.
 fn is_another(began: u64, since: u64) -> bool {
-    began > since.saturating_add(SINCE_DOUBT_NS)
+    began > since.saturating_add(START_SLACK_NS)
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
     fn who_began_later_is_another() {
         let tick = procfs::tick();
         assert!(!is_another(5 * tick, 5 * tick + 1) && !is_another(5 * tick, 6 * tick));
-        assert!(!is_another(5 * tick, 5 * tick - SINCE_DOUBT_NS), "the clocks may disagree by that");
-        assert!(is_another(5 * tick, 5 * tick - SINCE_DOUBT_NS - 1));
+        assert!(!is_another(5 * tick, 5 * tick - START_SLACK_NS), "the clocks may disagree by that");
+        assert!(is_another(5 * tick, 5 * tick - START_SLACK_NS - 1));
     }
 }

@@ -12,7 +12,7 @@ use crate::load::source::{Embedded, Source};
 skeleton!(kin:);
 
 /// How much later than it was followed a process may seem to have begun, in nanoseconds: see filter.bpf.h.
-pub(crate) const SINCE_DOUBT_NS: u64 = kin::types::kin_limit::KIN_SINCE_DOUBT_NS.0 as u64;
+pub(crate) const START_SLACK_NS: u64 = kin::types::kin_limit::KIN_START_SLACK_NS.0 as u64;
 
 /// The ledger's row that counts processes that joined the map and left it.
 pub(crate) const FOLLOWED_ROW: u32 = kin::types::kin_row::ROW_FOLLOWED.0;

@@ -18,7 +18,7 @@ use crate::host::elevated::is_roots;
 pub const MAP: &str = "labels_v1";
 /// The common prefix of the map's names in all versions.
 const ANY_VERSION: &str = "labels_v";
-/// Bytes of a label in the map, padding included: `LABEL_LEN` in event.bpf.h (checked in bpf.rs).
+/// Bytes of a label in the map, padding included: `LABEL_LEN` in event.bpf.h (checked in src/ffi/skeleton.rs).
 pub const LABEL_LEN: usize = 32;
 /// Bytes of `struct label_key` in filter.bpf.h.
 const KEY_LEN: usize = 16;
@@ -45,7 +45,7 @@ pub fn text(label: &str) -> Result<Text> {
     Ok(text)
 }
 
-/// The labels of a run.
+/// What --labels and the options beside it ask for, and the map that has the labels.
 #[derive(Debug, Clone)]
 pub struct Labels {
     /// Where the map is pinned.
@@ -227,14 +227,14 @@ impl Subject {
     }
 }
 
-/// An entry of the map.
+/// An entry of the map: which user or cgroup has which label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What the label is for; none for a kind that this version does not know.
     pub subject: Option<Subject>,
     /// Id of the user or cgroup.
     pub id: u64,
-    /// The label.
+    /// Without the zeros that fill it up in the map.
     pub label: Vec<u8>,
 }
 

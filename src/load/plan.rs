@@ -14,7 +14,7 @@ pub enum Hook {
     Fentry,
     /// BTF-typed tracepoints alone.
     Btf,
-    /// Raw tracepoints.
+    /// Raw tracepoints: their arguments as plain words, without types.
     Raw,
     /// Probes on many kernel functions at once.
     KprobeMulti,
@@ -26,7 +26,7 @@ pub enum Hook {
     Uprobe,
     /// Probes on system calls: libbpf knows the kernel's names of their functions.
     Ksyscall,
-    /// Classic tracepoints.
+    /// Classic tracepoints: a record whose layout tracefs has.
     Tracepoint,
 }
 

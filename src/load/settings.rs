@@ -14,7 +14,7 @@ pub enum Transport {
     Perf,
 }
 
-/// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in bpf.rs).
+/// Most users that can be filtered by: `UIDS_MAX` in event.bpf.h (checked in src/ffi/skeleton.rs).
 pub const UIDS_MAX: usize = 16;
 
 /// Most cgroups that can be filtered by: `CGROUPS_MAX` in event.bpf.h (checked when the map `cgroups` is configured).

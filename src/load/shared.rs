@@ -12,9 +12,9 @@ use crate::load::settings::CGROUPS_MAX;
 use crate::load::transport::Perf;
 use crate::load::{followed, watched};
 
-const NAMES: [&str; 6] = ["events", "ledger", "followed", "left", "cgroups", labels::MAP];
+const NAMES: [&str; 6] = ["events", "ledger", "followed", "ended_followed", "cgroups", labels::MAP];
 
-/// The shared maps.
+/// The maps that all objects of a run have in common: made by the first, used by the others.
 #[derive(Debug)]
 pub struct Shared {
     /// The mapped perf buffers, if used. (Dropped before the map that they are in.)
@@ -51,7 +51,7 @@ impl Shared {
         Ok(shared)
     }
 
-    /// One of the maps.
+    /// The map of this name.
     ///
     /// # Errors
     /// When the run has none of that name.
@@ -116,7 +116,7 @@ fn size(session: &Session, name: &str, map: &mut OpenMapMut<'_>) -> Result<()> {
         },
         "followed" if settings.follow => map.set_max_entries(session.followed_max)?,
         "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?)?,
-        "ended" | "left" => map.set_max_entries(lru_entries(map.max_entries(), possible_cpus()?))?,
+        "ended" | "ended_followed" => map.set_max_entries(lru_entries(map.max_entries(), possible_cpus()?))?,
         "scratch" => map.set_max_entries(settings.spaces)?,
         "cgroups" if settings.cgroups == 0 => map.set_autocreate(false)?,
         "cgroups" => ensure!(map.max_entries() as usize == CGROUPS_MAX, "the map of cgroups has another size"),

@@ -30,8 +30,8 @@ pub fn start(
 ) -> Result<Attached> {
     // Another plan would fail as well.
     session.settings.labels.as_ref().map_or(Ok(()), Labels::check)?;
-    let kin_too: &[&dyn Source] = if session.settings.filter_pids { &[&Kin] } else { &[] };
-    let types = RunTypes::of(&session.btf, kin_too.iter().chain(sources).copied())?;
+    let kin: &[&dyn Source] = if session.settings.filter_pids { &[&Kin] } else { &[] };
+    let types = RunTypes::of(&session.btf, kin.iter().chain(sources).copied())?;
     let mut starter = Starter { session, types, shared: None };
     let mut kin = None;
     if session.settings.filter_pids {

@@ -249,8 +249,8 @@ mod tests {
             // Under load there is always one newer than the reading.
             batch.add(&sample(2 * time));
             batch.add(&sample(2 * time + 1));
-            batch.drain(2 * time + 1, &mut |handed| {
-                assert_eq!(handed, sample(read));
+            batch.drain(2 * time + 1, &mut |delivered| {
+                assert_eq!(delivered, sample(read));
                 read += 1;
             });
             assert_eq!(batch.samples.len(), 1);

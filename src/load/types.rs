@@ -26,7 +26,7 @@ pub(crate) struct RunTypes {
     pub loops: bool,
 }
 
-/// The value of `enum bpf_func_id` that tells.
+/// The value of `enum bpf_func_id` whose presence shows that the kernel has bpf_loop.
 const LOOP: &[u8] = b"\0BPF_FUNC_loop\0";
 
 impl RunTypes {

@@ -13,7 +13,7 @@ pub(crate) fn closest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
     found.into_iter().take(MOST).map(|(_, name)| name).collect()
 }
 
-/// How far apart two names are; None: nobody would take one for the other.
+/// How far apart two names are; None: too far to be a mistyped one.
 fn distance(wanted: &str, name: &str) -> Option<usize> {
     if name.is_empty() || wanted.is_empty() {
         return None;

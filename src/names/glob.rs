@@ -1,6 +1,6 @@
 //! Names with `*`, `?` and `[…]` in them.
 
-/// Whether a name is a glob.
+/// Whether a name has characters of a glob: `*`, `?` or `[`.
 pub(crate) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }

@@ -42,7 +42,7 @@ pub struct Common {
     /// How long.
     #[command(flatten)]
     pub limits: Limits,
-    /// How they are got.
+    /// How they come from the kernel.
     #[command(flatten)]
     pub kernel: Kernel,
     /// Also trace this in the same run: a tracer with its own options, quoted as for a shell, for example 'open' or

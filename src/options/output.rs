@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::output::{By, Format, Growth, Time, View};
+use crate::output::{By, Format, Time, TreeMode, View};
 
 /// How events are printed.
 #[derive(Debug, Default, Args)]
@@ -31,7 +31,7 @@ pub struct Output {
         value_enum,
         conflicts_with = "lives"
     )]
-    pub tree: Option<Growth>,
+    pub tree: Option<TreeMode>,
     /// Tables at the end (and with --stats), instead of events: of programs, how often they ran and failed, how long they took,
     /// CPU time, the most memory; of files, which were opened most and which failed; failures by reason; calls. WHAT
     /// is what the processes of a row have in common
@@ -76,7 +76,7 @@ impl Output {
     #[must_use]
     pub fn view(&self) -> View {
         match self.tree {
-            Some(growth) => View::Tree(growth),
+            Some(mode) => View::Tree(mode),
             None if self.lives => View::Lives,
             None => self.summary.map_or(View::Events, View::Summary),
         }

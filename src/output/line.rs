@@ -175,7 +175,7 @@ impl Line {
         }
     }
 
-    /// Adds a number.
+    /// Adds a number, in decimal.
     pub fn number(&mut self, number: impl itoa::Integer) {
         self.ascii(itoa::Buffer::new().format(number));
     }

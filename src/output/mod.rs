@@ -30,5 +30,5 @@ pub use format::Format;
 pub use look::{Look, Time};
 pub use output::{Output, Summary};
 pub use summary::By;
-pub use tree::Growth;
+pub use tree::TreeMode;
 pub use view::View;

@@ -27,7 +27,6 @@ pub enum Show {
 
 /// A column of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is a member of the head, and titled in capitals")]
 pub enum Column {
     Kind,
     Pid,

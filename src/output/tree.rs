@@ -1,13 +1,13 @@
 //! `--tree`: the processes as a tree. Live, each event is indented as deep as its process is; at the end, the whole tree.
 
-mod grown;
+mod forest;
 mod json;
 mod text;
 mod walk;
 
 use std::io::{self, Write};
 
-use self::grown::Grown;
+use self::forest::Forest;
 use self::json::TreeJson;
 use self::text::TreeText;
 use super::beside::Beside;
@@ -24,7 +24,7 @@ pub(super) use self::json::NODE;
 
 /// When a tree is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Growth {
+pub enum TreeMode {
     /// While it grows (text), and at the end
     Live,
     /// At the end alone
@@ -41,7 +41,7 @@ enum Form {
 
 pub(super) struct Tree {
     processes: Processes,
-    grown: Grown,
+    forest: Forest,
     /// What is shown meanwhile.
     live: Option<Box<Text>>,
     form: Form,
@@ -49,14 +49,14 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(growth: Growth, format: Format, look: Look, table: Table, bounds: Bounds) -> Self {
+    pub(super) fn new(mode: TreeMode, format: Format, look: Look, table: Table, bounds: Bounds) -> Self {
         let (live, form) = match format {
-            Format::Text => (growth == Growth::Live, Form::Text(TreeText::new(look))),
+            Format::Text => (mode == TreeMode::Live, Form::Text(TreeText::new(look))),
             Format::Json => (false, Form::Json(TreeJson::default())),
         };
         Tree {
             processes: Processes::new(bounds),
-            grown: Grown::new(bounds.processes),
+            forest: Forest::new(bounds.processes),
             live: live.then(|| Box::new(Text::new(look, Table::tree()))),
             form,
             beside: Beside::new(format, look, table),
@@ -76,7 +76,7 @@ impl Output for Tree {
             text.indent(of.map_or(0, |process| process.depth));
             text.event(out, event)?;
         }
-        gone.into_iter().for_each(|process| self.grown.add(process));
+        gone.into_iter().for_each(|process| self.forest.add(process));
         Ok(())
     }
 
@@ -91,15 +91,15 @@ impl Output for Tree {
     fn end(&mut self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
         let running = self.processes.drain();
         let unfinished = running.len() as u64;
-        running.into_iter().for_each(|process| self.grown.add(process));
+        running.into_iter().for_each(|process| self.forest.add(process));
         match &mut self.form {
-            Form::Text(text) => text.tree(out, &self.grown)?,
-            Form::Json(json) => json.tree(out, &self.grown)?,
+            Form::Text(text) => text.tree(out, &self.forest)?,
+            Form::Json(json) => json.tree(out, &self.forest)?,
         }
         let (now, Processes { left_out, cut, .. }) = (summary.last_ns, &self.processes);
         let beside = &mut self.beside;
         beside.missing(out, now, "processes not kept, being too many at once", *left_out)?;
-        beside.missing(out, now, "processes not shown, being too many", self.grown.left_out)?;
+        beside.missing(out, now, "processes not shown, being too many", self.forest.left_out)?;
         beside.missing(out, now, "programs whose arguments are cut, being too many", *cut)?;
         beside.missing_events(out, now, "events lost: the tree may have holes")?;
         beside.missing(out, now, "processes that have not ended", unfinished)

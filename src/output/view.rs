@@ -7,7 +7,7 @@ use super::output::Output;
 use super::processes::Bounds;
 use super::summary::{self, By, Summary};
 use super::tables::Table;
-use super::tree::{self, Growth, Tree};
+use super::tree::{self, Tree, TreeMode};
 
 /// What is shown of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ pub enum View {
     /// A line for each life of a process, when it ends.
     Lives,
     /// The processes as a tree.
-    Tree(Growth),
+    Tree(TreeMode),
     /// What it comes to; processes are put together by this.
     Summary(By),
 }
@@ -28,20 +28,20 @@ impl View {
     pub const ALL: [View; 6] = [
         View::Events,
         View::Lives,
-        View::Tree(Growth::Live),
-        View::Tree(Growth::End),
+        View::Tree(TreeMode::Live),
+        View::Tree(TreeMode::End),
         View::Summary(By::Program),
         View::Summary(By::Args),
     ];
 
-    /// Makes the output.
+    /// The output that shows events this way, in this format.
     #[must_use]
     pub fn build(self, format: Format, look: Look, table: Table) -> Box<dyn Output> {
         match self {
             View::Events => format.build(look, table),
             View::Lives => Box::new(Lives::new(format, look, table, Bounds::default())),
             View::Summary(by) => Box::new(Summary::new(by, format, look, table, summary::BOUNDS, summary::ROWS)),
-            View::Tree(growth) => Box::new(Tree::new(growth, format, look, table, tree::BOUNDS)),
+            View::Tree(mode) => Box::new(Tree::new(mode, format, look, table, tree::BOUNDS)),
         }
     }
 

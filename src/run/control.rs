@@ -13,7 +13,7 @@ pub const ONE_REQUEST: Duration = Duration::from_millis(300);
 /// What a signal asks of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// To end.
+    /// To end the run, with all that has happened so far.
     End,
     /// To open its output file again.
     Reopen,

@@ -243,7 +243,7 @@ fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
     }
     // The most memory that a process ever had counts what it was before exec (fs/exec.c: exec_mmap), and this one has
     // all of coretrace. A fork of it has little: pages of files are not copied.
-    if let Some(pid) = signals::fork_beside().context("starting the command's process")? {
+    if let Some(pid) = signals::fork_sibling().context("starting the command's process")? {
         to_parent.write_all(&pid.to_ne_bytes()).context("reporting the command's process id")?;
         std::process::exit(0);
     }

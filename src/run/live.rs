@@ -272,7 +272,7 @@ impl Run<'_, '_> {
         self.read_ledger(&mut pipeline);
         pipeline.ledger.missed = self.attached.missed();
         let totals = self.attached.totals(&self.limits.sources)?;
-        pipeline.add_up(&totals);
+        pipeline.aggregate(&totals);
         let now = pipeline.measured_clock().unix_ns(boot_now());
         pipeline.totals(totals, now);
         pipeline.stats(now);
@@ -301,7 +301,7 @@ impl Run<'_, '_> {
             self.read_ledger(&mut pipeline);
             pipeline.ledger.missed = missed;
             let totals = self.attached.totals(&self.limits.sources)?;
-            pipeline.add_up(&totals);
+            pipeline.aggregate(&totals);
             let undecodable = pipeline.undecodable.is_some();
             if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
                 break totals;

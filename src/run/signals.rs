@@ -204,7 +204,7 @@ impl Control for Signals {
     }
 }
 
-/// SIGTSTP, with the effect that it has where nobody reads it: none in a group that no shell would continue.
+/// SIGTSTP, with the effect that it has where no handler takes it: none in a group that no shell would continue.
 fn stop() -> Result<()> {
     let stop = SigSet::from(Signal::SIGTSTP);
     stop.thread_unblock().context("unblocking signals")?;

@@ -27,7 +27,6 @@ mod way;
 mod whole;
 
 pub(crate) use self::error::ResolveError;
-#[allow(unused_imports, reason = "the tracers that use it come next")]
 pub(crate) use self::{
     find::{
         Function, function, function_names, prototype, syscall_names, syscall_prototype, tracepoint_prototype,
@@ -104,7 +103,7 @@ pub(crate) fn resolve_as(spec: &Spec, types: &Types, scope: &Scope, raw: bool) -
 }
 
 impl Maker<'_> {
-    /// All values; the first `rich` of them summed up. What nobody asked for by name does not have to be there.
+    /// All values; the first `rich` of them summed up. What was not asked for by name may be missing.
     fn all(&mut self, items: &[Item], rich: usize) -> Result<Vec<Shown>, ResolveError> {
         let mut all: Vec<Shown> = Vec::new();
         for (n, item) in items.iter().enumerate() {

@@ -28,7 +28,7 @@ use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Column, Room, Table};
-use crate::tracers::{Info, Tracer};
+use crate::tracers::tracer::{Info, Tracer};
 
 /// The options of `conn` alone.
 #[derive(Debug, Default, clap::Args)]
@@ -171,7 +171,8 @@ impl Source for Conn {
             return Ok(());
         }
         waits.next = Some(now + LOOK);
-        let map = object.maps().find(|map| map.name() == "waiting").context("the object has no map of waiting flows")?;
+        let map =
+            object.maps().find(|map| map.name() == "waiting").context("the object has no map of waiting flows")?;
         let keys = map.keys().filter_map(|key| Some(u64::from_ne_bytes(*key.first_chunk()?)));
         // What comes and goes meanwhile could make it endless.
         let keys: Vec<u64> = keys.take(map.max_entries() as usize).collect();
@@ -194,7 +195,8 @@ impl Source for Conn {
             for errno in 0..hooks::ERRNOS {
                 let row = (place * hooks::ERRNOS + errno).to_ne_bytes();
                 let bytes = map.lookup(&row, MapFlags::ANY).context("reading what failed")?;
-                let count = bytes.as_deref().and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u64::from_ne_bytes);
+                let count =
+                    bytes.as_deref().and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u64::from_ne_bytes);
                 if count > 0 {
                     let error = i32::try_from(errno).map_or(Errno::UnknownErrno, Errno::from_raw);
                     failures.push(Failure { what, error: format!("{error:?}"), count });

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::event::Event;
 use crate::event::decode::{Decode, kind};
 use crate::ffi::counters::KINDS_MAX;
-use crate::tracers::Tracer;
+use crate::tracers::tracer::Tracer;
 
 /// The decoders of a run, by kind.
 pub struct Decoders<'t> {

@@ -11,7 +11,7 @@ use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Column, Room, Table};
-use crate::tracers::{Info, NOT_SEEN_BY_FEXIT, Tracer};
+use crate::tracers::tracer::{Info, NOT_SEEN_BY_FEXIT, Tracer};
 use libbpf_rs::OpenObject;
 
 skeleton!(exec: execve_event);

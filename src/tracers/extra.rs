@@ -4,7 +4,8 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Command, FromArgMatches, Subcommand};
 
 use crate::error::Usage;
-use crate::tracers::{Alone, Tracer};
+use crate::tracers::Alone;
+use crate::tracers::tracer::Tracer;
 
 /// The tracers that `--with` adds to the first one.
 ///

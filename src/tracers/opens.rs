@@ -13,7 +13,7 @@ use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Column, Room, Show, Table};
-use crate::tracers::{Info, Tracer};
+use crate::tracers::tracer::{Info, Tracer};
 use libbpf_rs::OpenObject;
 
 skeleton!(opens: open_event);

@@ -10,7 +10,7 @@ use crate::flow::heartbeat::{self, Beat};
 use crate::load::plan::{Hook, Needed, Plan, Program};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
-use crate::tracers::{Info, Tracer};
+use crate::tracers::tracer::{Info, Tracer};
 use libbpf_rs::OpenObject;
 
 skeleton!(proc: exec_event, exit_event, fork_event);

@@ -1,7 +1,8 @@
 //! `uprobe`: functions of programs and libraries that a user chose, with their arguments by name.
 
 use crate::spec::parse::Grammar;
-use crate::tracers::probe::specs::{Shown, spec_tracer};
+use crate::tracers::specs::kinds;
+use crate::tracers::specs::subcommand::{Shown, spec_tracer};
 
 /// The options of `uprobe` alone.
 #[derive(Debug, Default, clap::Args)]
@@ -27,8 +28,7 @@ pub struct Uprobe {
 spec_tracer!(
     Uprobe,
     "uprobe",
-    33,
+    kinds::UPROBE,
     Grammar::Uprobe,
-    "a function of a program or a library was called",
     "Watch any function of a program or a library: arguments and results by name, from its debug information"
 );

@@ -1,7 +1,8 @@
 //! `usdt`: static probes of programs and libraries, with their arguments.
 
 use crate::spec::parse::Grammar;
-use crate::tracers::probe::specs::{Shown, spec_tracer};
+use crate::tracers::specs::kinds;
+use crate::tracers::specs::subcommand::{Shown, spec_tracer};
 
 /// The options of `usdt` alone.
 #[derive(Debug, Default, clap::Args)]
@@ -26,8 +27,7 @@ pub struct Usdt {
 spec_tracer!(
     Usdt,
     "usdt",
-    34,
+    kinds::USDT,
     Grammar::Usdt,
-    "a static probe of a program or a library was hit",
     "Watch static probes (USDT) of programs and libraries, with their arguments"
 );

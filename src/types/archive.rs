@@ -81,7 +81,7 @@ impl Archive {
         here.filter_map(|found| Some((rank(found.0)?, found))).min_by_key(|(rank, _)| *rank).map(|(_, found)| found)
     }
 
-    /// As it is appended.
+    /// The archive as bytes, as `btf embed` appends it to a program.
     pub fn bytes(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         let number = |n: usize, bytes: &mut Vec<u8>| {
@@ -163,7 +163,7 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    /// Opens it.
+    /// Opens the file of a program, and reads what is appended to it.
     ///
     /// # Errors
     /// When it cannot be read.

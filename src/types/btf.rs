@@ -264,7 +264,7 @@ fn named(path: &Path, fault: Fault, host: &Host) -> BtfError {
     let hint = match &fault {
         Fault::Missing => "check the name given by --btf or CORETRACE_BTF".into(),
         Fault::Unreadable(_) => "make it readable for this user, or name another".into(),
-        Fault::Cut { .. } | Fault::EndsEarly | Fault::Spoiled(_) | Fault::BadHeader(_) => {
+        Fault::Cut { .. } | Fault::EndsEarly | Fault::Damaged(_) | Fault::BadHeader(_) => {
             "fetch or make it again".into()
         }
         Fault::ForeignByteOrder | Fault::ForeignMachine(_) | Fault::OtherKernel { .. } => {

@@ -97,7 +97,7 @@ impl Builder {
     }
 
     pub fn array(&mut self, of: u32, count: u32) -> u32 {
-        // What counts its elements is nobody's business.
+        // The type that counts its elements is not read.
         self.add(b"", kind::ARRAY, false, 0, 0, &[of, of, count])
     }
 

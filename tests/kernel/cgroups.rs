@@ -50,7 +50,7 @@ fn a_cgroup_and_those_below() {
         (vec!["-c", "/"], [1, 1, 1, 1, 1]),
     ] {
         let trace = Trace::proc(&args);
-        peers.iter_mut().for_each(|peer| drop(peer.tell("forks 1")));
+        peers.iter_mut().for_each(|peer| drop(peer.order("forks 1")));
         let ended = trace.stop();
         let totals = ended.assert_clean();
         let shown = peers.each_ref().map(|peer| ended.of("fork", peer.pid()).len());
@@ -81,7 +81,7 @@ fn a_cgroup_has_its_path_at_once() {
         cgroups.push(Dir::cgroup());
         let cgroup = cgroups.last().unwrap();
         fs::write(cgroup.join("cgroup.procs"), &pid).unwrap();
-        let child = peer.tell(&run);
+        let child = peer.order(&run);
         let exec = trace.wait_for("it ran", |e| e["pid"].to_string() == child);
         let path = Path::new("/").join(cgroup.path().strip_prefix(cgroup_root()).unwrap());
         assert_eq!(exec["cgroup"], text(&path), "after {:?}", begin.elapsed());
@@ -102,7 +102,7 @@ fn a_cgroup_that_is_made_again_is_watched_again() {
     for _ in 0..2 {
         let mut peer = Peer::obedient();
         fs::write(path.join("cgroup.procs"), peer.pid().to_string()).unwrap();
-        let child = peer.tell(&run);
+        let child = peer.order(&run);
         trace.wait_for("what it runs", |e| e["pid"].to_string() == child);
         peer.end();
         crate::host::until("the cgroup is empty", || fs::remove_dir(&path).is_ok());

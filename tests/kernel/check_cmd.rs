@@ -120,7 +120,7 @@ fn verdict(ended: &Ended, command: &str) -> (String, Vec<String>) {
 #[test]
 fn predictions_are_what_loading_does() {
     if !in_vm() {
-        let why = "a host may have policies that types do not tell";
+        let why = "a host may have policies that types do not show";
         return skip("check_cmd::predictions_are_what_loading_does", why);
     }
     const BTF: &str = "/sys/kernel/btf/vmlinux";

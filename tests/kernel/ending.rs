@@ -22,7 +22,7 @@ fn after_its_duration() {
     let mut peer = Peer::obedient();
     let begin = Instant::now();
     let (mut trace, programs) = watch(&peer, &["-d", "1.5"]);
-    peer.tell("forks 1");
+    peer.order("forks 1");
     trace.wait_for("the fork", |e| e["kind"] == "fork");
     let ended = trace.end();
     assert!(begin.elapsed() >= Duration::from_millis(1500), "{:?}", begin.elapsed());
@@ -34,7 +34,7 @@ fn after_its_duration() {
 fn after_so_many_events() {
     let mut peer = Peer::obedient();
     let (trace, programs) = watch(&peer, &["--count", "3", "--follow"]);
-    peer.tell("forks 20");
+    peer.order("forks 20");
     let ended = trace.end();
     // Events after the third that were read count as filtered.
     assert_eq!(ended.assert_clean().delivered, 3);
@@ -48,7 +48,7 @@ fn by_a_signal() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let mut peer = Peer::obedient();
         let (mut trace, programs) = watch(&peer, &[]);
-        peer.tell("forks 2");
+        peer.order("forks 2");
         // Read or not: what happened before the signal is shown.
         trace.signal(signal);
         trace.note("the totals", |line| line.contains(" seen = "));
@@ -74,7 +74,7 @@ fn an_event_is_printed_long_before_the_next() {
     let (mut trace, _) = watch(&peer, &[]);
     let order = format!("run {} exit 0", text(&targets()));
     for n in 1..=3 {
-        let child = peer.tell(&order);
+        let child = peer.order(&order);
         let begin = Instant::now();
         trace.wait_for("its fork", |e| e["child_pid"].to_string() == child);
         assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());

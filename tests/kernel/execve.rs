@@ -102,10 +102,10 @@ fn a_process_is_followed_to_what_it_starts() {
         let mut trace = start("exec", ["--attach", flavour, "-p", &peer.pid().to_string(), "--follow"]);
         trace.ready();
         let program = targets();
-        let pid = peer.tell(&format!("run {} exit 0", program.display()));
+        let pid = peer.order(&format!("run {} exit 0", program.display()));
         trace.wait_for("its child", |event| event["pid"].to_string() == pid);
         let mut other = Peer::obedient();
-        other.tell(&format!("run {} exit 0", program.display()));
+        other.order(&format!("run {} exit 0", program.display()));
         let ended = trace.stop();
         let totals = ended.assert_clean();
         assert_eq!(totals.delivered, 1, "{flavour}: {:#?}", ended.events);

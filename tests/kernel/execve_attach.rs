@@ -114,7 +114,7 @@ fn attempts_of_32_bit_programs_are_seen_or_reported_as_not_seen() {
             assert_eq!(ended.status.code(), Some(libc::ENOENT), "{:#?}", ended.stderr);
             assert_eq!(ended.totals().dropped, 0);
             let failed = ended.all("execve", "errno", &json!("ENOENT"));
-            let blind = ended
+            let not_seen = ended
                 .stderr
                 .iter()
                 .any(|line| line.contains(&format!("not seen by {flavour}: attempts of 32-bit programs that fail")));
@@ -122,9 +122,9 @@ fn attempts_of_32_bit_programs_are_seen_or_reported_as_not_seen() {
                 let [event] = failed[..] else { panic!("{flavour}: {:#?}", ended.events) };
                 let path = json!(zoo.path("missing"));
                 assert_eq!((&event["argv"], &event["path"]), (&json!(["missing", "one", ""]), &path), "{flavour}");
-                assert!(!blind, "{flavour}");
+                assert!(!not_seen, "{flavour}");
             } else {
-                assert!(failed.is_empty() && blind, "{flavour}: {failed:?} {:#?}", ended.stderr);
+                assert!(failed.is_empty() && not_seen, "{flavour}: {failed:?} {:#?}", ended.stderr);
             }
         }
     }
@@ -145,12 +145,12 @@ fn execs_by_threads(flavour: &str, rounds: u64) {
     trace.ready();
     let mut last = String::new();
     for round in 0..rounds {
-        last = peer.tell(&format!("run {} again {EACH}", targets().display()));
+        last = peer.order(&format!("run {} again {EACH}", targets().display()));
         // Shows progress to whoever waits for this test.
         let _ = writeln!(std::io::stderr(), "{flavour}: {} execs", (round + 1) * (EACH + 1));
     }
     // A failing one at the end, for the entry of a call and its return.
-    peer.tell("fail /no/such/program");
+    peer.order("fail /no/such/program");
     trace.wait_for("the failure", |event| event["errno"] == "ENOENT");
     if flavour != "fentry" {
         until("no call is left in the map", || calls(trace.child.id()) == 0);

@@ -26,9 +26,9 @@ fn pids(ended: &Ended) -> BTreeSet<u32> {
 fn one_process_alone() {
     let (mut watched, mut other) = (Peer::obedient(), Peer::obedient());
     let trace = Trace::proc(["-p", &watched.pid().to_string()]);
-    other.tell("forks 3");
-    watched.tell("forks 2");
-    let program = watched.tell(&format!("run {} exit 0", text(&targets())));
+    other.order("forks 3");
+    watched.order("forks 2");
+    let program = watched.order(&format!("run {} exit 0", text(&targets())));
     watched.send("exit 7");
     // Nothing is left to show, so it ends by itself.
     let ended = trace.end();
@@ -47,7 +47,7 @@ fn several_processes() {
     let [a, b, c, _] = peers.each_ref().map(|peer| peer.pid().to_string());
     let trace = Trace::proc(["-p", &format!("{a},{b}"), "-p", &c]);
     for (n, peer) in peers.iter_mut().enumerate() {
-        peer.tell(&format!("forks {}", n + 1));
+        peer.order(&format!("forks {}", n + 1));
     }
     peers.iter_mut().rev().for_each(|peer| peer.send("exit 0"));
     let ended = trace.end();
@@ -64,7 +64,7 @@ fn a_process_and_its_descendants() {
     let mut watched = Peer::start(["nest"]);
     let mut other = Peer::obedient();
     let trace = Trace::proc(["-p", &watched.pid().to_string(), "--follow"]);
-    other.tell("forks 3");
+    other.order("forks 3");
     // Its grandchild, which existed before coretrace, continues and runs a program.
     watched.close();
     let ended = trace.end();
@@ -124,8 +124,8 @@ fn another_process_with_the_number_of_one_that_was_followed_is_not_shown() {
         let followed = map_of(trace.child.id(), "followed").expect("its map");
         followed.update(&stranger.pid().to_ne_bytes(), &1_u64.to_ne_bytes(), MapFlags::NO_EXIST).unwrap();
         let program = format!("run {} exit 3", text(&targets()));
-        let not_shown = [stranger.pid(), stranger.tell(&program).parse().unwrap()];
-        let shown = [watched.pid(), watched.tell(&program).parse().unwrap()];
+        let not_shown = [stranger.pid(), stranger.order(&program).parse().unwrap()];
+        let shown = [watched.pid(), watched.order(&program).parse().unwrap()];
         watched.send("exit 0");
         // Nor does it keep the run from ending.
         let ended = trace.end();
@@ -158,14 +158,14 @@ fn names() {
             .into_iter()
             .map(|name| {
                 let mut peer = Peer::obedient();
-                peer.tell(&format!("name {name}"));
+                peer.order(&format!("name {name}"));
                 peer
             })
             .collect();
     let trace = Trace::proc(["-n", "tb-exact", "-n", "tb-glob-*", "-n", "tb-much-longer-than-it-fits"]);
-    peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
+    peers.iter_mut().for_each(|peer| drop(peer.order("forks 2")));
     // Later than the others' events.
-    peers[4].tell("forks 1");
+    peers[4].order("forks 1");
     let ended = trace.stop();
     let totals = ended.assert_clean();
     let shown = |peer: &Peer| ended.of("fork", peer.pid()).len();
@@ -195,14 +195,14 @@ fn all_filters_together_must_agree() {
         .into_iter()
         .map(|name| {
             let mut peer = Peer::obedient();
-            peer.tell(&format!("name {name}"));
+            peer.order(&format!("name {name}"));
             peer
         })
         .collect();
     let numbers = [peers[1].pid(), peers[2].pid()].map(|pid| pid.to_string()).join(",");
     // The name excludes 2, the number 0, the kind half of what they do.
     let trace = Trace::proc(["-n", "tb-all-1", "-p", &numbers, "-u", "0", "--events", "fork"]);
-    peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
+    peers.iter_mut().for_each(|peer| drop(peer.order("forks 2")));
     peers.iter_mut().for_each(|peer| peer.send("exit 0"));
     let ended = trace.end();
     assert_eq!((ended.assert_clean().delivered, pids(&ended)), (2, [peers[1].pid()].into()));
@@ -221,7 +221,7 @@ fn users_by_number_and_by_name() {
     });
     for (users, counts) in [(["tester", "nobody"], [2, 2, 0, 0]), (["54321", "1000"], [2, 0, 2, 0])] {
         let trace = Trace::proc(["-u", users[0], "-u", users[1]]);
-        peers.iter_mut().for_each(|peer| drop(peer.tell("forks 2")));
+        peers.iter_mut().for_each(|peer| drop(peer.order("forks 2")));
         let ended = trace.stop();
         let totals = ended.assert_clean();
         let shown = |peer: &Peer| ended.of("fork", peer.pid()).len();

@@ -132,7 +132,7 @@ impl Peer {
     }
 
     /// Gives it an order, and waits for its answer.
-    pub fn tell(&mut self, order: &str) -> String {
+    pub fn order(&mut self, order: &str) -> String {
         self.send(order);
         self.hear()
     }

@@ -68,7 +68,7 @@ pub fn stderr_of(output: &Output) -> String {
 
 /// Makes the peer run a program; the program's process.
 fn run_one(peer: &mut Peer) -> u64 {
-    peer.tell(&format!("run {} exit 0", targets().display())).parse().unwrap()
+    peer.order(&format!("run {} exit 0", targets().display())).parse().unwrap()
 }
 
 /// The label of a program that the peer runs now.
@@ -89,7 +89,7 @@ fn a_label_takes_effect_at_once() {
         labels.ok("set", &["uid", "root", "another"]);
         assert_eq!(label_now(&mut trace, &mut peer), "another", "{flavour}");
         // A failing one has it as well.
-        peer.tell("fail /no/such/program");
+        peer.order("fail /no/such/program");
         let failed = trace.wait_for("the failure", |event| event["errno"] == "ENOENT");
         assert_eq!(failed["label"], "another", "{flavour}");
         labels.ok("rm", &["uid", "0"]);

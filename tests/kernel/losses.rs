@@ -74,9 +74,9 @@ fn a_storm_that_is_filtered_out_is_counted_exactly() {
     let mut peer = Peer::obedient();
     let before = created();
     let trace = Trace::proc(["-u", "54321", "--events", "fork"]);
-    peer.tell("burst 20");
+    peer.order("burst 20");
     for _ in 0..3 {
-        peer.tell("forks 500");
+        peer.order("forks 500");
     }
     let ended = trace.stop();
     let totals = ended.assert_clean();
@@ -96,7 +96,7 @@ pub fn starve(args: &[&str]) -> (Trace, Peer) {
     trace.signal(Signal::SIGSTOP);
     let stat = format!("/proc/{}/stat", trace.child.id());
     until("coretrace is stopped", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
-    peer.tell("forks 1000");
+    peer.order("forks 1000");
     trace.signal(Signal::SIGCONT);
     (trace, peer)
 }
@@ -110,7 +110,7 @@ fn a_starved_reader_reports_what_it_lost() {
         let (mut trace, mut peer) = starve(&args);
         trace.wait_for("a loss", |e| e["kind"] == "lost");
         // It has caught up: later events arrive.
-        let child = peer.tell(&format!("run {} exit 0", text(&targets())));
+        let child = peer.order(&format!("run {} exit 0", text(&targets())));
         trace.wait_for("a new fork", |e| e["child_pid"].to_string() == child);
         peer.send("exit 0");
         let ended = trace.end();
@@ -129,12 +129,42 @@ fn a_starved_reader_reports_what_it_lost() {
     }
 }
 
+const ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
+
+/// A failed test does not leave the others without the CPU.
+struct On;
+
+impl Drop for On {
+    fn drop(&mut self) {
+        let _ = fs::write(ONLINE, "1");
+    }
+}
+
+/// Runs programs on the CPU that is on again until the end of one arrives; so many losses were reported before.
+fn seen_again(trace: &mut Trace, peer: &mut Peer, run: &str, mut reported: u32) {
+    let again = Instant::now();
+    loop {
+        assert!(again.elapsed() < DEADLINE, "of the CPU that is on again, losses are all that is heard");
+        let child = peer.order(run);
+        // It arrives, or the next loss is reported.
+        let (mut losses, want) = (0, reported + 1);
+        let event = trace.wait_for("a word of it", |e| {
+            losses = if e["kind"] == "lost" { losses + 1 } else { losses };
+            losses >= want || (e["pid"].to_string() == child && e["kind"] == "exit")
+        });
+        if event["kind"] != "lost" {
+            assert_eq!(event["cpu"], 1, "{event}");
+            break;
+        }
+        reported += 1;
+    }
+}
+
 #[test]
 fn a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported() {
     if !in_vm() {
         return skip("losses::a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported", "turns a CPU off");
     }
-    const ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
     if !Path::new(ONLINE).exists() {
         return skip(
             "losses::a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported",
@@ -147,13 +177,6 @@ fn a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported() {
         second.set(1).unwrap();
         sched_setaffinity(Pid::from_raw(peer.pid() as i32), &second).unwrap();
     };
-    /// A failed test does not leave the others without the CPU.
-    struct On;
-    impl Drop for On {
-        fn drop(&mut self) {
-            let _ = fs::write(ONLINE, "1");
-        }
-    }
     let _on = On;
     // Offline while it runs, or already when it starts.
     for off_before in [false, true] {
@@ -166,32 +189,17 @@ fn a_cpu_that_was_off_is_seen_again_and_what_it_lost_is_reported() {
         let mut trace = Trace::proc(["--transport", "perf", "-p", &peer.pid().to_string(), "--follow"]);
         for round in 0..2 {
             if round > 0 || !off_before {
-                let before = peer.tell(&run);
+                let before = peer.order(&run);
                 trace.wait_for("it ran", |e| e["pid"].to_string() == before && e["kind"] == "exit" && e["cpu"] == 1);
                 turn("0");
             }
-            let elsewhere = peer.tell(&run);
+            let elsewhere = peer.order(&run);
             trace.wait_for("it ran", |e| e["pid"].to_string() == elsewhere && e["kind"] == "exit" && e["cpu"] == 0);
             turn("1");
             pin(&peer);
             // Before the CPU is noticed to be online.
-            peer.tell("forks 20");
-            let (mut reported, again) = (round, Instant::now());
-            loop {
-                assert!(again.elapsed() < DEADLINE, "of the CPU that is on again, losses are all that is heard");
-                let child = peer.tell(&run);
-                // It arrives, or the next loss is reported.
-                let (mut losses, want) = (0, reported + 1);
-                let event = trace.wait_for("a word of it", |e| {
-                    losses = if e["kind"] == "lost" { losses + 1 } else { losses };
-                    losses >= want || (e["pid"].to_string() == child && e["kind"] == "exit")
-                });
-                if event["kind"] != "lost" {
-                    assert_eq!(event["cpu"], 1, "{event}");
-                    break;
-                }
-                reported += 1;
-            }
+            peer.order("forks 20");
+            seen_again(&mut trace, &mut peer, &run, round);
         }
         peer.send("exit 0");
         let ended = trace.end();
@@ -217,7 +225,7 @@ fn more_processes_than_can_be_followed_are_reported() {
         fs::write(PID_MAX, "1000").unwrap();
         let trace = Trace::proc(["-p", &peer.pid().to_string(), "--follow", "--strict", "--events", kinds]);
         fs::write(PID_MAX, &usual).unwrap();
-        peer.tell("hold 1030");
+        peer.order("hold 1030");
         peer.send("exit 0");
         let ended = trace.end();
         let totals = ended.totals();

@@ -9,6 +9,7 @@
 mod attach;
 mod attempts;
 mod awaited;
+mod bpftool;
 mod btf;
 mod btf_cmd;
 mod cgroups;
@@ -58,4 +59,3 @@ mod stack;
 mod support;
 mod uprobe;
 mod views;
-mod witness;

@@ -51,7 +51,7 @@ fn a_thousand_functions_of_the_kernel_are_one_link() {
         return skip("many::a_thousand_functions_of_the_kernel_are_one_link", "not in a VM, or not by one link there");
     }
     let mut peer = Peer::obedient();
-    let ended = counted("probe", "fn:[xj]*", &mut peer, |peer| assert_eq!(peer.tell("umark 1"), "done"));
+    let ended = counted("probe", "fn:[xj]*", &mut peer, |peer| assert_eq!(peer.order("umark 1"), "done"));
     assert!(places(&ended) >= 900, "{:#?}", ended.stderr);
     assert_eq!(ended.balance().dropped, 0, "{:#?}", ended.stderr);
 }
@@ -63,7 +63,7 @@ fn a_thousand_functions_of_a_program_are_one_link() {
     }
     let mut peer = Peer::obedient();
     let spec = format!("{}:[_f][uZ]*", text(&targets()));
-    let ended = counted("uprobe", &spec, &mut peer, |peer| assert_eq!(peer.tell("umark 3"), "done"));
+    let ended = counted("uprobe", &spec, &mut peer, |peer| assert_eq!(peer.order("umark 3"), "done"));
     assert!(places(&ended) >= 900, "{:#?}", ended.stderr);
     let calls =
         |func: &str| ended.events.iter().find(|total| total["func"] == func).map(|total| total["count"].clone());

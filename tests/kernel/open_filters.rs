@@ -131,8 +131,8 @@ fn one_of_several_processes_is_shown() {
     let (mut one, mut other) = (Peer::obedient(), Peer::obedient());
     let mut trace = Trace::raw(&mut open_command(["-p", &one.pid().to_string()]));
     trace.ready();
-    other.tell("open /dev/zero");
-    let fd = one.tell("open /dev/null");
+    other.order("open /dev/zero");
+    let fd = one.order("open /dev/null");
     let event = trace.wait_for("its open", |e| e["path"] == "/dev/null");
     assert_eq!((event["ret"].to_string(), &event["pid"]), (fd, &json!(one.pid())));
     let ended = trace.stop();

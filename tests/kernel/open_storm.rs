@@ -77,11 +77,11 @@ fn a_starved_reader_of_opens_reports_what_it_lost() {
         trace.signal(Signal::SIGSTOP);
         let stat = format!("/proc/{}/stat", trace.child.id());
         until("coretrace is stopped", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
-        peer.tell(&format!("open-storm /dev/null {FEWER}"));
+        peer.order(&format!("open-storm /dev/null {FEWER}"));
         trace.signal(Signal::SIGCONT);
         trace.wait_for("a loss", |e| e["kind"] == "lost");
         // It has caught up: later events arrive.
-        peer.tell("open /dev/zero");
+        peer.order("open /dev/zero");
         trace.wait_for("a new open", |e| e["path"] == "/dev/zero");
         peer.send("exit 0");
         let ended = trace.end();

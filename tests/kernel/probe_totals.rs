@@ -93,7 +93,7 @@ fn functions_are_counted_by_their_names() {
         let rows: Vec<_> =
             ended.events.iter().map(|total| (total["func"].as_str().unwrap(), &total["count"])).collect();
         assert_eq!(rows, [("vfs_mkdir", &json!(3)), ("vfs_unlink", &json!(1))], "{options:?} {:#?}", ended.stderr);
-        // All at once, where they are not told apart; and with what is known at the return alone.
+        // All at once, where they are not distinguished; and with what is known at the return alone.
         let ended = totalled(&[options, &["--count-by", "uid", glob]].concat(), &script);
         let rows: Vec<_> =
             ended.events.iter().map(|total| (total["func"].as_str().unwrap(), &total["count"])).collect();

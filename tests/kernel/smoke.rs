@@ -163,7 +163,7 @@ fn smoke(test: &str, command: &str, way: &str) {
 /// What `check` shows for the commands that have this way to hook in is right, with loading and without.
 fn check(test: &str, way: &str) {
     if !in_vm() {
-        return skip(test, "a host may have policies that types do not tell");
+        return skip(test, "a host may have policies that types do not show");
     }
     let commands = HERE.iter().filter(|(_, its)| *its == way).map(|(command, _)| *command);
     let args = [&["check", "-o", "json", "--attach", way][..], &commands.collect::<Vec<_>>()].concat();

@@ -63,7 +63,7 @@ fn a_glob_names_each_function() {
 }
 
 #[test]
-fn a_string_that_is_null_is_told_from_one_that_cannot_be_read() {
+fn a_string_that_is_null_is_distinguished_from_one_that_cannot_be_read() {
     for way in WAYS {
         let ended = traced("uprobe", &["--attach", way], &["{}:func_recursive(depth:str)"], &["umark-recursion", "1"]);
         let args = |n: usize| &calls(&ended, "func_recursive")[n]["args"];
@@ -116,7 +116,7 @@ fn a_program_of_another_mount_namespace_is_found_by_its_process() {
         command.arg(format!("{}:func_uprobe1(x:u64)", text(&program)));
         let mut trace = Trace::raw(&mut command);
         trace.ready();
-        assert_eq!(peer.tell("umark 2"), "done");
+        assert_eq!(peer.order("umark 2"), "done");
         let ended = trace.stop();
         assert_eq!(ended.assert_clean().delivered, 2, "{way}");
         let args: Vec<_> = calls(&ended, "func_uprobe1").iter().map(|event| event["args"].clone()).collect();

@@ -19,7 +19,7 @@ pub enum Outcome {
 /// The content of one line (or its start).
 #[derive(Debug, PartialEq)]
 pub enum News {
-    /// The init script runs: this kernel got to user space.
+    /// The init script runs: this kernel reached user space.
     Started,
     /// A test ended.
     Test(String, Outcome),

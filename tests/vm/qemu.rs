@@ -145,12 +145,12 @@ impl Machine {
         let deadline = start + Duration::from_secs(self.timeout);
         let (mut boot, mut all, mut line_start) = (None, Vec::new(), 0);
         let end = 'end: loop {
-            let patience = Duration::from_secs(self.hang);
+            let silence_max = Duration::from_secs(self.hang);
             let left = deadline.saturating_duration_since(Instant::now());
-            match printed.recv_timeout(left.min(patience)) {
+            match printed.recv_timeout(left.min(silence_max)) {
                 Ok(bytes) => all.extend(bytes),
                 Err(RecvTimeoutError::Disconnected) => break End::Died,
-                Err(RecvTimeoutError::Timeout) if left > patience => {
+                Err(RecvTimeoutError::Timeout) if left > silence_max => {
                     break End::Hang(format!("no output for {} s", self.hang));
                 }
                 Err(RecvTimeoutError::Timeout) => {

@@ -4,7 +4,7 @@ use gimli::constants as dw;
 
 use super::entries::{At, Debug, Entry, Part};
 
-/// How many places are told.
+/// How many places are listed.
 const PLACES: usize = 8;
 
 /// Where a function is inlined.
@@ -66,10 +66,8 @@ impl Debug<'_> {
                 continue;
             }
             let name = outer.filter(|_| entry.depth() > depth).and_then(|outer| self.name(outer));
-            let within = name.map_or_else(
-                || "nobody knows where".to_owned(),
-                |name| format!("in {}", String::from_utf8_lossy(name)),
-            );
+            let within = name
+                .map_or_else(|| "place not known".to_owned(), |name| format!("in {}", String::from_utf8_lossy(name)));
             found.places.push((low, within));
         }
         Some(())

@@ -48,8 +48,8 @@ pub(crate) enum Found {
     Later(Origin),
     /// In a register of floats, by its number in DWARF.
     Float,
-    /// It is not written there yet, or nobody knows: where the calling convention has it.
-    Unsaid,
+    /// It is not written there yet, or not known: where the calling convention has it.
+    NotStated,
     /// The compiler has left it out, here or everywhere.
     Nowhere,
     /// It would have to be computed.
@@ -75,7 +75,7 @@ pub(super) fn place<'a>(
         other => match listed(debug, unit, other, here.address) {
             Some(Some(expression)) => evaluated(debug, unit, expression, here),
             Some(None) => Found::Nowhere,
-            None => Found::Unsaid,
+            None => Found::NotStated,
         },
     }
 }
@@ -142,19 +142,7 @@ fn of_operations<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation
             }
             _ => Found::Computed,
         },
-        [Operation::FrameOffset { offset }] => match here.stage {
-            Stage::Within(None) => Found::Computed,
-            Stage::Within(Some(Frame { base: (word, from) })) => match from.checked_add(*offset) {
-                Some(offset) => Found::At(Origin::Memory { base: Some(word), index: None, offset }),
-                None => Found::Computed,
-            },
-            // From where the frame will be: behind the address that the function returns to.
-            Stage::Entry { by_caller: false } => Found::Unsaid,
-            Stage::Entry { by_caller: true } => match offset.checked_add(machine.first_on_stack()) {
-                Some(from) => memory(machine.stack(), from, here),
-                None => Found::Computed,
-            },
-        },
+        [Operation::FrameOffset { offset }] => in_frame(*offset, here),
         [Operation::UnsignedConstant { value }, Operation::StackValue] => {
             Found::At(Origin::Constant(value.cast_signed()))
         }
@@ -176,6 +164,23 @@ fn of_operations<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation
             Err(_) => Found::Computed,
         },
         _ => Found::Computed,
+    }
+}
+
+/// So far from the frame of the function.
+fn in_frame(offset: i64, here: &Entry) -> Found {
+    match here.stage {
+        Stage::Within(None) => Found::Computed,
+        Stage::Within(Some(Frame { base: (word, from) })) => match from.checked_add(offset) {
+            Some(offset) => Found::At(Origin::Memory { base: Some(word), index: None, offset }),
+            None => Found::Computed,
+        },
+        // From where the frame will be: behind the address that the function returns to.
+        Stage::Entry { by_caller: false } => Found::NotStated,
+        Stage::Entry { by_caller: true } => match offset.checked_add(here.machine.first_on_stack()) {
+            Some(from) => memory(here.machine.stack(), from, here),
+            None => Found::Computed,
+        },
     }
 }
 
@@ -204,7 +209,7 @@ fn in_pieces<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation<Sli
 fn memory(base: u32, offset: i64, here: &Entry) -> Found {
     let machine = here.machine;
     let there = !here.is_entry() || base == machine.stack() && offset >= machine.first_on_stack();
-    if there { Found::At(Origin::Memory { base: Some(base), index: None, offset }) } else { Found::Unsaid }
+    if there { Found::At(Origin::Memory { base: Some(base), index: None, offset }) } else { Found::NotStated }
 }
 
 /// A variable of the program.

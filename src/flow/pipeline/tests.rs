@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::*;
-use crate::event::{Event, Head, Kind};
+use crate::event::{Head, Kind};
 
 static KIND: Kind = Kind::new(1, "call", "a sample", &[]);
 

@@ -1,5 +1,5 @@
-//! What is added up, by what it has in common. Which events have what is told by their fields: a path and a result are of a
-//! file, a result below zero is a failure, a function is called.
+//! What is added up, by what it has in common. Which events have what is shown by their fields: a path and a result are
+//! of a file, a result below zero is a failure, a function is called.
 
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Each power of two has so many parts, as bits: what is told of the 95th percentile is at most a 32nd too much.
+/// Each power of two has so many parts, as bits: what is reported of the 95th percentile is at most a 32nd too much.
 const PARTS: u32 = 5;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,12 +10,19 @@ const V4: Endpoint = Endpoint { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))
 const V6: Endpoint =
     Endpoint { address: IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), port: Some(65535) };
 
+/// A member, its value, and how that is spelled in text and in JSON.
+type Row<'a> = (&'static str, Value<'a>, &'a str, &'a str);
+
+#[track_caller]
+fn check(table: &[Row<'_>]) {
+    for (name, value, text, json) in table {
+        assert_eq!(shown(name, *value), ((*text).to_owned(), (*json).to_owned()));
+    }
+}
+
 #[test]
-fn every_value_in_both_formats() {
-    let deleted = Path { names: b"ls\0bin\0", deleted: true, ..Path::default() };
-    let part = Path { names: b"y\0x\0", truncated: true, ..Path::default() };
-    let cut = Value::List(List { bytes: b"sh\0-c\0ec", total: 30_000 });
-    let table: &[(&'static str, Value<'_>, &str, &str)] = &[
+fn numbers_names_and_strings_in_both_formats() {
+    check(&[
         ("uint", Value::Uint(u64::MAX), "18446744073709551615", r#""uint":18446744073709551615"#),
         ("child", Value::Pid(42), "42", r#""child":42"#),
         ("code", Value::Code(3), "3", r#""code":3"#),
@@ -48,6 +55,30 @@ fn every_value_in_both_formats() {
             r#""icmp":{"type":8,"code":0,"id":7}"#,
         ),
         ("str", Value::Str(b"a\xffb"), r"a\xffb", "\"str\":\"a\u{fffd}b\",\"str_b64\":\"Yf9i\""),
+        ("ret", Value::Ret(4), "4", r#""ret":4"#),
+        ("ret", Value::Ret(-2), "ENOENT", r#""ret":-2,"errno":"ENOENT""#),
+        ("ret", Value::Ret(-512), "-512", r#""ret":-512,"errno":"-512""#),
+        (
+            "ret",
+            Value::Ret(i64::MIN),
+            "-9223372036854775808",
+            r#""ret":-9223372036854775808,"errno":"-9223372036854775808""#,
+        ),
+        ("mode", Value::Mode(0o644), "0644", r#""mode":"0644""#),
+        ("mode", Value::Mode(0o4755), "04755", r#""mode":"04755""#),
+        ("mode", Value::Mode(0), "0000", r#""mode":"0000""#),
+        ("flags", bits(0), "0", r#""flags":[]"#),
+        ("flags", bits(3), "VM|FS", r#""flags":["VM","FS"]"#),
+        ("flags", bits(0x102), "FS|0x100", r#""flags":["FS","0x100"]"#),
+        ("flags", bits(0x100), "0x100", r#""flags":["0x100"]"#),
+    ]);
+}
+
+#[test]
+fn paths_in_both_formats() {
+    let deleted = Path { names: b"ls\0bin\0", deleted: true, ..Path::default() };
+    let part = Path { names: b"y\0x\0", truncated: true, ..Path::default() };
+    check(&[
         ("exe", Value::Path(path(b"ls\0bin\0")), "/bin/ls", r#""exe":"/bin/ls""#),
         ("exe", Value::Path(path(b"")), "/", r#""exe":"/""#),
         ("exe", Value::Path(deleted), "/bin/ls (deleted)", r#""exe":"/bin/ls","exe_deleted":true"#),
@@ -80,6 +111,13 @@ fn every_value_in_both_formats() {
             r#""exe":"pipe:[17]""#,
         ),
         ("exe", Value::Path(path(b"\xff\0a\0")), r"/a/\xff", "\"exe\":\"/a/\u{fffd}\",\"exe_b64\":\"L2Ev/w==\""),
+    ]);
+}
+
+#[test]
+fn lists_in_both_formats() {
+    let cut = Value::List(List { bytes: b"sh\0-c\0ec", total: 30_000 });
+    check(&[
         ("argv", list(b""), "", r#""argv":[],"argv_bytes":0"#),
         ("argv", list(b"\0"), "''", r#""argv":[""],"argv_bytes":1"#),
         ("argv", list(b"a b\0it's\0"), r"'a b' $'it\'s'", r#""argv":["a b","it's"],"argv_bytes":9"#),
@@ -107,22 +145,12 @@ fn every_value_in_both_formats() {
             "…[cut: the first 0 bytes]",
             r#""argv":[],"argv_bytes":null,"argv_truncated":true"#,
         ),
-        ("ret", Value::Ret(4), "4", r#""ret":4"#),
-        ("ret", Value::Ret(-2), "ENOENT", r#""ret":-2,"errno":"ENOENT""#),
-        ("ret", Value::Ret(-512), "-512", r#""ret":-512,"errno":"-512""#),
-        (
-            "ret",
-            Value::Ret(i64::MIN),
-            "-9223372036854775808",
-            r#""ret":-9223372036854775808,"errno":"-9223372036854775808""#,
-        ),
-        ("mode", Value::Mode(0o644), "0644", r#""mode":"0644""#),
-        ("mode", Value::Mode(0o4755), "04755", r#""mode":"04755""#),
-        ("mode", Value::Mode(0), "0000", r#""mode":"0000""#),
-        ("flags", bits(0), "0", r#""flags":[]"#),
-        ("flags", bits(3), "VM|FS", r#""flags":["VM","FS"]"#),
-        ("flags", bits(0x102), "FS|0x100", r#""flags":["FS","0x100"]"#),
-        ("flags", bits(0x100), "0x100", r#""flags":["0x100"]"#),
+    ]);
+}
+
+#[test]
+fn what_could_not_be_read_or_is_null_in_both_formats() {
+    check(&[
         ("name", Value::Null, "NULL", r#""name":null,"name_null":true"#),
         ("name", Value::BehindNull, "?(NULL)", r#""name":null,"name_null":true"#),
         ("ret", Value::Unreadable(Shape::Ret), "?", r#""ret":null"#),
@@ -130,10 +158,7 @@ fn every_value_in_both_formats() {
         ("rss", Value::Unreadable(Shape::Size), "?", r#""rss_bytes":null"#),
         ("lifetime", Value::Unreadable(Shape::Span), "?", r#""lifetime_ns":null"#),
         ("argv", Value::Unreadable(Shape::List), "?", r#""argv":null"#),
-    ];
-    for (name, value, text, json) in table {
-        assert_eq!(shown(name, *value), ((*text).to_owned(), (*json).to_owned()));
-    }
+    ]);
 }
 
 #[test]

@@ -48,7 +48,13 @@ impl At {
         line.ascii(text);
     }
 
-    /// The same, in red.
+    /// Adds there what is not aligned to the right, as its length is not known.
+    fn write(self, line: &mut Line, add: impl FnOnce(&mut Line)) {
+        self.begin(line);
+        add(line);
+    }
+
+    /// The same as `ascii`, in red.
     pub(in crate::output) fn alarm(self, line: &mut Line, text: &str) {
         self.begin_of(line, text.len());
         line.paint(Paint::Red);
@@ -79,61 +85,30 @@ pub(in crate::output) fn value(line: &mut Line, at: At, value: &Value<'_>, show:
         Value::Bool(yes) => at.ascii(line, if *yes { "yes" } else { "no" }),
         Value::Size(n) => at.ascii(line, &size(*n)),
         Value::Span(ns) => at.ascii(line, &span(*ns)),
-        Value::Str(bytes) => {
-            at.begin(line);
-            line.escaped_word(bytes);
-        }
-        Value::Path(value) => {
-            at.begin(line);
-            path(line, value);
-        }
-        Value::List(value) => {
-            at.begin(line);
-            list(line, value);
-        }
-        Value::Flags(value) => {
-            at.begin(line);
-            flags(line, value);
-        }
+        Value::Str(bytes) => at.write(line, |line| line.escaped_word(bytes)),
+        Value::Path(value) => at.write(line, |line| path(line, value)),
+        Value::List(value) => at.write(line, |line| list(line, value)),
+        Value::Flags(value) => at.write(line, |line| flags(line, value)),
         Value::Int(n) => at.ascii(line, digits.format(*n)),
         Value::Hex(n) | Value::Address(n) => at.ascii(line, &short(format_args!("{n:#x}"))),
         Value::Float(n) => at.ascii(line, &short(format_args!("{n:?}"))),
-        Value::Symbol { name, offset } => {
-            at.begin(line);
-            line.escaped_word(name.as_bytes());
-            if *offset > 0 {
-                line.ascii(short(format_args!("+{offset:#x}")).as_str());
-            }
-        }
-        Value::Name(name) => {
-            at.begin(line);
-            line.escaped_word(name.as_bytes());
-        }
-        Value::Cut(bytes) => {
-            at.begin(line);
+        Value::Symbol { name, offset } => at.write(line, |line| symbol(line, name, *offset)),
+        Value::Name(name) => at.write(line, |line| line.escaped_word(name.as_bytes())),
+        Value::Cut(bytes) => at.write(line, |line| {
             line.escaped_word(bytes);
             line.ellipsis();
-        }
-        Value::Bytes(value) => {
-            at.begin(line);
-            bytes(line, value);
-        }
+        }),
+        Value::Bytes(value) => at.write(line, |line| bytes(line, value)),
         Value::Device(number) => at.ascii(line, &short(format_args!("{}", Device(*number)))),
         Value::Ipv4(address) => at.ascii(line, &short(format_args!("{}", Ipv4Addr::from(*address)))),
         Value::Ipv6(address) => at.ascii(line, &short(format_args!("{}", Ipv6Addr::from(*address)))),
         Value::Endpoint(end) => at.ascii(line, &short(format_args!("{}", End(*end)))),
-        Value::Nat(ends) => {
-            at.begin(line);
-            nat(line, ends);
-        }
+        Value::Nat(ends) => at.write(line, |line| nat(line, ends)),
         Value::Traffic(Traffic { packets, bytes }) => {
             at.ascii(line, &short(format_args!("{packets}pkts/{}", size(*bytes))));
         }
         Value::Icmp(Icmp { kind, code, id }) => at.ascii(line, &short(format_args!("type={kind},code={code},id={id}"))),
-        Value::Group(value) => {
-            at.begin(line);
-            group(line, value, here);
-        }
+        Value::Group(value) => at.write(line, |line| group(line, value, here)),
         // On lines of its own (stack.rs).
         Value::Stack(_) => {}
         Value::Null => at.ascii(line, "NULL"),
@@ -208,6 +183,14 @@ fn list(line: &mut Line, list: &List<'_>) {
         } else {
             line.ascii(short(format_args!("[cut: {there} of {} bytes]", list.total)).as_str());
         }
+    }
+}
+
+/// `NAME`, or `NAME+0x10` for what is behind its beginning.
+fn symbol(line: &mut Line, name: &str, offset: u64) {
+    line.escaped_word(name.as_bytes());
+    if offset > 0 {
+        line.ascii(short(format_args!("+{offset:#x}")).as_str());
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::ser::SerializeMap;
 
-use super::grown::Grown;
+use super::forest::Forest;
 use super::walk::{Item, walk};
 use crate::output::clock::{Clock, Style};
 use crate::output::json::Json;
@@ -27,12 +27,12 @@ impl Default for TreeJson {
 }
 
 impl TreeJson {
-    pub(super) fn tree(&mut self, out: &mut dyn Write, grown: &Grown) -> io::Result<()> {
-        let chain = grown.longest_chain();
+    pub(super) fn tree(&mut self, out: &mut dyn Write, forest: &Forest) -> io::Result<()> {
+        let chain = forest.longest_chain();
         let waited = chain.into_iter().collect::<std::collections::HashSet<u64>>();
-        walk(grown, None, |place, item| match item {
+        walk(forest, None, |place, item| match item {
             Item::One(process) => {
-                self.node(out, grown, process, place.len().saturating_sub(1), waited.contains(&process.id))
+                self.node(out, forest, process, place.len().saturating_sub(1), waited.contains(&process.id))
             }
             Item::Folded(_) | Item::Hole(..) | Item::More(_) => Ok(()),
         })
@@ -41,19 +41,19 @@ impl TreeJson {
     fn node(
         &mut self,
         out: &mut dyn Write,
-        grown: &Grown,
+        forest: &Forest,
         process: &Process,
         depth: usize,
         waited: bool,
     ) -> io::Result<()> {
         let TreeJson { json, clock, path } = self;
-        let parent = process.parent.filter(|parent| grown.get(*parent).is_some());
+        let parent = process.parent.filter(|parent| forest.get(*parent).is_some());
         json.object_of(NODE, process.last.unix_ns, |map| {
             map.serialize_entry("id", &process.id)?;
             map.serialize_entry("parent", &parent)?;
             map.serialize_entry("depth", &depth)?;
             map.serialize_entry("longest_chain", &waited)?;
-            map.serialize_entry("more", &grown.more(process.id))?;
+            map.serialize_entry("more", &forest.more(process.id))?;
             about(map, process, clock, path)
         })?;
         json.write(out)

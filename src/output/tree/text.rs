@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::grown::Grown;
+use super::forest::Forest;
 use super::walk::{Item, walk};
 use crate::event::Value;
 use crate::output::line::{Line, Paint};
@@ -42,14 +42,14 @@ impl TreeText {
         }
     }
 
-    pub(super) fn tree(&mut self, out: &mut dyn Write, grown: &Grown) -> io::Result<()> {
-        let chain = grown.longest_chain();
+    pub(super) fn tree(&mut self, out: &mut dyn Write, forest: &Forest) -> io::Result<()> {
+        let chain = forest.longest_chain();
         let waited: HashSet<u64> = chain.iter().copied().collect();
         self.header(out)?;
         // With -w, all lines there are.
         let apart = (!self.look.wide).then_some(&waited);
-        walk(grown, apart, |place, item| self.row(out, place, item, &waited))?;
-        self.chain(out, chain.iter().filter_map(|id| grown.get(*id)))
+        walk(forest, apart, |place, item| self.row(out, place, item, &waited))?;
+        self.chain(out, chain.iter().filter_map(|id| forest.get(*id)))
     }
 
     fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::grown::Grown;
+use super::forest::Forest;
 use crate::event::Value;
 use crate::output::processes::{Begun, Process};
 
@@ -22,24 +22,24 @@ pub(super) type Place = Vec<bool>;
 
 /// Calls `line` for each line; with `fold`, such as are alike become one.
 pub(super) fn walk<E>(
-    grown: &Grown,
+    forest: &Forest,
     fold: Option<&HashSet<u64>>,
     mut line: impl FnMut(&[bool], &Item<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut place = Place::new();
-    let mut rest = stacked(top(grown), 0);
+    let mut rest = stacked(top(forest), 0);
     while let Some((item, depth, last)) = rest.pop() {
         place.truncate(depth);
         place.push(last);
         line(&place, &item)?;
         match &item {
             Item::One(process) => {
-                let mut below = level(grown, grown.children(process.id), fold);
-                let more = grown.more(process.id);
+                let mut below = level(forest, forest.children(process.id), fold);
+                let more = forest.more(process.id);
                 below.extend((more > 0).then_some(Item::More(more)));
                 rest.extend(stacked(below, depth + 1));
             }
-            Item::Hole(_, ids) => rest.extend(stacked(level(grown, ids.clone(), fold), depth + 1)),
+            Item::Hole(_, ids) => rest.extend(stacked(level(forest, ids.clone(), fold), depth + 1)),
             Item::Folded(_) | Item::More(_) => {}
         }
     }
@@ -52,9 +52,9 @@ fn stacked(items: Vec<Item<'_>>, depth: usize) -> Vec<(Item<'_>, usize, bool)> {
 }
 
 /// Those without a parent: such as began during the run had one, which was not seen.
-fn top(grown: &Grown) -> Vec<Item<'_>> {
+fn top(forest: &Forest) -> Vec<Item<'_>> {
     let (mut top, mut holes) = (Vec::new(), HashMap::new());
-    for process in grown.roots().into_iter().filter_map(|id| grown.get(id)) {
+    for process in forest.roots().into_iter().filter_map(|id| forest.get(id)) {
         if process.begun != Begun::Unseen || process.end.is_none() {
             top.push(Item::One(process));
             continue;
@@ -65,7 +65,7 @@ fn top(grown: &Grown) -> Vec<Item<'_>> {
             _ => top.push(Item::Hole(process.ppid, vec![process.id])),
         }
     }
-    let more = grown.more(0);
+    let more = forest.more(0);
     top.extend((more > 0).then_some(Item::More(more)));
     top
 }
@@ -84,10 +84,10 @@ fn alike(process: &Process) -> Option<Alike> {
 }
 
 /// The lines of one parent's children. Those of `apart` are not folded.
-fn level<'a>(grown: &'a Grown, ids: Vec<u64>, apart: Option<&HashSet<u64>>) -> Vec<Item<'a>> {
+fn level<'a>(forest: &'a Forest, ids: Vec<u64>, apart: Option<&HashSet<u64>>) -> Vec<Item<'a>> {
     let (mut items, mut groups) = (Vec::new(), HashMap::new());
-    for process in ids.into_iter().filter_map(|id| grown.get(id)) {
-        let folds = apart.is_some_and(|apart| !apart.contains(&process.id)) && grown.is_leaf(process.id);
+    for process in ids.into_iter().filter_map(|id| forest.get(id)) {
+        let folds = apart.is_some_and(|apart| !apart.contains(&process.id)) && forest.is_leaf(process.id);
         let Some(key) = alike(process).filter(|_| folds) else {
             items.push(Item::One(process));
             continue;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::layout::Function;
 
-/// A register.
+/// A register of BPF, by its number: r0 to r10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reg(u8);
 

@@ -121,7 +121,7 @@ fn operator(c: &mut Cursor<'_>) -> Parsed<Option<(Op, Span)>> {
 const CONSTANT: &str =
     "the right side of a comparison has to be a constant: a number, a name of an enum or error, \"text\"";
 
-/// The right side. Values can be told from names of enums, unless they are a mere name.
+/// The right side. Values can be distinguished from names of enums, unless they are a mere name.
 fn constant(c: &mut Cursor<'_>, depth: usize) -> Parsed<Literal> {
     let mut ahead = *c;
     let begin = c.begin();

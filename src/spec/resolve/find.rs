@@ -89,7 +89,7 @@ pub(crate) fn tracepoint_prototype(types: &Types, name: &str) -> Option<String> 
 /// When there is none of this name.
 pub(crate) fn tracepoint(types: &Types, name: &str) -> Result<Function, Wrong> {
     let proto = proto_of_tracepoint(types, name).and_then(|proto| of_proto(types, name, proto, 1));
-    // What it returns is nobody's business.
+    // What it returns is not read.
     proto.map(|found| Function { returns: None, ..found }).ok_or_else(|| no_tracepoint(types, name))
 }
 

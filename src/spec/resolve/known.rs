@@ -178,7 +178,7 @@ const KNOWN: &[Known] = &[
 ];
 
 impl Maker<'_> {
-    /// What is worth to be seen of the struct here; None: nobody said what, or it is not there.
+    /// What is worth to be seen of the struct here; None: the list does not have it, or it is not there.
     pub fn known(&mut self, way: &Way) -> Option<(Style, Vec<Shown>)> {
         let called = names(self.types, way.ty);
         let found = KNOWN.iter().find(|known| called.contains(&known.name.as_bytes()))?;

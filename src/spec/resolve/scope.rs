@@ -162,7 +162,7 @@ impl Scope {
             Param { name: None, ty: Ty::Word, way: Ok(way) }
         };
         let params: Vec<Param> = machine.arguments().iter().map(param).collect();
-        // Which of them are its arguments, nobody knows.
+        // Which of them are its arguments is not known.
         let (returns, hidden) = (Some(Ty::Word), params.len());
         let (result_words, name) = (machine.result() + 1, name.to_owned());
         Self { name, params, returns, when, result_words, hidden, head: None, result_at: None }

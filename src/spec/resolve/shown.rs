@@ -154,7 +154,7 @@ impl Maker<'_> {
         self.summary(way).map_or_else(|| self.whole(way), Ok)
     }
 
-    /// What is known of the struct here; None: nobody said what.
+    /// What is known of the struct here; None: it is not in the list of known ones.
     pub fn summary(&mut self, way: &Way) -> Option<ShownKind> {
         let (style, mut parts) = self.known(way)?;
         if style == Style::Alone && parts.len() == 1 {

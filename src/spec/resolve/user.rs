@@ -133,10 +133,10 @@ fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binar
             Found::At(origin) => Ok(of_origin(origin, ty)),
             Found::Later(origin) if changed => Ok(of_origin(origin, ty)),
             Found::Float => Err(FLOAT.into()),
-            Found::Unsaid | Found::Computed | Found::Nowhere if changed => {
+            Found::NotStated | Found::Computed | Found::Nowhere if changed => {
                 Err("the compiler has changed what this function is called with".into())
             }
-            Found::Later(_) | Found::Unsaid | Found::Computed | Found::Nowhere => by_abi.map_err(Why::from),
+            Found::Later(_) | Found::NotStated | Found::Computed | Found::Nowhere => by_abi.map_err(Why::from),
         };
         Param { name: argument.name.clone(), ty, way }
     };
@@ -201,7 +201,7 @@ fn spots(spec: &Spec, binary: &Binary, addresses: &[u64], name: impl Fn(Option<&
                         Found::At(origin) | Found::Later(origin) => Ok(of_origin(origin, ty)),
                         Found::Float => Err(FLOAT.into()),
                         Found::Computed => Err("it would have to be computed there".into()),
-                        Found::Unsaid | Found::Nowhere => Err("the compiler has not kept it there".into()),
+                        Found::NotStated | Found::Nowhere => Err("the compiler has not kept it there".into()),
                     };
                     Param { name: argument.name.clone(), ty, way }
                 };

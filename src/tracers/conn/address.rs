@@ -123,7 +123,8 @@ pub(super) fn namespace(name: &OsStr) -> Result<u32> {
         Some(pid) => inode(&PathBuf::from(format!("/proc/{pid}/ns/net")))?,
         None => inode(Path::new(name))?,
     };
-    u32::try_from(inode).with_context(|| format!("--netns {}: the kernel has no namespace with that number", shown(Path::new(name))))
+    u32::try_from(inode)
+        .with_context(|| format!("--netns {}: the kernel has no namespace with that number", shown(Path::new(name))))
 }
 
 fn inode(path: &Path) -> Result<u64> {

@@ -85,7 +85,15 @@ const _: () = assert!(FAILURES.len() == conn_place::CONN_PLACES.0 as usize);
 
 /// include/uapi/linux/netfilter/nf_conntrack_tcp.h: enum tcp_conntrack
 const TCP: [&str; 10] = [
-    "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE",
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
     "SYN_SENT2",
 ];
 /// include/uapi/linux/netfilter/nf_conntrack_sctp.h: enum sctp_conntrack

@@ -41,7 +41,9 @@ pub(super) fn begin(object: &Object, meanwhile: &mut dyn FnMut() -> Result<()>) 
         }
     }
     if !found {
-        note("connections that are there already are not shown: no /proc/net/nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)");
+        note(
+            "connections that are there already are not shown: no /proc/net/nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)",
+        );
     }
     Ok(())
 }
@@ -77,9 +79,8 @@ fn drain(from: &mut impl Read, meanwhile: &mut dyn FnMut() -> Result<()>) -> Res
 fn namespaces(root: &Path) -> Vec<PathBuf> {
     let mut found = HashMap::new();
     let all = fs::read_dir(root.join("proc")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_process = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit))
-    };
+    let is_process =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
     let mounted = mounts::namespaces(&fs::read(root.join("proc/self/mountinfo")).unwrap_or_default());
     for path in all.filter(is_process).map(|path| path.join("ns/net")).chain(mounted) {
         if let Ok(namespace) = fs::metadata(&path) {

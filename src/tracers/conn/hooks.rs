@@ -32,12 +32,8 @@ struct Place {
     optional: bool,
 }
 
-const ALL: &[conn_kind] = &[
-    conn_kind::KIND_CONN_NEW,
-    conn_kind::KIND_CONN_UPDATE,
-    conn_kind::KIND_CONN_END,
-    conn_kind::KIND_CONN_OLD,
-];
+const ALL: &[conn_kind] =
+    &[conn_kind::KIND_CONN_NEW, conn_kind::KIND_CONN_UPDATE, conn_kind::KIND_CONN_END, conn_kind::KIND_CONN_OLD];
 
 const fn tracker(typed: &'static [(&'static str, &'static str)], probe: &'static str) -> Place {
     Place { typed, probe, tracker: true, needed: ALL, optional: false }
@@ -75,10 +71,7 @@ static PLACES: [Place; 10] = [
     sockets(&[("conn_recv4_fentry", "udp_recvmsg"), ("conn_recv6_fentry", "udpv6_recvmsg")], "conn_receive"),
     // nf_ct_destroy since 5.19 (6ae7989c9af0: netfilter: conntrack: avoid useless indirection during conntrack
     // destruction); destroy_conntrack before.
-    tracker(
-        &[("conn_destroy_fentry", "nf_ct_destroy"), ("conn_destroy_fentry", "destroy_conntrack")],
-        "conn_destroy",
-    ),
+    tracker(&[("conn_destroy_fentry", "nf_ct_destroy"), ("conn_destroy_fentry", "destroy_conntrack")], "conn_destroy"),
     Place {
         needed: &[conn_kind::KIND_CONN_UPDATE],
         ..tracker(&[("conn_packet_fentry", "__nf_ct_refresh_acct")], "conn_packet")
@@ -137,7 +130,8 @@ fn called() -> [Program; 2] {
     ]
 }
 
-const NOT_SEEN: &str = "the process of a connection that the kernel itself makes or answers (NFS, WireGuard, ping replies)";
+const NOT_SEEN: &str =
+    "the process of a connection that the kernel itself makes or answers (NFS, WireGuard, ping replies)";
 
 /// The ways to hook in.
 pub(super) fn plans() -> Vec<Plan> {

@@ -16,7 +16,7 @@ pub enum Fault {
     /// What is packed in it ends early.
     EndsEarly,
     /// What is packed in it, in this format, is damaged.
-    Spoiled(&'static str),
+    Damaged(&'static str),
     /// It is packed in this format, which is not unpacked here.
     Packed(&'static str),
     /// It unpacks to more than any kernel does, or asks for more memory.
@@ -57,7 +57,7 @@ impl fmt::Display for Fault {
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
             Self::Cut { size, wanted } => write!(f, "is cut: {size} bytes of {wanted}"),
             Self::EndsEarly => write!(f, "is cut: what is packed in it ends early"),
-            Self::Spoiled(format) => write!(f, "is damaged: what {format} packed cannot be unpacked"),
+            Self::Damaged(format) => write!(f, "is damaged: what {format} packed cannot be unpacked"),
             Self::Packed(format) => write!(f, "is compressed with {format}, which coretrace does not unpack"),
             Self::TooLarge => {
                 write!(f, "is damaged, or no kernel: unpacking it takes more memory than any kernel does")
@@ -96,11 +96,33 @@ impl From<io::Error> for Fault {
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::UnexpectedEof => Self::EndsEarly,
             io::ErrorKind::OutOfMemory | io::ErrorKind::FileTooLarge => Self::TooLarge,
-            io::ErrorKind::InvalidData => match super::unpack::format_of(&error) {
-                Some(format) => Self::Spoiled(format),
+            io::ErrorKind::InvalidData => match damaged_format(&error) {
+                Some(format) => Self::Damaged(format),
                 None => Self::Unreadable(error),
             },
             _ => Self::Unreadable(error),
         }
     }
+}
+
+/// The error of a reader that unpacks: what is packed in this format is damaged.
+#[derive(Debug)]
+struct Damaged(&'static str);
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "what {} packed is damaged", self.0)
+    }
+}
+
+impl std::error::Error for Damaged {}
+
+/// What is packed in this format is damaged.
+pub(super) fn damaged(format: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Damaged(format))
+}
+
+/// The format of what was damaged, where that was the error.
+pub(super) fn damaged_format(error: &io::Error) -> Option<&'static str> {
+    error.get_ref()?.downcast_ref::<Damaged>().map(|damaged| damaged.0)
 }

@@ -122,8 +122,8 @@ impl<'a> Pieces<'a> {
     }
 }
 
-fn spoiled(format: &'static str) -> Fault {
-    Fault::Spoiled(format)
+fn damaged(format: &'static str) -> Fault {
+    Fault::Damaged(format)
 }
 
 /// A number in ASCII.
@@ -138,11 +138,11 @@ fn deb(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
     pieces.skip(8)?;
     while let Some(line) = pieces.bytes(60)? {
         let size = line.get(48..58).and_then(|text| number(text, 10));
-        let size = size.filter(|_| line.ends_with(b"`\n")).ok_or_else(|| spoiled("ar"))?;
+        let size = size.filter(|_| line.ends_with(b"`\n")).ok_or_else(|| damaged("ar"))?;
         if line.starts_with(b"data.tar") {
             return budget.read(Box::new((&mut *pieces.from).take(size)));
         }
-        pieces.skip(size.checked_next_multiple_of(2).ok_or_else(|| spoiled("ar"))?)?;
+        pieces.skip(size.checked_next_multiple_of(2).ok_or_else(|| damaged("ar"))?)?;
     }
     Err(Fault::NoKernel)
 }
@@ -154,7 +154,7 @@ fn tar(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
         Ok(found) => found,
         Err(error) if from.failed.is_some() => Err(error.into()),
         Err(_) if from.ended => Err(Fault::EndsEarly),
-        Err(_) => Err(spoiled("tar")),
+        Err(_) => Err(damaged("tar")),
     }
 }
 
@@ -204,7 +204,7 @@ fn rpm(from: &mut dyn Read) -> Result<(), Fault> {
         let head = pieces.bytes(16)?.ok_or(Fault::EndsEarly)?;
         let field = |at: usize| Some(u64::from(u32::from_be_bytes(*head.get(at..)?.first_chunk()?)));
         let sizes = field(8).zip(field(12)).filter(|_| head.starts_with(b"\x8e\xad\xe8\x01"));
-        let (entries, size) = sizes.ok_or_else(|| spoiled("rpm"))?;
+        let (entries, size) = sizes.ok_or_else(|| damaged("rpm"))?;
         let size = entries * 16 + size;
         pieces.skip(if signature { size.next_multiple_of(8) } else { size })?;
     }
@@ -219,10 +219,10 @@ fn cpio(from: &mut dyn Read, budget: &Budget) -> Result<Image, Fault> {
         let field = |n: usize| head.get(6 + 8 * n..14 + 8 * n).and_then(|text| number(text, 16));
         let known = head.starts_with(b"070701") || head.starts_with(b"070702");
         let (Some(mode), Some(size), Some(length), true) = (field(1), field(6), field(11), known) else {
-            return Err(spoiled("cpio"));
+            return Err(damaged("cpio"));
         };
         if length > NAME_MAX {
-            return Err(spoiled("cpio"));
+            return Err(damaged("cpio"));
         }
         // With the header, a multiple of 4.
         let padded = (110 + length).next_multiple_of(4) - 110;

@@ -225,7 +225,7 @@ fn a_bomb_is_not_unpacked_to_its_end() {
 }
 
 #[test]
-fn missing_unreadable_and_foreign_files_are_told_apart() {
+fn missing_unreadable_and_foreign_files_are_distinguished() {
     let tree = Tree::new();
     assert!(matches!(read(&tree.path("none")), Err(Fault::Missing)));
     assert!(matches!(read(tree.root()), Err(Fault::Unreadable(_))));
@@ -275,17 +275,17 @@ fn a_raw_file_is_cut_or_contradicts_itself() {
     for length in 2..whole.len() {
         assert!(checked(&whole[..length]).unwrap_err().starts_with("Cut"), "{length}");
     }
-    let spoiled = |at: usize, value: u8| {
+    let damaged = |at: usize, value: u8| {
         let mut bytes = sample();
         bytes[at] = value;
         checked(&bytes).unwrap_err()
     };
-    assert!(spoiled(2, 9).starts_with("BadHeader"), "version");
-    assert!(spoiled(4, 8).starts_with("BadHeader"), "header length");
+    assert!(damaged(2, 9).starts_with("BadHeader"), "version");
+    assert!(damaged(4, 8).starts_with("BadHeader"), "header length");
     let low = if cfg!(target_endian = "little") { 0 } else { 3 };
-    assert!(spoiled(16 + low, 4).starts_with("BadHeader"), "strings inside types");
-    assert!(spoiled(12 + low, 0).starts_with("BadHeader"), "no types");
-    assert!(spoiled(16 + 3 - low, 255).starts_with("Cut"), "strings far away");
+    assert!(damaged(16 + low, 4).starts_with("BadHeader"), "strings inside types");
+    assert!(damaged(12 + low, 0).starts_with("BadHeader"), "no types");
+    assert!(damaged(16 + 3 - low, 255).starts_with("Cut"), "strings far away");
 }
 
 #[test]

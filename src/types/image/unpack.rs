@@ -3,7 +3,6 @@
 //! No checksum is a promise: what comes out is checked as if somebody had made it up.
 
 use std::cell::Cell;
-use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 
@@ -12,6 +11,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use xz4rust::{XzDecoder, XzError};
 
 use super::budget::Budget;
+use super::fault::{damaged, damaged_format};
 
 /// The largest window: of `zstd --ultra -22`, as kernels are packed with.
 const WINDOW_MAX: usize = 128 << 20;
@@ -52,27 +52,6 @@ pub(super) const MAGICS: [(&[u8], Format); 9] = [
 /// How what begins like this is packed, if it is.
 pub(super) fn format(head: &[u8]) -> Option<Format> {
     MAGICS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, format)| *format)
-}
-
-/// What was damaged.
-#[derive(Debug)]
-struct Damaged(&'static str);
-
-impl fmt::Display for Damaged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "what {} packed is damaged", self.0)
-    }
-}
-
-impl std::error::Error for Damaged {}
-
-/// The format of what was damaged, where that was the error.
-pub(super) fn format_of(error: &io::Error) -> Option<&'static str> {
-    error.get_ref()?.downcast_ref::<Damaged>().map(|damaged| damaged.0)
-}
-
-fn damaged(format: &'static str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, Damaged(format))
 }
 
 /// What comes out of it.
@@ -218,7 +197,7 @@ impl Read for Gzip<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         self.0.read(to).map_err(|error| match error.kind() {
             // What is packed inside of what is unpacked may be damaged itself, and says so.
-            ErrorKind::InvalidInput | ErrorKind::InvalidData if format_of(&error).is_none() => damaged("gzip"),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData if damaged_format(&error).is_none() => damaged("gzip"),
             _ => error,
         })
     }

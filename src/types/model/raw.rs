@@ -132,7 +132,7 @@ impl<'a> Raw<'a> {
         1..u32::try_from(self.starts.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// A type by its number.
+    /// A type by its number (the first is 1); None: there is none.
     pub fn get(self, id: u32) -> Option<Type<'a>> {
         self.at(usize::try_from(id.checked_sub(1)?).ok()?)?.named(|at| self.string(at))
     }

@@ -21,7 +21,7 @@ pub(super) struct Part {
 pub(super) struct Kept<'a> {
     types: Raw<'a>,
     all: BTreeMap<u32, Part>,
-    /// Types that are kept, in which nobody has looked for members or values yet.
+    /// Types that are kept, whose members or values have not been looked up yet.
     pub new: Vec<u32>,
 }
 

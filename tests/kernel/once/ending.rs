@@ -21,7 +21,7 @@ fn when_its_output_is_closed() {
         assert!(errors.by_ref().map_while(Result::ok).any(|line| line.contains("attached to")));
         let programs = programs_of(child.id());
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        peer.tell("forks 1");
+        peer.order("forks 1");
         out.read_line(&mut String::new()).unwrap();
         drop(out);
         // Nothing happens any more, and it still ends.
@@ -58,7 +58,7 @@ fn a_closed_standard_error_is_no_reason_to_end() {
     let mut out = BufReader::new(child.stdout.take().unwrap());
     // Long enough for several totals that nobody reads.
     for _ in 0..5 {
-        peer.tell("forks 1");
+        peer.order("forks 1");
         line.clear();
         assert_ne!(out.read_line(&mut line).unwrap(), 0, "coretrace ended: {:?}", child.wait());
         assert_eq!(parse(&line)["kind"], "fork");
@@ -79,8 +79,8 @@ fn quiet_says_nothing_and_totals_come_when_asked_for() {
 
     let mut peer = Peer::obedient();
     let (mut trace, _) = watch(&peer, &["--stats", "0.2", "--follow"]);
-    peer.tell("forks 2");
-    peer.tell(&format!("run {} exit 0", text(&targets)));
+    peer.order("forks 2");
+    peer.order(&format!("run {} exit 0", text(&targets)));
     trace.note("some totals", |line| line.contains(" s: ") && line.contains("7 delivered"));
     peer.send("exit 0");
     let ended = trace.end();
@@ -102,7 +102,7 @@ fn signals_that_were_ignored_stay_ignored() {
     trace.ready();
     for signal in [Signal::SIGHUP, Signal::SIGINT] {
         trace.signal(signal);
-        let child = peer.tell(&format!("run {} exit 0", text(&targets())));
+        let child = peer.order(&format!("run {} exit 0", text(&targets())));
         trace.wait_for("the fork after the signal", |e| e["child_pid"].to_string() == child);
     }
     trace.signal(Signal::SIGTERM);

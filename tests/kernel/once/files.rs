@@ -86,11 +86,11 @@ fn a_file_that_is_emptied_meanwhile_has_no_hole() {
     let file = scratch.path("events");
     let mut peer = Peer::obedient();
     let trace = watch(&peer, &file, "json");
-    peer.tell("forks 1");
+    peer.order("forks 1");
     until("the first fork", || lines(&file).len() == 1);
     // As logrotate does with copytruncate.
     File::options().write(true).open(&file).unwrap().set_len(0).unwrap();
-    peer.tell("forks 1");
+    peer.order("forks 1");
     until("the second fork", || lines(&file).len() == 1);
     assert_eq!(parse(&lines(&file)[0])["kind"], "fork");
     trace.signal(Signal::SIGTERM);
@@ -103,15 +103,15 @@ fn sighup_opens_the_file_again() {
     let (file, old) = (scratch.path("events"), scratch.path("events.1"));
     let mut peer = Peer::obedient();
     let mut trace = watch(&peer, &file, "text");
-    peer.tell("forks 1");
+    peer.order("forks 1");
     until("the first fork", || lines(&file).len() == 2);
     fs::rename(&file, &old).unwrap();
-    peer.tell("forks 1");
+    peer.order("forks 1");
     until("what goes on in the old file", || lines(&old).len() == 3);
     trace.signal(Signal::SIGHUP);
     until("the new file begins as every one", || lines(&file).len() == 1);
     assert!(lines(&file)[0].starts_with("TIME"));
-    peer.tell("forks 1");
+    peer.order("forks 1");
     until("the third fork", || lines(&file).len() == 2);
     assert_eq!(lines(&old).len(), 3);
     // If that fails, nothing changes.

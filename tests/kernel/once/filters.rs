@@ -7,7 +7,7 @@ use crate::support::{Trace, targets};
 #[test]
 fn a_number_that_is_no_process_is_refused() {
     let mut peer = Peer::obedient();
-    let thread = peer.tell("thread");
+    let thread = peer.order("thread");
     let printed = refused(1, &["-p", &thread]);
     assert!(
         printed.contains(&format!("-p {thread}")) && printed.contains(&format!("give -p {}", peer.pid())),

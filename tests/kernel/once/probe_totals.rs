@@ -26,7 +26,7 @@ fn sums_have_the_least_and_the_greatest() {
 }
 
 #[test]
-fn negative_numbers_are_told_from_large_ones() {
+fn negative_numbers_are_distinguished_from_large_ones() {
     let script = "i=0; while [ $i -lt 50 ]; do kill -0 99999999 2>&-; i=$((i+1)); done; kill -0 $$";
     let spec = "tracepoint:syscalls:sys_exit_kill";
     let ended = totalled(&["--hist", "ret", spec], script);
@@ -112,7 +112,7 @@ fn totals_beside_events_are_in_the_same_stream() {
 }
 
 #[test]
-fn the_run_ends_with_its_totals_when_it_is_told_to() {
+fn the_run_ends_with_its_totals_when_it_is_asked_to() {
     let args = ["probe", "-v", "-o", "json", "-O", "-", "--count-by", "sig", "tracepoint:syscalls:sys_enter_kill"];
     let mut trace = Trace::raw(&mut command(&args, "kill -0 $$; echo ready >&2; while :; do :; done"));
     trace.note("the script's word", |line| line == "ready");

@@ -138,7 +138,7 @@ fn a_recording_of_a_run_that_was_killed_has_what_was_printed() {
     let file = scratch.path("recording");
     let mut peer = Peer::obedient();
     let mut trace = Trace::proc(["-p", &peer.pid().to_string(), "--record", text(&file)]);
-    let child = peer.tell(&format!("run {} exit 0", text(&targets())));
+    let child = peer.order(&format!("run {} exit 0", text(&targets())));
     trace.wait_for("its fork", |e| e["child_pid"].to_string() == child);
     until("the event is in the recording", || !replay(&file, &["-o", "json"]).stdout.is_empty());
     trace.signal(Signal::SIGKILL);

@@ -188,7 +188,7 @@ fn two_interrupts_end_a_run_whose_output_stalls() {
         // Where the events do not go to the FIFO, they go to stdout.
         let mut trace = Trace::raw(&mut command);
         trace.ready();
-        peer.tell(&format!("forks {FORKS}"));
+        peer.order(&format!("forks {FORKS}"));
         let begin = Instant::now();
         trace.signal(Signal::SIGINT);
         // Two within 300 ms count as one, as when a process and then its group is signalled.

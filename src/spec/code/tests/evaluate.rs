@@ -1,4 +1,4 @@
-//! What a program means, told another way than by instructions.
+//! What a program means, expressed another way than by instructions.
 
 use std::collections::BTreeMap;
 

@@ -87,7 +87,7 @@ impl Abi {
         let (integers, floats) = (count(Half::Integer), count(Half::Float));
         // Two registers for one number begin at an even one.
         if self.machine == Machine::Arm && integers == 2 && matches!(ty, Ty::Btf { .. }) && bytes == 16 {
-            // (A struct of two words does not ask for that, but one with such a number, which nobody passes.)
+            // (A struct of two words does not ask for that, but one with such a number, which no known function takes.)
         }
         if self.integers + integers > all || self.floats + floats > 8 {
             if self.machine == Machine::Arm {

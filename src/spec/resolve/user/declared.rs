@@ -1,4 +1,4 @@
-//! Arguments that nobody knows but the one who writes the spec: `func(size:u64, name:str)`.
+//! Arguments that only the writer of the spec knows: `func(size:u64, name:str)`.
 
 use super::abi::{FLOAT, user};
 use crate::binary::Machine;

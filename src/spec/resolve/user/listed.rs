@@ -52,11 +52,11 @@ pub(crate) fn functions(binary: &Binary, asked: &str) -> Result<Vec<Listed>, Wro
 
 /// The places of a binary's static probes, by name: all, or those of a provider and a name, which may be globs.
 pub(crate) fn statics(binary: &Binary, provider: &str, name: &str) -> Vec<Listed> {
-    let all = binary.marks();
-    let asked = all.iter().filter(|mark| is_asked(provider, &mark.provider) && is_asked(name, &mark.name));
-    let places = asked.flat_map(|mark| mark.places.iter().map(move |place| (mark, place)));
-    let listed = places.map(|(mark, place)| Listed {
-        name: format!("{}:{}", mark.provider, mark.name),
+    let all = binary.static_probes();
+    let asked = all.iter().filter(|probe| is_asked(provider, &probe.provider) && is_asked(name, &probe.name));
+    let places = asked.flat_map(|probe| probe.places.iter().map(move |place| (probe, place)));
+    let listed = places.map(|(probe, place)| Listed {
+        name: format!("{}:{}", probe.provider, probe.name),
         offset: place.offset,
         text: Some(place.args.iter().map(spelled).collect::<Vec<_>>().join(", ")),
         note: Some(place.text.clone()),

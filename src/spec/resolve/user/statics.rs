@@ -2,7 +2,7 @@
 
 use super::declared::{declared, numbered, ty};
 use super::site::{Site, Sites, of_origin};
-use crate::binary::{Binary, Mark, Operand, Place, Semaphore};
+use crate::binary::{Binary, Operand, Place, Semaphore, StaticProbe};
 use crate::names::{closest, glob};
 use crate::spec::ast::{Format, Spec, Word};
 use crate::spec::resolve::error::{ResolveError, Wrong};
@@ -20,9 +20,9 @@ pub(super) fn is_asked(asked: &str, name: &str) -> bool {
 
 /// All places of the probes that are asked for.
 pub(super) fn sites(spec: &Spec, binary: &Binary, provider: &Word, name: &Word) -> Result<Sites, ResolveError> {
-    let all = binary.marks();
-    let asked = |mark: &&Mark| is_asked(&provider.text, &mark.provider) && is_asked(&name.text, &mark.name);
-    let found: Vec<&Mark> = all.iter().filter(asked).collect();
+    let all = binary.static_probes();
+    let asked = |probe: &&StaticProbe| is_asked(&provider.text, &probe.provider) && is_asked(&name.text, &probe.name);
+    let found: Vec<&StaticProbe> = all.iter().filter(asked).collect();
     if found.is_empty() {
         return Err(missing(binary, &all, provider, name));
     }
@@ -30,10 +30,10 @@ pub(super) fn sites(spec: &Spec, binary: &Binary, provider: &Word, name: &Word) 
     let floats = [builder.float(b"float", 4), builder.float(b"double", 8)];
     let types = builder.finish().map_err(|fault| Wrong::new(format!("types of our own {fault}")).at(&name.span))?;
     let (mut each, mut notes) = (Vec::new(), Vec::new());
-    for mark in found {
-        let name = format!("{}:{}", mark.provider, mark.name);
+    for probe in found {
+        let name = format!("{}:{}", probe.provider, probe.name);
         let mut lost = 0;
-        for place in &mark.places {
+        for place in &probe.places {
             let Some(offset) = place.offset else {
                 lost += 1;
                 continue;
@@ -98,13 +98,13 @@ fn of_operand(operand: &Operand, format: Option<Format>, floats: [u32; 2]) -> Ty
     }
 }
 
-fn missing(binary: &Binary, all: &[Mark], provider: &Word, name: &Word) -> ResolveError {
+fn missing(binary: &Binary, all: &[StaticProbe], provider: &Word, name: &Word) -> ResolveError {
     if all.is_empty() {
         let wrong = Wrong::new(format!("{} has no static probes", binary.name));
         return wrong.hint("they are in programs and libraries that were built with them (sys/sdt.h)").at(&name.span);
     }
-    let full = |mark: &Mark| format!("{}:{}", mark.provider, mark.name);
-    let mut providers: Vec<&str> = all.iter().map(|mark| mark.provider.as_str()).collect();
+    let full = |probe: &StaticProbe| format!("{}:{}", probe.provider, probe.name);
+    let mut providers: Vec<&str> = all.iter().map(|probe| probe.provider.as_str()).collect();
     providers.dedup();
     if !providers.iter().any(|other| is_asked(&provider.text, other)) {
         let wrong = Wrong::new(format!("{} has no static probes of {}", binary.name, provider.text));
@@ -114,7 +114,7 @@ fn missing(binary: &Binary, all: &[Mark], provider: &Word, name: &Word) -> Resol
     let asked = if provider.text.is_empty() { name.text.clone() } else { format!("{}:{}", provider.text, name.text) };
     let wrong = Wrong::new(format!("{} has no static probe {asked}", binary.name));
     let names: Vec<String> =
-        all.iter().map(|mark| if provider.text.is_empty() { mark.name.clone() } else { full(mark) }).collect();
+        all.iter().map(|probe| if provider.text.is_empty() { probe.name.clone() } else { full(probe) }).collect();
     let close: Vec<String> = closest(&asked, names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
     if !close.is_empty() {
         return wrong.list("closest", &close).at(&name.span);

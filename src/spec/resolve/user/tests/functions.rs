@@ -62,7 +62,7 @@ fn members_are_where_the_compiler_has_put_them() {
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
-fn what_is_not_there_is_told_with_what_is() {
+fn what_is_not_there_is_reported_with_what_is() {
     let it = binary("plain");
     assert_eq!(wrong(&it, "simpel"), "IT: there is no function simpel\n  closest: simple");
     assert_eq!(wrong(&it, "sink"), "IT: sink is no function, but data");
@@ -145,7 +145,7 @@ fn functions_of_classes_are_called_as_in_the_source() {
 }
 
 #[test]
-fn damaged_debug_information_is_told_and_not_used() {
+fn damaged_debug_information_is_reported_and_not_used() {
     let file = std::fs::read(test_objects::binary("packed")).unwrap();
     let it = Binary::of_bytes(&file).unwrap();
     let at = it.elf.section(".debug_info").unwrap().offset as usize;

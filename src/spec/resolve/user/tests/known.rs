@@ -39,7 +39,7 @@ fn well_known_functions_are_in_a_table() {
 }
 
 #[test]
-fn versions_of_a_function_are_told_apart() {
+fn versions_of_a_function_are_distinguished() {
     let it = binary("versions");
     let places = |text: &str| {
         let (_, sites) = uprobe(&it, text).unwrap_or_else(|error| panic!("{text}: {error}"));

@@ -2,12 +2,11 @@
 
 use anyhow::{Context, Result};
 
+use super::meaning::Meaning;
 use super::probe::types::{hit_stack, probe_event, stack_flag};
-use super::recorded::Meaning;
-use super::way;
 use crate::event::decode;
-pub(super) use crate::event::stack::USER_FRAME;
-use crate::event::{Event, Path, Shape, Stack, Taken, UserStack, Value};
+use crate::event::stack::USER_FRAME;
+use crate::event::{self, Event, Path, Shape, Taken, UserStack, Value};
 
 /// The most calls of a stack that may be asked for: the kernel walks one more (`kernel.perf_event_max_stack`).
 pub(super) const FRAMES_MAX: u8 = 126;
@@ -15,12 +14,35 @@ pub(super) const FRAMES_MAX: u8 = 126;
 /// What leads from a hook to the program that takes the stack: no more than so many calls, which are not shown.
 const OF_TRACING: u32 = 8;
 
+/// Which stacks are taken.
+#[derive(Debug, Default)]
+pub(super) struct Stack {
+    /// The most calls of a program, and of the kernel; 0: they are not taken.
+    pub frames: u32,
+    pub kernel: u32,
+    /// Where the function returns to, as it has no frame yet.
+    pub caller: bool,
+}
+
+impl Stack {
+    /// The most bytes that a record has of them when a call is under way.
+    pub fn bytes(&self) -> Result<u32> {
+        const ADDRESS: u32 = 8;
+        const ALIGNMENT: u32 = 8;
+        if self.frames == 0 {
+            return Ok(0);
+        }
+        let fixed = u32::try_from(size_of::<hit_stack>())? + ALIGNMENT;
+        Ok(fixed + self.kernel * ADDRESS + self.frames * u32::try_from(USER_FRAME)?)
+    }
+}
+
 /// What a program has to take for what is shown. `caller`: the function has no frame yet.
-pub(super) fn taken(meaning: &Meaning, caller: bool) -> way::Stack {
+pub(super) fn taken(meaning: &Meaning, caller: bool) -> Stack {
     // One more shows whether there are more.
     let frames = if meaning.stack > 0 { u32::from(meaning.stack) + 1 } else { 0 };
     let kernel = if meaning.kernel_stack { (frames + OF_TRACING).min(u32::from(FRAMES_MAX) + 1) } else { 0 };
-    way::Stack { frames, kernel, caller }
+    Stack { frames, kernel, caller }
 }
 
 /// Adds the stacks of a hit to its event.
@@ -47,7 +69,7 @@ pub(super) fn push<'a>(
     let part = sample.get(at..).context("a stack behind the end of a sample")?;
     let (stack, _) = decode::split::<hit_stack>(part)?;
     let is = |flag: stack_flag| u32::from(stack.flags) & flag.0 != 0;
-    let value = |of_kernel, unread| if unread { UNREADABLE } else { Value::Stack(Stack::taken(of_kernel)) };
+    let value = |of_kernel, unread| if unread { UNREADABLE } else { Value::Stack(event::Stack::taken(of_kernel)) };
     let own = meaning.itself.then_some(func);
     let mut taken = Taken { most: meaning.stack.into(), own, ..Taken::default() };
     if meaning.kernel_stack {

@@ -3,12 +3,14 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::OpenObject;
 
-use super::hooked::{self, Read};
-use super::probe::types::{hit_stack, probe_event, probe_state};
-use super::recorded::{Meaning, Recorded};
-use super::totals::Adding;
-use super::{OBJECT, probe, stacks};
+use super::meaning::Meaning;
+use super::probe::types::{probe_event, probe_state};
+use super::recorded::Recorded;
+use super::stacks::{self, Stack};
+use super::totals::Aggregation;
+use super::{OBJECT, probe};
 use crate::error::Usage;
+use crate::event::Shown;
 use crate::flow::filter::CommGlobs;
 use crate::load::plan::{self, Hook, Needed, Plan, Program, Target};
 use crate::spec::ast;
@@ -18,7 +20,7 @@ use crate::spec::ir;
 use crate::spec::parse;
 use crate::spec::resolve::{ResolveError, Resolved, When, Words};
 use crate::spec::splice::{self, Holes};
-use crate::tracers::NOT_SEEN_BY_FEXIT;
+use crate::tracers::tracer::NOT_SEEN_BY_FEXIT;
 
 /// A way to hook in.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub(super) struct Way {
     pub constants: Constants,
     pub meaning: Meaning,
     /// Hits are added up.
-    pub adding: Option<Adding>,
+    pub aggregation: Option<Aggregation>,
     /// What is not as one might expect it: for the user, once.
     pub notes: Vec<String>,
 }
@@ -50,29 +52,6 @@ pub(super) struct Constants {
     /// The programs may sleep, to bring in what is not in memory.
     pub sleepable: bool,
     pub stack: Stack,
-}
-
-/// Which stacks are taken.
-#[derive(Debug, Default)]
-pub(super) struct Stack {
-    /// The most calls of a program, and of the kernel; 0: they are not taken.
-    pub frames: u32,
-    pub kernel: u32,
-    /// Where the function returns to, as it has no frame yet.
-    pub caller: bool,
-}
-
-impl Stack {
-    /// The most bytes that a record has of them when a call is under way.
-    fn bytes(&self) -> Result<u32> {
-        const ADDRESS: u32 = 8;
-        const ALIGNMENT: u32 = 8;
-        if self.frames == 0 {
-            return Ok(0);
-        }
-        let fixed = u32::try_from(size_of::<hit_stack>())? + ALIGNMENT;
-        Ok(fixed + self.kernel * ADDRESS + self.frames * u32::try_from(stacks::USER_FRAME)?)
-    }
 }
 
 impl Constants {
@@ -227,6 +206,9 @@ fn reads_text(subject: &dyn Subject, hook: Hook, words: Words, halves: &[Half]) 
     })
 }
 
+/// What is read of a call, and what it means.
+pub(super) type Read = (ir::Program, Vec<Shown>);
+
 /// What is read of these functions' calls, when they are hooked by probes.
 ///
 /// # Errors
@@ -234,8 +216,11 @@ fn reads_text(subject: &dyn Subject, hook: Hook, words: Words, halves: &[Half]) 
 pub(super) fn reads(subject: &dyn Subject) -> Result<Vec<Read>> {
     let all = subject.candidates(Part::Call);
     let (hook, words, halves) = all.last().context("nothing is hooked")?;
-    let resolved = halves.iter().map(|half| Ok(hooked::read(subject.resolved(*hook, *words, half.when, false)?)));
-    resolved.collect()
+    let read = |half: &Half| {
+        let resolved = subject.resolved(*hook, *words, half.when, false)?;
+        Ok((resolved.program, resolved.shown))
+    };
+    halves.iter().map(read).collect()
 }
 
 fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Half], wanted: Wanted) -> Result<Way> {
@@ -244,7 +229,7 @@ fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Hal
         object: OBJECT.to_vec(),
         constants: Constants::default(),
         meaning: Meaning::default(),
-        adding: None,
+        aggregation: None,
         notes: Vec::new(),
     };
     // The entry's slots come first, and it is attached last.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::tracers::probe::recorded::By;
+use crate::tracers::specs::recorded::By;
 
-fn asked(of: Options) -> Asked {
-    of.asked().unwrap().unwrap()
+fn request(of: Options) -> Request {
+    of.request().unwrap().unwrap()
 }
 
 fn named(name: &str) -> Named {
@@ -36,18 +36,18 @@ fn a_map_has_a_bounded_size() {
 
 #[test]
 fn what_is_not_needed_of_keys_and_values_is_left_off() {
-    let adding = |mode, slots: &[KeySlot]| Adding { mode, slots: slots.to_vec(), ..Adding::default() };
-    let sizes = |adding: Adding| (adding.key_bytes(), adding.value_bytes());
-    assert_eq!(sizes(adding(total_mode::TOTAL_COUNT, &[KeySlot::Number(3)])), (40, 8));
-    assert_eq!(sizes(adding(total_mode::TOTAL_SUM, &[KeySlot::Text(3), KeySlot::Func])), (104, 48));
-    assert_eq!(sizes(adding(total_mode::TOTAL_HIST, &[KeySlot::Func, KeySlot::Path(3)])), (168, 48 + 130 * 8));
+    let aggregation = |mode, slots: &[KeySlot]| Aggregation { mode, slots: slots.to_vec(), ..Aggregation::default() };
+    let sizes = |aggregation: Aggregation| (aggregation.key_bytes(), aggregation.value_bytes());
+    assert_eq!(sizes(aggregation(total_mode::TOTAL_COUNT, &[KeySlot::Number(3)])), (40, 8));
+    assert_eq!(sizes(aggregation(total_mode::TOTAL_SUM, &[KeySlot::Text(3), KeySlot::Func])), (104, 48));
+    assert_eq!(sizes(aggregation(total_mode::TOTAL_HIST, &[KeySlot::Func, KeySlot::Path(3)])), (168, 48 + 130 * 8));
 }
 
 #[test]
 fn a_spec_reads_what_is_added_up_and_nothing_else() {
     let options = Options { sum: Some("n=ret".into()), by: Some("comm, func, len=count".into()), ..Options::default() };
-    let asked = asked(options);
-    let spec = asked.spec("fn:vfs_read(file) if count > 4k", Grammar::Probe).unwrap();
+    let request = request(options);
+    let spec = request.spec("fn:vfs_read(file) if count > 4k", Grammar::Probe).unwrap();
     assert_eq!(spec.text, "fn:vfs_read(comm, len=count, n=ret) if count > 4k");
     assert!(asks_for_return(&spec));
     let names = spec.args.iter().flatten().map(|arg| match arg {
@@ -56,7 +56,7 @@ fn a_spec_reads_what_is_added_up_and_nothing_else() {
     });
     assert_eq!(names.collect::<Vec<_>>(), ["0", "1", "2"]);
     let count = Options { count_by: Some("comm".into()), ..Options::default() };
-    let at_entry = |text| !asks_for_return(&count.asked().unwrap().unwrap().spec(text, Grammar::Probe).unwrap());
+    let at_entry = |text| !asks_for_return(&count.request().unwrap().unwrap().spec(text, Grammar::Probe).unwrap());
     assert!(at_entry("fn:vfs_read") && at_entry("fn:vfs_read(ret) if count > 1"));
     assert!(!at_entry("fn:vfs_read if !(count > 1 || ret < 0)"));
 }
@@ -84,11 +84,11 @@ fn only_numbers_are_added_up_and_only_single_values_are_keys() {
 }
 
 /// Of comm, a path, and the function.
-fn adding() -> Adding {
+fn aggregation() -> Aggregation {
     let shown = |name: &str, kind| Shown { name: name.to_owned(), kind };
     let shown = [shown("comm", ShownKind::Str { slot: 0 }), shown("path", ShownKind::Path { slot: 1 })];
     let slots = vec![KeySlot::Text(7), KeySlot::Path(9), KeySlot::Func];
-    Adding { mode: total_mode::TOTAL_COUNT, slots, shown: Arc::from(shown), ..Adding::default() }
+    Aggregation { mode: total_mode::TOTAL_COUNT, slots, shown: Arc::from(shown), ..Aggregation::default() }
 }
 
 /// What such a key is, as JSON has its values.
@@ -99,7 +99,7 @@ fn spelled(texts: [&[u8]; 2], ip: u64, unread: u32) -> (String, Vec<String>) {
         key.text[n * 64..n * 64 + text.len()].copy_from_slice(text);
     }
     key.number[2] = ip;
-    let total = adding().row(&key, Amount::default(), &recorded(), None);
+    let total = aggregation().row(&key, Amount::default(), &recorded(), None);
     (total.func, total.by.group().iter().map(|(name, value)| format!("{name}={value:?}")).collect())
 }
 
@@ -140,8 +140,9 @@ fn the_halves_of_a_sum_come_together() {
             let high = if signed { (value.cast_signed() >> 32).cast_unsigned() } else { value >> 32 };
             sums.high = sums.high.wrapping_add(high);
         }
-        let adding = Adding { mode: total_mode::TOTAL_SUM, value: Some(of(signed)), ..Adding::default() };
-        adding.amount(&sums).sum
+        let aggregation =
+            Aggregation { mode: total_mode::TOTAL_SUM, value: Some(of(signed)), ..Aggregation::default() };
+        aggregation.amount(&sums).sum
     };
     assert_eq!(amount(false, &[u64::MAX; 3]), 3 * i128::from(u64::MAX));
     assert_eq!(amount(true, &[u64::MAX; 3]), -3);

@@ -3,10 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::kinds::{FIELDS, FIRST_KIND, SPECS_MAX, of_subcommand};
+use super::meaning::Meaning;
 use super::probe::types::probe_event;
-use super::{FIELDS, FIRST_KIND, SPECS_MAX, stacks};
+use super::stacks;
 use crate::event::decode;
-use crate::event::{Event, Group, Kind, Shown, Slots, Value};
+use crate::event::{Event, Group, Kind, Slots, Value};
 use crate::host::kallsyms::Symbols;
 
 /// What a spec's events mean.
@@ -37,22 +39,6 @@ pub(super) enum By {
     Page,
 }
 
-/// What is shown of an event of one way to hook in.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Meaning {
-    pub args: Vec<Shown>,
-    pub ret: Option<Shown>,
-    /// How long the call took is known.
-    pub timed: bool,
-    /// The most calls that are shown of each stack; 0: there are none.
-    pub stack: u8,
-    /// The kernel's is there, too.
-    pub kernel_stack: bool,
-    /// It may lack the function itself ([`crate::event::Taken::own`]).
-    #[serde(default)]
-    pub itself: bool,
-}
-
 impl Recorded {
     /// The kind that its events have.
     ///
@@ -61,7 +47,7 @@ impl Recorded {
     pub fn kind(&self) -> Result<Kind> {
         let number = self.kind.checked_sub(FIRST_KIND).and_then(|number| usize::try_from(number).ok());
         ensure!(number.is_some_and(|number| number < SPECS_MAX), "{} is no kind of a spec", self.kind);
-        let generic = super::generic(&self.name).with_context(|| format!("{:?} is no kind of a spec", self.name))?;
+        let generic = of_subcommand(&self.name).with_context(|| format!("{:?} is no kind of a spec", self.name))?;
         Kind::owned(self.kind, generic.name.to_string(), generic.doc.to_string(), FIELDS.to_vec())
     }
 

@@ -8,7 +8,7 @@ use libbpf_rs::{Object, OpenObject};
 use serde_json::Value as Json;
 
 use super::recorded::Recorded;
-use super::totals::{self, Adding, Asked};
+use super::totals::{self, Aggregation, Request};
 use super::way::{Subject, Wanted, Way, ways};
 use super::{probe, table};
 use crate::event::decode::Decode;
@@ -21,11 +21,12 @@ use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Room, Table};
-use crate::tracers::{Info, Opening, Tracer};
+use crate::tracers::opening::Opening;
+use crate::tracers::tracer::{Info, Tracer};
 
 /// One spec.
 #[derive(Debug)]
-pub(super) struct Hit {
+pub(super) struct SpecTracer {
     info: &'static Info,
     kinds: [Kind; 1],
     recorded: Recorded,
@@ -35,7 +36,7 @@ pub(super) struct Hit {
     symbols: Option<Rc<Symbols>>,
 }
 
-impl Hit {
+impl SpecTracer {
     /// Of what a spec names on this host.
     ///
     /// # Errors
@@ -51,7 +52,7 @@ impl Hit {
         recorded.ways = ways.iter().map(|way| way.meaning.clone()).collect();
         // Where they cannot be read, addresses are shown.
         let symbols = recorded.has_symbols().then(|| opening.symbols().ok()).flatten();
-        Ok(Hit { info, kinds: [recorded.kind()?], recorded, ways, symbols })
+        Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways, symbols })
     }
 
     /// Of what a recording has.
@@ -60,17 +61,17 @@ impl Hit {
     /// When it makes no sense.
     pub fn replayed(info: &'static Info, recorded: &Json) -> Result<Self> {
         let recorded: Recorded = serde::Deserialize::deserialize(recorded).context("the spec of a recording")?;
-        Ok(Hit { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols: None })
+        Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols: None })
     }
 
     /// Its hits are not sent, but added up. `label`: what the spec names, if that is not as its events have it.
     ///
     /// # Errors
     /// When what is asked for cannot be added up.
-    pub fn add_up(&mut self, asked: &Asked, label: Option<&str>) -> Result<()> {
+    pub fn aggregate(&mut self, request: &Request, label: Option<&str>) -> Result<()> {
         let label = label.unwrap_or(&self.recorded.func);
         self.ways.iter_mut().try_for_each(|way| {
-            way.adding = Some(asked.of(&way.meaning, label)?);
+            way.aggregation = Some(request.of(&way.meaning, label)?);
             Ok(())
         })
     }
@@ -83,14 +84,14 @@ impl Hit {
     }
 }
 
-impl Decode for Hit {
+impl Decode for SpecTracer {
     fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let [kind] = &self.kinds;
         self.recorded.decode(kind, self.symbols.as_deref(), sample)
     }
 }
 
-impl Source for Hit {
+impl Source for SpecTracer {
     fn embedded(&self) -> &'static Embedded {
         &self.info.embedded
     }
@@ -111,8 +112,8 @@ impl Source for Hit {
         let (number, way) = self.way(plan)?;
         let [kind] = &self.kinds;
         way.constants.size_frames(object)?;
-        match &way.adding {
-            Some(adding) => adding.size(object)?,
+        match &way.aggregation {
+            Some(aggregation) => aggregation.size(object)?,
             None => totals::leave_out(object)?,
         }
         constants!(probe, session, object, |rodata| {
@@ -120,20 +121,20 @@ impl Source for Hit {
             rodata.probe_way = u32::try_from(number)?;
             rodata.probe_cookies = (session.cookies && way.plan.hook.is_user()).into();
             way.constants.set(rodata)?;
-            if let Some(adding) = &way.adding {
-                adding.set(rodata)?;
+            if let Some(aggregation) = &way.aggregation {
+                aggregation.set(rodata)?;
             }
         })
     }
 
     fn totals(&self, plan: &Plan, object: &Object) -> Result<Option<Totals>> {
         let (_, way) = self.way(plan)?;
-        let read = |adding: &Adding| adding.read(object, &self.recorded, self.symbols.as_ref());
-        way.adding.as_ref().map(read).transpose()
+        let read = |aggregation: &Aggregation| aggregation.read(object, &self.recorded, self.symbols.as_ref());
+        way.aggregation.as_ref().map(read).transpose()
     }
 }
 
-impl Tracer for Hit {
+impl Tracer for SpecTracer {
     fn info(&self) -> &'static Info {
         self.info
     }
@@ -142,8 +143,8 @@ impl Tracer for Hit {
         &self.kinds
     }
 
-    fn adds_up(&self) -> bool {
-        self.ways.iter().any(|way| way.adding.is_some())
+    fn aggregates(&self) -> bool {
+        self.ways.iter().any(|way| way.aggregation.is_some())
     }
 
     fn recorded(&self) -> Option<Json> {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::hooked::{Read, TOO_MANY_RESULTS, at_entry, is_result, result};
+use super::hooked::{TOO_MANY_RESULTS, at_entry, is_result, result};
 use super::recorded::{By, Recorded, in_page};
-use super::way::{self, Candidate, Half, Part, Subject, refused};
+use super::way::{self, Candidate, Half, Part, Read, Subject, refused};
 use crate::error::Usage;
 use crate::load::plan::{self, Hook, Target};
 use crate::names::glob::is_glob;
 use crate::spec::ast;
 use crate::spec::resolve::user::{Site, sites};
 use crate::spec::resolve::{self, Machine, ResolveError, Resolved, When, Words};
-use crate::tracers::Opening;
+use crate::tracers::opening::Opening;
 use crate::types::model::Types;
 
 /// What is hooked in one binary for one spec, or for a part of what its glob matches.
@@ -159,10 +159,10 @@ fn groups(all: impl Iterator<Item = InBinary>) -> Result<Vec<InBinary>> {
         let reads = way::reads(&one)?;
         let Some(site) = one.sites.first() else { continue };
         let fits = |(of, group): &&mut (Vec<Read>, InBinary)| {
-            let told_apart = |other: &Site| {
+            let distinguished = |other: &Site| {
                 group.cookies || in_page(other.offset) != in_page(site.offset) || other.name == site.name
             };
-            *of == reads && group.sites.iter().all(told_apart)
+            *of == reads && group.sites.iter().all(distinguished)
         };
         match groups.iter_mut().find(fits) {
             Some((_, group)) => group.sites.append(&mut one.sites),

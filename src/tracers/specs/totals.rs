@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenMapMut, OpenObject};
 
+use super::meaning::Meaning;
 use super::probe::types::{rodata, total, total_key, total_mode};
-use super::recorded::{Meaning, Recorded};
+use super::recorded::Recorded;
 use crate::error::Usage;
 use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals, Unit};
 use crate::event::{Shown, ShownKind};
@@ -44,7 +45,7 @@ impl Options {
     ///
     /// # Errors
     /// When an expression is none.
-    pub(super) fn asked(&self) -> Result<Option<Asked>> {
+    pub(super) fn request(&self) -> Result<Option<Request>> {
         let list = |option: &str, text: &String| values(text).with_context(|| option.to_owned()).context(Usage);
         let one = |option: &'static str, text: &String| {
             let mut all = list(option, text)?;
@@ -64,19 +65,19 @@ impl Options {
             (None, None) if self.count_by.is_some() => (total_mode::TOTAL_COUNT, None),
             (None, None) => return Ok(None),
         };
-        Ok(Some(Asked { mode, keys, value }))
+        Ok(Some(Request { mode, keys, value }))
     }
 }
 
 /// What is to be added up.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Request {
     mode: total_mode,
     keys: Vec<Named>,
     value: Option<Named>,
 }
 
-impl Asked {
+impl Request {
     fn read(&self) -> impl Iterator<Item = &Named> {
         self.keys.iter().filter(|key| !key.is_func).chain(&self.value)
     }
@@ -101,9 +102,9 @@ impl Asked {
     ///
     /// # Errors
     /// When one of them cannot be.
-    pub fn of(&self, meaning: &Meaning, label: &str) -> Result<Adding> {
-        let mut adding = Adding { mode: self.mode, label: label.to_owned(), ..Adding::default() };
-        adding.names = self.keys.iter().map(|key| key.name.clone()).collect();
+    pub fn of(&self, meaning: &Meaning, label: &str) -> Result<Aggregation> {
+        let mut aggregation = Aggregation { mode: self.mode, label: label.to_owned(), ..Aggregation::default() };
+        aggregation.names = self.keys.iter().map(|key| key.name.clone()).collect();
         let mut shown = Vec::new();
         for (n, named) in self.read().enumerate() {
             let number = n.to_string();
@@ -111,18 +112,18 @@ impl Asked {
             let kind = &found.with_context(|| format!("{}: it is not read here", named.name))?.kind;
             let is_value = self.value.as_ref().is_some_and(|value| std::ptr::eq(value, named));
             if is_value {
-                adding.value = Some(Value::new(named, kind).context(Usage)?);
+                aggregation.value = Some(Value::new(named, kind).context(Usage)?);
             } else {
-                adding.slots.push(KeySlot::new(named, kind).context(Usage)?);
+                aggregation.slots.push(KeySlot::new(named, kind).context(Usage)?);
                 shown.push(Shown { name: named.name.clone(), kind: kind.clone().in_slot(n) });
             }
         }
         // Last, so that the others' places are those that they are shown by.
         if self.keys.iter().any(|key| key.is_func) {
-            adding.slots.push(KeySlot::Func);
+            aggregation.slots.push(KeySlot::Func);
         }
-        adding.shown = shown.into();
-        Ok(adding)
+        aggregation.shown = shown.into();
+        Ok(aggregation)
     }
 }
 
@@ -181,7 +182,7 @@ impl Value {
 
 /// What a program adds up, and what that means.
 #[derive(Debug)]
-pub(super) struct Adding {
+pub(super) struct Aggregation {
     mode: total_mode,
     slots: Vec<KeySlot>,
     value: Option<Value>,
@@ -189,14 +190,21 @@ pub(super) struct Adding {
     shown: Arc<[Shown]>,
     /// All keys, as they were written.
     names: Vec<String>,
-    /// What the spec names, where functions are not told apart.
+    /// What the spec names, where functions are not distinguished.
     label: String,
 }
 
-impl Default for Adding {
+impl Default for Aggregation {
     fn default() -> Self {
         let mode = total_mode::TOTAL_NONE;
-        Adding { mode, slots: Vec::new(), value: None, shown: Arc::from([]), names: Vec::new(), label: String::new() }
+        Aggregation {
+            mode,
+            slots: Vec::new(),
+            value: None,
+            shown: Arc::from([]),
+            names: Vec::new(),
+            label: String::new(),
+        }
     }
 }
 
@@ -221,7 +229,7 @@ fn entries(key: u32, value: u32, cpus: u32) -> u32 {
     u32::try_from((MEMORY / each.max(1)).clamp(ROWS.0, ROWS.1)).unwrap_or(u32::MAX)
 }
 
-impl Adding {
+impl Aggregation {
     fn value_bytes(&self) -> usize {
         match self.mode {
             total_mode::TOTAL_COUNT => offset_of!(total, unread),

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::FIRST_KIND;
 use super::hooked::{Hooked, Named, at_entry};
+use super::kinds::FIRST_KIND;
 use super::recorded::{By, Recorded};
 use super::way::{Candidate, Half, Part, Subject, refused};
 use crate::load::plan::{self, Hook, Needed, Plan, Program, SYSCALL, Target};

@@ -8,7 +8,7 @@ use crate::error::Usage;
 use crate::load::plan::{Binary, Hook, Needed, Place, Plan, Program, Target, When};
 use crate::spec::parse::Grammar;
 use crate::spec::resolve::user::{Listed, list_functions, list_statics};
-use crate::tracers::Opening;
+use crate::tracers::opening::Opening;
 
 /// Each way, on coretrace itself: for `check`, which is asked about no spec.
 pub(super) fn samples(kind: u32) -> Vec<Plan> {

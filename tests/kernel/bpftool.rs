@@ -23,7 +23,7 @@ fn listed(args: &[&str], is_meant: impl Fn(u32) -> bool) -> Vec<Value> {
 #[test]
 fn bpftool_shows_programs_maps_and_types_by_name() {
     if Command::new("bpftool").arg("version").output().is_err() {
-        return skip("witness::bpftool_shows_programs_maps_and_types_by_name", "there is no bpftool");
+        return skip("bpftool::bpftool_shows_programs_maps_and_types_by_name", "there is no bpftool");
     }
     for (command, event) in [("proc", "exec_event"), ("exec", "execve_event"), ("open", "open_event")] {
         let mut peer = Peer::obedient();

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::names::glob::{is_glob, matches};
 use crate::spec::resolve;
-use crate::tracers::Opening;
+use crate::tracers::opening::Opening;
 
 /// What is listed: all kinds of targets whose names match, or one kind.
 const KINDS: [&str; 5] = ["fn", "tracepoint", "tp_btf", "raw_tracepoint", "ksyscall"];

@@ -5,16 +5,14 @@ use std::rc::Rc;
 
 use anyhow::{Result, anyhow, bail};
 
-use super::way::{self, refused};
+use super::way::{self, Read, refused};
 use crate::error::{Usage, Wrong};
-use crate::event::Shown;
 use crate::host::kallsyms::{Symbol, Symbols};
 use crate::names::closest;
 use crate::names::glob::{is_glob, matches};
 use crate::spec::ast::{self, Arg, Expr, ExprKind, How, Word};
-use crate::spec::ir::Program;
-use crate::spec::resolve::{self, Function, Resolved};
-use crate::tracers::Opening;
+use crate::spec::resolve::{self, Function};
+use crate::tracers::opening::Opening;
 use crate::types::relo::Target;
 
 /// What is hooked for one spec, or for a part of what its glob matches.
@@ -246,14 +244,6 @@ fn expanded(spec: &ast::Spec, glob: &Word, names: Vec<String>, most: usize) -> R
         _ => return Ok(found),
     };
     Err(refused(spec, &Wrong::new(wrong).at(&glob.span)))
-}
-
-/// What is read of a call, and what it means.
-pub(super) type Read = (Program, Vec<Shown>);
-
-/// Of a function's two halves.
-pub(super) fn read(resolved: Resolved) -> Read {
-    (resolved.program, resolved.shown)
 }
 
 /// `ret`, where something is returned that is a number or a pointer: what a glob shows where nothing is said.

@@ -1,20 +1,22 @@
-//! What the tracers of specs have in common: all but their grammars.
+//! A subcommand that traces specs: its options, what its specs become, and what it can list. Its grammar is all that is its own.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::OpenObject;
 
-use super::hit::Hit;
 use super::hooked::Hooked;
 use super::in_binary::InBinary;
+use super::kinds::{FIRST_KIND, SPECS_MAX};
+use super::tracer::SpecTracer;
 use super::way::{Part, Subject, Wanted};
-use super::{FIRST_KIND, SPECS_MAX, in_kernel, list as of_kernel, probe, stacks, totals, user};
+use super::{in_kernel, list as of_kernel, probe, stacks, totals, user};
 use crate::error::Usage;
 use crate::ffi::skeleton::constants;
 use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::spec::ast::{How, Spec, Target};
 use crate::spec::parse::{Grammar, parse};
-use crate::tracers::{Info, Opening, Tracer};
+use crate::tracers::opening::Opening;
+use crate::tracers::tracer::{Info, Tracer};
 
 /// How hits are shown.
 #[derive(Debug, Default, clap::Args)]
@@ -51,14 +53,14 @@ pub(crate) fn open(
     opening: &mut Opening<'_>,
 ) -> Result<Vec<Box<dyn Tracer>>> {
     let mut all: Vec<Box<dyn Tracer>> = Vec::new();
-    let asked = shown.totals.asked()?;
+    let request = shown.totals.request()?;
     for text in specs {
-        let spec = match &asked {
-            Some(asked) => asked.spec(text, grammar)?,
+        let spec = match &request {
+            Some(request) => request.spec(text, grammar)?,
             None => parse(text, grammar).context(Usage)?,
         };
         // Where a call is waited for to no end, its entry is enough.
-        let at_entry = asked.is_some() && hooks_calls(&spec.target) && !totals::asks_for_return(&spec);
+        let at_entry = request.is_some() && hooks_calls(&spec.target) && !totals::asks_for_return(&spec);
         let parts: &[Part] = match (shown.entry && is_function(&spec.target), at_entry) {
             (true, _) => &[Part::Entry, Part::Call],
             (false, true) => &[Part::Entry],
@@ -73,11 +75,11 @@ pub(crate) fn open(
                 let kind = FIRST_KIND + u32::try_from(opening.specs)?;
                 opening.specs += 1;
                 // Structs that are known are no values to add up by; their addresses are.
-                let raw = shown.raw || asked.is_some();
+                let raw = shown.raw || request.is_some();
                 let wanted = Wanted { part: *part, raw, frames: shown.stack.unwrap_or(0) };
-                let mut hit = Hit::new(info, subject.as_ref(), kind, wanted, opening)?;
-                asked.iter().try_for_each(|asked| hit.add_up(asked, label.as_deref()))?;
-                all.push(Box::new(hit));
+                let mut tracer = SpecTracer::new(info, subject.as_ref(), kind, wanted, opening)?;
+                request.iter().try_for_each(|request| tracer.aggregate(request, label.as_deref()))?;
+                all.push(Box::new(tracer));
             }
             opening.notes.extend(subject.take_notes());
         }
@@ -131,20 +133,17 @@ pub(crate) fn configure_sample(session: &Session, object: &mut OpenObject) -> Re
 
 /// The tracer of a spec in a recording.
 pub(crate) fn replayed(info: &'static Info, recorded: &serde_json::Value) -> Result<Box<dyn Tracer>> {
-    Ok(Box::new(Hit::replayed(info, recorded)?))
+    Ok(Box::new(SpecTracer::replayed(info, recorded)?))
 }
 
 /// The tracer of such specs, whose options have `specs`, `list` and `shown`.
 macro_rules! spec_tracer {
-    ($tracer:ident, $name:literal, $kind:expr, $grammar:expr, $doc:literal, $about:literal) => {
-        pub(crate) static KINDS: [$crate::event::Kind; 1] =
-            [$crate::event::Kind::new($kind, $name, $doc, $crate::tracers::probe::FIELDS)];
-
+    ($tracer:ident, $name:literal, $kind:expr, $grammar:expr, $about:literal) => {
         /// What is so of it whatever the options are.
-        static INFO: $crate::tracers::Info = $crate::tracers::Info {
-            embedded: $crate::load::source::Embedded { name: $name, ..$crate::tracers::probe::EMBEDDED },
+        static INFO: $crate::tracers::tracer::Info = $crate::tracers::tracer::Info {
+            embedded: $crate::load::source::Embedded { name: $name, ..$crate::tracers::specs::EMBEDDED },
             about: $about,
-            layout: $crate::tracers::probe::LAYOUT,
+            layout: $crate::tracers::specs::LAYOUT,
         };
 
         impl $crate::event::decode::Decode for $tracer {
@@ -159,7 +158,7 @@ macro_rules! spec_tracer {
             }
 
             fn plans(&self) -> Vec<$crate::load::plan::Plan> {
-                $crate::tracers::probe::specs::samples($kind, $grammar)
+                $crate::tracers::specs::subcommand::samples($kind.id, $grammar)
             }
 
             fn configure(
@@ -168,48 +167,48 @@ macro_rules! spec_tracer {
                 _: &$crate::load::plan::Plan,
                 object: &mut libbpf_rs::OpenObject,
             ) -> anyhow::Result<()> {
-                $crate::tracers::probe::specs::configure_sample(session, object)
+                $crate::tracers::specs::subcommand::configure_sample(session, object)
             }
         }
 
-        impl $crate::tracers::Tracer for $tracer {
-            fn info(&self) -> &'static $crate::tracers::Info {
+        impl $crate::tracers::tracer::Tracer for $tracer {
+            fn info(&self) -> &'static $crate::tracers::tracer::Info {
                 &INFO
             }
 
             fn kinds(&self) -> &[$crate::event::Kind] {
-                &KINDS
+                std::slice::from_ref(&$kind)
             }
 
             fn takes_specs(&self) -> bool {
                 true
             }
 
-            fn adds_up(&self) -> bool {
+            fn aggregates(&self) -> bool {
                 self.shown.totals.are_given()
             }
 
-            fn list(&self, opening: &$crate::tracers::Opening<'_>) -> anyhow::Result<Option<Vec<String>>> {
+            fn list(&self, opening: &$crate::tracers::opening::Opening<'_>) -> anyhow::Result<Option<Vec<String>>> {
                 let list = self.list.as_ref();
-                list.map(|what| $crate::tracers::probe::specs::list(what, $grammar, opening)).transpose()
+                list.map(|what| $crate::tracers::specs::subcommand::list(what, $grammar, opening)).transpose()
             }
 
             fn open(
                 &self,
-                opening: &mut $crate::tracers::Opening<'_>,
-            ) -> anyhow::Result<Option<Vec<Box<dyn $crate::tracers::Tracer>>>> {
-                $crate::tracers::probe::specs::open(&INFO, &self.specs, &self.shown, $grammar, opening).map(Some)
+                opening: &mut $crate::tracers::opening::Opening<'_>,
+            ) -> anyhow::Result<Option<Vec<Box<dyn $crate::tracers::tracer::Tracer>>>> {
+                $crate::tracers::specs::subcommand::open(&INFO, &self.specs, &self.shown, $grammar, opening).map(Some)
             }
 
             fn replayed(
                 &self,
                 recorded: &serde_json::Value,
-            ) -> anyhow::Result<Option<Box<dyn $crate::tracers::Tracer>>> {
-                $crate::tracers::probe::specs::replayed(&INFO, recorded).map(Some)
+            ) -> anyhow::Result<Option<Box<dyn $crate::tracers::tracer::Tracer>>> {
+                $crate::tracers::specs::subcommand::replayed(&INFO, recorded).map(Some)
             }
 
             fn table(&self, room: $crate::output::tables::Room) -> $crate::output::tables::Table {
-                $crate::tracers::probe::table(room)
+                $crate::tracers::specs::table(room)
             }
 
             fn beat(&self, _: &$crate::load::session::Session) -> Option<$crate::flow::heartbeat::Beat> {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::output::processes::Process;
 
-pub(super) struct Grown {
+pub(super) struct Forest {
     most: usize,
     processes: HashMap<u64, Process>,
     /// By their parents; without a parent, of 0.
@@ -15,9 +15,9 @@ pub(super) struct Grown {
     pub(super) left_out: u64,
 }
 
-impl Grown {
+impl Forest {
     pub(super) fn new(most: usize) -> Self {
-        Grown { most, processes: HashMap::new(), children: HashMap::new(), more: HashMap::new(), left_out: 0 }
+        Forest { most, processes: HashMap::new(), children: HashMap::new(), more: HashMap::new(), left_out: 0 }
     }
 
     /// Adds a process that has ended; its children mostly have before.
