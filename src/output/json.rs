@@ -119,7 +119,7 @@ impl Json {
 }
 
 /// Adds what follows the numbers that every event has.
-fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut Vec<u8>) -> Result<(), M::Error> {
+pub(super) fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut Vec<u8>) -> Result<(), M::Error> {
     bytes(map, "comm", event.head.comm())?;
     if !event.label.is_empty() {
         bytes(map, "label", event.label)?;
