@@ -16,7 +16,8 @@ use crate::flow::filter::Filter;
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::record::Reader;
-use crate::output::{Format, Look, Time, View};
+use crate::output::tables::Table;
+use crate::output::{Format, Lines, Look, Output, Time, View};
 use crate::tracers::decoders::Decoders;
 use crate::tracers::{self, Tracer};
 use crate::types::archive::{Archive, Entry as Carried};
@@ -74,29 +75,36 @@ impl Write for Sink {
     }
 }
 
-/// A recording, in both formats and every view: text is harmless, JSON is valid.
+/// A recording, in every format and view: text is harmless, JSON is valid.
 fn recording(bytes: &[u8]) {
-    let formats = [Format::Text, Format::Json];
-    for (format, view) in formats.into_iter().flat_map(|format| View::ALL.map(|view| (format, view))) {
-        let Ok(mut reader) = Reader::new(bytes) else { return };
-        let Ok(tracers) = tracers_of(&reader.header, tracers::all()) else { return };
-        let tracers: Vec<&dyn Tracer> = tracers.iter().map(AsRef::as_ref).collect();
-        let look = Look { width: None, colour: false, wide: true, time: Time::Utc, labels: true };
-        let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).collect();
-        let (sink, ledger) = (Sink::default(), Ledger::new(kinds.iter().copied()));
-        let output = view.build(format, look, table(&tracers, look.room()));
-        let (filter, decoders) = (Filter::default(), Decoders::new(tracers));
-        let mut pipeline = Pipeline::new(&decoders, ledger, filter, output, Box::new(sink.clone()), false);
-        pipeline.header();
-        let _ = play(&mut reader, &kinds, &mut pipeline, &|| false);
-        let _ = pipeline.finish();
-        let written = sink.0.lock().map(|all| all.clone()).unwrap_or_default();
-        let text = String::from_utf8(written).expect("the output is UTF-8");
-        harmless(&text, "an event");
-        if let Format::Json = format {
-            text.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect(line)));
+    for lines in [Lines::Text, Lines::Json] {
+        for view in View::ALL {
+            let Some(written) = replayed(bytes, |look, table| view.build(lines, look, table)) else { return };
+            let text = String::from_utf8(written).expect("the output is UTF-8");
+            harmless(&text, "an event");
+            if lines == Lines::Json {
+                text.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect(line)));
+            }
         }
     }
+    replayed(bytes, |look, table| Format::Perfetto.build(look, table));
+}
+
+/// What an output makes of a recording; None: it is none.
+fn replayed(bytes: &[u8], build: impl FnOnce(Look, Table) -> Box<dyn Output>) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(bytes).ok()?;
+    let tracers = tracers_of(&reader.header, tracers::all()).ok()?;
+    let tracers: Vec<&dyn Tracer> = tracers.iter().map(AsRef::as_ref).collect();
+    let look = Look { width: None, colour: false, wide: true, time: Time::Utc, labels: true };
+    let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).collect();
+    let (sink, ledger) = (Sink::default(), Ledger::new(kinds.iter().copied()));
+    let output = build(look, table(&tracers, look.room()));
+    let (filter, decoders) = (Filter::default(), Decoders::new(tracers));
+    let mut pipeline = Pipeline::new(&decoders, ledger, filter, output, Box::new(sink.clone()), false);
+    pipeline.header();
+    let _ = play(&mut reader, &kinds, &mut pipeline, &|| false);
+    let _ = pipeline.finish();
+    Some(sink.0.lock().map(|all| all.clone()).unwrap_or_default())
 }
 
 fn target(bytes: &[u8]) -> Option<Target> {

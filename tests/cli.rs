@@ -98,12 +98,14 @@ fn the_version_is_the_packages() {
 #[test]
 fn a_view_that_cannot_be_is_refused() {
     let sample = |tracer: &str| format!("{}/tests/samples/{tracer}.rec", env!("CARGO_MANIFEST_DIR"));
-    let cases: [(&str, &[&str], &str); 6] = [
+    let cases: [(&str, &[&str], &str); 8] = [
         ("open", &["--lives"], "--lives needs to see processes end: the exit events of proc (--with proc)"),
         ("open", &["--tree"], "--tree needs to see processes end"),
         ("proc", &["--tree", "--events", "exec,fork"], "--tree needs to see processes end"),
         ("proc", &["--lives", "--args", "x"], "--args: it is about single events, and --lives is about processes"),
         ("proc", &["--summary=exe", "--lives"], "--summary"),
+        ("proc", &["-o", "perfetto", "--lives"], "--lives is of lines (-o text, -o json)"),
+        ("proc", &["-o", "perfetto", "--fields", "pid"], "--fields is of lines"),
         ("open", &["--fields", "path,code"], "--fields code: there is no such field; there are kind, time, "),
     ];
     for (tracer, args, words) in cases {
@@ -134,6 +136,9 @@ fn wrong_usage_is_2_and_names_what_is_wrong() {
             "possible values: auto, fentry, btf, raw, kprobe_multi, kprobe, uprobe_multi, uprobe, ksyscall, tracepoint",
         ),
         (&["-o", "xml"], "possible values: "),
+        (&["-o", "perfetto", "--tree"], "--tree is of lines (-o text, -o json)"),
+        (&["-o", "perfetto", "--", "true"], "CMD writes there, too: name a file with -O FILE"),
+        (&["-o", "perfetto", "-O", "-", "--", "true"], "name a file with -O FILE"),
         (&["-p", "abc"], "abc"),
         (&["-p", "-5"], "-5"),
         (&["--follow"], "--pid"),

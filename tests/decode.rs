@@ -15,16 +15,17 @@ use coretrace::tracers::{self, Tracer};
 #[allow(dead_code)]
 mod samples;
 
-/// Both formats, and everything else that reads an event's fields.
-fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
+/// Every format, and everything else that reads an event's fields.
+fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 4] {
     let narrow = Look { width: Some(97), colour: true, wide: false, time: Time::Local, labels: false };
     let wide = Look { wide: true, ..narrow };
-    [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide)].map(|(format, look)| {
+    let formats = [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide), (Format::Perfetto, wide)];
+    formats.map(|(format, look)| {
         // Both match anything, but read the fields.
         let (args, paths) = (filter::regex("").unwrap(), vec![filter::path_glob("*").unwrap()]);
         let filter = match format {
             Format::Text => Filter { args: Some(args), ..Filter::default() },
-            Format::Json => Filter { paths, ..Filter::default() },
+            Format::Json | Format::Perfetto => Filter { paths, ..Filter::default() },
         };
         let ledger = Ledger::new(tracer.kinds().iter());
         Pipeline::new(tracer, ledger, filter, format.build(look, tracer.table(look.room())), Box::new(io::sink()), true)

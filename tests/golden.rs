@@ -13,6 +13,8 @@ use nix::pty::{Winsize, openpty};
 #[path = "samples/mod.rs"]
 #[allow(dead_code)]
 mod samples;
+#[allow(dead_code)]
+mod trace;
 
 fn replay(recording: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coretrace"));
@@ -121,6 +123,32 @@ fn every_format_and_filter_prints_what_it_did() {
         assert!(output.stderr.is_empty(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         expect(name, &output.stdout);
     }
+}
+
+/// A trace, as text: it is binary.
+#[test]
+fn traces_show_what_they_did() {
+    for tracer in ["proc", "open", "uprobe"] {
+        let output = printed(&samples::path(tracer), &["-o", "perfetto"]);
+        expect(&format!("{tracer}.perfetto.txt"), trace::Trace::whole(&output.stdout).dump().as_bytes());
+    }
+}
+
+#[test]
+fn a_trace_is_not_written_to_a_terminal() {
+    let pty = openpty(None, None).unwrap();
+    let mut command = replay(&samples::path("proc"), &["-o", "perfetto"]);
+    let output = command.stdin(Stdio::null()).stdout(pty.slave).stderr(Stdio::piped()).spawn().unwrap();
+    let output = output.wait_with_output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && printed.contains("this is a terminal"), "{printed}");
+}
+
+#[test]
+fn the_picture_in_the_readme_is_of_a_recorded_build() {
+    let output = printed(&samples::path("build"), &["-o", "perfetto"]);
+    let trace = trace::Trace::whole(&output.stdout);
+    expect("../../docs/perfetto.svg", trace::svg::draw(&trace).as_bytes());
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::error::Usage;
 use crate::escape::shown;
 use crate::ffi::signals;
 use crate::flow::files::{empty, is_same, open};
@@ -50,13 +51,21 @@ pub(crate) fn outlet(output: &Output, with_command: bool, timeout: Option<Durati
         Some(path) => (Stream::File, Some(open(path, timeout).with_context(|| format!("creating {}", shown(path)))?)),
         None => (Stream::Stderr, (!closed(2)).then(|| same(io::stderr().as_fd())).transpose()?),
     };
-    Ok(Outlet { stream, file })
+    let outlet = Outlet { stream, file };
+    if output.format.lines().is_none() && outlet.is_terminal() {
+        return Err(anyhow!("-o perfetto is binary, and this is a terminal: name a file with -O FILE").context(Usage));
+    }
+    Ok(outlet)
 }
 
 impl Outlet {
     /// Whether that is the same file. All are in a terminal, or /dev/null.
     pub(crate) fn is_same(&self, file: &File) -> bool {
         self.file.as_ref().is_some_and(|own| is_same(own, file))
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.file.as_ref().is_some_and(IsTerminal::is_terminal)
     }
 
     /// Whether it is a file that may be opened again, for its name may mean another one by now.
@@ -70,7 +79,7 @@ impl Outlet {
     }
 
     pub(crate) fn look(&self, output: &Output, labels: bool) -> Look {
-        let terminal = self.stream != Stream::File && self.file.as_ref().is_some_and(IsTerminal::is_terminal);
+        let terminal = self.stream != Stream::File && self.is_terminal();
         let colour = terminal && colours(|name| std::env::var_os(name));
         let width = if terminal { terminal_width() } else { None };
         Look { width, colour, wide: output.wide, time: output.time(), labels }

@@ -51,6 +51,7 @@ pub fn replay(options: &Replay) -> Result<u8> {
     let tracers = tracers_of(header, all).with_context(|| format!("reading {shown}"))?;
     let tracers: Vec<&dyn Tracer> = tracers.iter().map(AsRef::as_ref).collect();
     let filters = &options.filters;
+    setup::check_format(&options.output, false)?;
     if !filters.cgroup.is_empty() {
         return Err(anyhow!("-c needs the live kernel; a recording has only the cgroups' ids").context(Usage));
     }

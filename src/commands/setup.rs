@@ -186,13 +186,36 @@ pub(crate) fn pipeline<'a>(
     // Of a terminal, which may be resized.
     let width = look.width.map(|_| outlet::terminal_width as fn() -> Option<usize>);
     let losses_aside = output.format.has_losses_aside();
-    let output = match output.fields.as_slice() {
-        [] => output.view().build(output.format, look, table),
-        names => output.format.build_only(look, names, ledger.accounts.iter().map(|account| &account.kind)),
+    let output = match (output.format.lines(), output.fields.as_slice()) {
+        (None, _) => output.format.build(look, table),
+        (Some(lines), []) => output.view().build(lines, look, table),
+        (Some(lines), names) => lines.build_only(look, names, ledger.accounts.iter().map(|account| &account.kind)),
     };
     let mut pipeline = Pipeline::new(decoder, ledger, filter, output, sink, losses_aside);
     pipeline.width = width;
     pipeline
+}
+
+/// Whether the format has what is asked for, and can be where it is to go.
+pub(crate) fn check_format(output: &Output, with_command: bool) -> Result<()> {
+    if output.format.lines().is_some() {
+        return Ok(());
+    }
+    let of_lines = [
+        ("--lives", output.lives),
+        ("--tree", output.tree.is_some()),
+        ("--summary", output.summary.is_some()),
+        ("--fields", !output.fields.is_empty()),
+    ];
+    if let Some((option, _)) = of_lines.iter().find(|(_, given)| *given) {
+        return Err(anyhow!("{option} is of lines (-o text, -o json): -o perfetto shows all events").context(Usage));
+    }
+    if with_command && output.output_file.as_ref().is_none_or(|path| path.as_os_str() == "-") {
+        return Err(
+            anyhow!("-o perfetto is binary, and CMD writes there, too: name a file with -O FILE").context(Usage)
+        );
+    }
+    Ok(())
 }
 
 /// Whether events of these kinds have the fields that are asked for.

@@ -43,6 +43,7 @@ use crate::tracers::{Opening, Tracer, extra};
 pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let extras = extra::extras(tracer, &common.with)?;
     let given = std::iter::once(tracer).chain(extras.iter().map(AsRef::as_ref));
+    setup::check_format(&common.output, !common.command.is_empty())?;
     log::capture_log(common.output.verbose > 1);
     let mut control: Box<dyn Control> = match common.command.is_empty() {
         true => Box::new(Interrupt::new(common.output.output_file.is_some())?),
@@ -188,6 +189,7 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
         ("--args", filters.args.is_some()),
         ("--path", !filters.path.is_empty()),
         ("--count", alone && common.limits.count.is_some()),
+        ("-o perfetto", common.output.format.lines().is_none()),
     ];
     match options.iter().find(|(_, given)| *given).filter(|_| all.iter().any(aggregates)) {
         Some((option, _)) => {

@@ -35,6 +35,10 @@ pub enum Life {
     Child(&'static str),
     /// It has ended: the fields say how, and what it used.
     End,
+    /// It has created a thread, whose id is in that field.
+    Thread(&'static str),
+    /// One of its threads has ended, and it goes on.
+    ThreadEnd,
 }
 
 impl Kind {

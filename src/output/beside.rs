@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::format::Format;
+use super::format::Lines;
 use super::json::Json;
 use super::look::Look;
 use super::output::Output;
@@ -23,10 +23,10 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    pub(super) fn new(format: Format, look: Look, table: Table) -> Self {
-        let form = match format {
-            Format::Text => Form::Text(Box::new(Text::new(look, table))),
-            Format::Json => Form::Json(Json::default()),
+    pub(super) fn new(lines: Lines, look: Look, table: Table) -> Self {
+        let form = match lines {
+            Lines::Text => Form::Text(Box::new(Text::new(look, table))),
+            Lines::Json => Form::Json(Json::default()),
         };
         Beside { form, lost: 0 }
     }

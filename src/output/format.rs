@@ -4,6 +4,7 @@ use super::fields;
 use super::json::Json;
 use super::look::{Look, Time};
 use super::output::Output;
+use super::perfetto::Perfetto;
 use super::tables::Table;
 use super::text::Text;
 use crate::event::Kind;
@@ -16,15 +17,68 @@ pub enum Format {
     Text,
     /// One JSON object a line, for programs
     Json,
+    /// A trace for Perfetto (ui.perfetto.dev): processes on a time line; binary, so it needs -O FILE
+    Perfetto,
+}
+
+/// The formats of lines: views are made of such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// Aligned columns, for people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
 }
 
 impl Format {
-    /// Makes the output. JSON looks the same everywhere.
+    /// One of each.
+    pub const ALL: [Format; 3] = [Format::Text, Format::Json, Format::Perfetto];
+
+    /// Makes the output. What is no text looks the same everywhere.
+    #[must_use]
+    pub fn build(self, look: Look, table: Table) -> Box<dyn Output> {
+        match self.lines() {
+            Some(lines) => lines.build(look, table),
+            None => Box::new(Perfetto::default()),
+        }
+    }
+
+    /// The same, where it is one of lines; else it is binary.
+    #[must_use]
+    pub fn lines(self) -> Option<Lines> {
+        match self {
+            Format::Text => Some(Lines::Text),
+            Format::Json => Some(Lines::Json),
+            Format::Perfetto => None,
+        }
+    }
+
+    /// Whether it has all that can be known of an event, however it looks.
+    #[must_use]
+    pub fn is_complete(self) -> bool {
+        match self {
+            Format::Text => false,
+            Format::Json | Format::Perfetto => true,
+        }
+    }
+
+    /// Whether losses are reported beside it, on stderr: else they are in it.
+    #[must_use]
+    pub fn has_losses_aside(self) -> bool {
+        match self {
+            Format::Text => true,
+            Format::Json | Format::Perfetto => false,
+        }
+    }
+}
+
+impl Lines {
+    /// Makes the output.
     #[must_use]
     pub fn build(self, look: Look, table: Table) -> Box<dyn Output> {
         match self {
-            Format::Text => Box::new(Text::new(look, table)),
-            Format::Json => Box::new(Json::default()),
+            Lines::Text => Box::new(Text::new(look, table)),
+            Lines::Json => Box::new(Json::default()),
         }
     }
 
@@ -39,26 +93,8 @@ impl Format {
         let timed = names.iter().any(|name| name == "time");
         let look = Look { time: if timed { look.time } else { Time::None }, ..look };
         match self {
-            Format::Text => Box::new(Text::new(look, fields::table(names, kinds))),
-            Format::Json => Box::new(Json::only(names.to_vec())),
-        }
-    }
-
-    /// Whether it has all that can be known of an event, however it looks.
-    #[must_use]
-    pub fn is_complete(self) -> bool {
-        match self {
-            Format::Text => false,
-            Format::Json => true,
-        }
-    }
-
-    /// Whether losses are reported beside it, on stderr: else they are in it.
-    #[must_use]
-    pub fn has_losses_aside(self) -> bool {
-        match self {
-            Format::Text => true,
-            Format::Json => false,
+            Lines::Text => Box::new(Text::new(look, fields::table(names, kinds))),
+            Lines::Json => Box::new(Json::only(names.to_vec())),
         }
     }
 }

@@ -130,7 +130,7 @@ fn known(id: u32) -> Option<u32> {
 }
 
 /// Adds what follows the numbers that every event has.
-fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut Vec<u8>) -> Result<(), M::Error> {
+pub(super) fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut Vec<u8>) -> Result<(), M::Error> {
     let known = event.head.has_process();
     if known {
         bytes(map, "comm", event.head.comm())?;

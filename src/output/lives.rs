@@ -10,7 +10,7 @@ use self::form::Form;
 use self::json::LifeJson;
 use self::text::LifeText;
 use super::beside::Beside;
-use super::format::Format;
+use super::format::Lines;
 use super::look::Look;
 use super::output::{Output, Summary};
 use super::processes::{Bounds, Processes};
@@ -28,12 +28,12 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    pub(super) fn new(format: Format, look: Look, table: Table, bounds: Bounds) -> Self {
-        let form: Box<dyn Form> = match format {
-            Format::Text => Box::new(LifeText::new(look)),
-            Format::Json => Box::new(LifeJson::default()),
+    pub(super) fn new(lines: Lines, look: Look, table: Table, bounds: Bounds) -> Self {
+        let form: Box<dyn Form> = match lines {
+            Lines::Text => Box::new(LifeText::new(look)),
+            Lines::Json => Box::new(LifeJson::default()),
         };
-        Lives { processes: Processes::new(bounds), form, beside: Beside::new(format, look, table) }
+        Lives { processes: Processes::new(bounds), form, beside: Beside::new(lines, look, table) }
     }
 }
 

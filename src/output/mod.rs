@@ -13,6 +13,7 @@ mod lives;
 mod look;
 #[expect(clippy::module_inception, reason = "the trait, beside what implements it")]
 mod output;
+mod perfetto;
 mod processes;
 pub mod schema;
 mod spelling;
@@ -26,7 +27,7 @@ mod tree;
 mod units;
 mod view;
 
-pub use format::Format;
+pub use format::{Format, Lines};
 pub use look::{Look, Time};
 pub use output::{Output, Summary};
 pub use summary::By;

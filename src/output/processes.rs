@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub(super) use self::process::{Begun, Process, Program};
+pub(super) use self::process::{Begun, Process, Program, called};
 use crate::event::{Event, Head, Life, Value};
 
 /// How much is kept at once.
@@ -32,7 +32,7 @@ impl Default for Bounds {
 /// What is left of a list where there is no room.
 const CUT: usize = 64;
 /// Times of one process, taken in several places of the kernel, may differ by this.
-const SLACK: u64 = 1_000_000;
+pub(super) const SLACK: u64 = 1_000_000;
 
 /// The processes that have not ended.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Processes {
                 _ => Gone::default(),
             },
             Some(Life::End) => self.end(event),
-            None => {
+            Some(Life::Thread(_) | Life::ThreadEnd) | None => {
                 if let Some(process) = self.of(&event.head) {
                     process.count(&event.kind.name);
                 }

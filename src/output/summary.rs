@@ -12,7 +12,7 @@ use self::amounts::Amounts;
 use self::json::SummaryJson;
 use self::text::SummaryText;
 use super::beside::Beside;
-use super::format::Format;
+use super::format::Lines;
 use super::look::Look;
 use super::output::{Output, Summary as Given};
 use super::processes::{Bounds, Processes};
@@ -43,12 +43,12 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(by: By, format: Format, look: Look, table: Table, bounds: Bounds, rows: usize) -> Self {
-        let form = match format {
-            Format::Text => Form::Text(SummaryText::new(look)),
-            Format::Json => Form::Json(SummaryJson::default()),
+    pub(super) fn new(by: By, lines: Lines, look: Look, table: Table, bounds: Bounds, rows: usize) -> Self {
+        let form = match lines {
+            Lines::Text => Form::Text(SummaryText::new(look)),
+            Lines::Json => Form::Json(SummaryJson::default()),
         };
-        let (processes, beside) = (Processes::new(bounds), Beside::new(format, look, table));
+        let (processes, beside) = (Processes::new(bounds), Beside::new(lines, look, table));
         Summary { processes, amounts: Amounts::new(by, rows), form, beside }
     }
 }

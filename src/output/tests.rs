@@ -13,7 +13,7 @@ mod views;
 use super::tables::Table;
 use std::borrow::Cow;
 
-use super::{Format, Look, Output, Time};
+use super::{Format, Lines, Look, Output, Time};
 use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Names, Path, Shape, Value};
 
 const fn field(name: &'static str, shape: Shape) -> Field {

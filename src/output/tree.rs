@@ -11,7 +11,7 @@ use self::forest::Forest;
 use self::json::TreeJson;
 use self::text::TreeText;
 use super::beside::Beside;
-use super::format::Format;
+use super::format::Lines;
 use super::look::Look;
 use super::output::{Output, Summary};
 use super::processes::{Bounds, Processes};
@@ -49,17 +49,17 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(mode: TreeMode, format: Format, look: Look, table: Table, bounds: Bounds) -> Self {
-        let (live, form) = match format {
-            Format::Text => (mode == TreeMode::Live, Form::Text(TreeText::new(look))),
-            Format::Json => (false, Form::Json(TreeJson::default())),
+    pub(super) fn new(mode: TreeMode, lines: Lines, look: Look, table: Table, bounds: Bounds) -> Self {
+        let (live, form) = match lines {
+            Lines::Text => (mode == TreeMode::Live, Form::Text(TreeText::new(look))),
+            Lines::Json => (false, Form::Json(TreeJson::default())),
         };
         Tree {
             processes: Processes::new(bounds),
             forest: Forest::new(bounds.processes),
             live: live.then(|| Box::new(Text::new(look, Table::tree()))),
             form,
-            beside: Beside::new(format, look, table),
+            beside: Beside::new(lines, look, table),
         }
     }
 }

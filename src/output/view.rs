@@ -1,6 +1,6 @@
 //! What is made of a stream of events: a new view is a file beside this, and a variant here.
 
-use super::format::Format;
+use super::format::Lines;
 use super::lives::Lives;
 use super::look::Look;
 use super::output::Output;
@@ -36,12 +36,12 @@ impl View {
 
     /// The output that shows events this way, in this format.
     #[must_use]
-    pub fn build(self, format: Format, look: Look, table: Table) -> Box<dyn Output> {
+    pub fn build(self, lines: Lines, look: Look, table: Table) -> Box<dyn Output> {
         match self {
-            View::Events => format.build(look, table),
-            View::Lives => Box::new(Lives::new(format, look, table, Bounds::default())),
-            View::Summary(by) => Box::new(Summary::new(by, format, look, table, summary::BOUNDS, summary::ROWS)),
-            View::Tree(mode) => Box::new(Tree::new(mode, format, look, table, tree::BOUNDS)),
+            View::Events => lines.build(look, table),
+            View::Lives => Box::new(Lives::new(lines, look, table, Bounds::default())),
+            View::Summary(by) => Box::new(Summary::new(by, lines, look, table, summary::BOUNDS, summary::ROWS)),
+            View::Tree(mode) => Box::new(Tree::new(mode, lines, look, table, tree::BOUNDS)),
         }
     }
 

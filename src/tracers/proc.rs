@@ -87,7 +87,8 @@ static KINDS: [Kind; 5] = [
         "clone",
         "a process created a thread (--threads)",
         const { &[CHILD_PID, CHILD_TID, FLAGS] },
-    ),
+    )
+    .of_life(Life::Thread("child_tid")),
     Kind::new(
         proc_kind::KIND_THREAD_EXIT.0,
         "thread_exit",
@@ -106,7 +107,8 @@ static KINDS: [Kind; 5] = [
                 ),
             ]
         },
-    ),
+    )
+    .of_life(Life::ThreadEnd),
 ];
 
 const EXEC: &Kind = &KINDS[0];

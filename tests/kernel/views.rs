@@ -8,6 +8,10 @@ use crate::host::text as path;
 use crate::known::{Dir, may_miss, strings, text, uint};
 use crate::support::{Ended, Trace, coretrace, parse, targets};
 
+#[path = "../trace/mod.rs"]
+#[allow(dead_code)]
+mod trace;
+
 /// A run with a view: what it showed, and the events that it was made of.
 struct Viewed {
     live: Ended,
@@ -112,4 +116,39 @@ fn a_summary_comes_to_what_the_events_do() {
     assert_eq!(rows.iter().map(|row| uint(&row["lifetime_ns"]["max"])).max(), longest);
     let viewed = Viewed::new(&["--summary=args"], &["ends", "3", "2"]);
     assert!(viewed.live.stdout[1].trim_start().starts_with("RUNS FAILED"), "{:#?}", viewed.live.stdout);
+}
+
+#[test]
+fn a_trace_is_of_what_was_started_and_is_the_same_from_a_recording() {
+    let dir = Dir::new();
+    let (file, recording) = (dir.join("trace"), dir.join("recording"));
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "--threads", "-v", "-o", "perfetto", "-O", path(&file)]);
+    command.args(["--record", path(&recording), "--"]).arg(targets()).args(["children", "spawn", "5"]);
+    let live = Trace::raw(&mut command).output();
+    assert!(live.status.success(), "{:#?}", live.stderr);
+    assert_eq!(live.balance().dropped, 0, "{:#?}", live.stderr);
+    let read = |bytes: &[u8]| {
+        let mut trace = trace::Trace::whole(bytes);
+        // Names of this host, which a recording does not have.
+        trace.marks.iter_mut().for_each(|mark| mark.said.retain(|(name, _)| name != "user" && name != "cgroup"));
+        trace
+    };
+    let trace = read(&std::fs::read(&file).unwrap());
+    let again = Command::new(coretrace()).args(["replay", path(&recording), "-o", "perfetto"]).output().unwrap();
+    assert!(again.status.success(), "{:?}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(read(&again.stdout).dump(), trace.dump());
+
+    let program = targets().file_name().unwrap().to_string_lossy().into_owned();
+    let begun = |name: &str| trace.marks.iter().filter(|mark| mark.end.is_some() && mark.name == name).count();
+    let (own, forks, children) = (begun(&program), begun(&format!("fork of {program}")), begun("exe"));
+    assert_eq!((own, forks, children), (1, 5, 5), "{}", trace.dump());
+    for child in live.all_reported("forked") {
+        let track = format!("exe {}", child["pid"]);
+        let marks = trace.on(&track);
+        let slices: Vec<_> = marks.iter().filter(|mark| mark.end.is_some()).collect();
+        assert_eq!((slices[0].category.as_str(), slices[1].get("code")), ("fork", Some("0")), "{marks:#?}");
+        assert!(slices[0].end == Some(slices[1].begin) && slices[1].get("cpu_ns").is_some(), "{marks:#?}");
+        assert!(trace.parent(&track).starts_with(&program), "{}", trace.dump());
+    }
 }

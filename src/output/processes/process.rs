@@ -41,6 +41,13 @@ fn get<'a>(fields: &'a Fields, name: &str) -> Option<Value<'a>> {
     fields.iter().find(|(of, _)| **of == *name).map(|(_, kept)| kept.value())
 }
 
+/// The name that a program was called by, without directories: in its arguments.
+pub fn called(argv: Option<Value<'_>>) -> Option<&[u8]> {
+    let Some(Value::List(list)) = argv else { return None };
+    let base = list.iter().next().and_then(|called| called.rsplit(|b| *b == b'/').next());
+    base.filter(|base| !base.is_empty())
+}
+
 /// A program that a process ran.
 #[derive(Debug)]
 pub struct Program {
@@ -143,12 +150,7 @@ impl Process {
 
     /// The name of that program: as it was called, without directories; else its own.
     pub fn name(&self) -> &[u8] {
-        let called = match self.ran().and_then(|program| program.get("argv")) {
-            Some(Value::List(list)) => list.iter().next(),
-            _ => None,
-        };
-        let base = called.and_then(|called| called.rsplit(|b| *b == b'/').next());
-        base.filter(|base| !base.is_empty()).unwrap_or(self.last.comm())
+        called(self.ran().and_then(|program| program.get("argv"))).unwrap_or(self.last.comm())
     }
 
     /// Counts an event of that kind.

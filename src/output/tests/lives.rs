@@ -5,18 +5,18 @@ use super::*;
 use crate::output::lives::Lives;
 use crate::output::processes::Bounds;
 
-fn lives(format: Format, bounds: Bounds) -> Box<dyn Output> {
-    Box::new(Lives::new(format, UTC, Table::general(UTC.room()), bounds))
+fn lives(lines: Lines, bounds: Bounds) -> Box<dyn Output> {
+    Box::new(Lives::new(lines, UTC, Table::general(UTC.room()), bounds))
 }
 
 fn text(events: &[Event<'_>]) -> String {
-    shown(lives(Format::Text, Bounds::default()), events)
+    shown(lives(Lines::Text, Bounds::default()), events)
 }
 
 #[test]
 fn a_life_is_a_line_when_it_ends() {
     let mut out = Vec::new();
-    lives(Format::Text, Bounds::default()).header(&mut out).unwrap();
+    lives(Lines::Text, Bounds::default()).header(&mut out).unwrap();
     let events = [
         fork(10, 5, 6),
         exec(11, 6, 5, "cc\0-c\0"),
@@ -41,7 +41,7 @@ fn json_has_what_both_events_have_and_keeps_to_the_schema() {
         exit(30, 6, 5, 20),
         end(40, 5, 1, 35, ("signal", Value::Signal(9))),
     ];
-    let objects = objects(lives(Format::Json, Bounds::default()), &events);
+    let objects = objects(lives(Lines::Json, Bounds::default()), &events);
     assert_eq!(
         objects[0].to_string(),
         serde_json::json!({
@@ -93,7 +93,7 @@ fn what_does_not_fit_is_counted() {
     let few = Bounds { processes: 2, ..Bounds::default() };
     let events =
         [fork(1, 5, 6), fork(2, 5, 7), exec(3, 7, 5, "x\0"), exit(4, 7, 5, 2), exit(5, 6, 5, 4), exit(9, 8, 5, 3)];
-    let printed = shown(lives(Format::Text, few), &events);
+    let printed = shown(lives(Lines::Text, few), &events);
     assert!(
         printed.ends_with("\n-- processes not kept, being too many at once: 1\n-- processes that have not ended: 1\n"),
         "{printed}"
@@ -101,7 +101,7 @@ fn what_does_not_fit_is_counted() {
     let little = Bounds { bytes: 1, ..Bounds::default() };
     let long = concat!("long\0", "0123456789012345678901234567890123456789012345678901234567890123456789\0");
     let events = [exec(1, 5, 1, "x\0"), exec(2, 6, 1, long), exit(3, 6, 1, 1)];
-    let objects = objects(lives(Format::Json, little), &events);
+    let objects = objects(lives(Lines::Json, little), &events);
     assert_eq!((&objects[0]["argv_truncated"], &objects[0]["argv_bytes"]), (&true.into(), &76.into()));
     assert_eq!((&objects[1]["kind"], &objects[1]["count"]), (&"missing".into(), &1.into()));
 }
@@ -109,7 +109,7 @@ fn what_does_not_fit_is_counted() {
 #[test]
 fn arguments_are_let_go_of_when_a_process_ends() {
     let little = Bounds { bytes: 64, ..Bounds::default() };
-    let mut output = lives(Format::Text, little);
+    let mut output = lives(Lines::Text, little);
     let mut out = Vec::new();
     for n in 0..100 {
         output.event(&mut out, &exec(2 * n, 5, 1, "one\0two\0three\0")).unwrap();

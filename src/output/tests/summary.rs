@@ -5,8 +5,8 @@ use super::*;
 use crate::output::By;
 use crate::output::summary::{BOUNDS, Summary};
 
-fn summary(by: By, format: Format, rows: usize) -> Box<dyn Output> {
-    Box::new(Summary::new(by, format, UTC, Table::general(UTC.room()), BOUNDS, rows))
+fn summary(by: By, lines: Lines, rows: usize) -> Box<dyn Output> {
+    Box::new(Summary::new(by, lines, UTC, Table::general(UTC.room()), BOUNDS, rows))
 }
 
 fn events() -> Vec<Event<'static>> {
@@ -30,7 +30,7 @@ fn events() -> Vec<Event<'static>> {
 #[test]
 fn programs_files_and_failures_are_added_up() {
     assert_eq!(
-        shown(summary(By::Program, Format::Text, 100), &events()),
+        shown(summary(By::Program, Lines::Text, 100), &events()),
         "00:00:00.041000 programs that ended, by how long they took in all\n \
          RUNS FAILED  TOTAL   MEAN    P95    MAX    CPU    RSS PROGRAM\n    \
          1      0 40.0ms 40.0ms 40.0ms 40.0ms 20.0ms 1.0MiB make\n    \
@@ -58,7 +58,7 @@ fn programs_files_and_failures_are_added_up() {
 
 #[test]
 fn json_has_every_row_and_keeps_to_the_schema() {
-    let rows = objects(summary(By::Exe, Format::Json, 100), &events());
+    let rows = objects(summary(By::Exe, Lines::Json, 100), &events());
     assert_eq!(
         rows[0].to_string(),
         serde_json::json!({
@@ -77,7 +77,7 @@ fn json_has_every_row_and_keeps_to_the_schema() {
 #[test]
 fn processes_are_put_together_by_what_is_asked_for() {
     let keys = |by| {
-        let rows = objects(summary(by, Format::Json, 100), &events());
+        let rows = objects(summary(by, Lines::Json, 100), &events());
         let processes = rows.iter().filter(|row| row["of"] == "process");
         processes.map(|row| row["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -90,14 +90,14 @@ fn processes_are_put_together_by_what_is_asked_for() {
 
 #[test]
 fn rows_that_are_too_many_are_counted() {
-    let printed = shown(summary(By::Program, Format::Text, 1), &events());
+    let printed = shown(summary(By::Program, Lines::Text, 1), &events());
     assert!(printed.contains("-- what would have been rows of their own, being too many: "), "{printed}");
     assert!(printed.contains(" cc1\n") && !printed.contains(" make\n"), "the first that came: {printed}");
 }
 
 #[test]
 fn so_far_is_what_was_until_then() {
-    let (mut output, mut out) = (summary(By::Program, Format::Text, 100), Vec::new());
+    let (mut output, mut out) = (summary(By::Program, Lines::Text, 100), Vec::new());
     events()[..7].iter().for_each(|event| output.event(&mut out, event).unwrap());
     output.stats(&mut out, T).unwrap();
     let printed = String::from_utf8(out).unwrap();

@@ -8,13 +8,13 @@ use crate::output::tree::{BOUNDS, Tree};
 
 const WIDE: Look = Look { wide: true, ..UTC };
 
-fn tree(mode: TreeMode, format: Format, look: Look, bounds: Bounds) -> Box<dyn Output> {
-    Box::new(Tree::new(mode, format, look, Table::general(look.room()), bounds))
+fn tree(mode: TreeMode, lines: Lines, look: Look, bounds: Bounds) -> Box<dyn Output> {
+    Box::new(Tree::new(mode, lines, look, Table::general(look.room()), bounds))
 }
 
 /// The lines of the whole tree, without its header.
 fn text(look: Look, events: &[Event<'_>]) -> Vec<String> {
-    let printed = shown(tree(TreeMode::End, Format::Text, look, BOUNDS), events);
+    let printed = shown(tree(TreeMode::End, Lines::Text, look, BOUNDS), events);
     printed.lines().skip(1).map(str::to_owned).collect()
 }
 
@@ -54,7 +54,7 @@ fn the_tree_has_what_ended_alike_in_one_line_and_marks_failures_and_the_longest_
 
 #[test]
 fn live_lines_are_indented_by_how_deep_their_process_is() {
-    let printed = shown(tree(TreeMode::Live, Format::Text, UTC, BOUNDS), &build()[..5]);
+    let printed = shown(tree(TreeMode::Live, Lines::Text, UTC, BOUNDS), &build()[..5]);
     let lines: Vec<&str> = printed.lines().map(|line| line.get(16..).unwrap_or(line)).collect();
     assert_eq!(lines[0], "exec          2 make argv=/bin/make -j exe=/bin/prog");
     assert_eq!(lines[2], "exec          3   cc argv=cc 'a b' exe=/bin/prog");
@@ -64,7 +64,7 @@ fn live_lines_are_indented_by_how_deep_their_process_is() {
 
 #[test]
 fn json_has_parents_before_their_children_and_keeps_to_the_schema() {
-    let nodes = objects(tree(TreeMode::Live, Format::Json, UTC, BOUNDS), &build());
+    let nodes = objects(tree(TreeMode::Live, Lines::Json, UTC, BOUNDS), &build());
     let about = |node: &serde_json::Value| (node["pid"].as_u64().unwrap(), node["depth"].as_u64().unwrap());
     let shape: Vec<_> = nodes.iter().map(about).collect();
     assert_eq!(shape, [(2, 0), (3, 1), (10, 2), (11, 2), (12, 2), (20, 2), (30, 1)]);
@@ -82,7 +82,7 @@ fn what_was_not_seen_is_a_hole() {
     let want = ["a (not ended)", "? (not seen, but by its children)", "├ b", "└ c"];
     assert_eq!(branches(&lines)[..4], want);
     assert!(lines[1].ends_with("       6 ? (not seen, but by its children)"), "{lines:#?}");
-    let mut output = tree(TreeMode::End, Format::Text, UTC, BOUNDS);
+    let mut output = tree(TreeMode::End, Lines::Text, UTC, BOUNDS);
     let mut out = Vec::new();
     output.lost(&mut out, &LOST).unwrap();
     output.end(&mut out, &Default::default()).unwrap();
@@ -103,7 +103,7 @@ fn a_tree_that_is_too_large_counts_what_it_leaves_out() {
         events.extend([fork(3 + n, 3, 10 + n as u32), exit(4 + n, 10 + n as u32, 3, 1)]);
     }
     events.extend([exit(40, 3, 2, 38), exit(41, 2, 1, 40)]);
-    let printed = shown(tree(TreeMode::End, Format::Text, UTC, few), &events);
+    let printed = shown(tree(TreeMode::End, Lines::Text, UTC, few), &events);
     let lines: Vec<String> = printed.lines().skip(1).map(str::to_owned).collect();
     assert_eq!(branches(&lines)[..3], ["top", "└ top (fork)", "  └ … 20 more"]);
     assert!(lines.iter().any(|line| line == "-- processes not shown, being too many: 20"), "{lines:#?}");
