@@ -17,7 +17,8 @@ mod samples;
 
 /// Both formats, and everything else that reads an event's fields.
 fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 3] {
-    let narrow = Look { width: Some(97), colour: true, wide: false, time: Time::Local, labels: false };
+    let narrow =
+        Look { width: Some(97), colour: true, wide: false, time: Time::Local, labels: false, containers: false };
     let wide = Look { wide: true, ..narrow };
     [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide)].map(|(format, look)| {
         // Both match anything, but read the fields.

@@ -28,7 +28,7 @@ use crate::load::kin;
 use crate::load::session::Session;
 use crate::load::source::Source;
 use crate::load::start::start;
-use crate::options::Common;
+use crate::options::{Common, Filters};
 use crate::report::{Notes, note};
 use crate::run::control::Control;
 use crate::run::interrupt::Interrupt;
@@ -159,6 +159,8 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
         ("--record", common.limits.record.is_some()),
         ("--args", filters.args.is_some()),
         ("--path", !filters.path.is_empty()),
+        ("--container (-c takes a cgroup)", !filters.container.is_empty()),
+        ("--unit (-c takes a cgroup)", !filters.unit.is_empty()),
         ("--count", alone && common.limits.count.is_some()),
     ];
     match options.iter().find(|(_, given)| *given).filter(|_| all.iter().any(adds_up)) {
@@ -178,6 +180,12 @@ fn say_before(session: &Session, common: &Common, host: &Host, notes: &[String])
     let by_sudo = host.euid == 0 && std::env::var_os("SUDO_USER").is_some();
     if !common.command.is_empty() && common.limits.user.is_none() && by_sudo {
         note("CMD runs as root; --user NAME runs it as another user");
+    }
+    let Filters { container, unit, .. } = &common.filters;
+    if !session.settings.refuses && !(container.is_empty() && unit.is_empty()) {
+        note(
+            "cgroups of version 1 do not tell containers apart in the kernel: --container and --unit filter in user space",
+        );
     }
     if session.settings.pidns != 0 {
         note("in a PID namespace: only its processes are shown, by their numbers in it");
@@ -249,7 +257,7 @@ fn pipeline<'a>(
         Ok(file)
     });
     let record = record.transpose()?;
-    let (look, to_stderr) = (outlet.look(output, common.labels.labels.is_some()), outlet.is_stderr());
+    let (look, to_stderr) = (outlet.look(output, common.labels.labels.is_some(), &common.filters), outlet.is_stderr());
     let renewable = !with_command && outlet.is_renewable();
     let (sink, gauge) = sink::start(outlet.target()?)?;
     let table = setup::table(all, look.room());
@@ -263,8 +271,13 @@ fn pipeline<'a>(
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
     pipeline.stacks = Stacks::of_host(Path::new("/"));
-    if setup::details(common) {
-        pipeline.enrich(Resolver::new(Path::new("/"), host.cgroup2.as_deref()));
+    if setup::names(common) {
+        let mut resolver = Resolver::new(Path::new("/"), host.cgroup2.as_deref());
+        resolver.choose(setup::chosen(&common.filters)?);
+        if session.settings.names {
+            resolver.judge();
+        }
+        pipeline.enrich(resolver);
     }
     pipeline.headless = all.iter().all(|tracer| tracer.adds_up());
     if let Some(count) = common.limits.count {

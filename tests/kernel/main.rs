@@ -13,6 +13,7 @@ mod btf_cmd;
 mod cgroups;
 mod check_cmd;
 mod command;
+mod containers;
 mod debian;
 mod debug_info;
 mod diagnose;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::Container;
+use super::container::Container;
 use super::open::Base;
 use super::path::{self, Said};
 use crate::host::users;
@@ -30,8 +30,8 @@ const STORAGE: [&str; 2] = ["var/lib/containers/storage", "run/containers/storag
 #[derive(Debug, Clone)]
 pub struct Files {
     root: PathBuf,
-    /// Where cgroups are mounted.
-    mount: Option<PathBuf>,
+    /// Where cgroups are mounted, of both versions.
+    mounts: Vec<PathBuf>,
 }
 
 /// From where the files of a container are looked for.
@@ -51,10 +51,11 @@ impl Root {
 }
 
 impl Files {
-    /// Of the host whose `/` is at `root`, and whose cgroups are mounted there.
+    /// Of the host whose `/` is at `root`, and whose cgroups (v2) are mounted there.
     #[must_use]
     pub fn new(root: &Path, mount: Option<&Path>) -> Self {
-        Files { root: root.to_owned(), mount: mount.map(Path::to_owned) }
+        let first = ["systemd", "pids", "memory"].map(|name| root.join("sys/fs/cgroup").join(name));
+        Files { root: root.to_owned(), mounts: mount.map(Path::to_owned).into_iter().chain(first).collect() }
     }
 
     /// The containers that the path of a cgroup leads through, the outermost first, with all that is found about them.
@@ -116,8 +117,9 @@ impl Files {
 
     /// The root directory of the processes in a container, whose cgroup's path is that.
     fn inside(&self, path: &[u8]) -> Option<Root> {
-        let base = Base::of_host(self.mount.as_deref()?)?.below(relative(path)?)?;
-        let pid = some_process(&base)?;
+        let path = relative(path)?;
+        let dirs = self.mounts.iter().filter_map(|mount| Base::of_host(mount)?.below(path));
+        let pid = dirs.into_iter().find_map(|dir| some_process(&dir))?;
         let root = self.root.join(format!("proc/{pid}/root"));
         let id = |path: &Path| path.metadata().ok().map(|dir| (dir.dev(), dir.ino()));
         // A process without a root directory of its own has the host's.

@@ -22,6 +22,8 @@ pub struct Said {
 
 /// How long ids are: of docker, podman, CRI-O and containerd.
 const DIGITS: usize = 64;
+/// How many of them are shown in place of a name, as docker and podman do.
+pub(super) const SHORT: usize = 12;
 /// A path with more names than that is not searched further. (Docker in docker has six or so.)
 const DEEP: usize = 64;
 
@@ -167,7 +169,7 @@ fn pod_of(segment: &str, parent: &str) -> Option<String> {
         None => Some(segment).filter(|_| parent == "libpod_parent"),
     };
     if let Some(id) = of_podman.filter(|id| is_id(id)) {
-        return id.get(..super::SHORT).map(str::to_owned);
+        return id.get(..SHORT).map(str::to_owned);
     }
     let uid = match slice {
         Some(slice) => slice.contains("kubepods").then(|| slice.rsplit_once("-pod"))??.1.replace('_', "-"),
