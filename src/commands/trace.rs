@@ -182,7 +182,8 @@ fn say_before(session: &Session, common: &Common, host: &Host, notes: &[String])
         note("CMD runs as root; --user NAME runs it as another user");
     }
     let Filters { container, unit, .. } = &common.filters;
-    if !session.settings.refuses && !(container.is_empty() && unit.is_empty()) {
+    let by_name = !container.is_empty() || !unit.is_empty();
+    if by_name && !session.settings.refuses {
         note(
             "cgroups of version 1 do not tell containers apart in the kernel: --container and --unit filter in user space",
         );

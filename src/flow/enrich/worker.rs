@@ -9,8 +9,9 @@ use nix::sys::signal::SigSet;
 
 use crate::host::containers::{Container, Files};
 
-/// How long an event may wait for files. They are usually read in less than a millisecond.
-const WAIT: Duration = Duration::from_millis(20);
+/// How long an event may wait for files, so that it has its name. They are usually read in less than a millisecond; where
+/// they are not, this is waited once, and no more until the answer has come.
+const WAIT: Duration = Duration::from_millis(250);
 /// When an answer is not expected any more: something holds the thread up, and another one takes its place …
 pub(super) const STUCK: Duration = Duration::from_secs(2);
 /// … but not for ever.

@@ -201,7 +201,7 @@ fn docker(dirs: &[Base], id: &str) -> Option<Container> {
     let labels = config.get("Config").and_then(|config| config.get("Labels"));
     let name = text(config.get("Name")).map(|name| name.strip_prefix('/').map_or(name.clone(), str::to_owned));
     let own = Container { image: of("Image"), runtime: Some("docker".into()), ..Container::default() };
-    let mut found = labels.map(|labels| annotated(labels)).unwrap_or_default();
+    let mut found = labels.map(annotated).unwrap_or_default();
     found.fill(name.map(|name| named(&name)).unwrap_or_default());
     found.image = own.image.or(found.image);
     found.runtime = own.runtime;
