@@ -17,7 +17,8 @@ const FRESH: Duration = Duration::from_millis(100);
 pub(super) struct Processes {
     /// None: they are those of a recording.
     proc: Option<PathBuf>,
-    known: HashMap<u32, (u64, Instant)>,
+    /// None: it had ended before it could be looked at, and nothing was known of its parent.
+    known: HashMap<u32, (Option<u64>, Instant)>,
     places: HashMap<Box<[u8]>, u64>,
     /// The next of them.
     next: u64,
@@ -34,19 +35,17 @@ impl Processes {
 
     /// Looks where a process is, if that is not known or may be out of date (`moved`: it surely is).
     pub(super) fn look_up(&mut self, pid: u32, ppid: u32, moved: bool) {
-        let Some(proc) = self.proc.as_deref() else { return };
+        // What no process did has none.
+        let Some(proc) = self.proc.as_deref().filter(|_| pid != 0) else { return };
         let now = Instant::now();
         let known = self.known.get(&pid).copied();
         if known.is_some_and(|(_, since)| !moved && now.duration_since(since) < FRESH) {
             return;
         }
         let place = match process_path(proc, pid) {
-            Some(path) => self.place_of(path),
+            Some(path) => Some(self.place_of(path)),
             // It has ended: it was where it was last, or where its parent is.
-            None => match known.or_else(|| self.known.get(&ppid).copied()) {
-                Some((place, _)) => place,
-                None => return,
-            },
+            None => known.and_then(|(place, _)| place).or_else(|| self.place(ppid)),
         };
         self.put(pid, place, now);
     }
@@ -68,24 +67,55 @@ impl Processes {
         self.places.iter().find(|(_, of)| **of == place).map(|(path, _)| &**path)
     }
 
-    fn put(&mut self, pid: u32, place: u64, now: Instant) {
+    fn put(&mut self, pid: u32, place: Option<u64>, now: Instant) {
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        if self.known.insert(pid, (place, now)).is_none_or(|(before, _)| before != place) {
+        let before = self.known.insert(pid, (place, now)).and_then(|(place, _)| place);
+        if before != place {
             self.fresh.push(pid);
         }
     }
 
     /// Adopts what a recording has.
     pub(super) fn adopt(&mut self, pid: u32, place: u64) {
-        self.put(pid, place, Instant::now());
+        self.put(pid, Some(place), Instant::now());
         // It is no news.
         self.fresh.clear();
     }
 
     /// The place of a process, if it is known.
     pub(super) fn place(&self, pid: u32) -> Option<u64> {
-        self.known.get(&pid).map(|(place, _)| *place)
+        self.known.get(&pid).and_then(|(place, _)| *place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Tree;
+
+    #[test]
+    fn a_process_is_where_it_was_or_where_its_parent_is() {
+        let tree = Tree::new();
+        tree.file("proc/7/cgroup", "1:pids:/docker/a\n");
+        let mut processes = Processes::new(Some(tree.root()));
+        processes.look_up(7, 1, false);
+        let place = processes.place(7).expect("it is there");
+        assert_eq!((processes.path(place), &processes.fresh[..]), (Some(&b"/docker/a"[..]), &[7][..]));
+        // It is not asked again at once, but where it has surely been moved.
+        tree.file("proc/7/cgroup", "1:pids:/docker/b\n");
+        processes.look_up(7, 1, false);
+        assert_eq!(processes.place(7), Some(place));
+        processes.look_up(7, 1, true);
+        let moved = processes.place(7).filter(|other| *other != place).expect("it is elsewhere");
+        assert_eq!(processes.path(moved), Some(&b"/docker/b"[..]));
+        // What has ended.
+        tree.remove("proc/7");
+        processes.look_up(7, 1, true);
+        processes.look_up(8, 7, false);
+        processes.look_up(9, 1, false);
+        assert_eq!([7, 8, 9, 0].map(|pid| processes.place(pid)), [Some(moved), Some(moved), None, None]);
+        assert_eq!(processes.fresh, [7, 7, 8]);
     }
 }
