@@ -24,7 +24,7 @@ fn sets(tracer: &dyn Tracer, recording: &samples::Recording) -> Vec<(String, Vec
 }
 
 fn events(c: &mut Criterion) {
-    let plain = Look { width: None, colour: false, wide: false, time: Time::Local, labels: false };
+    let plain = Look { width: None, colour: false, wide: false, time: Time::Local, labels: false, containers: false };
     let terminal = Look { width: Some(160), colour: true, ..plain };
     for (tracer, recording) in samples::all() {
         let tracer = tracer.as_ref();

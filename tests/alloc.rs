@@ -12,6 +12,7 @@ use coretrace::flow::enrich::Resolver;
 use coretrace::flow::filter::{self, CommGlobs, Filter};
 use coretrace::flow::ledger::Ledger;
 use coretrace::flow::pipeline::Pipeline;
+use coretrace::host::containers::Container;
 use coretrace::output::tables::{Room, Table};
 use coretrace::output::{Format, Look, Time};
 
@@ -40,7 +41,7 @@ fn event() -> Event<'static> {
     event.push("cwd", Value::Path(event::Path { names: b"me\0home\0", ..event::Path::default() }));
     event.push("argv", Value::List(List { bytes: b"it's\0\xff\n\0\xe2\x80\xae\0", total: 99 }));
     event.label = b"web \xff";
-    event.names = Some(Names { user: Some(b"anna \xff"), cgroup: None });
+    event.names = Some(Names { user: Some(b"anna \xff"), cgroup: None, unit: Some(b"x.scope"), container: None });
     event.push("env", Value::List(List { bytes: b"A=b\0C=d e\0", total: List::UNKNOWN }));
     event.push("ret", Value::Ret(-2));
     event.push("mode", Value::Mode(0o644));
@@ -51,13 +52,16 @@ fn event() -> Event<'static> {
 
 #[test]
 fn a_format_allocates_nothing_once_it_has_seen_an_event() {
-    let (event, mut out) = (event(), Vec::with_capacity(1 << 20));
+    let id = "0123456789abcdef".repeat(4);
+    let container = Container { id, pod: Some("web-\u{202e}".to_owned()), ..Container::default() };
+    let (mut event, mut out) = (event(), Vec::with_capacity(1 << 20));
+    event.names = event.names.map(|names| Names { container: Some(&container), ..names });
     let lost = Lost { unix_ns: event.head.unix_ns, class: "exec".into(), cause: "buffer_full", count: 1, cpu: 0 };
     for format in Format::ALL {
         for (width, colour, wide) in
             [(None, false, false), (None, false, true), (Some(80), true, false), (Some(200), true, false)]
         {
-            let look = Look { width, colour, wide, time: Time::Local, labels: true };
+            let look = Look { width, colour, wide, time: Time::Local, labels: true, containers: true };
             let mut output = format.build(look, Table::general(look.room()));
             let mut write = |times| {
                 out.clear();
@@ -138,7 +142,8 @@ fn names_allocate_nothing_once_they_are_known() {
     let lines: Vec<&str> = written.lines().collect();
     assert!(!lines[0].contains("user") && !lines[1].contains("user"), "names are not asked for: {written}");
     assert!(
-        lines[2].ends_with(r#""user":"root","cgroup":null}"#) && lines[3].ends_with(r#""user":null,"cgroup":null}"#)
+        lines[2].ends_with(r#""user":"root","cgroup":null,"unit":null,"container":null}"#)
+            && lines[3].ends_with(r#""user":null,"cgroup":null,"unit":null,"container":null}"#)
     );
     let allocations = allocation_counter::measure(|| (0..100).for_each(|_| both(&mut pipeline)));
     assert_eq!(allocations.count_total, 0);

@@ -17,7 +17,8 @@ mod samples;
 
 /// Every format, and everything else that reads an event's fields.
 fn pipelines(tracer: &dyn Tracer) -> [Pipeline<'_>; 4] {
-    let narrow = Look { width: Some(97), colour: true, wide: false, time: Time::Local, labels: false };
+    let narrow =
+        Look { width: Some(97), colour: true, wide: false, time: Time::Local, labels: false, containers: false };
     let wide = Look { wide: true, ..narrow };
     let formats = [(Format::Text, narrow), (Format::Text, wide), (Format::Json, wide), (Format::Perfetto, wide)];
     formats.map(|(format, look)| {

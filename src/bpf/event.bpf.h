@@ -113,6 +113,8 @@ struct settings {
 	u32 ignore_label; /* … or all but those of ignore_labelled */
 	u32 heartbeat; /* coretrace's own process: what it does passes all filters; 0: none */
 	u32 spaces;    /* scratch spaces of each CPU, up to SPACES_MAX */
+	u32 names;     /* user space looks up cgroups, which may soon be gone: see known_cgroups */
+	u32 refuses;   /* … and refuses some */
 	u32 reserved;
 	struct label default_label; /* if the map has none */
 	struct label only_labelled;
@@ -125,6 +127,17 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20); /* sized by user space before load, or made a perf buffer */
 } events SEC(".maps");
+
+/*
+ * The cgroups that user space has looked up, by their ids. Events of all others reach it, as it alone can tell what they
+ * are: the first one of each.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192); /* and more for each CPU: src/load/shared.rs */
+	__type(key, u64);
+	__type(value, u32); /* not 0: it shows none of their events (--container, --unit) */
+} known_cgroups SEC(".maps");
 
 /*
  * The counters of each CPU, KINDS_MAX in a row, which user space maps into its memory. It must not read them by system
@@ -179,9 +192,17 @@ static __always_inline u64 next_seq(const struct counters *c)
 	return seq;
 }
 
+/* Whether an event is of a cgroup that user space has to look up while it is there. */
+static __always_inline bool is_urgent(const struct event_head *head)
+{
+	u64 id = head->cgroup_id;
+
+	return settings.names && !bpf_map_lookup_elem(&known_cgroups, &id);
+}
+
 /*
  * Sends one record, or counts it as lost. The reader sleeps up to its flush interval and is woken early only when the
- * buffer fills: a wake-up for each event costs more than the event.
+ * buffer fills, or for the first event of a cgroup: a wake-up for each event costs more than the event.
  */
 static __always_inline void emit(void *ctx, struct counters *c, void *event, u64 len)
 {
@@ -194,6 +215,8 @@ static __always_inline void emit(void *ctx, struct counters *c, void *event, u64
 		backlog = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
 		flags = backlog + len >= settings.wake_from && backlog < settings.wake_to ? BPF_RB_FORCE_WAKEUP :
 											    BPF_RB_NO_WAKEUP;
+		if (is_urgent(event))
+			flags = BPF_RB_FORCE_WAKEUP;
 		err = bpf_ringbuf_output(&events, event, len, flags);
 	}
 	if (!err)

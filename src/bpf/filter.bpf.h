@@ -143,6 +143,14 @@ static __noinline bool cgroup_matches(void)
 	return false;
 }
 
+/* Whether user space shows no events of that cgroup. */
+static __always_inline bool is_refused(u64 cgroup_id)
+{
+	u32 *refused = bpf_map_lookup_elem(&known_cgroups, &cgroup_id);
+
+	return refused && *refused;
+}
+
 /*
  * How much later than it was followed a process may seem to have begun: the clock that programs read may be behind the
  * one that the kernel takes start times from (kernel/time/timekeeping.c: ktime_get_mono_fast_ns).
@@ -251,8 +259,13 @@ static __always_inline bool passes(bool direct, const struct subject *who, struc
 			return false;
 		beat_alone = true;
 	}
-	if (all || settings.labels)
+	if (all || settings.labels || settings.refuses)
 		head->cgroup_id = bpf_get_current_cgroup_id();
+	if (settings.refuses && is_refused(head->cgroup_id)) {
+		if (!beat)
+			return false;
+		beat_alone = true;
+	}
 	if (settings.labels) {
 		find_label(label, head->uid, head->cgroup_id);
 		if ((settings.only_label && !same_label(label, &settings.only_labelled)) ||

@@ -14,7 +14,7 @@ use crate::escape::shown;
 use crate::ffi::signals;
 use crate::flow::files::{empty, is_same, open};
 use crate::flow::sink::Target;
-use crate::options::Output;
+use crate::options::{Filters, Output};
 use crate::output::Look;
 
 /// Whether events go to stdout.
@@ -78,11 +78,12 @@ impl Outlet {
         self.stream == Stream::Stderr
     }
 
-    pub(crate) fn look(&self, output: &Output, labels: bool) -> Look {
+    pub(crate) fn look(&self, output: &Output, labels: bool, filters: &Filters) -> Look {
         let terminal = self.stream != Stream::File && self.is_terminal();
         let colour = terminal && colours(|name| std::env::var_os(name));
         let width = if terminal { terminal_width() } else { None };
-        Look { width, colour, wide: output.wide, time: output.time(), labels }
+        let containers = !filters.container.is_empty();
+        Look { width, colour, wide: output.wide, time: output.time(), labels, containers }
     }
 
     /// To be written to; a file is empty from here on.

@@ -12,6 +12,7 @@ use crate::commands::{outlet, setup};
 use crate::error::Usage;
 use crate::escape::shown;
 use crate::event::{CAUSES, Kind, Lost};
+use crate::flow::enrich::Resolver;
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
@@ -74,10 +75,13 @@ pub fn replay(options: &Replay) -> Result<u8> {
     if outlet.is_same(&file) {
         return Err(anyhow!("-O is the recording itself, {shown}").context(Usage));
     }
-    let (look, sink) = (outlet.look(&options.output, false), outlet.target()?);
+    let (look, sink) = (outlet.look(&options.output, false, filters), outlet.target()?);
     let (table, decoders) = (setup::table(&tracers, look.room()), Decoders::new(tracers));
     let mut pipeline = setup::pipeline(&decoders, table, ledger, filter, &options.output, look, sink);
     pipeline.replay();
+    let mut resolver = Resolver::recorded();
+    resolver.choose(setup::chosen(filters)?);
+    pipeline.enrich(resolver);
     let interrupt = Interrupt::within(GRACE)?;
     pipeline.header();
     let interrupted = Cell::new(false);
@@ -130,6 +134,7 @@ pub(crate) fn play<R: Read>(
         match reader.entry()? {
             Entry::Sample(sample) => pipeline.sample(sample),
             Entry::Clock(now) => pipeline.clock(now),
+            Entry::Names(names) => pipeline.recorded_names(names).context("the recording is damaged")?,
             Entry::Calls(calls) => pipeline.stacks.take_recorded(calls).context("the recording is damaged")?,
             Entry::Lost { kind, cause, cpu, count, unix_ns } => {
                 let class = kinds.iter().find(|k| k.id == kind).map_or("unknown".into(), |k| k.name.clone());

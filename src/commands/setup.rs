@@ -11,9 +11,11 @@ use crate::error::Usage;
 use crate::escape::{self, shown};
 use crate::event::decode::Decode;
 use crate::event::{Kind, Life};
+use crate::flow::enrich::Chosen;
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
+use crate::host::containers::by_process;
 use crate::host::{Host, users};
 use crate::load::labels::{self, Labels};
 use crate::load::plan::{Hook, others_come_between, preempts};
@@ -21,7 +23,7 @@ use crate::load::session::{COOKIES, Session};
 use crate::load::settings::{CGROUPS_MAX, SPACES_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
 use crate::output::tables::{Room, Table};
-use crate::output::{Look, View, fields};
+use crate::output::{By, Look, View, fields};
 use crate::tracers::Tracer;
 use crate::types::btf;
 
@@ -68,6 +70,14 @@ pub(crate) fn session(tracers: &[&dyn Tracer], common: &Common, host: &Host) -> 
     session.settings.comm = comm;
     session.cgroups = filters.cgroup.iter().map(|path| open_cgroup(path, host)).collect::<Result<_>>()?;
     session.settings.cgroups = u32::try_from(session.cgroups.len())?;
+    session.settings.names = names(common) && host.cgroup2.is_some();
+    let (refuses, by_process) = (!chosen(filters)?.is_all(), by_process(&host.root));
+    // Where one cgroup may hold processes of several containers, user space alone refuses.
+    session.settings.refuses = refuses && !by_process;
+    ensure!(
+        session.settings.names || by_process || !refuses,
+        "--container and --unit need cgroups, and none are mounted"
+    );
     Ok(session)
 }
 
@@ -85,6 +95,18 @@ pub(crate) fn details(common: &Common) -> bool {
         || !common.output.fields.is_empty()
         || common.output.format.is_complete()
         || common.limits.record.is_some()
+}
+
+/// Whether events need names.
+pub(crate) fn names(common: &Common) -> bool {
+    let Filters { container, unit, .. } = &common.filters;
+    let by_name = matches!(common.output.summary, Some(By::Container | By::Unit));
+    details(common) || by_name || !container.is_empty() || !unit.is_empty()
+}
+
+/// The containers and units whose events are shown.
+pub(crate) fn chosen(filters: &Filters) -> Result<Chosen> {
+    Chosen::new(&filters.container, &filters.unit).context(Usage)
 }
 
 pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host) -> Result<Session> {

@@ -29,7 +29,7 @@ use crate::load::kin;
 use crate::load::session::Session;
 use crate::load::source::Source;
 use crate::load::start::start;
-use crate::options::Common;
+use crate::options::{Common, Filters};
 use crate::report::{Notes, note};
 use crate::run::control::Control;
 use crate::run::interrupt::Interrupt;
@@ -188,6 +188,8 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
         ("--record", common.limits.record.is_some()),
         ("--args", filters.args.is_some()),
         ("--path", !filters.path.is_empty()),
+        ("--container (-c takes a cgroup)", !filters.container.is_empty()),
+        ("--unit (-c takes a cgroup)", !filters.unit.is_empty()),
         ("--count", alone && common.limits.count.is_some()),
         ("-o perfetto", common.output.format.lines().is_none()),
     ];
@@ -208,6 +210,13 @@ fn say_before(session: &Session, common: &Common, host: &Host, notes: &[String])
     let by_sudo = host.euid == 0 && std::env::var_os("SUDO_USER").is_some();
     if !common.command.is_empty() && common.limits.user.is_none() && by_sudo {
         note("CMD runs as root; --user NAME runs it as another user");
+    }
+    let Filters { container, unit, .. } = &common.filters;
+    let by_name = !container.is_empty() || !unit.is_empty();
+    if by_name && !session.settings.refuses {
+        note(
+            "cgroups of version 1 do not tell containers apart in the kernel: --container and --unit filter in user space",
+        );
     }
     if session.settings.pidns != 0 {
         note("in a PID namespace: only its processes are shown, by their numbers in it");
@@ -279,7 +288,7 @@ fn pipeline<'a>(
         Ok(file)
     });
     let record = record.transpose()?;
-    let (look, to_stderr) = (outlet.look(output, common.labels.labels.is_some()), outlet.is_stderr());
+    let (look, to_stderr) = (outlet.look(output, common.labels.labels.is_some(), &common.filters), outlet.is_stderr());
     let reopenable = !with_command && outlet.is_reopenable();
     let (sink, gauge) = sink::start(outlet.target()?)?;
     let table = setup::table(all, look.room());
@@ -293,8 +302,13 @@ fn pipeline<'a>(
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
     pipeline.stacks = Stacks::of_host(Path::new("/"));
-    if setup::details(common) {
-        pipeline.enrich(Resolver::new(Path::new("/"), host.cgroup2.as_deref()));
+    if setup::names(common) {
+        let mut resolver = Resolver::new(Path::new("/"), host.cgroup2.as_deref());
+        resolver.choose(setup::chosen(&common.filters)?);
+        if session.settings.names {
+            resolver.judge();
+        }
+        pipeline.enrich(resolver);
     }
     pipeline.no_events = all.iter().all(|tracer| tracer.aggregates());
     if let Some(count) = common.limits.count {

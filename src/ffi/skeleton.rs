@@ -120,6 +120,8 @@ macro_rules! skeleton {
                     page_size: s.page_size,
                     heartbeat: s.heartbeat,
                     spaces: s.spaces,
+                    names: s.names.into(),
+                    refuses: s.refuses.into(),
                     reserved: 0,
                     labels: labels.is_some().into(),
                     only_label: only.is_some().into(),

@@ -121,9 +121,17 @@ impl<'a> Pipeline<'a> {
         self.gauge = Some(gauge);
     }
 
-    /// Names are added to events: of this host, so not where they come from another.
+    /// Names are added to events.
     pub fn enrich(&mut self, resolver: Resolver) {
         self.resolver = Some(resolver);
+    }
+
+    /// Takes names that a recording has.
+    ///
+    /// # Errors
+    /// When they are damaged.
+    pub fn recorded_names(&mut self, names: &[u8]) -> Result<()> {
+        self.resolver.as_mut().map_or(Ok(()), |resolver| resolver.take_recorded(names))
     }
 
     /// Delivers no more than this many events.
@@ -246,7 +254,7 @@ impl<'a> Pipeline<'a> {
             for heart in &mut self.heartbeats {
                 own |= heart.takes(event.kind.id, &event.head);
             }
-            self.stacks.look_up(event);
+            self.look_up(event);
         }
         self.record_sample(sample, own);
         match decoded {
@@ -258,14 +266,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Adds a sample to the recording, unless it is `own`, after what its stack was looked up by.
+    /// Adds a sample to the recording, unless it is `own`.
     fn record_sample(&mut self, sample: &[u8], own: bool) {
-        let mut fresh = self.stacks.take_fresh();
-        if let Some(recorder) = self.recorder.as_mut() {
-            // Also those of an event that is not kept: they are not looked up again.
-            let written = fresh.try_for_each(|calls| recorder.calls(&calls));
-            self.recorded(written);
-        }
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
             let written = recorder.sample(sample);
             self.recorded(written);
@@ -286,11 +288,13 @@ impl<'a> Pipeline<'a> {
             account.tally.filtered += 1;
             return;
         }
+        let mut wanted = true;
         if let Some(resolver) = &mut self.resolver {
+            wanted = resolver.wants(&event.head);
             resolver.add(&mut event);
         }
         self.stacks.add(&mut event);
-        if !self.filter.wants(&event) {
+        if !wanted || !self.filter.wants(&event) {
             account.tally.filtered += 1;
             return;
         }
@@ -310,6 +314,31 @@ impl<'a> Pipeline<'a> {
             self.unwritten.push_back((gauge.accepted() + self.sink.buffer().len() as u64, kind));
         }
         self.written(written);
+    }
+
+    /// Looks up what is not known yet of an event's stacks and numbers, and records it.
+    fn look_up(&mut self, event: &Event<'_>) {
+        self.stacks.look_up(event);
+        let mut calls = self.stacks.take_fresh();
+        let mut names = self.resolver.as_mut().map(|resolver| {
+            resolver.look_up(event);
+            resolver.take_fresh()
+        });
+        if let Some(recorder) = self.recorder.as_mut() {
+            // Also those of an event that is not kept: they are not looked up again.
+            let written = calls.try_for_each(|calls| recorder.calls(&calls));
+            let written =
+                written.and_then(|()| names.iter_mut().flatten().try_for_each(|names| recorder.names(&names)));
+            drop(names);
+            self.recorded(written);
+        }
+    }
+
+    /// Hands over which cgroups were looked up since then, and whether all events of them are refused.
+    pub fn judged(&mut self, put: &mut dyn FnMut(u64, bool)) {
+        if let Some(resolver) = &mut self.resolver {
+            resolver.judged(put);
+        }
     }
 
     /// Enters what was added up in the kernel into the ledger.

@@ -62,6 +62,8 @@ pub enum Entry<'a> {
     },
     /// What is known of a call in a stack: see [`crate::flow::enrich::Stacks::take_recorded`].
     Calls(&'a [u8]),
+    /// The name of a user, or what is known of a cgroup: see [`crate::flow::enrich::Resolver::take_recorded`].
+    Names(&'a [u8]),
     /// The recording is complete.
     End,
 }
@@ -71,6 +73,7 @@ const CLOCK: u8 = 2;
 const LOST: u8 = 3;
 const END: u8 = 4;
 const CALLS: u8 = 5;
+const NAMES: u8 = 6;
 
 /// Writes a recording: its header when it is made, then an entry for each call.
 #[derive(Debug)]
@@ -134,6 +137,14 @@ impl<W: Write> Recorder<W> {
     /// When it cannot be written.
     pub fn calls(&mut self, calls: &str) -> io::Result<()> {
         self.entry(CALLS, &[calls.as_bytes()])
+    }
+
+    /// Adds what is known of a user or a cgroup, before the first sample of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn names(&mut self, names: &[u8]) -> io::Result<()> {
+        self.entry(NAMES, &[names])
     }
 
     /// Flushes what is still in a buffer.
@@ -215,6 +226,7 @@ impl<R: Read> Reader<R> {
             })()
             .context("the recording is damaged: a loss entry is too short")?,
             CALLS => Entry::Calls(bytes),
+            NAMES => Entry::Names(bytes),
             END => Entry::End,
             other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
         })
@@ -271,6 +283,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut recorder = Recorder::new(&mut bytes, &header()).unwrap();
         recorder.clock(WallClock { offset: -5 }).unwrap();
+        recorder.names(b"{}").unwrap();
         recorder.sample(b"abc").unwrap();
         recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x".into(), cause: "y", count: 9, cpu: 2 }).unwrap();
         recorder.end().unwrap();
@@ -298,6 +311,7 @@ mod tests {
         let mut reader = Reader::new(bytes.as_slice()).unwrap();
         assert_eq!(reader.header, header());
         assert_eq!(reader.entry().unwrap(), Entry::Clock(WallClock { offset: -5 }));
+        assert_eq!(reader.entry().unwrap(), Entry::Names(b"{}"));
         assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
         assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9, unix_ns: -8 });
         assert_eq!(reader.entry().unwrap(), Entry::End);
@@ -307,10 +321,10 @@ mod tests {
     fn a_recording_cut_anywhere_is_an_error_after_what_it_has() {
         let bytes = recording();
         let whole = read_all(&bytes);
-        assert!(whole.0 == 3 && whole.1.is_ok());
+        assert!(whole.0 == 4 && whole.1.is_ok());
         for cut in 0..bytes.len() {
             let (entries, result) = read_all(&bytes[..cut]);
-            assert!(entries <= 3);
+            assert!(entries <= 4);
             let error = format!("{:#}", result.unwrap_err());
             assert!(error.contains("cut") || error.contains("header") || error.contains("not a recording"), "{error}");
         }

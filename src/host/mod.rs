@@ -2,6 +2,7 @@
 
 pub mod caps;
 pub mod clock;
+pub mod containers;
 mod cpus;
 pub mod elevated;
 mod facts;

@@ -75,6 +75,12 @@ pub fn names(root: &Path) -> Vec<(u32, String)> {
     names
 }
 
+/// The home directory of a user, by number.
+#[must_use]
+pub(crate) fn home(root: &Path, uid: u32) -> Option<PathBuf> {
+    entries(root).ok()?.into_iter().find(|user| user.uid == uid).map(|user| user.home)
+}
+
 fn passwd(root: &Path) -> PathBuf {
     root.join("etc/passwd")
 }

@@ -6,6 +6,7 @@ mod callbacks;
 pub mod diagnose;
 mod every_cpu;
 pub(crate) mod followed;
+pub(crate) mod judged;
 pub mod kin;
 pub mod labels;
 mod object;

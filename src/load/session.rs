@@ -58,7 +58,7 @@ impl Session {
     pub fn watches_some(&self) -> bool {
         let s = &self.settings;
         let labels = s.labels.as_ref().is_some_and(|labels| labels.only.is_some() || labels.ignore.is_some());
-        s.filter_pids || !s.uids.is_empty() || s.comm.accept != 0 || s.cgroups > 0 || labels
+        s.filter_pids || !s.uids.is_empty() || s.comm.accept != 0 || s.cgroups > 0 || s.refuses || labels
     }
 
     /// Pages of the perf buffer of each CPU: a power of two, as the kernel wants it.

@@ -42,6 +42,10 @@ pub struct Settings {
     pub uids: Vec<u32>,
     /// How many cgroups are in the map `cgroups`.
     pub cgroups: u32,
+    /// Cgroups are looked up in user space, and what is known of them is put into the map `known_cgroups`.
+    pub names: bool,
+    /// … and some of them are refused.
+    pub refuses: bool,
     /// Inode of coretrace's PID namespace; 0: the initial one.
     pub pidns: u32,
     /// Bytes in a page.

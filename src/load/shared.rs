@@ -10,9 +10,9 @@ use crate::load::labels::{self, Labels};
 use crate::load::session::Session;
 use crate::load::settings::CGROUPS_MAX;
 use crate::load::transport::Perf;
-use crate::load::{followed, watched};
+use crate::load::{followed, judged, watched};
 
-const NAMES: [&str; 6] = ["events", "ledger", "followed", "ended_followed", "cgroups", labels::MAP];
+const NAMES: [&str; 7] = ["events", "ledger", "followed", "ended_followed", "cgroups", judged::MAP, labels::MAP];
 
 /// The maps that all objects of a run have in common: made by the first, used by the others.
 #[derive(Debug)]
@@ -114,6 +114,8 @@ fn size(session: &Session, name: &str, map: &mut OpenMapMut<'_>) -> Result<()> {
             Some(labels) => Labels::reuse(labels, map)?,
             None => map.set_autocreate(false)?,
         },
+        judged::MAP if !settings.names => map.set_autocreate(false)?,
+        judged::MAP => map.set_max_entries(lru_entries(map.max_entries(), possible_cpus()?))?,
         "followed" if settings.follow => map.set_max_entries(session.followed_max)?,
         "followed" => map.set_max_entries(u32::try_from(session.pids.len().max(1))?)?,
         "ended" | "ended_followed" => map.set_max_entries(lru_entries(map.max_entries(), possible_cpus()?))?,

@@ -23,6 +23,13 @@ pub struct Filters {
     /// Only this cgroup (a v2 directory) and all below it (repeatable)
     #[arg(short, long, value_name = "PATH")]
     pub cgroup: Vec<PathBuf>,
+    /// Only this container and all in it, by name, id (or its first digits), POD/NAME or a glob of these (repeatable): those
+    /// that start later, too
+    #[arg(long, value_name = "NAME|ID|GLOB")]
+    pub container: Vec<String>,
+    /// Only this unit of systemd and all below it, by name (nginx is nginx.service) or a glob (repeatable)
+    #[arg(long, value_name = "NAME|GLOB")]
+    pub unit: Vec<String>,
     /// Only these kinds of events, for example exec,exit
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     pub events: Vec<String>,

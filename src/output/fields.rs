@@ -27,7 +27,8 @@ const HEAD: [(&str, Option<Column>); 13] = [
 #[must_use]
 pub fn known<'k>(kinds: impl IntoIterator<Item = &'k Kind>) -> Vec<String> {
     let head = HEAD.iter().map(|(name, _)| (*name).to_owned());
-    let mut known: Vec<String> = head.chain(Names::ALL.map(|(name, _)| name.to_owned())).collect();
+    let names = Names::ALL.into_iter().chain([Names::CONTAINER]);
+    let mut known: Vec<String> = head.chain(names.map(|(name, _)| name.to_owned())).collect();
     for field in kinds.into_iter().flat_map(Kind::fields) {
         let name = format!("{}{}", field.name, suffix(field.shape));
         if !known.contains(&name) {
@@ -45,7 +46,12 @@ pub fn table<'k>(names: &[String], kinds: impl IntoIterator<Item = &'k Kind>) ->
         if let Some((_, column)) = HEAD.iter().find(|(of, _)| of == name) {
             return column.clone();
         }
-        let names = [("user", Column::User), ("cgroup", Column::Cgroup)];
+        let names = [
+            ("user", Column::User),
+            ("cgroup", Column::Cgroup),
+            ("unit", Column::Unit),
+            (Names::CONTAINER.0, Column::Container),
+        ];
         if let Some((_, column)) = names.into_iter().find(|(of, _)| of == name) {
             return Some(column);
         }

@@ -147,6 +147,9 @@ pub(super) fn rest<M: SerializeMap>(map: &mut M, event: &Event<'_>, path: &mut V
             None => map.serialize_entry(name, &())?,
         }
     }
+    if let Some(names) = &event.names {
+        map.serialize_entry(Names::CONTAINER.0, &names.container)?;
+    }
     event.fields.iter().try_for_each(|(name, value)| field(map, name, value, path))
 }
 

@@ -30,6 +30,8 @@ pub struct Look {
     pub time: Time,
     /// There are labels: they have a column.
     pub labels: bool,
+    /// Containers have a column.
+    pub containers: bool,
 }
 
 /// Below this many columns, a terminal is narrow.

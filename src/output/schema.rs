@@ -71,10 +71,30 @@ fn head(object: &mut Object, without_process: bool) {
     let doc = format!("Id of the cgroup v2 directory (its inode number).{or_none}");
     object.always("cgroup_id", &doc, of_process(uint(u64::MAX)));
     for (name, doc) in Names::ALL {
-        let doc = format!("{doc} There where names were asked for; null: the host has none. {READABLE}");
+        let doc = format!("{doc} There where names were asked for; null: there is none. {READABLE}");
         object.maybe(name.into(), &doc, nullable(json!({ "type": "string" })));
         object.maybe(format!("{name}_b64"), B64, base64());
     }
+    let (name, doc) = Names::CONTAINER;
+    object.maybe(name.into(), &format!("{doc} There where names were asked for; null: in none."), container());
+}
+
+/// A container, or null.
+fn container() -> Json {
+    const MEMBERS: [(&str, &str); 5] = [
+        ("name", "As its runtime calls it; in a pod of Kubernetes, as the pod does. Null: no file names it."),
+        ("image", "The image, as it was asked for."),
+        ("runtime", "What runs it: docker, podman, cri-o, containerd, lxc, systemd-nspawn, runc, crun."),
+        ("pod", "The name of the pod that it is part of, or the pod's id where no file names it."),
+        ("namespace", "The namespace of Kubernetes, or of containerd."),
+    ];
+    let mut object = Object::default();
+    let id = "Usually 64 hexadecimal digits; a name, where a runtime has no other id.";
+    object.always("id", id, json!({ "type": "string" }));
+    for (name, doc) in MEMBERS {
+        object.always(name, doc, nullable(json!({ "type": "string" })));
+    }
+    nullable(object.finish("container", Names::CONTAINER.1))
 }
 
 fn lost() -> Json {

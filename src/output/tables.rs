@@ -47,6 +47,11 @@ pub enum Column {
     CgroupId,
     /// The path of the cgroup, likewise to [`Column::User`].
     Cgroup,
+    /// The systemd unit, likewise; `-` where it is in none.
+    Unit,
+    /// The container's name, or its short id; `-` where it is in none. Behind [`Column::Comm`] where containers are filtered
+    /// by: no table need list it.
+    Container,
     /// A call as in C, with what it returned and how long it took: `f(a=1) = 0 [12.3us]`. The last one: it takes the rest
     /// of the line.
     Call,

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use super::{Format, Lines, Look, Output, Time};
 use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Names, Path, Shape, Value};
+use crate::host::containers::Container;
 
 const fn field(name: &'static str, shape: Shape) -> Field {
     Field::new(name, shape, false, "A sample.")
@@ -48,7 +49,7 @@ static SAMPLE: Kind = Kind::new(
 static OTHER: Kind =
     Kind::new(2, "other", "Something else.", const { &[Field::new("code", Shape::Code, true, "A sample.")] });
 
-const UTC: Look = Look { width: None, colour: false, wide: false, time: Time::Utc, labels: false };
+const UTC: Look = Look { width: None, colour: false, wide: false, time: Time::Utc, labels: false, containers: false };
 const NAMES: &[(u64, &str)] = &[(1, "VM"), (2, "FS")];
 const LOST: Lost = Lost { unix_ns: T, class: Cow::Borrowed("exec"), cause: "buffer_full", count: 12, cpu: 1 };
 const T: i64 = 1_700_000_000_123_456_789;

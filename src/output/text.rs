@@ -70,10 +70,14 @@ impl Text {
             details: table.details,
         };
         for column in table.columns.into_owned() {
-            let labelled = column == Column::Comm && look.labels;
+            let is_who = column == Column::Comm;
             text.add(column);
-            if labelled {
+            if is_who && look.labels {
                 text.add(Column::Label);
+            }
+            if is_who && look.containers {
+                text.shown.extend(named(&Column::Container));
+                text.add(Column::Container);
             }
         }
         text
@@ -156,7 +160,7 @@ impl Output for Text {
             next = 0;
         }
         if self.details {
-            let names = event.names.iter().filter(|_| self.look.wide).flat_map(Names::all);
+            let names = event.names.iter().filter(|_| self.look.wide).flat_map(Names::details);
             let names = names.map(|(called, known)| (called, name(known)));
             let fields = event.fields.iter().copied();
             let is_call = is_call(event);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use libbpf_rs::MapHandle;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::escape::shown;
@@ -17,6 +18,7 @@ use crate::flow::sink::Gauge;
 use crate::host::clock::boot_now;
 use crate::load::attached::Attached;
 use crate::load::followed::Followed;
+use crate::load::judged;
 use crate::load::session::Session;
 use crate::load::source::Source;
 use crate::load::transport::Reader;
@@ -68,6 +70,7 @@ pub fn run(
     let events = shared.map("events")?;
     let followed = session.settings.filter_pids.then(|| shared.map("followed")).transpose()?;
     let cgroups = (!session.cgroups.is_empty()).then(|| shared.map("cgroups")).transpose()?;
+    let known = session.settings.names.then(|| shared.map(judged::MAP)).transpose()?;
     let reader = match &shared.perf {
         Some(perf) => Reader::Perf(perf, events, &shared.counters),
         None => Reader::ring(events, |sample| pipeline.borrow_mut().sample(sample))?,
@@ -85,6 +88,7 @@ pub fn run(
         command,
         reader,
         followed: followed.map(|map| Followed::new(map, &shared.counters)),
+        known,
         watched: cgroups.map(|map| Watched::new(map, &session.cgroups)),
         begin,
         next_tick: begin + TICK,
@@ -106,6 +110,8 @@ struct Run<'a, 'p> {
     command: &'a mut Option<Launched>,
     reader: Reader<'a>,
     followed: Option<Followed<'a>>,
+    /// Where the kernel side looks for what is known of cgroups.
+    known: Option<&'a MapHandle>,
     watched: Option<Watched<'a>>,
     begin: Instant,
     next_tick: Instant,
@@ -178,12 +184,21 @@ impl Run<'_, '_> {
             if !self.pipeline.borrow().has_room() {
                 return Ok(false);
             }
-            if self.reader.drain(last, &mut |sample| self.pipeline.borrow_mut().sample(sample))? {
+            let all = self.reader.drain(last, &mut |sample| self.pipeline.borrow_mut().sample(sample))?;
+            self.judge();
+            if all {
                 return Ok(true);
             }
             self.pipeline.borrow_mut().flush();
         }
         Ok(false)
+    }
+
+    /// Has the kernel side know of cgroups that were looked up.
+    fn judge(&self) {
+        let Some(map) = self.known else { return };
+        // What it does not know comes again.
+        self.pipeline.borrow_mut().judged(&mut |id, refused| drop(judged::put(map, id, refused)));
     }
 
     /// What the pipeline does once a turn; returns whether it has as many events as it is to have.

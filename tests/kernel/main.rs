@@ -16,6 +16,7 @@ mod cgroups;
 mod check_cmd;
 mod command;
 mod conn;
+mod containers;
 mod debian;
 mod debug_info;
 mod diagnose;

@@ -38,15 +38,6 @@ pub fn skip(test: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {why}");
 }
 
-/// A line of JSON without the names of this host, which a recording does not have.
-pub fn without_names(line: impl AsRef<str>) -> String {
-    let line = line.as_ref();
-    let Some((head, names)) = line.split_once(",\"user\":") else { return line.to_owned() };
-    let (_, cgroup) = names.split_once(",\"cgroup\":").expect("both or none");
-    let end = cgroup.strip_prefix('"').map_or("null".len(), |path| path.find('"').expect("its end") + 2);
-    format!("{head}{}", &cgroup[end..])
-}
-
 /// Whether this is a VM of tests/vm, where a test may watch everything and change the system.
 pub fn in_vm() -> bool {
     std::env::var_os("CORETRACE_VM").is_some()

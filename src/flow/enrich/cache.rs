@@ -24,6 +24,19 @@ impl<K> Default for Cache<K> {
 }
 
 impl<K: Copy + Eq + Hash> Cache<K> {
+    /// What is known of a number, if it was looked up.
+    pub(super) fn known(&self, key: K) -> Option<Option<&[u8]>> {
+        self.known.get(&key).map(Option::as_deref)
+    }
+
+    /// Adopts what is known of a number.
+    pub(super) fn put(&mut self, key: K, name: Option<&[u8]>) {
+        if self.known.len() >= MOST {
+            self.known.clear();
+        }
+        self.known.insert(key, name.map(Box::from));
+    }
+
     /// The name of a number; `all` lists all of them.
     ///
     /// A number that is not found is remembered as such, once looked up: numbers are hardly ever reused.

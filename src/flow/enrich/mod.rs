@@ -2,9 +2,14 @@
 
 mod cache;
 mod cgroups;
+mod chosen;
+mod containers;
 mod frames;
+mod processes;
 mod resolver;
 mod stacks;
+mod worker;
 
+pub use chosen::Chosen;
 pub use resolver::Resolver;
 pub use stacks::Stacks;

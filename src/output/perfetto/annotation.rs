@@ -3,7 +3,7 @@
 
 use std::fmt::{Display, Error, Write};
 
-use serde::ser::{Impossible, Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
 use super::message::{Message, Opened};
 use super::names::{Named, Names};
@@ -61,6 +61,19 @@ impl SerializeMap for Annotations<'_> {
     }
 }
 
+impl SerializeStruct for Annotations<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Error> {
+        self.serialize_entry(key, value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 /// Values without names.
 struct Items<'a> {
     message: &'a mut Message,
@@ -98,7 +111,7 @@ impl<'a> Serializer for Part<'a> {
     type SerializeTuple = Impossible<(), Error>;
     type SerializeTupleStruct = Impossible<(), Error>;
     type SerializeTupleVariant = Impossible<(), Error>;
-    type SerializeStruct = Impossible<(), Error>;
+    type SerializeStruct = Annotations<'a>;
     type SerializeStructVariant = Impossible<(), Error>;
 
     fn serialize_bool(self, yes: bool) -> Result<(), Error> {
@@ -236,8 +249,8 @@ impl<'a> Serializer for Part<'a> {
         Err(Error)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, Error> {
-        Err(Error)
+    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Annotations<'a>, Error> {
+        self.serialize_map(Some(len))
     }
 
     fn serialize_struct_variant(

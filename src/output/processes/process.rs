@@ -112,6 +112,9 @@ pub struct Process {
     /// Of its last event.
     pub last: Head,
     pub label: Box<[u8]>,
+    /// The container and the unit in which it ended, where names are known: as text has them.
+    pub container: Option<Box<[u8]>>,
+    pub unit: Option<Box<[u8]>>,
     /// How many other events it had, by their kinds.
     pub events: Vec<(Box<str>, u64)>,
     pub end: Option<End>,
@@ -133,6 +136,8 @@ impl Process {
             programs: 0,
             last: head,
             label: Box::default(),
+            container: None,
+            unit: None,
             events: Vec::new(),
             end: None,
         }
@@ -175,6 +180,9 @@ impl Process {
         let start_unix_ns = lifetime.map(|ns| event.head.unix_ns.saturating_sub(ns));
         self.last = event.head;
         self.label = event.label.into();
+        let names = event.names.unwrap_or_default();
+        self.container = names.container.map(|container| container.shown().as_bytes().into());
+        self.unit = names.unit.map(Box::from);
         self.end = Some(End { start_ns, start_unix_ns, fields: keep(event, usize::MAX) });
     }
 

@@ -34,6 +34,9 @@ impl Of {
     pub const ALL: [Of; 5] = [Of::Process, Of::Path, Of::Directory, Of::Error, Of::Call];
 }
 
+/// What is in no container, or in no unit.
+const NONE: &[u8] = b"-";
+
 /// A row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Amount {
@@ -160,6 +163,8 @@ impl Amounts {
             By::Comm => self.scratch.extend_from_slice(process.last.comm()),
             By::Uid => self.scratch.extend_from_slice(process.last.uid.to_string().as_bytes()),
             By::Cgroup => self.scratch.extend_from_slice(process.last.cgroup_id.to_string().as_bytes()),
+            By::Container => self.scratch.extend_from_slice(process.container.as_deref().unwrap_or(NONE)),
+            By::Unit => self.scratch.extend_from_slice(process.unit.as_deref().unwrap_or(NONE)),
             By::Exe => match process.ran().and_then(|program| program.get("exe")) {
                 Some(Value::Path(path)) => path.append_to(&mut self.scratch),
                 _ => self.scratch.push(b'?'),

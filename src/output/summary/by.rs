@@ -14,12 +14,17 @@ pub enum By {
     Uid,
     /// The cgroup's id
     Cgroup,
+    /// The container's name, or its short id
+    Container,
+    /// The unit of systemd
+    Unit,
     /// All arguments of the last program
     Args,
 }
 
 impl By {
-    pub(in crate::output) const ALL: [By; 6] = [By::Program, By::Exe, By::Comm, By::Uid, By::Cgroup, By::Args];
+    pub(in crate::output) const ALL: [By; 8] =
+        [By::Program, By::Exe, By::Comm, By::Uid, By::Cgroup, By::Container, By::Unit, By::Args];
 
     pub(in crate::output) fn name(self) -> &'static str {
         match self {
@@ -28,6 +33,8 @@ impl By {
             By::Comm => "comm",
             By::Uid => "uid",
             By::Cgroup => "cgroup",
+            By::Container => "container",
+            By::Unit => "unit",
             By::Args => "args",
         }
     }

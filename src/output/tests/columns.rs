@@ -117,8 +117,52 @@ fn an_error_in_a_column_is_red_and_cut_like_the_rest() {
 /// An event with names: of a user, and of a cgroup that the host does not have.
 fn named() -> Event<'static> {
     let mut event = sample(&[("argv", list(b"ls\0")), ("ret", Value::Ret(0))]);
-    event.names = Some(Names { user: Some(b"anna b\xff"), cgroup: None });
+    event.names = Some(Names { user: Some(b"anna b\xff"), cgroup: None, unit: None, container: None });
     event
+}
+
+/// A container, named or not.
+fn container(name: Option<&str>) -> Container {
+    Container {
+        id: "0123456789abcdef".repeat(4),
+        name: name.map(str::to_owned),
+        runtime: Some("docker".into()),
+        ..Container::default()
+    }
+}
+
+#[test]
+fn a_container_has_a_column_or_is_a_detail() {
+    let (web, nameless) = (container(Some("web \u{202e}\x1b")), container(None));
+    let of = |container| {
+        let names = Names { user: Some(b"root"), cgroup: Some(b"/x"), unit: Some(b"a b.scope"), container };
+        Event { names: Some(names), ..sample(&[("ret", Value::Ret(4)), ("exe", Value::Path(path(b"a\0")))]) }
+    };
+    let column = Look { containers: true, ..UTC };
+    assert_eq!(
+        drawn(column, NARROW, &of(Some(&nameless))),
+        "TIME                PID COMM            CONTAINER         FD ERR      PATH\n\
+         22:13:20.123456     100 sh              0123456789ab       4 -        /a\n"
+    );
+    assert!(one(column, NARROW, &of(None)).contains(" sh              -                  4 "));
+    assert!(one(column, NARROW, &sample(&[])).contains(" sh              - "), "names were not asked for");
+    let general = |look, container| one(look, Table::general(Room::Roomy), &of(container));
+    let wide = Look { wide: true, ..UTC };
+    let detail = r" user=root cgroup=/x unit=a\ b.scope container=web\ \u{202e}\x1b";
+    assert!(general(wide, Some(&web)).ends_with(detail), "{}", general(wide, Some(&web)));
+    assert!(general(wide, None).ends_with(r" unit=a\ b.scope"), "{}", general(wide, None));
+    assert!(!general(Look { containers: true, ..wide }, Some(&nameless)).contains("container="), "it has a column");
+}
+
+#[test]
+fn json_has_the_container_as_an_object() {
+    let (web, mut event) = (container(Some("web")), sample(&[]));
+    event.names = Some(Names { unit: Some(b"docker.service"), container: Some(&web), ..Names::default() });
+    let json = line(Format::Json, UTC, &event);
+    let names = r#""user":null,"cgroup":null,"unit":"docker.service","container":{"id":"ID","name":"web","image":null,"runtime":"docker","pod":null,"namespace":null}"#;
+    assert!(json.contains(&names.replace("ID", &web.id)), "{json}");
+    event.names = Some(Names::default());
+    assert!(line(Format::Json, UTC, &event).contains(r#""unit":null,"container":null"#));
 }
 
 #[test]
@@ -144,7 +188,7 @@ fn a_name_has_a_column_where_a_table_has_one() {
 fn json_has_names_in_every_event_where_they_were_asked_for() {
     assert!(!line(Format::Json, UTC, &sample(&[])).contains("\"user\""));
     let json = line(Format::Json, UTC, &named());
-    let names = "\"user\":\"anna b\u{fffd}\",\"user_b64\":\"YW5uYSBi/w==\",\"cgroup\":null,\"argv\":[\"ls\"]";
+    let names = "\"user\":\"anna b\u{fffd}\",\"user_b64\":\"YW5uYSBi/w==\",\"cgroup\":null,\"unit\":null,\"container\":null,\"argv\":[\"ls\"]";
     assert!(json.contains(&format!("\"cgroup_id\":18446744073709551615,{names}")), "{json}");
 }
 

@@ -66,11 +66,16 @@ fn json_lines_keep_to_the_schema() {
     let shapes = values.iter().map(|(_, value)| value.shape());
     assert!(shapes.eq(SAMPLE.fields().iter().map(|field| field.shape)), "every shape, in order");
 
+    let none = Container { id: "x".into(), ..Container::default() };
+    let own = || Some("x".to_owned());
+    let all = Container { name: own(), image: own(), runtime: own(), pod: own(), namespace: own(), ..none.clone() };
     let mut events = vec![sample(&values), sample(&unreadable), sample(&plain), sample(&failed), sample(&[])];
     events[0].label = b"\xff";
     events[1].label = b"web";
     events[1].names = Some(Names::default());
-    events[2].names = Some(Names { user: Some(b"\xff"), cgroup: Some(b"/") });
+    events[2].names =
+        Some(Names { user: Some(b"\xff"), cgroup: Some(b"/"), unit: Some(b"x.\xff"), container: Some(&all) });
+    events[3].names = Some(Names { container: Some(&none), ..Names::default() });
     let mut other = Event::new(&OTHER, head(b"\xff"));
     other.push("code", Value::Code(0));
     events.push(other);

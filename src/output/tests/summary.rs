@@ -86,6 +86,7 @@ fn processes_are_put_together_by_what_is_asked_for() {
         (keys(By::Comm), keys(By::Uid), keys(By::Cgroup)),
         (vec!["last".into()], vec!["1000".into()], vec!["0".into()])
     );
+    assert_eq!((keys(By::Container), keys(By::Unit)), (vec!["-".to_owned()], vec!["-".to_owned()]), "in none");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::group::items;
 use super::value::{At, here, value};
-use crate::event::{Event, Shape, Value};
+use crate::event::{Event, Names, Shape, Value};
 use crate::output::line::{Line, Paint};
 use crate::output::tables::{Column, Show};
 
@@ -26,6 +26,8 @@ pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
         Column::Seq => ("SEQ", 7, true),
         Column::CgroupId => ("CGROUP_ID", 9, true),
         Column::Cgroup => ("CGROUP", 32, false),
+        Column::Unit => ("UNIT", 24, false),
+        Column::Container => ("CONTAINER", 15, false),
         Column::Call => ("CALL", 0, false),
         Column::Field { title, width, right, .. } => (title, *width, *right),
     }
@@ -37,6 +39,8 @@ pub(super) fn named(column: &Column) -> Vec<Cow<'static, str>> {
         Column::Field { name, .. } => vec![name.clone()],
         Column::User => vec!["user".into()],
         Column::Cgroup => vec!["cgroup".into()],
+        Column::Unit => vec!["unit".into()],
+        Column::Container => vec![Names::CONTAINER.0.into()],
         Column::BootNs | Column::Cpu | Column::Seq | Column::CgroupId => Vec::new(),
         Column::Call => CALL.map(Cow::Borrowed).to_vec(),
         Column::Kind | Column::Pid | Column::Ppid | Column::Tid | Column::Uid | Column::Gid => Vec::new(),
@@ -115,6 +119,14 @@ pub(super) fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) 
         },
         Column::User => match event.names {
             Some(names) => value(line, at, &name(names.user), Show::Whole),
+            None => at.ascii(line, "-"),
+        },
+        Column::Unit => match event.names.and_then(|names| names.unit) {
+            Some(unit) => value(line, at, &Value::Str(unit), Show::Whole),
+            None => at.ascii(line, "-"),
+        },
+        Column::Container => match event.names.and_then(|names| names.container) {
+            Some(container) => value(line, at, &Value::Str(container.shown().as_bytes()), Show::Whole),
             None => at.ascii(line, "-"),
         },
         Column::Gid => at.ascii(line, digits.format(head.gid)),

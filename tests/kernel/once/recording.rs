@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::host::{Peer, Scratch, text, until};
-use crate::support::{Ended, Trace, coretrace, parse, targets, without_names};
+use crate::support::{Ended, Trace, coretrace, parse, targets};
 
 /// Replays a recording.
 fn replay(file: &Path, args: &[&str]) -> Ended {
@@ -33,8 +33,7 @@ fn a_replay_prints_what_the_run_printed() {
         let again = replay(&file, &["-o", "json"]);
         assert_eq!((again.status.code(), again.stderr.len()), (Some(0), 0), "{:#?}", again.stderr);
         assert!(live.events.iter().all(|event| event.get("user").is_some()), "{:#?}", live.stdout);
-        let printed: Vec<String> = live.stdout.iter().map(without_names).collect();
-        assert!(again.stdout.len() > 15 && again.stdout == printed, "{printed:#?}\n{:#?}", again.stdout);
+        assert!(again.stdout.len() > 15 && again.stdout == live.stdout, "{:#?}\n{:#?}", live.stdout, again.stdout);
         let again = replay(&file, &["-o", "text", "--utc"]);
         assert_eq!(again.stdout.len(), 1 + live.stdout.len(), "a header, and a line each");
         assert!(
@@ -110,7 +109,7 @@ fn what_a_recording_cannot_answer_is_refused() {
 fn what_is_left_of_a_cut_recording_is_printed() {
     let scratch = Scratch::new("replay-cut");
     let (file, live) = recorded(&scratch, &[]);
-    let live: Vec<String> = live.stdout.iter().map(without_names).collect();
+    let live = live.stdout;
     let whole = fs::read(&file).unwrap();
     let cut = scratch.path("cut");
     let mut most = 0;
@@ -144,8 +143,7 @@ fn a_recording_of_a_run_that_was_killed_has_what_was_printed() {
     trace.signal(Signal::SIGKILL);
     let live = trace.end();
     let ended = replay(&file, &["-o", "json"]);
-    let live: Vec<String> = live.stdout.iter().map(without_names).collect();
-    assert_eq!((ended.status.code(), &ended.stdout), (Some(1), &live));
+    assert_eq!((ended.status.code(), &ended.stdout), (Some(1), &live.stdout));
     assert!(ended.stderr.join("\n").contains("the recording is cut"), "{:#?}", ended.stderr);
 }
 
