@@ -50,6 +50,8 @@ static __noinline int show(void *ctx, u32 kind, u64 ct_address, struct flow *flo
 	e->head.label = (struct slice){};
 	e->via = flow->via == VIA_INCOMING ? VIA_UNKNOWN : flow->via;
 	e->duration_ns = kind == KIND_CONN_END && flow->began_ns ? e->head.boot_ns - flow->began_ns : NO_DURATION;
+	/* Set right after it is inserted, or before, by the version of the kernel (__nf_conntrack_confirm). */
+	e->status |= IPS_CONFIRMED;
 	/* The next packet finds it in the status. */
 	if (flow->replied)
 		e->status |= IPS_SEEN_REPLY;

@@ -192,12 +192,12 @@ static __always_inline u64 next_seq(const struct counters *c)
 	return seq;
 }
 
-/* Whether an event is of a cgroup that user space has to look up while it is there. */
+/* Whether an event is of a cgroup that user space has to look up while it is there. (0: it is of no process.) */
 static __always_inline bool is_urgent(const struct event_head *head)
 {
 	u64 id = head->cgroup_id;
 
-	return settings.names && !bpf_map_lookup_elem(&known_cgroups, &id);
+	return settings.names && id && !bpf_map_lookup_elem(&known_cgroups, &id);
 }
 
 /*

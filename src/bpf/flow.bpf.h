@@ -86,6 +86,8 @@ struct conn_event {
 EXPORT_TYPE(struct, conn_event);
 
 #define ERRNOS 64
+/* include/uapi/asm-generic/errno-base.h */
+#define EINVAL 22
 
 /* How often a read or an entry into a map failed, by place and errno. */
 struct {
@@ -148,7 +150,7 @@ struct flow {
 /* By the address of its struct nf_conn, which is another's only after it was destroyed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536); /* sized by user space before load */
+	__uint(max_entries, 65536); /* sized by user space before load: 168 bytes each */
 	__type(key, u64);
 	__type(value, struct flow);
 } flows SEC(".maps");
@@ -315,8 +317,13 @@ static __noinline int read_flow(const struct nf_conn *ct, struct conn_event *e)
 	if (!read_state(ct, e->proto, &e->state))
 		e->head.unread |= 1 << READ_STATE;
 	READ_FIELD(READ_NETNS, net, &ct->ct_net.net);
-	if (net)
+	if (net) {
 		READ_FIELD(READ_NETNS, e->netns, &net->ns.inum);
+	} else if (!(e->head.unread & 1 << READ_NETNS)) {
+		/* Every flow is in one: it was read from the wrong place. */
+		count_failure(READ_NETNS, -EINVAL);
+		e->head.unread |= 1 << READ_NETNS;
+	}
 	/* CONFIG_NF_CONNTRACK_ZONES, CONFIG_NF_CONNTRACK_MARK */
 	if (bpf_core_field_exists(ct->zone)) {
 		e->there |= THERE_ZONE;

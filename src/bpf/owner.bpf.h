@@ -47,7 +47,7 @@ struct peer {
 /* Incoming flows of which no process is known yet, by their peers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536); /* sized by user space before load */
+	__uint(max_entries, 16384);
 	__type(key, struct peer);
 	__type(value, u64);
 } peers SEC(".maps");
@@ -58,7 +58,7 @@ u64 peers_len = 0;
 /* Those of them that were not shown yet, and since when they wait. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536); /* sized by user space before load */
+	__uint(max_entries, 16384);
 	__type(key, u64);
 	__type(value, u64);
 } waiting SEC(".maps");
@@ -86,7 +86,7 @@ struct {
 /* Sockets that were there when coretrace began. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536); /* sized by user space before load */
+	__uint(max_entries, 16384);
 	__type(key, struct peer);
 	__type(value, u64);
 } existing SEC(".maps");
@@ -125,40 +125,35 @@ static __always_inline u32 read_port(const __be16 *from)
 	return bpf_ntohs(port);
 }
 
-/* The end of a flow on this host that receives it, as seen from there. */
-static __noinline u32 peer_of_flow(const struct nf_conn *ct, struct peer *peer)
+/*
+ * One end of a flow, as a socket there sees it: that of the sender, by the original direction, or that of the receiver, by
+ * the replies (`reply` is 0 or 1).
+ */
+static __noinline u32 peer_of(const struct nf_conn *ct, u32 reply, struct peer *peer)
 {
-	u16 family = 0;
+	const struct nf_conntrack_tuple *tuple = reply ? &ct->tuplehash[1].tuple : &ct->tuplehash[0].tuple;
 	struct net *net = NULL;
+	u16 family = 0;
 
 	__builtin_memset(peer, 0, sizeof(*peer));
-	if (!READ_OR_COUNT(READ_TUPLE, family, &ct->tuplehash[0].tuple.src.l3num) ||
-	    !READ_OR_COUNT(READ_NETNS, net, &ct->ct_net.net) ||
-	    !read_address(peer->remote, family, &ct->tuplehash[1].tuple.dst.u3))
+	if (!READ_OR_COUNT(READ_TUPLE, family, &tuple->src.l3num) ||
+	    !READ_OR_COUNT(READ_NETNS, net, &ct->ct_net.net) || !read_address(peer->remote, family, &tuple->dst.u3))
 		return false;
 	peer->net = (u64)net;
 	peer->proto = proto_of(ct);
-	peer->local_port = read_port(&ct->tuplehash[1].tuple.src.u.all);
-	peer->remote_port = read_port(&ct->tuplehash[1].tuple.dst.u.all);
+	peer->local_port = read_port(&tuple->src.u.all);
+	peer->remote_port = read_port(&tuple->dst.u.all);
 	return true;
 }
 
-/* The end of a flow that has sent its first packet, as seen from there. */
-static __noinline u32 peer_of_sender(const struct nf_conn *ct, struct peer *peer)
+static __always_inline u32 peer_of_flow(const struct nf_conn *ct, struct peer *peer)
 {
-	u16 family = 0;
-	struct net *net = NULL;
+	return peer_of(ct, true, peer);
+}
 
-	__builtin_memset(peer, 0, sizeof(*peer));
-	if (!READ_OR_COUNT(READ_TUPLE, family, &ct->tuplehash[0].tuple.src.l3num) ||
-	    !READ_OR_COUNT(READ_NETNS, net, &ct->ct_net.net) ||
-	    !read_address(peer->remote, family, &ct->tuplehash[0].tuple.dst.u3))
-		return false;
-	peer->net = (u64)net;
-	peer->proto = proto_of(ct);
-	peer->local_port = read_port(&ct->tuplehash[0].tuple.src.u.all);
-	peer->remote_port = read_port(&ct->tuplehash[0].tuple.dst.u.all);
-	return true;
+static __always_inline u32 peer_of_sender(const struct nf_conn *ct, struct peer *peer)
+{
+	return peer_of(ct, false, peer);
 }
 
 static __always_inline u8 socket_proto(const struct sock *sk)
@@ -514,8 +509,11 @@ static __noinline int on_existing_socket(struct task_struct *thread, struct file
 	err = bpf_map_update_elem(&owners, &sk, &owner, BPF_NOEXIST);
 	if (err && err != -EEXIST)
 		count_failure(NO_ROOM_OWNERS, err);
-	if (peer_of_socket((void *)sk, &peer))
-		bpf_map_update_elem(&existing, &peer, &sk, BPF_ANY);
+	if (peer_of_socket((void *)sk, &peer)) {
+		err = bpf_map_update_elem(&existing, &peer, &sk, BPF_ANY);
+		if (err)
+			count_failure(NO_ROOM_OWNERS, err);
+	}
 	take_receiver((void *)sk);
 	return nothing();
 }

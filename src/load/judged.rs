@@ -6,8 +6,8 @@ use libbpf_rs::{MapCore, MapFlags};
 /// The map's name.
 pub(crate) const MAP: &str = "known_cgroups";
 
-/// Has the kernel side know of a cgroup, by its id, and whether all of its events are refused. Where the map is full, the one that was used least is forgotten: its
-/// next event comes again.
+/// Has the kernel side know of a cgroup, by its id, and whether all of its events are refused. Where the map is full, the one
+/// that was used least is forgotten: its next event comes again.
 ///
 /// # Errors
 /// When the kernel refuses.

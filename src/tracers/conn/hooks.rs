@@ -10,13 +10,14 @@ use crate::load::plan::{Hook, Needed, Plan, Program, Target};
 pub(super) const ERRNOS: u32 = 64;
 
 /// The maps that have an entry for each connection or socket.
-pub(super) const SIZED: [&str; 5] = ["flows", "waiting", "peers", "owners", "existing"];
+pub(super) const SIZED: [&str; 2] = ["flows", "owners"];
 
-/// How many that is: what the kernel itself keeps at most, within reason.
+/// How many that is: what the kernel itself keeps at most, within reason (20 MiB for both maps). What finds no room is shown
+/// without its process, and counted.
 pub(super) fn entries() -> u32 {
     let most = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max");
     let most = most.ok().and_then(|text| text.trim_end().parse::<u32>().ok()).unwrap_or(1 << 16);
-    most.clamp(1 << 14, 1 << 18)
+    most.clamp(1 << 12, 1 << 16)
 }
 
 /// In which module (or in none: then it is built in) functions of the tracker are.
