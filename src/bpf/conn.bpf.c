@@ -132,11 +132,10 @@ static __always_inline int on_confirm(struct sk_buff *skb)
 			flow.owner = *owner;
 			flow.via = VIA_SOCKET;
 		}
-	} else if (is_for_this_host(skb)) {
-		flow.via = VIA_INCOMING;
-	} else if (BPF_CORE_READ(skb, skb_iif)) {
-		flow.via = VIA_FORWARDED;
 	}
+	/* One that was received may have found a socket early, of which no process is known. */
+	if (flow.via == VIA_UNKNOWN && BPF_CORE_READ(skb, skb_iif))
+		flow.via = via_of_received(skb, (void *)ct);
 	err = bpf_map_update_elem(&flows, &ct, &flow, BPF_ANY);
 	if (err)
 		count_failure(NO_ROOM_FLOWS, err);
@@ -162,7 +161,7 @@ static __always_inline bool wait_for_owner(u64 ct, struct flow *flow)
 			return false;
 		}
 	}
-	if (!wait_ns)
+	if (!wait_ns && !only_owned)
 		return false;
 	err = bpf_map_update_elem(&waiting, &ct, &now, BPF_ANY);
 	if (err)
@@ -204,7 +203,13 @@ static __always_inline int on_destroy(void *ctx, u64 nfct)
 			owner_of_receiver((void *)ct, flow);
 			forget_peer(ct);
 		}
-		if (!bpf_map_delete_elem(&waiting, &ct))
+		if (flow->stand_in)
+			flow->via = VIA_UNKNOWN;
+		/* Its insertion was not seen: the tracker has others, too (nf_ct_resolve_clash_harder). */
+		else if (!flow->began_ns && flow->via != VIA_EXISTING)
+			flow->began_ns = bpf_ktime_get_boot_ns();
+		if (!bpf_map_delete_elem(&waiting, &ct) ||
+		    (!flow->shown && !flow->stand_in && flow->via != VIA_EXISTING))
 			show(ctx, KIND_CONN_NEW, ct, flow);
 		show(ctx, KIND_CONN_END, ct, flow);
 	}
@@ -217,16 +222,19 @@ static __always_inline int on_packet(void *ctx, u64 ct, u32 ctinfo)
 {
 	u64 status = 0;
 	struct flow *flow;
+	bool first;
 
 	READ_OR_COUNT(READ_STATUS, status, &((struct nf_conn *)ct)->status);
 	if (!(status & IPS_CONFIRMED))
 		return 0;
 	flow = flow_of(ct, VIA_EXISTING);
-	if (!flow)
+	if (!flow || flow->stand_in)
 		return 0;
+	first = flow->via == VIA_EXISTING && !flow->status;
 	if (ctinfo == IP_CT_ESTABLISHED_REPLY)
 		flow->replied = true;
-	if (!remember_state((void *)ct, flow))
+	/* What it was before the first packet is not known. */
+	if (!remember_state((void *)ct, flow) || first)
 		return 0;
 	/* A flow that is yet to be shown is shown as it is then; one that was there before is known from here on. */
 	if (flow->shown || flow->via == VIA_EXISTING)
@@ -235,12 +243,12 @@ static __always_inline int on_packet(void *ctx, u64 ct, u32 ctinfo)
 }
 
 /* The kernel writes a flow for coretrace itself, which reads /proc/net/nf_conntrack when it begins. */
-static __always_inline int on_listed(void *ctx, u64 hash)
+static __always_inline int on_listed(void *ctx, struct seq_file *list, u64 hash)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct event_head head = {};
-	u64 ct = hash - bpf_core_field_offset(struct nf_conn, tuplehash);
-	struct flow flow = { .via = VIA_EXISTING }, *stored;
+	u64 ct = hash - bpf_core_field_offset(struct nf_conn, tuplehash), net = 0, listed = 0, status = 0;
+	struct flow *flow;
 	u8 direction = 0;
 
 	fill_ids(false, task, &head);
@@ -250,15 +258,19 @@ static __always_inline int on_listed(void *ctx, u64 hash)
 	READ_OR_COUNT(READ_TUPLE, direction, &((struct nf_conntrack_tuple_hash *)hash)->tuple.dst.dir);
 	if (direction)
 		return 0;
-	/* Else it was shown already, as a new one. */
-	if (bpf_map_update_elem(&flows, &ct, &flow, BPF_NOEXIST))
+	/* The kernel goes through those of all namespaces, and leaves out the others (struct seq_net_private begins with its own). */
+	READ_OR_COUNT(READ_NETNS, net, &((struct nf_conn *)ct)->ct_net.net);
+	bpf_probe_read_kernel(&listed, sizeof(listed), BPF_CORE_READ(list, private));
+	READ_OR_COUNT(READ_STATUS, status, &((struct nf_conn *)ct)->status);
+	if (net != listed || !(status & IPS_CONFIRMED) || status & IPS_DYING)
 		return 0;
-	stored = flow_of(ct, VIA_EXISTING);
-	if (!stored)
+	flow = flow_of(ct, VIA_EXISTING);
+	/* Else it is a new one, or was listed before. */
+	if (!flow || flow->stand_in || flow->shown || flow->via != VIA_EXISTING)
 		return 0;
-	remember_state((void *)ct, stored);
-	owner_of_existing((void *)ct, stored);
-	show_first(ctx, KIND_CONN_OLD, ct, stored);
+	remember_state((void *)ct, flow);
+	owner_of_existing((void *)ct, flow);
+	show_first(ctx, KIND_CONN_OLD, ct, flow);
 	return 0;
 }
 
@@ -309,7 +321,6 @@ static __always_inline int on_accept(void *ctx, u64 sk)
 /* A socket's memory is about to be another's. */
 static __always_inline int on_socket_end(u64 sk)
 {
-	forget_receiver((void *)sk);
 	bpf_map_delete_elem(&owners, &sk);
 	return 0;
 }
@@ -367,13 +378,13 @@ int BPF_KPROBE(conn_packet, u64 ct, u32 ctinfo)
 SEC("fentry")
 int conn_listed_fentry(u64 *ctx)
 {
-	return on_listed(ctx, ctx[1]);
+	return on_listed(ctx, (void *)ctx[0], ctx[1]);
 }
 
 SEC("kprobe")
-int BPF_KPROBE(conn_listed, void *file, u64 hash)
+int BPF_KPROBE(conn_listed, struct seq_file *list, u64 hash)
 {
-	return on_listed(ctx, hash);
+	return on_listed(ctx, list, hash);
 }
 
 #define ON_CONNECT(name)          \
@@ -460,9 +471,12 @@ int conn_waited(u64 *ctx)
 	u64 ct = ctx[0];
 	struct flow *flow = bpf_map_lookup_elem(&flows, &ct);
 
-	if (!flow || bpf_map_delete_elem(&waiting, &ct))
+	if (!flow)
 		return 0;
 	owner_of_receiver((void *)ct, flow);
+	/* Without a process it would be refused, and one may still come. */
+	if ((only_owned && flow->via == VIA_INCOMING) || bpf_map_delete_elem(&waiting, &ct))
+		return 0;
 	if (flow->via == VIA_SOCKET)
 		forget_peer(ct);
 	show_first(ctx, KIND_CONN_NEW, ct, flow);

@@ -144,7 +144,7 @@ struct flow {
 	u8 state;
 	u8 replied; /* a reply was seen, which the status does not have yet */
 	u8 shown; /* what comes next is a change */
-	u8 reserved;
+	u8 stand_in; /* there was no room for it */
 };
 
 /* By the address of its struct nf_conn, which is another's only after it was destroyed. */
@@ -177,6 +177,7 @@ static __noinline struct flow *flow_of(u64 ct, u32 via)
 	if (flow)
 		return flow;
 	count_failure(NO_ROOM_FLOWS, err);
+	fresh.stand_in = true;
 	flow = bpf_map_lookup_elem(&no_flow, &zero);
 	if (flow)
 		*flow = fresh;

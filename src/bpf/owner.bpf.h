@@ -76,8 +76,9 @@ struct receiver {
 	u64 several; /* more than one socket receives there: it is not known which */
 };
 
+/* A socket has lost its port when it ends (udp_lib_unhash): what is not used any more makes room for others. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct endpoint);
 	__type(value, struct receiver);
@@ -234,7 +235,8 @@ static __noinline int take_owner(u64 sk)
 
 	owner.ids = bpf_get_current_pid_tgid();
 	bpf_get_current_comm(owner.comm, sizeof(owner.comm));
-	if (known && known->ids == owner.ids) {
+	if (known && known->ids >> 32 == owner.ids >> 32 && known->uid == (u32)bpf_get_current_uid_gid() &&
+	    (known->is == OWNER_WANTED || !only_owned)) {
 		before = (const void *)known->comm;
 		if (before[0] == now[0] && before[1] == now[1])
 			return nothing();
@@ -349,19 +351,6 @@ static __noinline int take_receiver(const struct sock *sk)
 	return nothing();
 }
 
-static __noinline int forget_receiver(const struct sock *sk)
-{
-	struct receiver *known;
-	struct endpoint end;
-
-	if (!endpoint_of_socket(sk, &end))
-		return nothing();
-	known = bpf_map_lookup_elem(&receivers, &end);
-	if (known && known->sk == (u64)sk)
-		bpf_map_delete_elem(&receivers, &end);
-	return nothing();
-}
-
 /* The process of the one socket that receives there. */
 static __always_inline struct owner *receiver_at(const struct endpoint *end)
 {
@@ -437,26 +426,33 @@ static __noinline int owner_of_existing(const struct nf_conn *ct, struct flow *f
 }
 
 /*
- * Whether a packet that was received goes no further than this host: by its route (net/ipv4/route.c, net/ipv6/route.c),
- * which both structs begin with.
+ * What becomes of a packet that was received: by its route (net/ipv4/route.c, net/ipv6/route.c), which both structs begin
+ * with. Routes of IPv6 to many (ff00::/8) are not marked as local.
  */
-static __noinline u32 is_for_this_host(struct sk_buff *skb)
+static __noinline u32 via_of_received(struct sk_buff *skb, const struct nf_conn *ct)
 {
-	u64 dst = 0;
 	u16 protocol = 0, type = 0;
+	u8 highest = 0;
 	u32 flags = 0;
+	u64 dst = 0;
+	bool here;
 
 	READ_OR_COUNT(READ_PACKET, dst, &skb->_skb_refdst);
 	READ_OR_COUNT(READ_PACKET, protocol, &skb->protocol);
 	dst &= SKB_DST_PTRMASK;
 	if (!dst)
-		return false;
+		return VIA_UNKNOWN;
 	if (bpf_ntohs(protocol) == ETH_P_IP) {
 		READ_OR_COUNT(READ_PACKET, type, &((struct rtable *)dst)->rt_type);
-		return type == RTN_LOCAL || type == RTN_BROADCAST || type == RTN_MULTICAST;
+		here = type == RTN_LOCAL || type == RTN_BROADCAST || type == RTN_MULTICAST;
+	} else if (bpf_ntohs(protocol) == ETH_P_IPV6) {
+		READ_OR_COUNT(READ_PACKET, flags, &((struct rt6_info *)dst)->rt6i_flags);
+		READ_OR_COUNT(READ_TUPLE, highest, &ct->tuplehash[0].tuple.dst.u3);
+		here = flags & (RTF_LOCAL | RTF_ANYCAST) || highest == 0xff;
+	} else {
+		return VIA_UNKNOWN;
 	}
-	READ_OR_COUNT(READ_PACKET, flags, &((struct rt6_info *)dst)->rt6i_flags);
-	return bpf_ntohs(protocol) == ETH_P_IPV6 && flags & (RTF_LOCAL | RTF_ANYCAST);
+	return here ? VIA_INCOMING : VIA_FORWARDED;
 }
 
 /* Whether the options ask for a process that is not the current one. (Cgroups: only the current one can be asked.) */
@@ -470,7 +466,7 @@ static __always_inline bool task_passes(struct task_struct *task, const struct o
 		return false;
 	if (settings.filter_comm && !comm_matches(owner->comm))
 		return false;
-	return !settings.cgroups_len && !settings.only_label;
+	return !settings.cgroups_len && !settings.only_label && !settings.ignore_label && !settings.refuses;
 }
 
 /* An open file of a process is a socket: it is that process's, if it is not yet another's. */
@@ -507,7 +503,8 @@ static __noinline int on_existing_socket(struct task_struct *thread, struct file
 	owner.label = (struct label){};
 	/* One that has acted since is the right one. */
 	err = bpf_map_update_elem(&owners, &sk, &owner, BPF_NOEXIST);
-	if (err && err != -EEXIST)
+	/* An int until 6.4: see ends_process(). */
+	if (err && (int)err != -EEXIST)
 		count_failure(NO_ROOM_OWNERS, err);
 	if (peer_of_socket((void *)sk, &peer)) {
 		err = bpf_map_update_elem(&existing, &peer, &sk, BPF_ANY);

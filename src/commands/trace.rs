@@ -344,7 +344,7 @@ fn finish(pipeline: Pipeline<'_>, common: &Common, command: Option<Launched>) ->
     heartbeats.iter().filter(|(_, missing)| !quiet || *missing > 0).for_each(|(text, _)| note(text));
     let missing: u64 = heartbeats.iter().map(|(_, missing)| missing).sum();
     // What was not written is reported like every loss.
-    if !quiet || ledger.unwritten() > 0 {
+    if !quiet || ledger.unwritten() > 0 || !ledger.failures.is_empty() {
         note(&ledger.to_string());
     }
     if !ledger.balances() {

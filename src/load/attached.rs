@@ -126,13 +126,13 @@ impl Attached {
         parts.try_for_each(|(part, source)| source.begin(&part.object, meanwhile))
     }
 
-    /// Has each tracer do what is to be done as time goes by.
+    /// Has each tracer do what is to be done as time goes by; returns whether there is more to do.
     ///
     /// # Errors
     /// When one cannot.
-    pub fn turn(&self, sources: &[&dyn Source], last: bool) -> Result<()> {
+    pub fn turn(&self, sources: &[&dyn Source], last: bool) -> Result<bool> {
         let mut parts = self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?)));
-        parts.try_for_each(|(part, source)| source.turn(&part.object, last))
+        parts.try_fold(false, |more, (part, source)| Ok(source.turn(&part.object, last)? | more))
     }
 
     /// What could not be read or kept so far.

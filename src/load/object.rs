@@ -96,7 +96,10 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
                 }
             }
             // It is attached by the kernel's own types.
-            Some((_, Target::Iterator)) => there = session.kernel_btf,
+            Some((wanted, Target::Iterator)) if !session.kernel_btf => {
+                there = false;
+                hooks.lacks("BTF of its own, for iterators", wanted.optional)?;
+            }
             Some((_, Target::TypedTracepoint(name))) => {
                 let set = match types.number(&format!("tp_btf/{name}")) {
                     Some(number) => set_number(&mut program, number),

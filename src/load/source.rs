@@ -55,13 +55,13 @@ pub trait Source {
         Ok(())
     }
 
-    /// Does what its programs cannot do by themselves, as time goes by: called many times a second, and a last time when
-    /// they are detached.
+    /// Does what its programs cannot do by themselves, as time goes by: called many times a second, and when they are
+    /// detached (`last`) until it returns false: there is no more to do. Between calls, events are read.
     ///
     /// # Errors
     /// When it cannot be done.
-    fn turn(&self, _: &Object, _last: bool) -> Result<()> {
-        Ok(())
+    fn turn(&self, _: &Object, _last: bool) -> Result<bool> {
+        Ok(false)
     }
 
     /// What its programs could not read or keep so far: what, why, and how often.

@@ -300,7 +300,9 @@ impl Run<'_, '_> {
         let missed = self.attached.missed();
         self.control.ending();
         self.attached.detach(|| self.fill(false).map(drop))?;
-        self.attached.turn(&self.limits.sources, true)?;
+        while self.attached.turn(&self.limits.sources, true)? {
+            self.fill(false)?;
+        }
         self.pipeline.borrow_mut().ledger.unreturned = self.attached.unreturned();
         self.pipeline.borrow_mut().ledger.failures = self.attached.failures(&self.limits.sources)?;
         let ends = self.limits.duration.map(|duration| self.begin + duration + GRACE);

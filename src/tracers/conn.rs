@@ -9,6 +9,7 @@ mod wire;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -23,11 +24,12 @@ use crate::error::Usage;
 use crate::event::decode::{self, Decode};
 use crate::event::{Event, Failure, Kind};
 use crate::flow::heartbeat::Beat;
-use crate::host::Host;
+use crate::host::{Host, has_module};
 use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Column, Room, Table};
+use crate::report::note;
 use crate::tracers::tracer::{Info, Tracer};
 
 /// The options of `conn` alone.
@@ -55,7 +57,8 @@ pub struct Conn {
     /// How long an incoming connection waits for the process that accepts it, before it is shown without one
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     wait: Duration,
-    /// Leave out connections that are there already, and the processes of their sockets
+    /// Do not list the connections that are there already, nor look for the processes of their sockets (how they change and
+    /// end is shown)
     #[arg(long)]
     no_existing: bool,
     /// End with an error where the kernel's connection tracking is not loaded, instead of waiting for it
@@ -70,10 +73,27 @@ pub struct Conn {
 struct Waits {
     since: HashMap<u64, Instant>,
     next: Option<Instant>,
+    /// At the end of the run: those that are left.
+    last: Option<Vec<u64>>,
+    /// That the tracker was unloaded was said.
+    gone: bool,
+}
+
+impl Waits {
+    /// Those that wait, by the addresses of their structs.
+    fn of(object: &Object) -> Result<Vec<u64>> {
+        let map =
+            object.maps().find(|map| map.name() == "waiting").context("the object has no map of waiting flows")?;
+        let keys = map.keys().filter_map(|key| Some(u64::from_ne_bytes(*key.first_chunk()?)));
+        // What comes and goes meanwhile could make it endless.
+        Ok(keys.take(map.max_entries() as usize).collect())
+    }
 }
 
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How many are shown before events are read again.
+const AT_ONCE: usize = 256;
 
 /// The part of the kernel that tracks connections.
 const MODULE: &str = "nf_conntrack";
@@ -164,28 +184,36 @@ impl Source for Conn {
         existing::begin(object, meanwhile)
     }
 
-    fn turn(&self, object: &Object, last: bool) -> Result<()> {
+    fn turn(&self, object: &Object, last: bool) -> Result<bool> {
         let mut waits = self.waits.borrow_mut();
         let now = Instant::now();
-        if !last && waits.next.is_some_and(|next| now < next) {
-            return Ok(());
+        if last && waits.last.is_none() {
+            waits.last = Some(Waits::of(object)?);
+        }
+        if let Some(left) = &mut waits.last {
+            let rest = left.len().saturating_sub(AT_ONCE);
+            left.drain(rest..).try_for_each(|ct| Conn::show(object, ct))?;
+            return Ok(rest > 0);
+        }
+        if waits.next.is_some_and(|next| now < next) {
+            return Ok(false);
         }
         waits.next = Some(now + LOOK);
-        let map =
-            object.maps().find(|map| map.name() == "waiting").context("the object has no map of waiting flows")?;
-        let keys = map.keys().filter_map(|key| Some(u64::from_ne_bytes(*key.first_chunk()?)));
-        // What comes and goes meanwhile could make it endless.
-        let keys: Vec<u64> = keys.take(map.max_entries() as usize).collect();
-        let before = std::mem::take(&mut waits.since);
-        for ct in keys {
-            let since = before.get(&ct).copied().unwrap_or(now);
-            if last || now - since >= self.wait {
-                Conn::show(object, ct)?;
-            } else {
-                waits.since.insert(ct, since);
-            }
+        if !waits.gone && !has_module(Path::new("/"), MODULE) {
+            waits.gone = true;
+            note("connection tracking was unloaded: connections are no longer seen; start again, to wait for it");
         }
-        Ok(())
+        let (before, mut shown) = (std::mem::take(&mut waits.since), 0);
+        for ct in Waits::of(object)? {
+            let since = before.get(&ct).copied().unwrap_or(now);
+            if now - since >= self.wait && shown < AT_ONCE {
+                shown += 1;
+                Conn::show(object, ct)?;
+            }
+            // Those that still wait are known by then; of the others, this is forgotten.
+            waits.since.insert(ct, since);
+        }
+        Ok(shown == AT_ONCE)
     }
 
     fn failures(&self, object: &Object) -> Result<Vec<Failure>> {

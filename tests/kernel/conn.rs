@@ -236,7 +236,8 @@ fn filters_show_only_what_they_say() {
         (&["--proto", "icmp,17"], 3),
         (&["--netns", &server], 2),
         (&["--nat"], 1),
-        (&["-n", "target*", "--netns", &server], 2),
+        // Also one that is to be shown at once, before its process is known.
+        (&["-n", "target*", "--netns", &server, "--wait", "0"], 2),
         (&["-u", "tester"], 0),
     ];
     // Several runs watch the same traffic: not all of them, for the memory of the guest.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::statfs::{FsType, statfs};
 
 use crate::escape::shown;
 
@@ -127,16 +128,18 @@ pub(super) fn namespace(name: &OsStr) -> Result<u32> {
         .with_context(|| format!("--netns {}: the kernel has no namespace with that number", shown(Path::new(name))))
 }
 
+/// include/uapi/linux/magic.h
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+
 fn inode(path: &Path) -> Result<u64> {
-    let found = || {
-        let target = fs::read_link(path).ok();
-        let meta = fs::metadata(path)?;
-        Ok::<_, std::io::Error>((meta, target))
-    };
-    let (meta, target) = found().with_context(|| format!("--netns: there is no network namespace {}", shown(path)))?;
-    // A file that a namespace is mounted on is no link.
-    let is_other = target.is_some_and(|target| !target.to_string_lossy().starts_with("net:["));
-    ensure!(!is_other && meta.ino() > LAST_PID, "--netns {}: this is no network namespace", shown(path));
+    let found =
+        || Ok::<_, std::io::Error>((fs::metadata(path)?, statfs(path)?.filesystem_type(), fs::read_link(path).ok()));
+    let (meta, of, target) =
+        found().with_context(|| format!("--netns: there is no network namespace {}", shown(path)))?;
+    // The links in /proc say of which kind it is; a file that a namespace is mounted on does not.
+    let other =
+        target.is_some_and(|to| to.to_string_lossy().contains(":[") && !to.to_string_lossy().starts_with("net:["));
+    ensure!(of == NSFS_MAGIC && !other, "--netns {}: this is no network namespace", shown(path));
     Ok(meta.ino())
 }
 
@@ -184,7 +187,7 @@ mod tests {
         for name in [own.to_string(), std::process::id().to_string(), "/proc/self/ns/net".to_owned()] {
             assert_eq!(u64::from(namespace(OsStr::new(&name)).unwrap()), own, "{name}");
         }
-        for bad in ["/proc/self/exe", "/nowhere", "99999999999", "3999999"] {
+        for bad in ["/proc/self/exe", "/proc/self/ns/pid", "/nowhere", "99999999999", "3999999"] {
             assert!(namespace(OsStr::new(bad)).is_err(), "{bad}");
         }
     }

@@ -33,8 +33,12 @@ pub(super) fn begin(object: &Object, meanwhile: &mut dyn FnMut() -> Result<()>) 
         match list_of(&namespace) {
             Ok(mut list) => {
                 found = true;
-                // A process may have ended, or may not be looked at.
-                let _ = drain(&mut list, meanwhile);
+                match drain(&mut list, meanwhile) {
+                    Err(error) if error.is::<io::Error>() => {
+                        note(&format!("connections of a namespace are not listed: {}: {error}", shown(&namespace)));
+                    }
+                    drained => drained?,
+                }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => note(&format!("connections of a namespace are not listed: {}: {error}", shown(&namespace))),
