@@ -11,6 +11,7 @@ KERNELS ?=
 # .cargo/config.toml names the target (for a static binary), so cargo builds in that target's own directory.
 TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
 BINARY = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coretrace
+SHARE = $(DESTDIR)$(PREFIX)/share
 # Tracing needs root; sudo is not everywhere, and root does not need it.
 AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
 
@@ -48,8 +49,12 @@ bench: ## what tracing costs
 
 install: ## install to PREFIX (/usr/local), below DESTDIR; needs `make build` first
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/coretrace
-	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1
-	$(BINARY) man $(DESTDIR)$(PREFIX)/share/man/man1
+	mkdir -p $(SHARE)/man/man1
+	$(BINARY) man $(SHARE)/man/man1
+	mkdir -p $(addprefix $(SHARE)/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(BINARY) completions bash >$(SHARE)/bash-completion/completions/coretrace
+	$(BINARY) completions zsh >$(SHARE)/zsh/site-functions/_coretrace
+	$(BINARY) completions fish >$(SHARE)/fish/vendor_completions.d/coretrace.fish
 
 clean: ## remove what was built; the kernels of the VM tests stay in ~/.cache/coretrace
 	$(CARGO) clean
