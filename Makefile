@@ -3,6 +3,8 @@
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
+# Of `make dist`.
+ARCH ?= x86_64
 # The kernel of `make vm`, and what to run there (a shell when empty).
 KERNEL ?= 6.12
 CMD ?=
@@ -15,7 +17,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 # Tracing needs root; sudo is not everywhere, and root does not need it.
 AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help run build test test-fast vm vm-all bench install clean
+.PHONY: help run build test test-fast vm vm-all bench install dist test-dist clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,6 +57,14 @@ install: ## install to PREFIX (/usr/local), below DESTDIR; needs `make build` fi
 	$(BINARY) completions bash >$(SHARE)/bash-completion/completions/coretrace
 	$(BINARY) completions zsh >$(SHARE)/zsh/site-functions/_coretrace
 	$(BINARY) completions fish >$(SHARE)/fish/vendor_completions.d/coretrace.fish
+
+dist: ## archives and packages for ARCH (x86_64), in target/dist
+	scripts/deps dist
+	ARCH=$(ARCH) scripts/dist
+
+test-dist: ## tests of archives and packages of the binary that `make build` made; as root
+	scripts/deps dist
+	scripts/test-dist $(BINARY)
 
 clean: ## remove what was built; the kernels of the VM tests stay in ~/.cache/coretrace
 	$(CARGO) clean
