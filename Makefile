@@ -62,7 +62,7 @@ dist: ## archives and packages for ARCH (x86_64), in target/dist
 	scripts/deps dist
 	ARCH=$(ARCH) scripts/dist
 
-test-dist: ## tests of archives and packages of the binary that `make build` made; as root
+test-dist: ## packs the binary of `make build`, tests archives, and installs packages in a directory; as root
 	scripts/deps dist
 	scripts/test-dist $(BINARY)
 
