@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::conn::ended_after;
-use crate::network::{CLIENT, Program, SERVER, load, network, possible};
+use crate::network::{ACCOUNT, CLIENT, Program, SERVER, load, network, possible};
 use crate::support::{Trace, coretrace};
 
 #[test]
@@ -23,7 +23,7 @@ fn a_tracker_that_is_not_loaded_is_waited_for() {
     assert!(limited.stderr.iter().any(|line| line.contains("nothing was traced")), "{:#?}", limited.stderr);
     let mut waiting = Trace::raw(Command::new(coretrace()).args(["conn", "-v", "-o", "json", "-O", "-"]));
     waiting.note("that it waits", |line| line.contains("not loaded: waiting"));
-    load();
+    load(ACCOUNT);
     waiting.ready();
     network();
     let server = Program::ready(SERVER, &["serve-tcp", "10.2.0.2:80", "1"]);
