@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::storm::{Ready, Run, interrupt, lost, targets, time, totals};
-use crate::table::{median, quantile};
-use crate::tracer;
+use crate::{table, tracer};
 
 /// Turns of a storm.
 const COUNT: u32 = 100_000;
@@ -159,17 +158,8 @@ pub fn measure(hit: Hit, rounds: usize) -> Result<()> {
             runs.retain(|(one, _)| *one != under);
         }
     }
-    println!("\n{}: {rounds} rounds of {COUNT}; in ns for each", hit.title());
-    println!("{:22}{:>9}{:>9}{:>9}{:>9}{:>8}", "", "median", "quartile", "added", "reader", "lost");
-    let walls = |runs: &[Run]| runs.iter().flat_map(|run| run.walls_ns.clone()).collect::<Vec<_>>();
-    let alone = runs.first().map_or(f64::NAN, |(_, runs)| quantile(&walls(runs), 0.25));
-    for (under, runs) in &runs {
-        let walls = walls(runs);
-        let (wall, quiet) = (median(&walls), quantile(&walls, 0.25));
-        let reader = median(&runs.iter().map(|run| run.reader_ns).collect::<Vec<_>>());
-        let lost: u64 = runs.iter().map(|run| run.lost).sum();
-        println!("{:22}{wall:9.0}{quiet:9.0}{:9.0}{reader:9.0}{lost:8}", under.name(), quiet - alone);
-    }
+    let rows: Vec<_> = runs.iter().map(|(under, runs)| (under.name(), runs.as_slice())).collect();
+    table::each(hit.title(), COUNT, &rows);
     Ok(())
 }
 

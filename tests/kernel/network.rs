@@ -92,6 +92,14 @@ pub fn load(options: &str) {
     }
 }
 
+/// Unloads what `load` has loaded.
+pub fn unload() {
+    let order = fs::read_to_string(Path::new(MODULES).join("order")).unwrap();
+    for name in order.lines().rev().filter(|name| Path::new("/sys/module").join(name).join("initstate").exists()) {
+        shell(&format!("rmmod {name}"));
+    }
+}
+
 /// Makes the network, once, and forgets all connections.
 pub fn network() {
     static DONE: OnceLock<()> = OnceLock::new();
