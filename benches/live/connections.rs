@@ -96,6 +96,8 @@ pub fn measure(rounds: usize) -> Result<()> {
 
 fn run(what: What, under: Under) -> Result<Run> {
     let (storm, count) = what.storm();
+    // Connections of the run before would end in this one. (Without conntrack, they do.)
+    let _ = Command::new("conntrack").arg("-F").stderr(Stdio::null()).status();
     let ready = Ready::new(Command::new(targets()).args([storm, &count.to_string()]))?;
     let out = std::env::temp_dir().join(format!("coretrace-bench-{}", std::process::id()));
     let beside = |ready: Ready, child: Child| -> Result<(Run, String)> {
@@ -119,7 +121,7 @@ fn run(what: What, under: Under) -> Result<Run> {
         Under::Conntrack => {
             let mut command = Command::new("conntrack");
             let child = tracer::quiet(command.args(["-E", "-b", "67108864"])).stdout(File::create(&out)?).spawn()?;
-            subscribed(child.id())?;
+            subscribed()?;
             let (run, _) = beside(ready, child)?;
             Ok(Run { delivered: Some(lines(&out)?), ..run })
         }
@@ -150,13 +152,12 @@ fn coretrace_ready(command: &mut Command) -> Result<Child> {
     Ok(child)
 }
 
-/// Waits until a process listens to the tracker's events: /proc/net/netlink has its socket, with the groups.
-fn subscribed(pid: u32) -> Result<()> {
+/// Waits until somebody listens to the tracker's events: /proc/net/netlink has a socket of NETLINK_NETFILTER with groups.
+fn subscribed() -> Result<()> {
     let until = Instant::now() + Duration::from_secs(10);
     let is_it = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
-        words.get(2).is_some_and(|word| *word == pid.to_string())
-            && words.get(3).is_some_and(|groups| *groups != "00000000")
+        words.get(1) == Some(&"12") && words.get(3).is_some_and(|groups| *groups != "00000000")
     };
     while !fs::read_to_string("/proc/net/netlink")?.lines().any(is_it) {
         ensure!(Instant::now() < until, "it is not ready");

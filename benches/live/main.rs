@@ -3,7 +3,7 @@
 //!
 //! Every tracer watches only the storm (its process tree, or its own cgroup), never the whole machine.
 //! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [call] [fail] [open] [kernel] [start]
-//! [uprobe] [usdt] [tracepoint] [many] [conn]`
+//! [uprobe] [usdt] [tracepoint] [fentry] [kprobe] [conn] [many]`
 
 mod connections;
 mod empty;

@@ -290,9 +290,10 @@ fn servers_of_both_families_at_one_port_are_told_apart() {
     }
     network();
     shell("ip netns exec server sh -c 'echo 1 >/proc/sys/net/ipv6/bindv6only'");
-    let trace = traced(&["--no-existing", "--events", "new", "--port", "53"]);
     let ipv4 = Program::ready(SERVER, &["serve-udp", "0.0.0.0:53", "1"]);
     let ipv6 = Program::ready(SERVER, &["serve-udp", "[::]:53", "1"]);
+    // What is known before they answer.
+    let trace = traced(&["--events", "new,old", "--port", "53", "--wait", "0"]);
     Program::start(CLIENT, &["ask-udp", "10.2.0.2:53", "1"]).end();
     Program::start(CLIENT, &["ask-udp", "[fd02::2]:53", "1"]).end();
     shell("ip netns exec server sh -c 'echo 0 >/proc/sys/net/ipv6/bindv6only'");
