@@ -17,7 +17,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 # Tracing needs root; sudo is not everywhere, and root does not need it.
 AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help run build test test-fast vm vm-all bench install dist test-dist clean
+.PHONY: help run build test test-fast vm vm-all bench bench-vm install dist test-dist clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -48,6 +48,11 @@ vm-all: ## the smoke run on the oldest and newest build of every series and flav
 bench: ## what tracing costs
 	scripts/deps bench
 	tests/bench/run
+
+bench-vm: ## the same in a VM, for what this machine's kernel lacks: connections, kernel functions
+	scripts/deps test
+	scripts/deps bench
+	tests/bench/guest
 
 install: ## install to PREFIX (/usr/local), below DESTDIR; needs `make build` first
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/coretrace

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::storm::{Ready, Run, interrupt, lost, targets, time, totals};
-use crate::table::{median, quantile};
-use crate::tracer;
+use crate::{table, tracer};
 
 /// Turns of a storm.
 const COUNT: u32 = 100_000;
@@ -23,10 +22,17 @@ pub enum Hit {
     Usdt,
     /// A classic tracepoint.
     Tracepoint,
+    /// A function of the kernel, by its types …
+    Fentry,
+    /// … and by a probe.
+    Kprobe,
 }
 
 /// All of them.
-pub const ALL: [Hit; 3] = [Hit::Uprobe, Hit::Usdt, Hit::Tracepoint];
+pub const ALL: [Hit; 5] = [Hit::Uprobe, Hit::Usdt, Hit::Tracepoint, Hit::Fentry, Hit::Kprobe];
+
+/// What getppid(2) calls in the kernel, once.
+const FUNCTION: &str = "__task_pid_nr_ns";
 
 impl Hit {
     /// Its name as an argument.
@@ -35,6 +41,8 @@ impl Hit {
             Hit::Uprobe => "uprobe",
             Hit::Usdt => "usdt",
             Hit::Tracepoint => "tracepoint",
+            Hit::Fentry => "fentry",
+            Hit::Kprobe => "kprobe",
         }
     }
 
@@ -43,6 +51,8 @@ impl Hit {
             Hit::Uprobe => "call of a function of a program (uprobe)",
             Hit::Usdt => "static probe (usdt)",
             Hit::Tracepoint => "classic tracepoint (getppid)",
+            Hit::Fentry => "entry of a kernel function by fentry (getppid)",
+            Hit::Kprobe => "entry of a kernel function by kprobe (getppid)",
         }
     }
 
@@ -50,7 +60,7 @@ impl Hit {
         let target = match self {
             Hit::Uprobe => "storm-call",
             Hit::Usdt => "storm-mark",
-            Hit::Tracepoint => "storm-ask",
+            Hit::Tracepoint | Hit::Fentry | Hit::Kprobe => "storm-ask",
         };
         [targets(), target.to_owned(), COUNT.to_string()]
     }
@@ -60,6 +70,8 @@ impl Hit {
             Hit::Uprobe => ("uprobe", format!("{}:func_uprobe1(x:u64)", targets())),
             Hit::Usdt => ("usdt", format!("{}:groupa:probe1", targets())),
             Hit::Tracepoint => ("probe", "tracepoint:syscalls:sys_enter_getppid".to_owned()),
+            Hit::Fentry => ("probe", format!("fentry:{FUNCTION}")),
+            Hit::Kprobe => ("probe", format!("kprobe:{FUNCTION}")),
         }
     }
 
@@ -70,6 +82,8 @@ impl Hit {
             Hit::Usdt => (format!("usdt:{}:groupa:probe1", targets()), String::new()),
             // It would see those of all processes.
             Hit::Tracepoint => ("tracepoint:syscalls:sys_enter_getppid".to_owned(), format!("/pid == {pid}/")),
+            Hit::Fentry => (format!("kfunc:{FUNCTION}"), format!("/pid == {pid}/")),
+            Hit::Kprobe => (format!("kprobe:{FUNCTION}"), format!("/pid == {pid}/")),
         }
     }
 
@@ -84,7 +98,9 @@ impl Hit {
                 targets()
             ),
             Hit::Usdt => format!("{place} {{ {head}%d\\n\", nsecs, pid, tid, comm, arg0); }}"),
-            Hit::Tracepoint => format!("{place} {filter} {{ {head}\\n\", nsecs, pid, tid, comm); }}"),
+            Hit::Tracepoint | Hit::Fentry | Hit::Kprobe => {
+                format!("{place} {filter} {{ {head}\\n\", nsecs, pid, tid, comm); }}")
+            }
         }
     }
 
@@ -97,7 +113,8 @@ impl Hit {
         match self {
             Hit::Uprobe => Some(format!("{}:func_uprobe1", targets())),
             Hit::Usdt => Some(format!("u:{}:probe1", targets())),
-            Hit::Tracepoint => None,
+            Hit::Kprobe => Some(FUNCTION.to_owned()),
+            Hit::Tracepoint | Hit::Fentry => None,
         }
     }
 }
@@ -125,9 +142,10 @@ impl Under {
         }
     }
 
-    /// Whether it is another tracer, which may need what is not here: compilers, headers.
-    fn is_other(self) -> bool {
-        matches!(self, Under::BpftraceEvents | Under::BpftraceCounts | Under::Funccount)
+    /// Whether it may need what is not here: another tracer compilers and headers, these functions what a kernel may lack.
+    fn may_fail(self, hit: Hit) -> bool {
+        let other = matches!(self, Under::BpftraceEvents | Under::BpftraceCounts | Under::Funccount);
+        other || matches!(hit, Hit::Fentry | Hit::Kprobe)
     }
 
     fn there(self, hit: Hit) -> bool {
@@ -146,30 +164,21 @@ pub fn measure(hit: Hit, rounds: usize) -> Result<()> {
     let mut runs: Vec<(Under, Vec<Run>)> =
         all.into_iter().filter(|under| under.there(hit)).map(|under| (under, Vec::new())).collect();
     for _ in 0..rounds {
-        let mut failed = None;
+        let mut failed = Vec::new();
         for (under, runs) in &mut runs {
             match run(hit, *under) {
                 Ok(run) => runs.push(run),
-                Err(error) if under.is_other() => failed = Some((*under, error)),
+                Err(error) if under.may_fail(hit) => failed.push((*under, error)),
                 Err(error) => return Err(error.context(under.name())),
             }
         }
-        if let Some((under, error)) = failed {
+        for (under, error) in failed {
             println!("{} does not run here, and is left out: {error:#}", under.name());
             runs.retain(|(one, _)| *one != under);
         }
     }
-    println!("\n{}: {rounds} rounds of {COUNT}; in ns for each", hit.title());
-    println!("{:22}{:>9}{:>9}{:>9}{:>9}{:>8}", "", "median", "quartile", "added", "reader", "lost");
-    let walls = |runs: &[Run]| runs.iter().flat_map(|run| run.walls_ns.clone()).collect::<Vec<_>>();
-    let alone = runs.first().map_or(f64::NAN, |(_, runs)| quantile(&walls(runs), 0.25));
-    for (under, runs) in &runs {
-        let walls = walls(runs);
-        let (wall, quiet) = (median(&walls), quantile(&walls, 0.25));
-        let reader = median(&runs.iter().map(|run| run.reader_ns).collect::<Vec<_>>());
-        let lost: u64 = runs.iter().map(|run| run.lost).sum();
-        println!("{:22}{wall:9.0}{quiet:9.0}{:9.0}{reader:9.0}{lost:8}", under.name(), quiet - alone);
-    }
+    let rows: Vec<_> = runs.iter().map(|(under, runs)| (under.name(), runs.as_slice())).collect();
+    table::each(hit.title(), COUNT, &rows);
     Ok(())
 }
 
@@ -233,5 +242,7 @@ fn attached(child: &mut Child, out: &std::path::Path, word: &str) -> Result<()> 
         ensure!(Instant::now() < until, "it is not ready");
         std::thread::sleep(Duration::from_millis(5));
     }
+    // bpftrace attaches BEGIN, which says it, before all else.
+    std::thread::sleep(Duration::from_secs(1));
     Ok(())
 }

@@ -3,8 +3,9 @@
 //!
 //! Every tracer watches only the storm (its process tree, or its own cgroup), never the whole machine.
 //! `cargo bench --bench live -- [ROUNDS] [exec] [fork] [call] [fail] [open] [kernel] [start]
-//! [uprobe] [usdt] [tracepoint] [many]`
+//! [uprobe] [usdt] [tracepoint] [fentry] [kprobe] [conn] [many]`
 
+mod connections;
 mod empty;
 mod hits;
 mod kernel_time;
@@ -71,6 +72,9 @@ fn run() -> Result<()> {
         if wanted(hit.part()) {
             hits::measure(hit, rounds)?;
         }
+    }
+    if wanted("conn") {
+        connections::measure(rounds)?;
     }
     if wanted("many") {
         table::startup(&startup::many(rounds.div_ceil(3))?);

@@ -72,8 +72,11 @@ impl Storm {
     }
 }
 
-/// The program that makes storms.
+/// The program that makes storms: the one that `CORETRACE_TARGETS` names, or that cargo built beside this one.
 pub fn targets() -> String {
+    if let Ok(named) = std::env::var("CORETRACE_TARGETS") {
+        return named;
+    }
     let mut targets = PathBuf::from(env!("CARGO_BIN_EXE_coretrace"));
     targets.set_file_name("examples");
     targets.join("targets").display().to_string()

@@ -110,3 +110,19 @@ pub fn startup(starts: &[Starts]) {
         println!("{:20}{ready:9.1}{least:9.1}{most:9.1}{cpu:9.1}{rss:9.1}", one.name);
     }
 }
+
+/// What each of something costs, in nanoseconds: the first row is that without a tracer.
+pub fn each(title: &str, count: u32, rows: &[(&str, &[Run])]) {
+    println!("\n{title}: {} rounds of {count}; in ns for each", rows.first().map_or(0, |(_, runs)| runs.len()));
+    println!("{:22}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}", "", "median", "quartile", "added", "reader", "delivered", "lost");
+    let walls = |runs: &[Run]| runs.iter().flat_map(|run| run.walls_ns.clone()).collect::<Vec<_>>();
+    let alone = rows.first().map_or(f64::NAN, |(_, runs)| quantile(&walls(runs), 0.25));
+    for (name, runs) in rows {
+        let walls = walls(runs);
+        let (wall, quiet) = (median(&walls), quantile(&walls, 0.25));
+        let reader = median(&runs.iter().map(|run| run.reader_ns).collect::<Vec<_>>());
+        let lost: u64 = runs.iter().map(|run| run.lost).sum();
+        let delivered = runs.last().and_then(|run| run.delivered).map_or_else(String::new, |n| n.to_string());
+        println!("{name:22}{wall:9.0}{quiet:9.0}{:9.0}{reader:9.0}{delivered:>10}{lost:8}", quiet - alone);
+    }
+}

@@ -85,7 +85,7 @@ pub fn coretrace() -> Command {
 }
 
 /// A tool of libbpf-tools, wherever it is installed.
-fn tool(name: &str) -> Command {
+pub fn tool(name: &str) -> Command {
     let sbin = Path::new("/usr/sbin").join(name);
     Command::new(if sbin.is_file() { sbin } else { PathBuf::from(name) })
 }

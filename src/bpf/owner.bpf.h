@@ -63,11 +63,15 @@ struct {
 	__type(value, u64);
 } waiting SEC(".maps");
 
+/* Of which family an address is that means any: a socket of IPv6 may receive what is sent to IPv4, too. */
+enum any { ANY_NOT, ANY_IPV4, ANY_IPV6, ANY_BOTH };
+
 /* Where datagrams are received. */
 struct endpoint {
 	u64 net;
 	u8 address[16]; /* zero: any */
-	u32 port;
+	u16 port;
+	u16 any; /* enum any */
 	u32 proto;
 };
 
@@ -292,6 +296,13 @@ static __noinline int forget_peer(u64 ct)
 	return nothing();
 }
 
+static __always_inline bool is_zero(const u8 address[16])
+{
+	const u64 *halves = (const void *)address;
+
+	return !(halves[0] | halves[1]);
+}
+
 /* Where an unconnected datagram socket receives; false if it is none, or receives nowhere yet. */
 static __noinline u32 endpoint_of_socket(const struct sock *sk, struct endpoint *end)
 {
@@ -310,8 +321,12 @@ static __noinline u32 endpoint_of_socket(const struct sock *sk, struct endpoint 
 		READ_OR_COUNT(READ_SOCKET, ipv4, &sk->__sk_common.skc_rcv_saddr);
 		if (ipv4)
 			map_ipv4(end->address, ipv4);
+		else
+			end->any = ANY_IPV4;
 	} else if (family == AF_INET6) {
 		READ_OR_COUNT(READ_SOCKET, end->address, &sk->__sk_common.skc_v6_rcv_saddr);
+		if (is_zero(end->address))
+			end->any = BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only) ? ANY_IPV6 : ANY_BOTH;
 	} else {
 		return false;
 	}
@@ -327,7 +342,7 @@ static __always_inline bool receives_at(u64 sk, const struct endpoint *end)
 	struct endpoint now;
 
 	return endpoint_of_socket((void *)sk, &now) && now.net == end->net && now.port == end->port &&
-	       now.proto == end->proto;
+	       now.proto == end->proto && now.any == end->any;
 }
 
 static __noinline int take_receiver(const struct sock *sk)
@@ -385,6 +400,11 @@ static __noinline struct owner *receiver_of(const struct nf_conn *ct, u32 reply)
 	if (owner)
 		return owner;
 	__builtin_memset(end.address, 0, sizeof(end.address));
+	end.any = family == AF_INET ? ANY_IPV4 : ANY_IPV6;
+	owner = receiver_at(&end);
+	if (owner)
+		return owner;
+	end.any = ANY_BOTH;
 	return receiver_at(&end);
 }
 

@@ -16,16 +16,18 @@ use crate::commands::verdict::{self, Arch, Judged, judge};
 use crate::error::describe;
 use crate::escape::shown;
 use crate::ffi::log;
-use crate::host::Host;
+use crate::host::mounts::below;
+use crate::host::{Host, KERNEL_BTF};
 use crate::load::diagnose::diagnosed;
+use crate::load::modules::modules;
 use crate::load::source::Source;
 use crate::load::start::start;
 use crate::options::{Hooking, Kernel, Side, variable};
 use crate::tracers::{self, Tracer};
-use crate::types::btf::{self, BtfError, Found};
+use crate::types::btf::{self, BtfError, BtfSource, Found};
 use crate::types::image::{self, Fault};
 use crate::types::model::Types;
-use crate::types::relo::{Object, Target, Walk, walk};
+use crate::types::relo::{Object, Outcome, Target, Walk, walk};
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("others").args(["btf", "kernel"]).multiple(true))]
@@ -161,6 +163,7 @@ fn predicted(
 ) -> Result<Vec<Row>> {
     // What forbids everything.
     let fault = table.0.iter().find(|row| row.verdict == Verdict::No);
+    let own = matches!(&source, Ok(found) if found.source == BtfSource::Kernel);
     let target = match (fault, source) {
         (None, Ok(found)) => Target::of(&found.source)?,
         (Some(fault), _) => {
@@ -177,8 +180,12 @@ fn predicted(
     let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
     let walks: Vec<_> = objects.iter().map(|object| walk(object, &target)).collect();
     let mut rows = offered(&walks, &target.types);
-    rows.extend(tracers.iter().zip(objects.iter().zip(&walks)).map(|(tracer, walked)| {
-        let judged = judge(*tracer, walked, &target.types, Some(host), options.hooking.attach.0);
+    rows.extend(tracers.iter().zip(objects.iter().zip(&walks)).map(|(tracer, (object, seen))| {
+        let hook = options.hooking.attach.0;
+        let judged = match own.then(|| with_module(*tracer, seen, &host.root)).flatten() {
+            Some(more) => judge(*tracer, (object, &walk(object, &more)), &more.types, Some(host), hook),
+            None => judge(*tracer, (object, seen), &target.types, Some(host), hook),
+        };
         verdict_row(tracer.name().to_owned(), &judged)
     }));
     rows.push(Row::new(
@@ -187,6 +194,15 @@ fn predicted(
         "without loading (?): whether the verifier and the kernel's policies accept them; --load tries it",
     ));
     Ok(rows)
+}
+
+/// The types of the module that a tracer hooks, with the kernel's, where the kernel's alone do not have all: as at loading
+/// (src/load/types.rs).
+fn with_module(tracer: &dyn Tracer, seen: &Walk, root: &Path) -> Option<Target> {
+    let lacks = seen.answers.iter().any(|answer| matches!(answer.outcome, Outcome::Missing | Outcome::Guarded));
+    let plans = tracer.plans();
+    let module = plans.iter().flat_map(|plan| &plan.programs).flat_map(modules).next().filter(|_| lacks)?;
+    Target::read_with(&below(root, Path::new(KERNEL_BTF)).with_file_name(module), None).ok()
 }
 
 /// The kinds of programs that coretrace may load: `enum bpf_prog_type` (include/uapi/linux/bpf.h) …

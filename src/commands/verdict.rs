@@ -1,6 +1,7 @@
 //! Whether a tracer works on a kernel, as far as its types show: relocations, hooks, helpers.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,8 @@ use clap::ValueEnum;
 
 use crate::escape::shown;
 use crate::flow::filter::kinds_mask;
-use crate::host::{Host, mounts};
+use crate::host::kallsyms::Symbols;
+use crate::host::{Host, has_module_types, mounts};
 use crate::load::plan::NO_KERNEL_BTF;
 use crate::load::plan::{Hook, Plan, Program, SYSCALL, Target as Place, When, in_order, preempts};
 use crate::tracers::Tracer;
@@ -75,6 +77,8 @@ struct Judge<'a> {
     host: Option<&'a Host>,
     /// Types that are no more than fields: of hooks they say nothing.
     bare: bool,
+    /// The running kernel's symbols, once they are asked for; nothing where it does not list them.
+    symbols: OnceCell<Option<Symbols>>,
 }
 
 /// Every plan of a tracer that `--attach` allows, in the order in which they are tried; `walk` is that of its object
@@ -86,7 +90,7 @@ pub(crate) fn judge(
     host: Option<&Host>,
     hook: Option<Hook>,
 ) -> Vec<Judged> {
-    let judge = Judge { object, types, walk, host, bare: !types.has_functions() };
+    let judge = Judge { object, types, walk, host, bare: !types.has_functions(), symbols: OnceCell::new() };
     let plans = in_order(tracer.plans(), hook, |hook| host.is_some_and(|host| preempts(host, hook)));
     let kinds = kinds_mask(&tracer.default_kinds(), tracer.kinds().iter()).unwrap_or(u64::MAX);
     plans.into_iter().map(|plan| judge.plan(plan, kinds)).collect()
@@ -117,11 +121,44 @@ impl Judge<'_> {
     }
 
     fn function(&self, name: &str) -> bool {
-        if let Some((module, function)) = name.split_once(':') {
-            // Which functions a module has, the kernel's own types do not say; one that is not loaded has none.
-            return self.bare || self.host.map_or(!function.is_empty(), |host| host.has_module(module));
+        match name.split_once(':') {
+            Some((module, function)) => self.of_module(module, function),
+            None => self.bare || self.types.find(kind::FUNC, name).is_some(),
         }
-        self.bare || self.types.find(kind::FUNC, name).is_some()
+    }
+
+    /// Which functions a module has, the kernel's own types do not say: of another kernel than the running one, it has them.
+    fn of_module(&self, module: &str, function: &str) -> bool {
+        let Some(host) = self.host else { return true };
+        let symbols = self.symbols.get_or_init(|| Symbols::read(&host.root).ok());
+        let has = |symbols: &Symbols| symbols.functions(function).any(|found| found.module == Some(module));
+        host.has_module(module) && symbols.as_ref().is_none_or(has)
+    }
+
+    /// Why none of these functions is there.
+    fn none_of(&self, names: &[impl AsRef<str>]) -> String {
+        let modules = names.iter().filter_map(|name| Some(name.as_ref().split_once(':')?.0));
+        let mut missing = modules.filter(|module| self.host.is_some_and(|host| !host.has_module(module)));
+        match missing.next() {
+            Some(module) => format!("the module {module} is not loaded (modprobe {module})"),
+            None => no_function(&names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" or ")),
+        }
+    }
+
+    /// The hook of the first of these functions that there is and that has types.
+    fn typed(&self, kind: &str, names: &[Cow<'static, str>]) -> Result<Vec<String>, String> {
+        // A kernel without types of modules does not know this one (kernel/bpf/btf.c, 5.11).
+        let knows = self.bare || self.types.find(kind::STRUCT, "btf_module").is_some();
+        let has_types = |module: &str| knows && self.host.is_none_or(|host| has_module_types(&host.root, module));
+        let module = |name: &str| name.split_once(':').map(|(module, _)| module.to_owned());
+        let usable = |name: &&Cow<'static, str>| self.function(name) && module(name).is_none_or(|of| has_types(&of));
+        match names.iter().find(usable) {
+            Some(name) => Ok(vec![format!("{kind}/{name}")]),
+            None => match names.iter().find(|name| self.function(name)).and_then(|name| module(name)) {
+                Some(module) => Err(format!("the kernel has no types of the module {module} (5.11)")),
+                None => Err(self.none_of(names)),
+            },
+        }
     }
 
     /// Every tracepoint has a type of its arguments (include/trace/bpf_probe.h, since 5.2).
@@ -146,14 +183,8 @@ impl Judge<'_> {
     /// The hooks that a program takes, or why it has none.
     fn hooks(&self, program: &Program, section: &str) -> Result<Vec<String>, String> {
         match &program.target {
-            Place::Exit(names) => match names.iter().find(|name| self.function(name)) {
-                Some(name) => Ok(vec![format!("fexit/{name}")]),
-                None => Err(no_function(&names.join(" or "))),
-            },
-            Place::TypedEntry(names) => match names.iter().find(|name| self.function(name)) {
-                Some(name) => Ok(vec![format!("fentry/{name}")]),
-                None => Err(no_function(&names.join(" or "))),
-            },
+            Place::Exit(names) => self.typed("fexit", names),
+            Place::TypedEntry(names) => self.typed("fentry", names),
             Place::TypedTracepoint(name) => self.section(&format!("tp_btf/{name}")),
             Place::RawTracepoint(name) => self.section(&format!("raw_tp/{name}")),
             Place::Tracepoint(category, name) => self.section(&format!("tp/{category}/{name}")),
@@ -206,7 +237,7 @@ impl Judge<'_> {
         let functions: Vec<_> = names.iter().map(|name| format!("{before}{}", name.as_ref())).collect();
         let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
         let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{}", name.as_ref())).collect();
-        if hooks.is_empty() { Err(no_function(&functions.join(" or "))) } else { Ok(hooks) }
+        if hooks.is_empty() { Err(self.none_of(&functions)) } else { Ok(hooks) }
     }
 
     /// Probes of all functions by one link.

@@ -33,6 +33,13 @@ pub enum Lockdown {
     Unknown,
 }
 
+/// Whether the kernel has the types of a loaded module: since 5.11 (36e68442d1af, bpf: Load and verify kernel module BTFs),
+/// with CONFIG_DEBUG_INFO_BTF_MODULES.
+#[must_use]
+pub fn has_module_types(root: &Path, name: &str) -> bool {
+    root.join("sys/kernel/btf").join(name).exists()
+}
+
 /// See [`Host::has_module`]. (What is built in has no state: Documentation/ABI/stable/sysfs-module.)
 #[must_use]
 pub fn has_module(root: &Path, name: &str) -> bool {

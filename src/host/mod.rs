@@ -14,4 +14,4 @@ pub mod users;
 
 pub use self::cpus::{online_cpus, possible_cpus};
 pub(crate) use self::facts::KERNEL_BTF;
-pub use self::facts::{Host, INITIAL_PID_NAMESPACE, INITIAL_USER_NAMESPACE, Lockdown, has_module};
+pub use self::facts::{Host, INITIAL_PID_NAMESPACE, INITIAL_USER_NAMESPACE, Lockdown, has_module, has_module_types};

@@ -52,6 +52,28 @@ impl Hooks {
         Ok(())
     }
 
+    /// Attaches a program once more, where its functions have come back (src/load/modules.rs). What it had there before ends
+    /// with the run.
+    ///
+    /// # Errors
+    /// When it cannot be attached to any of them.
+    pub fn attach_again(&self, wanted: &Program, object: &Object) -> Result<()> {
+        let Some(program) = object.progs_mut().find(|p| p.name() == wanted.name.as_ref() && p.autoload()) else {
+            return Ok(());
+        };
+        let (mut attached, mut failed) = (0, None);
+        for (hook, link) in self.links_of(wanted, &program) {
+            match link {
+                Ok(link) => {
+                    self.links.borrow_mut().push(link);
+                    attached += 1;
+                }
+                Err(error) => failed = Some(anyhow::Error::from(error).context(format!("attaching to {hook}"))),
+            }
+        }
+        failed.filter(|_| attached == 0 && !wanted.optional).map_or(Ok(()), Err)
+    }
+
     fn attach_one(&mut self, wanted: &Program, program: &ProgramMut<'_>) -> Result<()> {
         match &wanted.target {
             Target::Each(functions, when) => return self.attach_each(functions, *when, program),

@@ -1,6 +1,6 @@
 //! Attached programs, until they are dropped.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use libbpf_rs::query::{LinkTypeInfo, PerfEventLinkInfo, PerfEventType};
 use libbpf_rs::{Link, MapCore, Object};
 
@@ -10,8 +10,9 @@ use crate::ffi::counters::recursion_misses;
 use crate::load::attach::Hooks;
 use crate::load::every_cpu::EveryCpu;
 use crate::load::followed;
+use crate::load::modules::{Change, Modules, modules};
 use crate::load::object::Loaded;
-use crate::load::plan::{Plan, Program};
+use crate::load::plan::{Hook, Plan, Program};
 use crate::load::session::Session;
 use crate::load::shared::{self, Shared};
 use crate::load::source::Source;
@@ -44,12 +45,14 @@ pub struct Part {
     pub unproven: Option<String>,
     object: Object,
     hooks: Hooks,
+    modules: Modules,
 }
 
 impl Part {
     pub(crate) fn new(name: &'static str, plan: Plan, loaded: Loaded) -> Self {
         let Loaded { object, hooks, unproven } = loaded;
-        Part { name, source: 0, plan, refused: Vec::new(), notes: Vec::new(), unproven, object, hooks }
+        let modules = Modules::of(&plan);
+        Part { name, source: 0, plan, refused: Vec::new(), notes: Vec::new(), unproven, object, hooks, modules }
     }
 
     /// Attaches those programs of the plan that `meant` selects.
@@ -72,6 +75,27 @@ impl Part {
     #[must_use]
     pub fn hooks(&self) -> &[String] {
         &self.hooks.taken
+    }
+
+    /// Whether what it hooks in a module can be hooked again. What is hooked by its types keeps the module from being unloaded:
+    /// 861de02e5f3f (bpf: Take module reference for trampoline in module), 5.13. Before, and for one link on many functions,
+    /// the types and addresses were the old ones'.
+    fn is_by_name(&self) -> bool {
+        matches!(self.plan.hook, Hook::Kprobe)
+    }
+
+    /// Hooks a module's functions again, when it was loaded again.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    fn attach_again(&self, module: &str) -> Result<()> {
+        ensure!(
+            self.is_by_name(),
+            "what is attached by {} stays on the one that was unloaded: start again",
+            self.plan.hook.name()
+        );
+        let on_it = |program: &&Program| modules(program).any(|name| name == module);
+        self.plan.programs.iter().filter(on_it).try_for_each(|program| self.hooks.attach_again(program, &self.object))
     }
 
     /// Hooks that this kernel lacks.
@@ -151,6 +175,42 @@ impl Attached {
     /// When a hook would miss what happens on one of them.
     pub fn look(&self) -> Result<()> {
         self.all().filter_map(|part| part.hooks.every_cpu.as_ref()).try_for_each(EveryCpu::look)
+    }
+
+    /// Whether programs may be attached once more: to a module that is loaded again.
+    #[must_use]
+    pub fn may_attach_again(&self) -> bool {
+        self.parts.iter().any(|part| part.is_by_name() && !part.modules.is_empty())
+    }
+
+    /// Handles modules that were unloaded, or loaded again, while their functions are hooked; what is to be said of it.
+    ///
+    /// # Errors
+    /// When a tracer cannot look at what is there then.
+    pub fn look_at_modules(
+        &self,
+        sources: &[&dyn Source],
+        meanwhile: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        for (part, source) in self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?))) {
+            for change in part.modules.changes() {
+                notes.push(match change {
+                    Change::Gone(module) => format!(
+                        "the module {module} was unloaded: {} sees nothing of it until it is loaded again",
+                        part.name
+                    ),
+                    Change::Back(module) => match part.attach_again(&module) {
+                        Ok(()) => {
+                            source.begin(&part.object, meanwhile)?;
+                            format!("the module {module} was loaded again, and is watched; what it did before that is not seen")
+                        }
+                        Err(why) => format!("the module {module} was loaded again, but is not watched: {why:#}"),
+                    },
+                });
+            }
+        }
+        Ok(notes)
     }
 
     /// Follows one more process.

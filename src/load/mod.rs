@@ -9,6 +9,7 @@ pub(crate) mod followed;
 pub(crate) mod judged;
 pub mod kin;
 pub mod labels;
+pub(crate) mod modules;
 mod object;
 pub mod plan;
 pub mod proof;

@@ -1,11 +1,13 @@
 //! Opens, configures and loads one object, with the programs of one plan. They are attached later.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::{Object, ObjectBuilder, OpenObject, OpenProgramMut};
 
 use crate::ffi::typed::set_number;
+use crate::host::{has_module, has_module_types};
 use crate::load::attach::Hooks;
 use crate::load::callbacks;
 use crate::load::every_cpu::EveryCpu;
@@ -77,7 +79,7 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
                 there = chosen.is_some();
                 match chosen {
                     Some(function) => hooks.chosen.push((wanted.name.to_string(), function.to_owned())),
-                    None => hooks.lacks(&functions.join(" or "), wanted.optional)?,
+                    None => hooks.lacks(&typed(functions), wanted.optional)?,
                 }
             }
             Some((_, Target::Section)) => {
@@ -92,7 +94,7 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
                     (None, [name]) if !wanted.optional => {
                         bail!("finding {name} among the kernel's types: there is no such function")
                     }
-                    (None, _) => hooks.lacks(&functions.join(" or "), wanted.optional)?,
+                    (None, _) => hooks.lacks(&typed(functions), wanted.optional)?,
                 }
             }
             // It is attached by the kernel's own types.
@@ -115,6 +117,16 @@ fn choose(session: &Session, types: &RunTypes, plan: &Plan, object: &mut OpenObj
         }
     }
     Ok(())
+}
+
+/// What a kernel lacks that has none of these functions among its types.
+fn typed(functions: &[Cow<'static, str>]) -> String {
+    let functions = || functions.iter().map(AsRef::as_ref);
+    let module = functions().find_map(|name: &str| Some(name.split_once(':')?.0));
+    match module.filter(|module| has_module(Path::new("/"), module) && !has_module_types(Path::new("/"), module)) {
+        Some(module) => format!("types of the module {module} (5.11, CONFIG_DEBUG_INFO_BTF_MODULES)"),
+        None => functions().collect::<Vec<_>>().join(" or "),
+    }
 }
 
 /// Sets the first of these functions that the kernel has as what a program hooks.

@@ -1,7 +1,7 @@
 //! The kernel types that the objects of a run are loaded with: the few that they ask for, in one file for all of them, and
 //! the numbers of what typed programs hook. Without it, libbpf reads all types of the kernel again for each object.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -10,10 +10,11 @@ use anyhow::Result;
 use crate::ffi::kernel_file::KernelFile;
 use crate::ffi::typed::take_numbers;
 use crate::host::KERNEL_BTF;
+use crate::load::modules::modules;
 use crate::load::plan::Target;
 use crate::load::source::Source;
 use crate::types::btf::{BtfSource, TypesFile};
-use crate::types::relo::{Few, Hook, Needs, few, function, hook_of};
+use crate::types::relo::{Few, Hook, Needs, few, function, hook_of, joined};
 
 /// Types for all objects of a run.
 #[derive(Debug)]
@@ -65,9 +66,11 @@ impl RunTypes {
 /// All that the objects ask for, out of the types of that source.
 fn picked<'a>(btf: &BtfSource, objects: impl Iterator<Item = &'a dyn Source>) -> Option<Few> {
     let mut needs = Needs::default();
+    let mut of_modules = BTreeSet::new();
     for source in objects {
         needs.add(source.object())?;
         for program in source.plans().into_iter().flat_map(|plan| plan.programs) {
+            of_modules.extend(modules(&program).map(str::to_owned));
             match program.target {
                 Target::Exit(functions) | Target::TypedEntry(functions) => {
                     functions.iter().for_each(|name| needs.add_hook(function(name)));
@@ -82,8 +85,24 @@ fn picked<'a>(btf: &BtfSource, objects: impl Iterator<Item = &'a dyn Source>) ->
     match btf {
         BtfSource::Memory { bytes, .. } => few(&needs, bytes),
         BtfSource::Kernel => match KernelFile::map(Path::new(KERNEL_BTF)) {
-            Some(mapped) => few(&needs, mapped.bytes()),
-            None => few(&needs, &fs::read(KERNEL_BTF).ok()?),
+            Some(mapped) => of_kernel(&needs, mapped.bytes(), &of_modules),
+            None => of_kernel(&needs, &fs::read(KERNEL_BTF).ok()?, &of_modules),
         },
     }
+}
+
+/// The same out of the running kernel's own types, and where these do not have all, of the types of modules, too: a struct
+/// that the kernel proper does not use is among those of its module alone.
+fn of_kernel(needs: &Needs, btf: &[u8], of_modules: &BTreeSet<String>) -> Option<Few> {
+    let mut found = few(needs, btf)?;
+    for module in of_modules {
+        // What is damaged or not there does not keep the rest from loading.
+        let types = fs::read(Path::new(KERNEL_BTF).with_file_name(module)).ok().filter(|_| found.lacking > 0);
+        let more = types.and_then(|types| few(needs, &joined(btf, &types)?));
+        if let Some(more) = more.filter(|more| more.lacking < found.lacking) {
+            // Numbers of what is hooked are the kernel's: libbpf finds those of modules.
+            found = Few { hooks: found.hooks, ..more };
+        }
+    }
+    Some(found)
 }

@@ -134,7 +134,10 @@ impl Run<'_, '_> {
     /// Waits for something to do, and does it; returns whether the run is to end.
     fn turn(&mut self) -> Result<bool> {
         let closed = self.wait()?;
-        self.attached.turn(&self.limits.sources, false)?;
+        let (attached, limits) = (self.attached, self.limits);
+        attached.turn(&limits.sources, false)?;
+        let notes = attached.look_at_modules(&limits.sources, &mut || self.fill(false).map(drop))?;
+        notes.iter().for_each(|text| note(text));
         self.drained = self.fill(false)?;
         let now = Instant::now();
         let tick = now >= self.next_tick;

@@ -21,6 +21,8 @@ pub struct Doings<'a> {
     pub signals: bool,
     /// Opens perf events on CPUs that come online.
     pub perf_events: bool,
+    /// Attaches programs to modules that are loaded again, and looks at what is there then.
+    pub attaches: bool,
     /// Looks up names of cgroups and containers.
     pub names: bool,
     /// Looks up the functions of the kernel and of programs.
@@ -41,6 +43,11 @@ impl Doings<'_> {
             let bpf = needed(host.version).iter().copied().filter(|cap| *cap != caps::PERFMON);
             need.extend(bpf.map(|cap| if host.caps.has(cap) { cap } else { caps::SYS_ADMIN }));
         }
+        if self.attaches {
+            // Other network namespaces are looked into, too, by processes that are in them.
+            let look = [caps::DAC_READ_SEARCH, caps::SYS_PTRACE, caps::SYS_ADMIN];
+            need.extend(needed(host.version).iter().copied().chain(look));
+        }
         if self.signals {
             need.push(caps::KILL);
         }
@@ -59,6 +66,8 @@ impl Doings<'_> {
         if self.reopens.is_some_and(|path| !elevated::may_write(path)) {
             need.push(caps::DAC_OVERRIDE);
         }
+        need.sort_by_key(|cap| cap.bit);
+        need.dedup();
         Some(need)
     }
 }
@@ -103,6 +112,9 @@ mod tests {
             new(&Doings { symbols: true, ..Doings::default() }).as_deref(),
             Some("cap_dac_read_search cap_sys_ptrace cap_syslog cap_checkpoint_restore")
         );
+        let attaches = Doings { attaches: true, names: true, ..Doings::default() };
+        let all = "cap_dac_read_search cap_sys_ptrace cap_sys_admin cap_perfmon cap_bpf";
+        assert_eq!(new(&attaches).as_deref(), Some(all));
         assert_eq!(new(&Doings { beats: true, signals: true, ..Doings::default() }), None);
     }
 }

@@ -9,7 +9,6 @@ mod wire;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -24,12 +23,11 @@ use crate::error::Usage;
 use crate::event::decode::{self, Decode};
 use crate::event::{Event, Failure, Kind};
 use crate::flow::heartbeat::Beat;
-use crate::host::{Host, has_module};
+use crate::host::Host;
 use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
 use crate::output::tables::{Column, Room, Table};
-use crate::report::note;
 use crate::tracers::tracer::{Info, Tracer};
 
 /// The options of `conn` alone.
@@ -75,8 +73,6 @@ struct Waits {
     next: Option<Instant>,
     /// At the end of the run: those that are left.
     last: Option<Vec<u64>>,
-    /// That the tracker was unloaded was said.
-    gone: bool,
 }
 
 impl Waits {
@@ -199,10 +195,6 @@ impl Source for Conn {
             return Ok(false);
         }
         waits.next = Some(now + LOOK);
-        if !waits.gone && !has_module(Path::new("/"), MODULE) {
-            waits.gone = true;
-            note("connection tracking was unloaded: connections are no longer seen; start again, to wait for it");
-        }
         let (before, mut shown) = (std::mem::take(&mut waits.since), 0);
         for ct in Waits::of(object)? {
             let since = before.get(&ct).copied().unwrap_or(now);

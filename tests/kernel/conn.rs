@@ -284,6 +284,29 @@ fn a_command_is_shown_with_its_own_connections_alone() {
 }
 
 #[test]
+fn servers_of_both_families_at_one_port_are_told_apart() {
+    if !possible("conn::servers_of_both_families_at_one_port_are_told_apart") {
+        return;
+    }
+    network();
+    shell("ip netns exec server sh -c 'echo 1 >/proc/sys/net/ipv6/bindv6only'");
+    let ipv4 = Program::ready(SERVER, &["serve-udp", "0.0.0.0:53", "1"]);
+    let ipv6 = Program::ready(SERVER, &["serve-udp", "[::]:53", "1"]);
+    // What is known before they answer.
+    let trace = traced(&["--events", "new,old", "--port", "53", "--wait", "0"]);
+    Program::start(CLIENT, &["ask-udp", "10.2.0.2:53", "1"]).end();
+    Program::start(CLIENT, &["ask-udp", "[fd02::2]:53", "1"]).end();
+    shell("ip netns exec server sh -c 'echo 0 >/proc/sys/net/ipv6/bindv6only'");
+    let servers = [ipv4.end(), ipv6.end()];
+    let ended = ended_after(trace, "new", 6);
+    let at = inode(SERVER);
+    for (address, server) in ["10.2.0.2", "fd02::2"].into_iter().zip(&servers) {
+        let new = ended.kind("new").into_iter().find(|e| e["netns"] == at && e["dst"]["address"] == address).unwrap();
+        assert_eq!((&new["pid"], &new["via"]), (server, &json!("socket")), "{new}");
+    }
+}
+
+#[test]
 fn a_socket_is_of_the_process_that_connects_it() {
     if !possible("conn::a_socket_is_of_the_process_that_connects_it") {
         return;

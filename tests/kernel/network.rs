@@ -62,6 +62,9 @@ const NAT: &str = "table ip nat {
 }
 ";
 
+/// For the tracker: count packets and bytes.
+pub const ACCOUNT: &str = "acct=1";
+
 /// Whether the tests of this file can run.
 pub fn possible(test: &str) -> bool {
     let possible = in_vm() && Path::new(MODULES).join("nf_conntrack.ko").exists();
@@ -79,13 +82,21 @@ pub fn shell(script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Loads the modules that are not there yet, with accounting on.
-pub fn load() {
+/// Loads the modules that are not there yet, the tracker with these options.
+pub fn load(options: &str) {
     for name in fs::read_to_string(Path::new(MODULES).join("order")).unwrap().lines().filter(|name| *name != "dummy") {
         if !Path::new("/sys/module").join(name).exists() {
-            let options = if name == "nf_conntrack" { "acct=1" } else { "" };
+            let options = if name == "nf_conntrack" { options } else { "" };
             shell(&format!("insmod {MODULES}/{name}.ko {options}"));
         }
+    }
+}
+
+/// Unloads what `load` has loaded.
+pub fn unload() {
+    let order = fs::read_to_string(Path::new(MODULES).join("order")).unwrap();
+    for name in order.lines().rev().filter(|name| Path::new("/sys/module").join(name).join("initstate").exists()) {
+        shell(&format!("rmmod {name}"));
     }
 }
 
@@ -93,7 +104,7 @@ pub fn load() {
 pub fn network() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
-        load();
+        load(ACCOUNT);
         fs::write("/tmp/track.nft", TRACK).unwrap();
         fs::write("/tmp/nat.nft", NAT).unwrap();
         shell(SET_UP);

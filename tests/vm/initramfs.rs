@@ -63,8 +63,8 @@ impl Initramfs {
         Ok(guest)
     }
 
-    /// Adds a program of the host, and the libraries that it needs.
-    fn program(&mut self, guest: &str, host: &Path) -> Result<()> {
+    /// Adds a file of the host, and if it is a program, the libraries that it needs.
+    pub fn program(&mut self, guest: &str, host: &Path) -> Result<()> {
         self.file(guest, host);
         for library in libraries(host)? {
             let name = library.trim_start_matches('/');

@@ -101,7 +101,7 @@ fn run(args: &Args) -> Result<u8> {
     }
     for pair in &args.add {
         let (host, path) = pair.split_once(':').context("--add takes HOST:GUEST")?;
-        guest.file(path, Path::new(host));
+        guest.program(path, Path::new(host))?;
     }
     if args.shell {
         ensure!(kernels.len() == 1, "--shell takes one --kernel");

@@ -103,13 +103,14 @@ impl Layout {
         bytes.get(self.strings.clone()).unwrap_or_default()
     }
 
+    /// The types, as they lie in the bytes that were read.
+    pub fn types<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.types.clone()).unwrap_or_default()
+    }
+
     /// The same bytes again, now as types.
     pub fn of<'a>(&'a self, bytes: &'a [u8]) -> Raw<'a> {
-        Raw {
-            types: bytes.get(self.types.clone()).unwrap_or_default(),
-            strings: self.strings(bytes),
-            starts: &self.starts,
-        }
+        Raw { types: self.types(bytes), strings: self.strings(bytes), starts: &self.starts }
     }
 }
 

@@ -9,7 +9,7 @@ mod reach;
 mod target;
 mod walk;
 
-pub(crate) use self::few::{Few, few};
+pub(crate) use self::few::{Few, few, joined};
 pub(crate) use self::minimize::minimize;
 pub(crate) use self::needs::{Hook, Needs, function, hook_of};
 pub(crate) use self::object::{Object, SIZE_MAX, Site};

@@ -154,6 +154,11 @@ impl Needs {
         Some(())
     }
 
+    /// How many types are asked for, by their names.
+    pub fn roots(&self) -> usize {
+        self.roots.len()
+    }
+
     /// Whether a type of this kind may be asked for whose name begins so.
     pub fn may_be(&self, (kind, begin): (u8, [u8; 2])) -> bool {
         self.begins.has(kind, begin)

@@ -163,6 +163,16 @@ fn a_modules_types_are_read_with_its_kernels() {
 }
 
 #[test]
+fn a_modules_types_go_on_from_its_kernels() {
+    let all = super::joined(&crate::types::sample::sample(), &split()).unwrap();
+    let types = crate::types::model::Types::read(&all).unwrap();
+    let found = types.find(kind::STRUCT, "of_module").unwrap();
+    let members: Vec<_> = types.members(found).map(|member| (member.name, member.id)).collect();
+    assert_eq!(members, [(&b"member"[..], 1)]);
+    assert_eq!(super::joined(&split()[..20], &split()), None);
+}
+
+#[test]
 fn kinds_that_are_newer_are_named() {
     let tree = Tree::new();
     let mut bytes = crate::types::sample::sample();

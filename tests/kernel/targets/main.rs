@@ -66,6 +66,8 @@ fn main() {
         // For the benchmarks.
         ["storm-ask", n] => storm::storm(storm::Turn::Asks, number(n)),
         ["storm-call", n] => storm::storm(storm::Turn::Calls, number(n)),
+        ["storm-connect", n] => storm::storm(storm::Turn::Connects, number(n)),
+        ["storm-send", n] => storm::storm(storm::Turn::Sends, number(n)),
         ["storm-exec", n] => storm::storm(storm::Turn::Execs, number(n)),
         ["storm-fail", n] => storm::storm(storm::Turn::Fails, number(n)),
         ["storm-fork", n] => storm::storm(storm::Turn::Ends, number(n)),

@@ -5,9 +5,11 @@
 use std::ffi::{CStr, CString};
 use std::fmt::Write as _;
 use std::io::{Write as _, stdin, stdout};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::socket::{setsockopt, sockopt::Linger};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, execv, fork};
@@ -29,6 +31,39 @@ pub enum Turn {
     Marks,
     /// A system call: getppid.
     Asks,
+    /// A connection to a socket of its own, which is accepted, and reset.
+    Connects,
+    /// A datagram from one socket of its own to another.
+    Sends,
+}
+
+/// What some turns need.
+struct Sockets {
+    listener: TcpListener,
+    from: UdpSocket,
+    to: UdpSocket,
+}
+
+impl Sockets {
+    fn new() -> Self {
+        const ANY: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+        let [from, to] = [(); 2].map(|()| UdpSocket::bind(ANY).expect("a socket"));
+        from.connect(to.local_addr().expect("an address")).expect("connected");
+        Sockets { listener: TcpListener::bind(ANY).expect("a socket"), from, to }
+    }
+
+    /// Nothing is left behind: no socket that waits for its last packets.
+    fn connect(&self) {
+        let stream = TcpStream::connect(self.listener.local_addr().expect("an address")).expect("connected");
+        let accepted = self.listener.accept().expect("accepted");
+        setsockopt(&stream, Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).expect("an option");
+        drop((stream, accepted));
+    }
+
+    fn send(&self) {
+        self.from.send(b"x").expect("sent");
+        assert_eq!(self.to.recv(&mut [0; 4]).expect("received"), 1);
+    }
 }
 
 /// How many of them are timed together: few enough that most batches are not disturbed.
@@ -40,6 +75,7 @@ pub const BATCH: u32 = 50;
 /// children's; wall: of each batch) and waits for another, so that the tracer can be inspected at both times.
 pub fn storm(turn: Turn, count: u32) {
     let args = ["targets", "exit", "0"].map(|arg| CString::new(arg).expect("no NUL"));
+    let sockets = Sockets::new();
     let mut walls = String::new();
     keep_to_last_cpu();
     say("ready");
@@ -47,7 +83,7 @@ pub fn storm(turn: Turn, count: u32) {
     for _ in 0..count / BATCH {
         let begin = Instant::now();
         for _ in 0..BATCH {
-            one(turn, &args);
+            one(turn, &args, &sockets);
         }
         let _ = write!(walls, " {}", begin.elapsed().as_nanos());
     }
@@ -69,7 +105,7 @@ fn keep_to_last_cpu() {
     }
 }
 
-fn one(turn: Turn, args: &[CString]) {
+fn one(turn: Turn, args: &[CString], sockets: &Sockets) {
     match turn {
         Turn::Execs | Turn::Ends => child(turn, args),
         Turn::Fails => assert_eq!(execv(c"/no/such/program", args), Err(nix::errno::Errno::ENOENT)),
@@ -80,6 +116,8 @@ fn one(turn: Turn, args: &[CString]) {
         },
         Turn::Calls => crate::umark::call(),
         Turn::Marks => crate::umark::mark(),
+        Turn::Connects => sockets.connect(),
+        Turn::Sends => sockets.send(),
         Turn::Asks => assert!(nix::unistd::getppid().as_raw() >= 0),
     }
 }
