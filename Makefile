@@ -3,6 +3,8 @@
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
+# Of `make dist`.
+ARCH ?= x86_64
 # The kernel of `make vm`, and what to run there (a shell when empty).
 KERNEL ?= 6.12
 CMD ?=
@@ -11,10 +13,11 @@ KERNELS ?=
 # .cargo/config.toml names the target (for a static binary), so cargo builds in that target's own directory.
 TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
 BINARY = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coretrace
+SHARE = $(DESTDIR)$(PREFIX)/share
 # Tracing needs root; sudo is not everywhere, and root does not need it.
 AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help run build test test-fast vm vm-all bench bench-vm install clean
+.PHONY: help run build test test-fast vm vm-all bench bench-vm install dist test-dist clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -53,8 +56,20 @@ bench-vm: ## the same in a VM, for what this machine's kernel lacks: connections
 
 install: ## install to PREFIX (/usr/local), below DESTDIR; needs `make build` first
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/coretrace
-	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1
-	$(BINARY) man $(DESTDIR)$(PREFIX)/share/man/man1
+	mkdir -p $(SHARE)/man/man1
+	$(BINARY) man $(SHARE)/man/man1
+	mkdir -p $(addprefix $(SHARE)/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(BINARY) completions bash >$(SHARE)/bash-completion/completions/coretrace
+	$(BINARY) completions zsh >$(SHARE)/zsh/site-functions/_coretrace
+	$(BINARY) completions fish >$(SHARE)/fish/vendor_completions.d/coretrace.fish
+
+dist: ## archives and packages for ARCH (x86_64), in target/dist
+	scripts/deps dist
+	ARCH=$(ARCH) scripts/dist
+
+test-dist: ## packs the binary of `make build`, tests archives, and installs packages in a directory; as root
+	scripts/deps dist
+	scripts/test-dist $(BINARY)
 
 clean: ## remove what was built; the kernels of the VM tests stay in ~/.cache/coretrace
 	$(CARGO) clean

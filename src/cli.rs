@@ -11,6 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands;
 use crate::commands::btf::Btf;
 use crate::commands::check::Check;
+use crate::commands::completions::Shell;
 use crate::commands::label::Label;
 use crate::commands::relocs::Relocs;
 use crate::commands::replay::Replay;
@@ -38,9 +39,21 @@ Examples:
 Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error, 2 wrong usage,
 3 events were lost under --strict; with -- CMD: CMD's own.";
 
+/// What `--version` says: also what it is built from.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("CORETRACE_COMMIT"),
+    ", libbpf ",
+    env!("CORETRACE_LIBBPF"),
+    ", ",
+    env!("CORETRACE_ARCH"),
+    ")"
+);
+
 /// See what happens on this host: one static binary, on every kernel from 5.10.
 #[derive(Debug, Parser)]
-#[command(name = "coretrace", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "coretrace", version = VERSION, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -117,7 +130,11 @@ impl Cli {
             Command::Btf(options) => commands::btf::btf(options),
             Command::Label(options) => commands::label::label(options),
             Command::Schema => commands::schema(),
-            Command::Man { dir } => commands::man(Self::grammar(), dir),
+            Command::Completions { shell } => commands::completions::completions(Self::grammar(), *shell),
+            Command::Man { dir } => {
+                // Pages do not depend on the commit.
+                commands::man(Self::grammar().version(env!("CARGO_PKG_VERSION")), dir)
+            }
         }
     }
 }
@@ -141,6 +158,11 @@ pub enum Command {
     Label(Label),
     /// Print the JSON Schema of what -o json prints
     Schema,
+    /// Print the completions of a shell, for example: source <(coretrace completions bash)
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Write the manual pages (roff) into a directory
     #[command(hide = true)]
     Man {
@@ -156,7 +178,8 @@ impl Command {
         match self {
             Command::Trace(_) | Command::Label(_) => true,
             Command::Check(options) => options.load || options.btf.is_empty() && options.kernel.is_empty(),
-            Command::Replay(_) | Command::Relocs(_) | Command::Btf(_) | Command::Schema | Command::Man { .. } => false,
+            Command::Replay(_) | Command::Relocs(_) | Command::Btf(_) => false,
+            Command::Schema | Command::Completions { .. } | Command::Man { .. } => false,
         }
     }
 }

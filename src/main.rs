@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     {
         // Signals are for the thread that does all the work.
         let _ = SigSet::all().thread_block();
+        let _ = elevated::keep(&[]);
         return thread.join().unwrap_or(ExitCode::FAILURE);
     }
     program()

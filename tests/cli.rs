@@ -60,7 +60,8 @@ fn help_lists_what_there_is() {
         let output = coretrace(&args);
         let printed = text(&output.stdout);
         assert!(output.status.success() && output.stderr.is_empty());
-        for word in ["proc", "replay", "check", "schema", "sudo coretrace proc -- make", "Exit status:"] {
+        for word in ["proc", "replay", "check", "schema", "completions", "sudo coretrace proc -- make", "Exit status:"]
+        {
             assert!(printed.contains(word), "{word}: {printed}");
         }
         assert!(!printed.contains("__child") && !printed.contains("man  "), "what nobody types by hand: {printed}");
@@ -89,10 +90,49 @@ fn no_command_at_all_is_help_and_wrong_usage() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_says_what_it_is_built_from() {
     let output = coretrace(&["--version"]);
-    assert_eq!(text(&output.stdout), concat!("coretrace ", env!("CARGO_PKG_VERSION"), "\n"));
-    assert!(output.status.success());
+    let printed = text(&output.stdout);
+    let rest = printed.strip_prefix(concat!("coretrace ", env!("CARGO_PKG_VERSION"), " (commit ")).expect(&printed);
+    let [commit, libbpf, arch] = rest.trim_end().split(", ").collect::<Vec<_>>()[..] else { panic!("{printed}") };
+    let is_hash = commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(output.status.success() && (is_hash || commit == "unknown" || option_env!("CORETRACE_COMMIT").is_some()));
+    assert!(libbpf.strip_prefix("libbpf 1.").is_some_and(|minor| minor.starts_with(|c: char| c.is_ascii_digit())));
+    assert_eq!(arch, concat!(env!("CORETRACE_ARCH"), ")"));
+}
+
+/// What a shell says of its completions' script; none where there is no such shell.
+fn parsed_by(shell: &str, script: &str) -> Option<Output> {
+    let mut command = Command::new(shell);
+    let child = command.args(["-n", script]).env("LC_ALL", "C").stdin(Stdio::null()).output();
+    match child {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            assert!(std::env::var_os("CI").is_none(), "{shell} is missing: scripts/deps test installs it");
+            eprintln!("skipped: {shell} is not installed");
+            None
+        }
+        output => Some(output.unwrap()),
+    }
+}
+
+#[test]
+fn each_shell_can_read_its_completions() {
+    let scratch = Scratch::new("completions");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = coretrace(&["completions", shell]);
+        let script = text(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}");
+        for word in ["proc", "replay", "completions", "--follow", "follow", "perfetto", "--count-by"] {
+            let word = if shell == "fish" { word.trim_start_matches('-') } else { word };
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        let file = scratch.file(shell, script.as_bytes());
+        if let Some(parsed) = parsed_by(shell, &file) {
+            assert!(parsed.status.success() && parsed.stderr.is_empty(), "{shell}: {}", text(&parsed.stderr));
+        }
+    }
+    let output = coretrace(&["completions", "tcsh"]);
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("bash, zsh, fish"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod btf;
 pub mod check;
+pub mod completions;
 mod kernel_types;
 pub mod label;
 mod man;

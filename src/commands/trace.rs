@@ -12,6 +12,7 @@ use crate::commands::report_format::Choice;
 use crate::commands::{outlet, setup};
 use crate::error::{EVENTS_LOST, Usage};
 use crate::escape::{self, shown};
+use crate::event::{Kind, Shape};
 use crate::ffi::log;
 use crate::flow::enrich::{Resolver, Stacks};
 use crate::flow::filter::Filter;
@@ -35,6 +36,7 @@ use crate::run::control::Control;
 use crate::run::interrupt::Interrupt;
 use crate::run::launch::{self, Inherited, Launched};
 use crate::run::live;
+use crate::run::rights::Doings;
 use crate::run::signals::Signals;
 use crate::tracers::decoders::Decoders;
 use crate::tracers::{Opening, Tracer, extra};
@@ -94,7 +96,8 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     pipeline.heartbeats = heartbeats(&session, &all, &attached, common);
     // Last of all, so that its life is not longer than it need be.
     let mut command = starter.start(&attached, &mut pipeline)?;
-    let limits = limits(common, &pipeline, &all);
+    let doings = Doings { hooks: attached.hooks_late(), ..doings(common, &session, &all, pipeline.reopenable) };
+    let limits = live::Limits { keeps: doings.need(&host), ..limits(common, &pipeline, &all) };
     let ran = live::run(&session, &attached, &mut pipeline, &limits, control.as_mut(), &mut command);
     drop(attached);
     say_log(common, &log::take_log().0);
@@ -176,6 +179,22 @@ fn limits<'a>(common: &Common, pipeline: &Pipeline<'_>, all: &[&'a dyn Tracer]) 
         to_stdout: outlet::to_stdout(&common.output, !common.command.is_empty()),
         reopen: common.output.output_file.clone().filter(|_| pipeline.reopenable),
         sources: all.iter().map(|tracer| *tracer as &dyn Source).collect(),
+        keeps: None,
+        verbose: common.output.verbose > 0,
+    }
+}
+
+/// What it does meanwhile that needs rights.
+fn doings<'a>(common: &'a Common, session: &Session, all: &[&dyn Tracer], reopens: bool) -> Doings<'a> {
+    let fields = all.iter().flat_map(|tracer| tracer.kinds()).flat_map(Kind::fields);
+    Doings {
+        beats: common.limits.heartbeat.is_some(),
+        hooks: false,
+        signals: !common.command.is_empty(),
+        perf_events: session.settings.perf || session.entry_on_one_cpu,
+        names: setup::names(common),
+        symbols: fields.into_iter().any(|field| field.shape == Shape::Stack),
+        reopens: common.output.output_file.as_deref().filter(|_| reopens),
     }
 }
 

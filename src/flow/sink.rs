@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::host::elevated;
+
 /// What may wait to be written before no more events are read: what comes then waits in the kernel's buffer.
 const ROOM: u64 = 256 << 10;
 
@@ -79,6 +81,8 @@ fn write(shared: &Shared, mut target: Target) {
     let mut signals = SigSet::all();
     signals.remove(Signal::SIGTTOU);
     let _ = signals.thread_set_mask();
+    // What it writes to is open.
+    let _ = elevated::keep(&[]);
     let mut chunk = Vec::new();
     loop {
         chunk.clear();

@@ -10,21 +10,32 @@ pub struct Cap {
     pub name: &'static str,
 }
 
+/// Read and write any file, and make files in any directory.
+pub const DAC_OVERRIDE: Cap = Cap { bit: 1, name: "cap_dac_override" };
 /// Read any file and search any directory.
 pub const DAC_READ_SEARCH: Cap = Cap { bit: 2, name: "cap_dac_read_search" };
+/// Send signals to processes of other users.
+pub const KILL: Cap = Cap { bit: 5, name: "cap_kill" };
+/// Lock more memory than the limit allows.
+pub const IPC_LOCK: Cap = Cap { bit: 14, name: "cap_ipc_lock" };
 /// Look into processes of other users: `/proc/PID/exe`, `/proc/PID/maps`.
 pub const SYS_PTRACE: Cap = Cap { bit: 19, name: "cap_sys_ptrace" };
 /// Everything that has no capability of its own; stands for [`BPF`] and [`PERFMON`] too.
 pub const SYS_ADMIN: Cap = Cap { bit: 21, name: "cap_sys_admin" };
 /// Raise a resource limit above its hard limit.
 pub const SYS_RESOURCE: Cap = Cap { bit: 24, name: "cap_sys_resource" };
+/// See the kernel's addresses where they are hidden (`kernel.kptr_restrict`).
+pub const SYSLOG: Cap = Cap { bit: 34, name: "cap_syslog" };
 /// Attach and read performance events and tracing programs. Since 5.8 (980737282232).
 pub const PERFMON: Cap = Cap { bit: 38, name: "cap_perfmon" };
 /// Create BPF maps and load BPF programs. Since 5.8 (a17b53c4a4b5).
 pub const BPF: Cap = Cap { bit: 39, name: "cap_bpf" };
 
+/// Open files that a process has mapped (`/proc/PID/map_files`), in place of [`SYS_ADMIN`]. Since 5.9 (12886f8ab10c).
+pub const CHECKPOINT_RESTORE: Cap = Cap { bit: 40, name: "cap_checkpoint_restore" };
+
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Caps(u64);
+pub struct Caps(pub(super) u64);
 
 impl Caps {
     /// Every capability there is or will be.

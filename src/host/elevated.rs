@@ -1,5 +1,5 @@
 //! Rights that this program has and its user has not: file capabilities, or a set-user-ID copy. What the user hands in
-//! must not become a way to use them for something else.
+//! must not become a way to use them for something else. And rights that are not needed any more are given up.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use super::caps::{Cap, Caps};
 use super::facts::KERNEL_BTF;
 use crate::escape::shown;
-use crate::ffi::process::{at_secure, drop_capabilities};
+use crate::ffi::process::{at_secure, capabilities, keep_capabilities};
 
 /// Whether the kernel has given this program more rights than its user has (`AT_SECURE` of getauxval(3)). Not so under
 /// sudo, nor where the rights were inherited: with them, one could do it without coretrace. (To root it may happen by
@@ -26,9 +27,23 @@ pub fn elevated() -> bool {
 /// When the kernel refuses.
 pub fn give_up() -> Result<()> {
     if elevated() {
-        drop_capabilities().context("giving up the capabilities")?;
+        keep_capabilities(0).context("giving up the capabilities")?;
     }
     Ok(())
+}
+
+/// Gives up the capabilities of this thread but these, for good: also programs that it runs do not get them back. Threads
+/// that it has started before keep theirs. Returns those of these that it has.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn keep(caps: &[Cap]) -> Result<Vec<Cap>> {
+    let had = Caps(capabilities().context("reading the capabilities")?);
+    let kept: Vec<Cap> = caps.iter().copied().filter(|cap| had.has(*cap)).collect();
+    keep_capabilities(Caps::of(&kept).0).context("giving up capabilities")?;
+    // Else every program that root runs has all of them.
+    nix::sys::prctl::set_no_new_privs().context("giving up new rights")?;
+    Ok(kept)
 }
 
 /// Whether it runs as another user or group than the one who started it: a set-user-ID or set-group-ID copy.
@@ -84,6 +99,25 @@ pub(crate) fn of_root(path: &Path) -> Result<PathBuf, String> {
     }
 }
 
+/// Whether this user may make or write that file without any capability, as far as its owner and those of the directories
+/// above it say.
+#[must_use]
+pub fn may_write(path: &Path) -> bool {
+    const READ_WRITE: u32 = 0o6;
+    const WRITE: u32 = 0o2;
+    const SEARCH: u32 = 0o1;
+    let user = nix::unistd::geteuid().as_raw();
+    let may = |path: &Path, what: u32| {
+        fs::metadata(path).is_ok_and(|about| {
+            let granted = if about.uid() == user { about.mode() >> 6 } else { about.mode() };
+            granted & what == what
+        })
+    };
+    let Ok(full) = std::path::absolute(path) else { return false };
+    let Some(Ok(dir)) = full.parent().map(fs::canonicalize) else { return false };
+    may(&dir, WRITE) && dir.ancestors().all(|dir| may(dir, SEARCH)) && (!full.exists() || may(&full, READ_WRITE))
+}
+
 /// Owned by root, and nobody else may write to it (an access control list that lets others shows in the group's bits).
 #[must_use]
 pub(crate) fn is_roots(about: &Metadata) -> bool {
@@ -111,6 +145,26 @@ mod tests {
         // The directory of temporary files is everybody's.
         assert!(of_root(&file).unwrap_err().contains("is not root's alone"));
         fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn a_file_may_be_written_or_not() {
+        let dir = std::env::temp_dir().join(format!("coretrace-writes-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let file = dir.join("file");
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        assert!(may_write(&file) && !may_write(&dir.join("none/file")));
+        fs::write(&file, "").unwrap();
+        assert!(may_write(&file));
+        mode(&file, 0o466);
+        assert!(!may_write(&file), "the owner's bits count");
+        mode(&file, 0o600);
+        for (of_dir, may) in [(0o300, true), (0o100, false), (0o200, false), (0o077, false)] {
+            mode(&dir, of_dir);
+            assert_eq!(may_write(&dir.join("new")), may, "{of_dir:o}");
+        }
+        mode(&dir, 0o700);
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -173,6 +173,12 @@ impl Attached {
         self.all().filter_map(|part| part.hooks.every_cpu.as_ref()).try_for_each(EveryCpu::look)
     }
 
+    /// Whether functions of modules are hooked that may be loaded later.
+    #[must_use]
+    pub fn hooks_late(&self) -> bool {
+        self.parts.iter().any(|part| part.plan.hook == Hook::Kprobe && !part.modules.is_empty())
+    }
+
     /// Handles modules that were unloaded, or loaded again, while their functions are hooked; what is to be said of it.
     ///
     /// # Errors

@@ -45,6 +45,10 @@ impl Modules {
         Modules { all: names.into_iter().map(module).collect(), next: Cell::new(Instant::now() + LOOK) }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// What has changed since they were looked at last.
     pub fn changes(&self) -> Vec<Change> {
         let now = Instant::now();

@@ -28,6 +28,9 @@ pub trait Control {
     /// When the kernel refuses.
     fn start(&mut self, reopens: bool) -> Result<()>;
 
+    /// The run has begun: what happens from here on is seen.
+    fn running(&mut self) {}
+
     /// Readable when there may be a request.
     fn fds(&self) -> Vec<BorrowedFd<'_>>;
 

@@ -8,12 +8,15 @@ use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use sd_notify::NotifyState;
 
 use crate::ffi::signals;
+use crate::host::elevated;
+use crate::report::note;
 use crate::run::control::{Control, ONE_REQUEST, Request};
 use crate::run::launch::Launched;
 
@@ -97,12 +100,22 @@ impl Interrupt {
         }
         mask.thread_set_mask().context("blocking signals")?;
         let state = Arc::clone(&self.state);
-        ctrlc::set_handler(move || state.signalled()).context("handling Ctrl-C")?;
+        set_handler(state)?;
         ignored.into_iter().for_each(signals::ignore);
         self.installed = true;
         // That thread alone handles them: this one may be kept by the kernel, and the kernel would not ask another.
         HANDLED.into_iter().collect::<SigSet>().thread_block().context("blocking signals")
     }
+}
+
+/// Has `ctrlc` start its thread by one without capabilities, so that it has none either.
+fn set_handler(state: Arc<State>) -> Result<()> {
+    let set = move || {
+        let _ = elevated::keep(&[]);
+        ctrlc::set_handler(move || state.signalled())
+    };
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(set).context("starting a thread")?;
+    thread.join().map_err(|_| anyhow!("a thread has failed"))?.context("handling Ctrl-C")
 }
 
 impl State {
@@ -130,6 +143,13 @@ impl State {
                 process::exit(INTERRUPTED);
             });
         }
+    }
+}
+
+/// Tells systemd, where that started this as a service of `Type=notify`.
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        note(&format!("the service manager is not told how far the run is (NOTIFY_SOCKET): {error}"));
     }
 }
 
@@ -162,7 +182,13 @@ impl Control for Interrupt {
         Ok(hangup.read_signal().context("reading signals")?.map(|_| Request::Reopen))
     }
 
-    fn ending(&mut self) {}
+    fn running(&mut self) {
+        tell(NotifyState::Ready);
+    }
+
+    fn ending(&mut self) {
+        tell(NotifyState::Stopping);
+    }
 
     fn asked_to_end(&self) -> bool {
         self.asked()

@@ -15,6 +15,7 @@ use crate::event::Lost;
 use crate::flow::files;
 use crate::flow::pipeline::Pipeline;
 use crate::flow::sink::Gauge;
+use crate::host::caps::Cap;
 use crate::host::clock::boot_now;
 use crate::load::attached::Attached;
 use crate::load::followed::Followed;
@@ -27,6 +28,7 @@ use crate::report::note;
 use crate::run::control::{Control, Request};
 use crate::run::launch::{self, Launched};
 use crate::run::output_wait::{GRACE, OutputWait};
+use crate::run::rights;
 
 /// The longest that an event waits in the buffer before it is read.
 const FLUSH: Duration = Duration::from_millis(40);
@@ -51,6 +53,10 @@ pub struct Limits<'a> {
     pub reopen: Option<PathBuf>,
     /// What may add up events in the kernel, in the order in which it was started.
     pub sources: Vec<&'a dyn Source>,
+    /// The capabilities that are kept; none: all.
+    pub keeps: Option<Vec<Cap>>,
+    /// Say which.
+    pub verbose: bool,
 }
 
 /// Runs until the end: `pipeline` gets every event that the kernel sent.
@@ -97,6 +103,8 @@ pub fn run(
         warned: false,
     };
     attached.begin(&limits.sources, &mut || run.fill(false).map(drop))?;
+    rights::give_up(limits.keeps.as_deref(), limits.verbose);
+    run.control.running();
     while !run.turn()? {}
     run.end()
 }

@@ -5,5 +5,6 @@ pub mod interrupt;
 pub mod launch;
 pub mod live;
 pub mod output_wait;
+pub mod rights;
 pub mod sentinel;
 pub mod signals;

@@ -13,6 +13,7 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 
 use crate::ffi::signals::{self, Inherited};
+use crate::host::elevated;
 use crate::run::control::{Control, ONE_REQUEST, Request};
 use crate::run::launch::Launched;
 use crate::run::sentinel::Sentinel;
@@ -220,6 +221,7 @@ impl Standby {
     /// What the thread does.
     fn run(&self, fd: &SignalFd, first: bool) {
         let _ = SigSet::all().thread_set_mask();
+        let _ = elevated::keep(&[]);
         let mut since: Option<Instant> = None;
         loop {
             let ending = self.ending.load(Relaxed);

@@ -54,6 +54,7 @@ mod probe_totals;
 mod proof;
 mod relocs;
 mod rights;
+mod rights_kept;
 mod several;
 mod smoke;
 mod stack;

@@ -15,8 +15,8 @@ fn in_text_losses_are_lines_on_standard_error_even_if_quiet() {
         let number = |line: &str| line.split_whitespace().nth(2).and_then(|n| n.parse::<usize>().ok()).unwrap();
         let (losses, rest): (Vec<_>, Vec<_>) = ended.stderr.iter().partition(|line| line.starts_with("-- lost "));
         assert!(losses.iter().all(|line| line.ends_with(": buffer_full")), "{losses:#?}");
-        let hooks = ["attached to", "not used", "processes are followed by"];
-        assert!(rest.iter().all(|line| hooks.iter().any(|word| line.contains(word))), "{rest:#?}");
+        let notes = ["attached to", "not used", "processes are followed by", "capabilities are given up"];
+        assert!(rest.iter().all(|line| notes.iter().any(|word| line.contains(word))), "{rest:#?}");
         let lost: usize = losses.iter().map(|line| number(line)).sum();
         // A header, 1000 forks and exits, the last exit.
         assert_eq!(ended.stdout.len() + lost, 1 + 2000 + 1, "{transport}");
