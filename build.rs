@@ -2,11 +2,14 @@
 //! layouts, by which recordings of other builds are recognised. Finds out what `--version` says.
 
 use std::hash::Hasher;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use fnv::FnvHasher;
 use libbpf_cargo::SkeletonBuilder;
 
@@ -115,10 +118,11 @@ fn skeleton(name: &str, source: &Path, vmlinux: &Path, out: &Path) -> Result<()>
     );
     builder.build_and_generate(&skel)?;
     let text = fs::read_to_string(&skel)?;
-    // The object's bytes, for `relocs` and `check`.
-    let open = text.replace("    static DATA: ", "    pub static DATA: ");
-    anyhow::ensure!(open != text, "the skeleton has no DATA");
-    fs::write(&skel, open)?;
+    // The object as the program carries it: a quarter of its size (src/ffi/packed.rs).
+    let object = fs::read(out.join(format!("{name}.bpf.o")))?;
+    let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&object)?;
+    fs::write(out.join(format!("{name}.bpf.o.deflate")), packed.finish()?)?;
     // A number that recordings carry: FNV-1a is the same with every version of Rust.
     let mut hash = FnvHasher::default();
     // Sorted: the compiler's order depends on what functions use.

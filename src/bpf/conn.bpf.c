@@ -415,6 +415,7 @@ ON_SEND(conn_raw4_fentry)
 ON_SEND(conn_raw6_fentry)
 ON_SEND(conn_ping4_fentry)
 ON_SEND(conn_ping6_fentry)
+ON_SEND(conn_sctp_send_fentry)
 
 SEC("kprobe")
 int BPF_KPROBE(conn_send, u64 sk, struct msghdr *msg)

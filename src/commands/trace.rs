@@ -96,7 +96,7 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     pipeline.heartbeats = heartbeats(&session, &all, &attached, common);
     // Last of all, so that its life is not longer than it need be.
     let mut command = starter.start(&attached, &mut pipeline)?;
-    let doings = doings(common, &session, &all, &attached, pipeline.reopenable);
+    let doings = Doings { hooks: attached.hooks_late(), ..doings(common, &session, &all, pipeline.reopenable) };
     let limits = live::Limits { keeps: doings.need(&host), ..limits(common, &pipeline, &all) };
     let ran = live::run(&session, &attached, &mut pipeline, &limits, control.as_mut(), &mut command);
     drop(attached);
@@ -185,19 +185,13 @@ fn limits<'a>(common: &Common, pipeline: &Pipeline<'_>, all: &[&'a dyn Tracer]) 
 }
 
 /// What it does meanwhile that needs rights.
-fn doings<'a>(
-    common: &'a Common,
-    session: &Session,
-    all: &[&dyn Tracer],
-    attached: &Attached,
-    reopens: bool,
-) -> Doings<'a> {
+fn doings<'a>(common: &'a Common, session: &Session, all: &[&dyn Tracer], reopens: bool) -> Doings<'a> {
     let fields = all.iter().flat_map(|tracer| tracer.kinds()).flat_map(Kind::fields);
     Doings {
         beats: common.limits.heartbeat.is_some(),
+        hooks: false,
         signals: !common.command.is_empty(),
         perf_events: session.settings.perf || session.entry_on_one_cpu,
-        attaches: attached.may_attach_again(),
         names: setup::names(common),
         symbols: fields.into_iter().any(|field| field.shape == Shape::Stack),
         reopens: common.output.output_file.as_deref().filter(|_| reopens),

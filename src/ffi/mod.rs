@@ -6,6 +6,7 @@ pub(crate) mod dump;
 pub(crate) mod handle;
 pub(crate) mod kernel_file;
 pub(crate) mod log;
+pub(crate) mod packed;
 pub(crate) mod perf;
 pub(crate) mod perf_event;
 pub(crate) mod process;

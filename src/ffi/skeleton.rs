@@ -18,7 +18,12 @@ macro_rules! skeleton {
         pub(crate) const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".layout.rs"));
 
         /// The object: an ELF file.
-        static OBJECT: &[u8] = &$name::DATA;
+        static OBJECT: $crate::ffi::packed::Packed = $crate::ffi::packed::Packed::new(include_bytes!(concat!(
+            env!("OUT_DIR"),
+            "/",
+            stringify!($name),
+            ".bpf.o.deflate"
+        )));
 
         // The ledger reads the kernel's counters as an array of numbers: these are their places.
         const _: () = {

@@ -52,12 +52,12 @@ impl Hooks {
         Ok(())
     }
 
-    /// Attaches a program once more, where its functions have come back (src/load/modules.rs). What it had there before ends
-    /// with the run.
+    /// Attaches a program to functions that were not there before (src/load/modules.rs); what it had on an earlier load of
+    /// their module ends with the run. Those that take no probe are left out.
     ///
     /// # Errors
     /// When it cannot be attached to any of them.
-    pub fn attach_again(&self, wanted: &Program, object: &Object) -> Result<()> {
+    pub fn attach_late(&self, wanted: &Program, object: &Object) -> Result<()> {
         let Some(program) = object.progs_mut().find(|p| p.name() == wanted.name.as_ref() && p.autoload()) else {
             return Ok(());
         };
@@ -107,12 +107,8 @@ impl Hooks {
     /// A probe on each of these functions. The kernel refuses some that tracers can hook (EINVAL, before 5.18 or so;
     /// EADDRNOTAVAIL: an instruction that cannot be moved).
     fn attach_each(&mut self, functions: &[Cow<'static, str>], when: When, program: &ProgramMut<'_>) -> Result<()> {
-        let (returns, kind) = probe(when);
-        let attach = |function: &Cow<'static, str>| {
-            (format!("{kind}/{function}"), program.attach_kprobe(returns, function.as_ref()))
-        };
-        let attached = self.those_that_take_it(functions.iter().map(attach))?;
-        self.taken.push(format!("{kind}/{attached} functions"));
+        let attached = self.those_that_take_it(on_each(functions, when, program))?;
+        self.taken.push(format!("{}/{attached} functions", probe(when).1));
         Ok(())
     }
 
@@ -226,7 +222,8 @@ impl Hooks {
                 let of = TracepointCategory::Custom(category.to_string());
                 vec![(format!("tp/{category}/{name}"), program.attach_tracepoint(of, name.as_ref()))]
             }
-            Target::Each(..) | Target::Together(..) | Target::User { .. } => Vec::new(),
+            Target::Each(functions, when) => on_each(functions, *when, program).collect(),
+            Target::Together(..) | Target::User { .. } => Vec::new(),
             Target::Called | Target::Iterator => Vec::new(),
             Target::Entry(functions) => {
                 let attach = |f: &str| (format!("kprobe/{f}"), program.attach_kprobe(false, without_module(f)));
@@ -264,6 +261,16 @@ fn user_hook(binary: &Binary, when: When, multi: &str) -> String {
 
 /// In all processes: of one process, a perf event sees one thread alone. Filters are the programs'.
 const ANY: i32 = -1;
+
+/// A probe on each of these functions: how it is called, and the result.
+fn on_each<'a>(
+    functions: &'a [Cow<'static, str>],
+    when: When,
+    program: &'a ProgramMut<'_>,
+) -> impl Iterator<Item = (String, libbpf_rs::Result<Link>)> {
+    let (returns, kind) = probe(when);
+    functions.iter().map(move |f| (format!("{kind}/{f}"), program.attach_kprobe(returns, f.as_ref())))
+}
 
 /// Whether it is a return probe, and what such a hook is called.
 fn probe(when: When) -> (bool, &'static str) {

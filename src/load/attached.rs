@@ -10,7 +10,7 @@ use crate::ffi::counters::recursion_misses;
 use crate::load::attach::Hooks;
 use crate::load::every_cpu::EveryCpu;
 use crate::load::followed;
-use crate::load::modules::{Change, Modules, modules};
+use crate::load::modules::{Change, Modules, of_module};
 use crate::load::object::Loaded;
 use crate::load::plan::{Hook, Plan, Program};
 use crate::load::session::Session;
@@ -77,25 +77,21 @@ impl Part {
         &self.hooks.taken
     }
 
-    /// Whether what it hooks in a module can be hooked again. What is hooked by its types keeps the module from being unloaded:
-    /// 861de02e5f3f (bpf: Take module reference for trampoline in module), 5.13. Before, and for one link on many functions,
-    /// the types and addresses were the old ones'.
-    fn is_by_name(&self) -> bool {
-        matches!(self.plan.hook, Hook::Kprobe)
-    }
-
-    /// Hooks a module's functions again, when it was loaded again.
+    /// Hooks the functions of a module that was loaded during the run.
     ///
     /// # Errors
     /// When that cannot be done.
-    fn attach_again(&self, module: &str) -> Result<()> {
+    fn attach_late(&self, module: &str) -> Result<()> {
+        // By their types, programs are on the functions of one load of a module, which they keep from being unloaded
+        // (861de02e5f3f, bpf: Take module reference for trampoline in module, 5.13), or of none. One link on many functions
+        // is on their addresses.
         ensure!(
-            self.is_by_name(),
-            "what is attached by {} stays on the one that was unloaded: start again",
+            self.plan.hook == Hook::Kprobe,
+            "{} cannot be attached during a run: start again",
             self.plan.hook.name()
         );
-        let on_it = |program: &&Program| modules(program).any(|name| name == module);
-        self.plan.programs.iter().filter(on_it).try_for_each(|program| self.hooks.attach_again(program, &self.object))
+        let late = self.plan.programs.iter().filter_map(|program| of_module(program, module));
+        late.into_iter().try_for_each(|program| self.hooks.attach_late(&program, &self.object))
     }
 
     /// Hooks that this kernel lacks.
@@ -177,10 +173,10 @@ impl Attached {
         self.all().filter_map(|part| part.hooks.every_cpu.as_ref()).try_for_each(EveryCpu::look)
     }
 
-    /// Whether programs may be attached once more: to a module that is loaded again.
+    /// Whether functions of modules are hooked that may be loaded later.
     #[must_use]
-    pub fn may_attach_again(&self) -> bool {
-        self.parts.iter().any(|part| part.is_by_name() && !part.modules.is_empty())
+    pub fn hooks_late(&self) -> bool {
+        self.parts.iter().any(|part| part.plan.hook == Hook::Kprobe && !part.modules.is_empty())
     }
 
     /// Handles modules that were unloaded, or loaded again, while their functions are hooked; what is to be said of it.
@@ -195,17 +191,17 @@ impl Attached {
         let mut notes = Vec::new();
         for (part, source) in self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?))) {
             for change in part.modules.changes() {
+                let name = part.name;
                 notes.push(match change {
-                    Change::Gone(module) => format!(
-                        "the module {module} was unloaded: {} sees nothing of it until it is loaded again",
-                        part.name
-                    ),
-                    Change::Back(module) => match part.attach_again(&module) {
+                    Change::Gone(module) => {
+                        format!("the module {module} was unloaded: {name} sees nothing of it until it is loaded again")
+                    }
+                    Change::Loaded(module) => match part.attach_late(&module) {
                         Ok(()) => {
                             source.begin(&part.object, meanwhile)?;
-                            format!("the module {module} was loaded again, and is watched; what it did before that is not seen")
+                            format!("the module {module} was loaded: {name} sees it from now on")
                         }
-                        Err(why) => format!("the module {module} was loaded again, but is not watched: {why:#}"),
+                        Err(why) => format!("the module {module} was loaded, but {name} does not see it: {why:#}"),
                     },
                 });
             }

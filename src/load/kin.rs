@@ -34,7 +34,7 @@ pub(crate) fn is_last(program: &Program) -> bool {
     matches!(program.needed, Needed::FilterPids)
 }
 
-static EMBEDDED: Embedded = Embedded { name: "kin", object: OBJECT, proof };
+static EMBEDDED: Embedded = Embedded { name: "kin", object: &OBJECT, proof };
 
 impl Source for Kin {
     fn embedded(&self) -> &'static Embedded {

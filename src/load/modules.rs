@@ -1,5 +1,6 @@
 //! Modules whose functions are hooked: they may be unloaded, which takes the hooks away, and be loaded again.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::host::has_module;
-use crate::load::plan::{Plan, Program, Target};
+use crate::load::plan::{Names, Plan, Program, Target};
 
 /// How often it is looked whether they are still there.
 const LOOK: Duration = Duration::from_millis(100);
@@ -30,8 +31,8 @@ struct Module {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Gone(String),
-    /// It was loaded since.
-    Back(String),
+    /// It was loaded: it was not there when the run began, or it was unloaded since.
+    Loaded(String),
 }
 
 impl Modules {
@@ -44,7 +45,6 @@ impl Modules {
         Modules { all: names.into_iter().map(module).collect(), next: Cell::new(Instant::now() + LOOK) }
     }
 
-    /// Whether there are any.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -63,7 +63,7 @@ impl Modules {
         let change = |module: &Module| match (module.load.replace(load(root, &module.name)), module.load.get()) {
             (before, now) if before == now => None,
             (_, None) => Some(Change::Gone(module.name.clone())),
-            (_, Some(_)) => Some(Change::Back(module.name.clone())),
+            (_, Some(_)) => Some(Change::Loaded(module.name.clone())),
         };
         self.all.iter().filter_map(change).collect()
     }
@@ -71,14 +71,28 @@ impl Modules {
 
 /// The modules of the functions that a program hooks.
 pub(crate) fn modules(program: &Program) -> impl Iterator<Item = &str> {
-    let functions = match &program.target {
-        Target::Entry(names) | Target::Return(names) | Target::Exit(names) | Target::TypedEntry(names) => {
-            names.as_slice()
-        }
-        Target::Each(names, _) | Target::Together(names, _) => names.as_slice(),
-        _ => &[],
+    functions(&program.target).iter().filter_map(|name| Some(name.split_once(':')?.0))
+}
+
+/// The program on the functions of that module alone, if it hooks any.
+pub(crate) fn of_module(program: &Program, module: &str) -> Option<Program> {
+    let is_of_it = |name: &&Cow<'static, str>| name.split_once(':').is_some_and(|(of, _)| of == module);
+    let names: Names = functions(&program.target).iter().filter(is_of_it).cloned().collect();
+    let target = match program.target {
+        Target::Entry(_) => Target::Entry(names.clone()),
+        Target::Return(_) => Target::Return(names.clone()),
+        Target::Each(_, when) => Target::Each(names.clone(), when),
+        _ => return None,
     };
-    functions.iter().filter_map(|name| Some(name.split_once(':')?.0))
+    (!names.is_empty()).then(|| program.clone().on(target))
+}
+
+fn functions(target: &Target) -> &[Cow<'static, str>] {
+    match target {
+        Target::Entry(names) | Target::Return(names) | Target::Exit(names) | Target::TypedEntry(names) => names,
+        Target::Each(names, _) | Target::Together(names, _) => names,
+        _ => &[],
+    }
 }
 
 fn load(root: &Path, name: &str) -> Option<u64> {
@@ -104,13 +118,22 @@ mod tests {
         root.file("sys/module/nf_it/initstate", "coming\n");
         assert_eq!(modules.changes_in(root.root()), []);
         root.file("sys/module/nf_it/initstate", "live\n");
-        assert_eq!(modules.changes_in(root.root()), [Change::Back("nf_it".into())]);
+        assert_eq!(modules.changes_in(root.root()), [Change::Loaded("nf_it".into())]);
         assert_eq!(modules.changes_in(root.root()), []);
         // Unloaded and loaded between two looks.
         fs::rename(&module, root.path("old")).unwrap();
         root.dir("sys/module/nf_it");
-        assert_eq!(modules.changes_in(root.root()), [Change::Back("nf_it".into())]);
+        assert_eq!(modules.changes_in(root.root()), [Change::Loaded("nf_it".into())]);
         fs::remove_dir_all(&module).unwrap();
         assert_eq!(modules.changes_in(root.root()), [Change::Gone("nf_it".into())]);
+    }
+
+    #[test]
+    fn of_several_functions_those_of_the_module_are_hooked_again() {
+        let on = |target| Program::new("p", Needed::Follow).on(target);
+        let both = on(Target::Entry(names(&["tcp_v4_connect", "sctp:sctp_connect"])));
+        let again = of_module(&both, "sctp").unwrap();
+        assert!(matches!(again.target, Target::Entry(names) if names == ["sctp:sctp_connect"]));
+        assert!(of_module(&both, "nf_it").is_none() && of_module(&on(Target::Called), "sctp").is_none());
     }
 }

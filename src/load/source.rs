@@ -7,6 +7,7 @@ use libbpf_rs::{Object, OpenObject};
 
 use crate::event::Failure;
 use crate::event::total::Totals;
+use crate::ffi::packed::Packed;
 use crate::load::plan::Plan;
 use crate::load::proof;
 use crate::load::session::Session;
@@ -17,7 +18,7 @@ pub struct Embedded {
     /// Its name: for a tracer, that of its subcommand.
     pub name: &'static str,
     /// The object, an ELF file.
-    pub object: &'static [u8],
+    pub object: &'static Packed,
     /// Decodes what its proof has read, from the bytes in its map.
     pub proof: fn(&[u8]) -> Option<proof::Read>,
 }
@@ -77,7 +78,7 @@ pub trait Source {
     }
 
     fn object(&self) -> &'static [u8] {
-        self.embedded().object
+        self.embedded().object.bytes()
     }
 
     /// The object as it is loaded for a plan: with the instructions that were made for it, if any are.

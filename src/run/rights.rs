@@ -17,12 +17,12 @@ const BY_DESCRIPTOR: (u32, u32) = (5, 19);
 pub struct Doings<'a> {
     /// Does what it watches for (`--heartbeat`).
     pub beats: bool,
+    /// Hooks functions of modules that are loaded meanwhile.
+    pub hooks: bool,
     /// Passes signals on to a command, which may be another user's.
     pub signals: bool,
     /// Opens perf events on CPUs that come online.
     pub perf_events: bool,
-    /// Attaches programs to modules that are loaded again, and looks at what is there then.
-    pub attaches: bool,
     /// Looks up names of cgroups and containers.
     pub names: bool,
     /// Looks up the functions of the kernel and of programs.
@@ -35,18 +35,13 @@ impl Doings<'_> {
     /// The capabilities that this takes on that host; none: all that there are.
     #[must_use]
     pub fn need(&self, host: &Host) -> Option<Vec<Cap>> {
-        if self.beats {
+        if self.beats || self.hooks {
             return None;
         }
         let mut need = Vec::new();
         if !host.at_least(BY_DESCRIPTOR) {
             let bpf = needed(host.version).iter().copied().filter(|cap| *cap != caps::PERFMON);
             need.extend(bpf.map(|cap| if host.caps.has(cap) { cap } else { caps::SYS_ADMIN }));
-        }
-        if self.attaches {
-            // Other network namespaces are looked into, too, by processes that are in them.
-            let look = [caps::DAC_READ_SEARCH, caps::SYS_PTRACE, caps::SYS_ADMIN];
-            need.extend(needed(host.version).iter().copied().chain(look));
         }
         if self.signals {
             need.push(caps::KILL);
@@ -66,8 +61,6 @@ impl Doings<'_> {
         if self.reopens.is_some_and(|path| !elevated::may_write(path)) {
             need.push(caps::DAC_OVERRIDE);
         }
-        need.sort_by_key(|cap| cap.bit);
-        need.dedup();
         Some(need)
     }
 }
@@ -75,7 +68,7 @@ impl Doings<'_> {
 /// Gives up all other capabilities, if `need` says which are needed; with `say`, says so.
 pub fn give_up(need: Option<&[Cap]>, say: bool) {
     let said = match need.map(elevated::keep) {
-        None => "no capabilities are given up: heartbeats need what is watched for".to_owned(),
+        None => "no capabilities are given up: a heartbeat does what is watched for, and hooking a module that is loaded needs them all".to_owned(),
         Some(Ok(kept)) if kept.is_empty() => "all capabilities are given up".to_owned(),
         Some(Ok(kept)) => format!("all capabilities are given up but {}", names(&kept, ", ")),
         Some(Err(error)) => return note(&format!("the run goes on with all its capabilities: {error:#}")),
@@ -112,9 +105,7 @@ mod tests {
             new(&Doings { symbols: true, ..Doings::default() }).as_deref(),
             Some("cap_dac_read_search cap_sys_ptrace cap_syslog cap_checkpoint_restore")
         );
-        let attaches = Doings { attaches: true, names: true, ..Doings::default() };
-        let all = "cap_dac_read_search cap_sys_ptrace cap_sys_admin cap_perfmon cap_bpf";
-        assert_eq!(new(&attaches).as_deref(), Some(all));
         assert_eq!(new(&Doings { beats: true, signals: true, ..Doings::default() }), None);
+        assert_eq!(new(&Doings { hooks: true, ..Doings::default() }), None);
     }
 }

@@ -193,7 +193,7 @@ impl Source for Exec {
 
 /// What does not depend on its options.
 static INFO: Info = Info {
-    embedded: Embedded { name: "exec", object: OBJECT, proof },
+    embedded: Embedded { name: "exec", object: &OBJECT, proof },
     about: "Watch attempts to run programs, those that fail too: who, what, with which result",
     layout: LAYOUT,
 };

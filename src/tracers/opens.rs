@@ -250,7 +250,7 @@ impl Source for Open {
 
 /// What does not depend on its options.
 static INFO: Info = Info {
-    embedded: Embedded { name: "open", object: OBJECT, proof },
+    embedded: Embedded { name: "open", object: &OBJECT, proof },
     about: "Watch files being opened, or not: who, which, with which result",
     layout: LAYOUT,
 };

@@ -280,7 +280,7 @@ impl Source for Proc {
 
 /// What does not depend on its options.
 static INFO: Info = Info {
-    embedded: Embedded { name: "proc", object: OBJECT, proof },
+    embedded: Embedded { name: "proc", object: &OBJECT, proof },
     about: "Watch programs start, processes fork and end: arguments, exit codes, life times",
     layout: LAYOUT,
 };

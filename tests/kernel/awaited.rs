@@ -29,7 +29,7 @@ fn a_tracker_that_is_loaded_again_is_watched_again() {
     unload();
     trace.note("that it is gone", |line| line.contains("nf_conntrack was unloaded"));
     load("enable_hooks=1");
-    trace.note("that it is back", |line| line.contains("nf_conntrack was loaded again, and is watched"));
+    trace.note("that it is back", |line| line.contains("nf_conntrack was loaded: conn sees it"));
     refuse("10");
     seen(&mut trace, 10);
     let ended = trace.stop();

@@ -307,6 +307,40 @@ fn servers_of_both_families_at_one_port_are_told_apart() {
 }
 
 #[test]
+fn sctp_and_gre_have_their_processes() {
+    if !possible("conn::sctp_and_gre_have_their_processes") {
+        return;
+    }
+    network();
+    for way in ways() {
+        let trace = traced(&["--attach", way, "--no-existing", "--events", "new"]);
+        let server = Program::ready(SERVER, &["serve-sctp", "10.2.0.2:99"]);
+        let sctp = Program::start(CLIENT, &["ask-sctp", "10.2.0.2:99"]).end();
+        let server = server.end();
+        let gre = Program::start(CLIENT, &["send-gre", "10.2.0.2:0"]).end();
+        let known: Vec<_> = ALL.iter().map(|name| listed(name)).collect();
+        forget();
+        let ended = ended_after(trace, "new", 6);
+        let [client, router, at] = ALL.map(inode);
+        let new = |namespace, proto| only(&ended, "new", namespace, proto);
+        assert_eq!((&new(&client, "sctp")["pid"], &new(&client, "sctp")["via"]), (&sctp, &json!("socket")));
+        assert_eq!((&new(&at, "sctp")["pid"], &new(&at, "sctp")["via"]), (&server, &json!("accept")));
+        assert_eq!((&new(&client, "gre")["pid"], &new(&client, "gre")["via"]), (&gre, &json!("socket")));
+        assert_eq!(new(&at, "gre")["via"], "unknown");
+        for proto in ["sctp", "gre"] {
+            assert_eq!(new(&router, proto)["via"], "forwarded");
+            for (namespace, known) in [&client, &router, &at].into_iter().zip(&known) {
+                let new = new(namespace, proto);
+                assert!(
+                    known.iter().any(|l| l.proto == proto && l.src == new["src"] && l.dst == new["dst"]),
+                    "{new} {known:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_socket_is_of_the_process_that_connects_it() {
     if !possible("conn::a_socket_is_of_the_process_that_connects_it") {
         return;

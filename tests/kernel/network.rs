@@ -92,12 +92,12 @@ pub fn load(options: &str) {
     }
 }
 
-/// Unloads what `load` has loaded.
+/// Unloads the tracker, and what uses it.
 pub fn unload() {
     let order = fs::read_to_string(Path::new(MODULES).join("order")).unwrap();
-    for name in order.lines().rev().filter(|name| Path::new("/sys/module").join(name).join("initstate").exists()) {
-        shell(&format!("rmmod {name}"));
-    }
+    let is_of_it =
+        |name: &&str| name.starts_with("nf") && Path::new("/sys/module").join(name).join("initstate").exists();
+    order.lines().rev().filter(is_of_it).for_each(|name| _ = shell(&format!("rmmod {name}")));
 }
 
 /// Makes the network, once, and forgets all connections.

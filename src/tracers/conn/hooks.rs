@@ -52,7 +52,8 @@ static PLACES: [Place; 10] = [
         &[
             ("conn_tcp4_fentry", "tcp_v4_connect"),
             ("conn_tcp6_fentry", "tcp_v6_connect"),
-            ("conn_sctp_fentry", "sctp:sctp_connect"),
+            // net/sctp/socket.c: sctp_connect, which calls it, is inlined.
+            ("conn_sctp_fentry", "sctp:__sctp_connect"),
         ],
         "conn_connect",
     ),
@@ -66,6 +67,7 @@ static PLACES: [Place; 10] = [
             ("conn_raw6_fentry", "rawv6_sendmsg"),
             ("conn_ping4_fentry", "ping_v4_sendmsg"),
             ("conn_ping6_fentry", "ping_v6_sendmsg"),
+            ("conn_sctp_send_fentry", "sctp:sctp_sendmsg"),
         ],
         "conn_send",
     ),
@@ -164,6 +166,6 @@ mod tests {
         assert_eq!(of(0, "conn_destroy_fentry"), destroy);
         assert_eq!(of(1, "conn_destroy"), "nf_conntrack:nf_ct_destroy nf_conntrack:destroy_conntrack");
         assert_eq!(of(0, "conn_tcp4_fentry"), "tcp_v4_connect");
-        assert_eq!(of(1, "conn_connect"), "tcp_v4_connect tcp_v6_connect sctp:sctp_connect");
+        assert_eq!(of(1, "conn_connect"), "tcp_v4_connect tcp_v6_connect sctp:__sctp_connect");
     }
 }

@@ -11,7 +11,7 @@ skeleton!(conn: conn_event);
 
 pub(super) use self::conn::types;
 
-pub(super) const EMBEDDED: Embedded = Embedded { name: "conn", object: OBJECT, proof };
+pub(super) const EMBEDDED: Embedded = Embedded { name: "conn", object: &OBJECT, proof };
 
 /// Sets the constants of its programs: those that all tracers have, then more.
 ///

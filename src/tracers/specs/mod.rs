@@ -22,7 +22,7 @@ use crate::output::tables::{Column, Room, Table};
 skeleton!(probe: probe_event, hit_stack, total_key, total);
 
 /// The object of all tracers that are made of specs.
-pub(super) const EMBEDDED: Embedded = Embedded { name: "probe", object: OBJECT, proof };
+pub(super) const EMBEDDED: Embedded = Embedded { name: "probe", object: &OBJECT, proof };
 
 /// How their events look in text.
 pub(super) fn table(room: Room) -> Table {

@@ -101,7 +101,7 @@ impl Source for SpecTracer {
     }
 
     fn made_for(&self, plan: &Plan) -> Cow<'_, [u8]> {
-        self.way(plan).map_or_else(|_| self.embedded().object.into(), |(_, way)| (&way.object).into())
+        self.way(plan).map_or_else(|_| self.object().into(), |(_, way)| (&way.object).into())
     }
 
     fn notes(&self, plan: &Plan) -> &[String] {

@@ -226,7 +226,7 @@ pub(super) fn reads(subject: &dyn Subject) -> Result<Vec<Read>> {
 fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Half], wanted: Wanted) -> Result<Way> {
     let mut way = Way {
         plan: Plan { hook, programs: Vec::new(), not_seen: "".into() },
-        object: OBJECT.to_vec(),
+        object: OBJECT.bytes().to_vec(),
         constants: Constants::default(),
         meaning: Meaning::default(),
         aggregation: None,
@@ -299,7 +299,7 @@ fn layout(before: &Constants, holes: Holes) -> Result<Layout> {
     // STATE_AT of probe.bpf.h.
     let state = size_of::<probe::types::scratch>() - size_of::<probe_state>();
     let at = |offset: usize| u32::try_from(offset).context("the scratch space");
-    let (test_room, fetch_room) = splice::room(OBJECT, holes)?;
+    let (test_room, fetch_room) = splice::room(OBJECT.bytes(), holes)?;
     Ok(Layout {
         words: at(state + offset_of!(probe_state, words))?,
         ret: at(state + offset_of!(probe_state, ret))?,

@@ -8,11 +8,12 @@ use nix::cmsg_space;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrIn, connect, recvmsg,
-    sendmsg, setsockopt, socket, socketpair, sockopt::Linger,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType,
+    SockaddrIn, accept, bind, connect, listen, recvmsg, sendmsg, sendto, setsockopt, socket, socketpair,
+    sockopt::Linger,
 };
 
-use crate::sys::{own, spawn, wait};
+use crate::sys::{own, raw_socket, spawn, wait};
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|_| panic!("not an address: {text}"))
@@ -99,6 +100,38 @@ pub fn ask_udp(to: &str, count: u32) {
     }
 }
 
+fn sctp() -> OwnedFd {
+    socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, SockProtocol::Sctp).unwrap()
+}
+
+fn ipv4(text: &str) -> SockaddrIn {
+    let SocketAddr::V4(address) = address(text) else { panic!("an address of IPv4") };
+    address.into()
+}
+
+/// Serves one association of SCTP, until its client has sent all.
+pub fn serve_sctp(at: &str) {
+    let listener = sctp();
+    bind(listener.as_raw_fd(), &ipv4(at)).unwrap();
+    listen(&listener, Backlog::new(1).unwrap()).unwrap();
+    ready();
+    let mut accepted = std::fs::File::from(own(accept(listener.as_raw_fd()).unwrap()));
+    accepted.read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Makes an association of SCTP, and sends a byte.
+pub fn ask_sctp(to: &str) {
+    let socket = sctp();
+    connect(socket.as_raw_fd(), &ipv4(to)).unwrap();
+    std::fs::File::from(socket).write_all(b"x").unwrap();
+}
+
+/// Sends a packet of GRE (RFC 2784): no flags, of IPv4, and nothing in it.
+pub fn send_gre(to: &str) {
+    let socket = raw_socket(libc::IPPROTO_GRE);
+    sendto(socket.as_raw_fd(), &[0, 0, 8, 0], &ipv4(to), MsgFlags::empty()).unwrap();
+}
+
 /// Tries a connection that is refused.
 pub fn refused(to: &str) {
     assert_eq!(TcpStream::connect(address(to)).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
@@ -113,8 +146,7 @@ pub fn hand(to: &str, passed: bool) {
     let child = spawn(|| {
         let socket = inherited.unwrap_or_else(|| received(theirs.as_raw_fd()));
         println!("connected by {}", std::process::id());
-        let std::net::SocketAddr::V4(to) = address(to) else { panic!("an address of IPv4") };
-        connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+        connect(socket.as_raw_fd(), &ipv4(to)).unwrap();
         exchange(TcpStream::from(socket), 1);
         0
     });

@@ -142,3 +142,9 @@ pub fn own(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
     // SAFETY: nothing else has it.
     unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) }
 }
+
+/// A raw socket of IPv4, for packets of that protocol.
+pub fn raw_socket(protocol: i32) -> std::os::fd::OwnedFd {
+    // SAFETY: it takes numbers.
+    own(unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) })
+}
