@@ -47,7 +47,7 @@ static KINDS: [Kind; 1] = [Kind::new(
             ),
             Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
             Field::new("cwd", Shape::Path, false, "the working directory"),
-            Field::new("pcomm", Shape::Str, false, "name of the parent process"),
+            Field::new("parent_comm", Shape::Str, false, "name of the parent process"),
         ]
     },
 )];
@@ -83,7 +83,7 @@ impl Decode for Exec {
         event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
         let at = std::mem::offset_of!(execve_event, parent_comm);
         let parent_comm = sample.get(at..at + size_of_val(&e.parent_comm)).unwrap_or_default();
-        event.push("pcomm", Value::Str(until_nul(parent_comm)));
+        event.push("parent_comm", Value::Str(until_nul(parent_comm)));
         Ok(event)
     }
 }
@@ -210,7 +210,7 @@ impl Tracer for Exec {
     fn table(&self, room: Room) -> Table {
         const RET: Column = Column::field("ret", "RET", 6);
         const ARGS: Column = Column::field("argv", "ARGS", 0);
-        const PCOMM: Column = Column::field("pcomm", "PCOMM", 15);
+        const PCOMM: Column = Column::field("parent_comm", "PCOMM", 15);
         use Column::{Comm, Pid, Ppid, Tid, Uid, User};
         match room {
             Room::Narrow | Room::Roomy => Table::plain(const { &[Pid, Ppid, RET, Comm, ARGS] }),

@@ -39,7 +39,7 @@ fn all_hooks_and_transports_show_the_same_attempts() {
             let printed = tried.ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
             assert!(printed.contains(hook) && printed.contains(&format!("{transport} buffer")), "{flavour}: {printed}");
             let fields =
-                ["kind", "ret", "errno", "argv", "argv_bytes", "path", "exe", "interp", "cwd", "pcomm", "comm"];
+                ["kind", "ret", "errno", "argv", "argv_bytes", "path", "exe", "interp", "cwd", "parent_comm", "comm"];
             let essence = |event: &Value| fields.iter().map(|field| json!(event.get(field))).collect();
             let essence: Vec<Value> = tried.events.iter().map(essence).collect();
             assert_eq!(&essence, first.get_or_insert_with(|| essence.clone()), "{flavour} {transport}");

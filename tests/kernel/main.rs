@@ -21,6 +21,7 @@ mod debian;
 mod debug_info;
 mod diagnose;
 mod ending;
+mod environ;
 mod exec;
 mod exec_argv;
 mod exec_file;
