@@ -55,6 +55,7 @@ mod proof;
 mod relocs;
 mod rights;
 mod several;
+mod small;
 mod smoke;
 mod stack;
 mod support;
