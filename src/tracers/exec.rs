@@ -7,6 +7,7 @@ use crate::event::decode::{self, Decode};
 use crate::event::{Event, Field, Kind, List, Shape, Value, until_nul};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
+use crate::host::arch::handler;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
@@ -86,27 +87,6 @@ impl Decode for Exec {
         event.push("parent_comm", Value::Str(until_nul(parent_comm)));
         Ok(event)
     }
-}
-
-/// The function that handles a system call, for 64-bit callers and for 32-bit ones (arch/x86/include/asm/syscall_wrapper.h,
-/// arch/arm64/include/asm/syscall_wrapper.h).
-#[cfg(target_arch = "x86_64")]
-macro_rules! handler {
-    (native $call:literal) => {
-        concat!("__x64_sys_", $call)
-    };
-    (compat $call:literal) => {
-        concat!("__ia32_compat_sys_", $call)
-    };
-}
-#[cfg(target_arch = "aarch64")]
-macro_rules! handler {
-    (native $call:literal) => {
-        concat!("__arm64_sys_", $call)
-    };
-    (compat $call:literal) => {
-        concat!("__arm64_compat_sys_", $call)
-    };
 }
 
 const FN_EXECVE: &[&str] = &[handler!(native "execve")];

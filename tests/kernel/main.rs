@@ -57,6 +57,7 @@ mod relocs;
 mod rights;
 mod rights_kept;
 mod several;
+mod small;
 mod smoke;
 mod stack;
 mod support;
