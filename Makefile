@@ -10,8 +10,14 @@ KERNEL ?= 6.12
 CMD ?=
 # Those of `make vm-all`, as 6.16-rt,bookworm (all when empty).
 KERNELS ?=
+# Another architecture than this host's, for `build`, `test` and `vm`: make build ARCH=aarch64
+ARCH ?= $(HOST)
+HOST := $(shell uname -m)
+FOREIGN = $(filter-out $(HOST),$(ARCH))
+# Before cargo: the environment in which it builds for that one.
+CROSS = $(if $(FOREIGN),environment=$$(scripts/cross $(ARCH)) && eval "$$environment" &&)
 # .cargo/config.toml names the target (for a static binary), so cargo builds in that target's own directory.
-TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+TARGET = $(if $(FOREIGN),$(ARCH)-unknown-linux-gnu,$(shell rustc -vV | sed -n 's/^host: //p'))
 BINARY = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/coretrace
 SHARE = $(DESTDIR)$(PREFIX)/share
 # Tracing needs root; sudo is not everywhere, and root does not need it.
@@ -28,18 +34,18 @@ run: build ## build, then trace a small command: what it starts, and how that en
 
 build: ## build the static binary, installing what the build needs
 	scripts/deps build
-	$(CARGO) build --release
+	$(CROSS) $(CARGO) build --release
 
 test: ## everything: test-fast, then the live tests on each kernel, in VMs, and the smoke run on a few more
-	@CARGO='$(CARGO)' scripts/test
+	@CARGO='$(CARGO)' scripts/test $(if $(FOREIGN),--arch $(ARCH))
 
 test-fast: ## the tests that need no VM
 	scripts/deps build
 	$(CARGO) test --profile checked --workspace
 
 vm: ## a shell in a VM, or a command: make vm KERNEL=6.12 CMD='coretrace --help'
-	scripts/deps test
-	$(CARGO) test --profile checked --test vm -- --kernel $(KERNEL) $(if $(CMD),--cmd '$(subst ','\'',$(CMD))',--shell)
+	scripts/deps test$(if $(FOREIGN),-cross)
+	$(CARGO) test --profile checked --test vm -- $(if $(FOREIGN),--arch $(ARCH)) --kernel $(KERNEL) $(if $(CMD),--cmd '$(subst ','\'',$(CMD))',--shell)
 
 vm-all: ## the smoke run on the oldest and newest build of every series and flavour that Debian's suites offer
 	scripts/deps test

@@ -476,6 +476,26 @@ fn relocations_need_types() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "it is of this architecture")]
+fn of_a_kernel_of_another_architecture_it_says_what_to_ask() {
+    let scratch = Scratch::new("arm64");
+    let file = scratch.file("arm64.btf", test_objects::bytes("arm64"));
+    const ASK: &str = "the programs in this coretrace are for the architecture x86_64: ask the coretrace for aarch64";
+    for args in [&["relocs", "--btf", &file][..], &["relocs", "proc", "--diff", &file, &file]] {
+        let output = coretrace(args);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(ASK) && said.contains("arm64.btf"), "{said}");
+    }
+    for arch in ["aarch64", "arm64"] {
+        let output = coretrace(&["check", "--btf", &file, "--arch", arch]);
+        assert!(output.status.code() == Some(1) && text(&output.stderr).contains(ASK), "{}", text(&output.stderr));
+    }
+    let output = coretrace(&["check", "--btf", &file]);
+    let said = text(&output.stdout);
+    assert!(output.status.code() == Some(1) && said.contains("of another architecture: aarch64"), "{said}");
+}
+
+#[test]
 fn types_are_shown_from_any_file() {
     let scratch = Scratch::new("btf-show");
     let file = scratch.file("layout", test_objects::bytes("layout"));

@@ -2,11 +2,7 @@
 //! their numbers in DWARF.
 
 /// The architecture whose registers and calling convention a binary has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Machine {
-    X86,
-    Arm,
-}
+pub(crate) use crate::host::arch::Arch as Machine;
 
 /// The names of x86's registers by size, in the order of `struct pt_regs` (arch/x86/include/uapi/asm/ptrace.h). What has
 /// `h` is the second byte of a register.
@@ -31,16 +27,6 @@ const X86: [(u32, [&str; 4]); 16] = [
 const X86_SECOND: [(&str, u32); 4] = [("ah", 10), ("bh", 5), ("ch", 11), ("dh", 12)];
 
 impl Machine {
-    /// The architecture of this coretrace.
-    pub const HERE: Machine = if cfg!(target_arch = "aarch64") { Machine::Arm } else { Machine::X86 };
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Machine::X86 => "x86_64",
-            Machine::Arm => "arm64",
-        }
-    }
-
     /// The words that arguments are in: rdi, rsi, rdx, rcx, r8, r9; x0 to x7.
     pub fn arguments(self) -> &'static [u32] {
         match self {

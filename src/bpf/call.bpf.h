@@ -41,17 +41,8 @@ static __always_inline struct pt_regs *caller_regs(struct pt_regs *ctx)
 /* The n-th argument, from 1, of a system call of a 64-bit program. */
 #define NATIVE_ARG(regs, n) PT_REGS_PARM##n##_CORE_SYSCALL(regs)
 
-/* The same of a 32-bit one (on x86: arch/x86/include/asm/syscall_wrapper.h: SC_IA32_REGS_TO_ARGS). */
-#if defined(bpf_target_x86)
-#define COMPAT_ARG1(regs) BPF_CORE_READ(regs, bx)
-#define COMPAT_ARG2(regs) BPF_CORE_READ(regs, cx)
-#define COMPAT_ARG3(regs) BPF_CORE_READ(regs, dx)
-#define COMPAT_ARG4(regs) BPF_CORE_READ(regs, si)
-#define COMPAT_ARG5(regs) BPF_CORE_READ(regs, di)
+/* The same of a 32-bit one. */
 #define COMPAT_ARG(regs, n) ((u64)(u32)COMPAT_ARG##n(regs))
-#else
-#define COMPAT_ARG(regs, n) ((u64)(u32)PT_REGS_PARM##n##_CORE_SYSCALL(regs))
-#endif
 
 /* The outcome of the entry of a call. */
 enum begun {

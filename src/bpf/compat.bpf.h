@@ -3,6 +3,7 @@
  * Kernel differences, one function each, citing the kernel's file, commit or version.
  */
 #pragma once
+#include "arch.bpf.h"
 #include "event.bpf.h"
 
 /*
@@ -181,17 +182,8 @@ static __always_inline bool exit_has_group_dead(void)
 	return bpf_core_field_exists(struct trace_event_raw_sched_process_exit___group_dead, group_dead);
 }
 
-#if defined(bpf_target_x86)
-/* arch/x86/entry/syscalls/syscall_64.tbl */
-#define NR_EXECVEAT 322
-#else
-/* include/uapi/asm-generic/unistd.h */
-#define NR_EXECVEAT 281
-#endif
 /* The same on all architectures. */
 #define NR_IO_URING_ENTER 426
-/* arch/x86/include/asm/page_64_types.h: of a kernel without KASAN */
-#define THREAD_SIZE 16384
 
 /*
  * The registers with which the current task entered the kernel: by bpf_task_pt_regs (5.15; it needs the kernel's own
@@ -209,11 +201,7 @@ static __always_inline struct pt_regs *entry_regs(bool known)
 
 static __always_inline long entry_syscall(struct pt_regs *regs)
 {
-#if defined(bpf_target_x86)
-	return BPF_CORE_READ(regs, orig_ax);
-#else
-	return BPF_CORE_READ(regs, syscallno);
-#endif
+	return BPF_CORE_READ(regs, SYSCALL_NUMBER);
 }
 
 struct process_key {

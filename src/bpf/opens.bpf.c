@@ -15,7 +15,7 @@ EXPORT_TYPE(enum, open_kind);
 #include "path.bpf.h"
 #include "call.bpf.h"
 
-/* include/uapi/asm-generic/fcntl.h, x86's values */
+/* include/uapi/asm-generic/fcntl.h: of common_open_flags() */
 #define O_ACCMODE 03
 #define O_WRONLY 01
 #define O_CREAT 0100
@@ -163,7 +163,7 @@ __noinline u32 needs_normalizing(u32 number, u64 at, u32 len)
 /* The flags that matter: a 64-bit program opens everything with O_LARGEFILE. */
 static __always_inline u64 shown_flags(u64 flags)
 {
-	return flags & ~(u64)(O_LARGEFILE | FMODE_EXEC);
+	return common_open_flags(flags) & ~(u64)(O_LARGEFILE | FMODE_EXEC);
 }
 
 /* Appends the paths of an event whose other fields are set; false: none of them begins with a prefix that is wanted. */
@@ -222,7 +222,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 		return nothing();
 	/* Flags that could not be read may be any. */
 	if ((only_failed && ret >= 0) || (only_writes && !unread && !(call->flags & O_ACCMODE)) ||
-	    (!unread && (call->flags & only_flags) != only_flags))
+	    (!unread && (common_open_flags(call->flags) & only_flags) != only_flags))
 		goto filtered;
 	fill_ids(false, task, &head);
 	if (!wanted(false, &who, &head, &label, KIND_OPEN, false))

@@ -228,8 +228,8 @@ static __noinline u32 peer_of_message(const struct sock *sk, const struct msghdr
 	return true;
 }
 
-/* Takes the current task for the process of a socket. */
-static __noinline int take_owner(u64 sk)
+/* Takes the current task for the process of a socket; false: it was known to be. */
+static __noinline u32 take_owner(u64 sk)
 {
 	struct owner *known = bpf_map_lookup_elem(&owners, &sk), owner = {};
 	struct subject who = subject_of(false, (void *)bpf_get_current_task(), false);
@@ -243,7 +243,7 @@ static __noinline int take_owner(u64 sk)
 	    (known->is == OWNER_WANTED || !only_owned)) {
 		before = (const void *)known->comm;
 		if (before[0] == now[0] && before[1] == now[1])
-			return nothing();
+			return false;
 	}
 	fill_ids(false, who.task, &head);
 	if (passes(false, &who, &head, &owner.label, false, false, true) && !head.heartbeat)
@@ -259,7 +259,7 @@ static __noinline int take_owner(u64 sk)
 	err = bpf_map_update_elem(&owners, &sk, &owner, BPF_ANY);
 	if (err)
 		count_failure(NO_ROOM_OWNERS, err);
-	return nothing();
+	return true;
 }
 
 /* Process ids of an event that no process is known of: none is so high (include/linux/threads.h: PID_MAX_LIMIT). */

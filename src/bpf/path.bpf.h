@@ -354,6 +354,7 @@ static __always_inline u32 append_path(struct scratch *s, const struct path *pat
 	return place(walk_to_root((u64)path, s->number), out, fixed);
 }
 
+/* `most` is a constant, for the verifier. */
 static __always_inline bool append_memory(struct scratch *s, u64 start, u64 n, u32 most, struct slice *out)
 {
 	u32 used = *(volatile u32 *)&s->used;

@@ -25,13 +25,6 @@ struct {
 
 const volatile u32 probe_frame_bytes = 64;
 
-/* The stack pointer that a call had at its entry, from that at its return: the return address is gone. */
-#if defined(bpf_target_x86)
-#define RETURN_ADDRESS_BYTES 8
-#else
-#define RETURN_ADDRESS_BYTES 0
-#endif
-
 #define FIXED (offsetof(struct probe_event, value) + probe_slots * sizeof(u64))
 
 /* The cheapest filter, and the scratch space. */
@@ -294,16 +287,13 @@ int probe_return_multi(struct pt_regs *ctx)
 {
 	u64 sp = PT_REGS_SP(ctx);
 
-#if defined(bpf_target_x86)
 	/*
-	 * From 6.14 (a3ed4157b7d8: fgraph: Replace fgraph_ret_regs with ftrace_regs) up to 8bc11700e0d2 (x86/fgraph: Fix
-	 * return_to_handler regs.rsp value; 7.0) it shows where the registers themselves are: just below where the stack
-	 * was, or (since 20a0bc10272f, shortly before that) below the return address. The lower of the two is tried first:
-	 * where it is the wrong one, no call can be there that has not returned.
+	 * The registers are just below where the stack was, or (since 20a0bc10272f, shortly before it was fixed) below the
+	 * return address. The lower of the two is tried first: where it is the wrong one, no call can be there that has not
+	 * returned.
 	 */
-	if (sp == number_of(ctx))
+	if (STACK_POINTER_MAY_BE_REGS && sp == number_of(ctx))
 		return on_return_of(ctx, sp + sizeof(*ctx) - RETURN_ADDRESS_BYTES, sp + sizeof(*ctx), PT_REGS_RC(ctx));
-#endif
 	return on_return(ctx, sp - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
 }
 

@@ -20,19 +20,48 @@ EXPORT_TYPE(enum, proc_kind);
 enum exec_unread {
 	UNREAD_ARGV = 1,
 	UNREAD_OLD_TID = 2,
+	UNREAD_ENV = 4,
 };
 EXPORT_TYPE(enum, exec_unread);
+
+/* What an event has beside what all of its kind have. */
+enum proc_has {
+	HAS_CWD = 1,
+	HAS_ENV = 2,
+	HAS_PROGRAMS = 4,
+	HAS_PARENT = 8,
+	HAS_ANCESTORS = 16,
+	ANCESTORS_CUT = 32, /* there are more above */
+};
+EXPORT_TYPE(enum, proc_has);
+
+/* What is above a process, as it is then. */
+struct parents {
+	u8 comm[COMM_LEN];      /* of its parent */
+	struct slice ancestors; /* each a struct ancestor, the nearest first */
+	u32 has;                /* enum proc_has */
+};
+
+struct ancestor {
+	u32 pid;
+	u8 comm[COMM_LEN];
+};
+EXPORT_TYPE(struct, ancestor);
 
 struct exec_event {
 	struct event_head head;
 	u64 argv_bytes; /* whole length, also of what was cut */
+	u64 env_bytes;  /* likewise */
+	u64 program;    /* see program_of() */
+	u64 parents_program;
 	u32 old_tid;    /* the thread's id before, where it was not the leader; else 0 */
 	u16 exe_flags;  /* enum path_flag */
 	u16 cwd_flags;
 	struct slice exe;
 	struct slice cwd;
 	struct slice argv;
-	u32 want_cwd;
+	struct slice env;
+	struct parents parents;
 };
 EXPORT_TYPE(struct, exec_event);
 
@@ -43,6 +72,7 @@ struct exit_event {
 	u64 max_rss_bytes;
 	u32 status; /* as waitpid() has it */
 	u32 reserved;
+	struct parents parents;
 };
 EXPORT_TYPE(struct, exit_event);
 
@@ -51,10 +81,141 @@ struct fork_event {
 	u64 flags; /* clone flags, without the exit signal in the low byte */
 	u32 child_pid;
 	u32 child_tid;
+	struct parents parents;
 };
 EXPORT_TYPE(struct, fork_event);
 
 const volatile u32 want_cwd = 0;
+const volatile u32 want_env = 0;
+const volatile u32 want_programs = 0;
+const volatile u32 want_parent = 0;
+const volatile u32 want_ancestors = 0; /* at most so many */
+
+#define ANCESTORS_MAX 64
+/* How much of an environment is read: as much as there is room for behind the paths and arguments. */
+#define ENV_BYTES 24064
+#define ENV_BYTES_LESS 8192
+#define ENV_BYTES_LEAST 2048
+#define BEHIND_ENV (sizeof(struct label) + ANCESTORS_MAX * sizeof(struct ancestor))
+
+/*
+ * Appends the environment of a program that has just started, or as much of its beginning as there is room for; it is where
+ * the kernel wrote it, like the arguments. Sets its whole length; false: it was not read.
+ */
+static __always_inline bool append_env(struct scratch *s, struct mm_struct *mm, u64 *bytes, struct slice *out, u32 fixed)
+{
+	u64 start = BPF_CORE_READ(mm, env_start);
+	u32 used = *(volatile u32 *)&s->used;
+
+	*bytes = BPF_CORE_READ(mm, env_end) - start;
+	out->off = used - fixed;
+	out->len = 0;
+	if (used <= sizeof(s->record) - ENV_BYTES - BEHIND_ENV)
+		return append_memory(s, start, *bytes, ENV_BYTES, out);
+	if (used <= sizeof(s->record) - ENV_BYTES_LESS - BEHIND_ENV)
+		return append_memory(s, start, *bytes, ENV_BYTES_LESS, out);
+	if (used <= sizeof(s->record) - ENV_BYTES_LEAST - BEHIND_ENV)
+		return append_memory(s, start, *bytes, ENV_BYTES_LEAST, out);
+	return true;
+}
+
+/*
+ * Stands for the program that a process runs, and for the environment with which that was started, which its forks have, too:
+ * where that is, which is chosen at random, and how many programs there were before (fs/exec.c: begin_new_exec).
+ */
+static __always_inline u64 program_of(struct task_struct *task)
+{
+	return (u64)BPF_CORE_READ(task, mm, env_start) ^ (u64)BPF_CORE_READ(task, self_exec_id) << 48;
+}
+
+/* A walk from a process up to init. */
+struct climb {
+	struct scratch *s;
+	struct task_struct *task;
+	u64 cut; /* ANCESTORS_CUT until the top was found */
+};
+
+/* Appends the parent of a process; returns whether the climb is at its end. */
+static __always_inline long climb_step(u32 i, struct climb *w)
+{
+	/* Not in BPF_CORE_READ(): it looks for all structs in the kernel's types. */
+	struct task_struct *task = w->task, *parent = BPF_CORE_READ(task, real_parent, group_leader);
+	u32 used = *(volatile u32 *)&w->s->used;
+	struct ancestor above = { .pid = process_id(false, parent) };
+
+	/* Above init, or outside of coretrace's PID namespace. */
+	if (!above.pid) {
+		w->cut = 0;
+		return 1;
+	}
+	if (i >= want_ancestors || used > sizeof(w->s->record) - sizeof(above) - sizeof(struct label))
+		return 1;
+	bpf_core_read(above.comm, sizeof(above.comm), &parent->comm);
+	__builtin_memcpy(w->s->record + used, &above, sizeof(above));
+	*(volatile u32 *)&w->s->used = used + sizeof(above);
+	w->task = parent;
+	return 0;
+}
+
+static __noinline long climb_callback(u32 i, void *state)
+{
+	return climb_step(i, state);
+}
+
+/*
+ * Appends the processes above the current one; returns ANCESTORS_CUT or 0. A global function, like walk_to_root().
+ */
+__noinline u64 climb_to_init(u32 number)
+{
+	struct climb w = { .task = (void *)bpf_get_current_task(), .cut = ANCESTORS_CUT };
+
+	w.s = bpf_map_lookup_elem(&scratch, &number);
+	if (!w.s)
+		return ANCESTORS_CUT;
+	REPEAT(ANCESTORS_MAX + 1, climb_step, climb_callback, w);
+	return w.cut;
+}
+
+/* What is above a process, but for its ancestors. */
+static __always_inline void fill_parent(struct task_struct *task, struct parents *p)
+{
+	struct task_struct *parent;
+
+	if (!want_parent)
+		return;
+	parent = BPF_CORE_READ(task, real_parent, group_leader);
+	bpf_core_read(p->comm, sizeof(p->comm), &parent->comm);
+	p->has |= HAS_PARENT;
+}
+
+/* Adds the ancestors to an event in the scratch space that has this many fixed bytes. */
+static __always_inline void append_ancestors(struct scratch *s, struct parents *p, u32 fixed)
+{
+	u32 start = *(volatile u32 *)&s->used;
+
+	p->has |= HAS_ANCESTORS | climb_to_init(s->number);
+	p->ancestors.off = start - fixed;
+	p->ancestors.len = *(volatile u32 *)&s->used - start;
+}
+
+/* Sends an event of so many bytes without a tail of its own; its label is put behind it, as emit_fixed() does. */
+static __always_inline void send(void *ctx, struct counters *c, struct event_head *head, struct parents *p,
+				 const struct label *label, u32 size)
+{
+	struct scratch *s;
+
+	if (!want_ancestors) {
+		emit_fixed(ctx, c, head, size);
+		return;
+	}
+	s = scratch_take(c, size);
+	if (!s)
+		return;
+	append_ancestors(s, p, size);
+	append_label(s, head, label);
+	__builtin_memcpy(s->record, head, size);
+	scratch_emit(ctx, c, s);
+}
 
 static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *task, u32 old_tid)
 {
@@ -89,7 +250,8 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 
 	mm = READ(false, task, mm);
 	e->exe_flags = append_path(s, &BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
-	e->want_cwd = want_cwd;
+	e->parents = (struct parents){ .has = (want_cwd ? HAS_CWD : 0) | (want_env ? HAS_ENV : 0) };
+	fill_parent(task, &e->parents);
 	e->cwd = (struct slice){};
 	e->cwd_flags = 0;
 	if (want_cwd)
@@ -97,6 +259,18 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 
 	if (!append_argv(s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;
+	e->env = (struct slice){};
+	e->env_bytes = 0;
+	if (want_env && !append_env(s, mm, &e->env_bytes, &e->env, sizeof(*e)))
+		e->head.unread |= UNREAD_ENV;
+	e->program = e->parents_program = 0;
+	if (want_programs) {
+		e->parents.has |= HAS_PROGRAMS;
+		e->program = program_of(task);
+		e->parents_program = program_of(BPF_CORE_READ(task, real_parent));
+	}
+	if (want_ancestors)
+		append_ancestors(s, &e->parents, sizeof(*e));
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return 0;
@@ -132,7 +306,8 @@ static __always_inline int on_exit(void *ctx, bool direct, const struct subject 
 		r.e.cpu_ns = READ(direct, task, se.sum_exec_runtime);
 		r.e.lifetime_ns = r.e.head.boot_ns - READ(direct, task, start_boottime);
 	}
-	emit_fixed(ctx, c, &r.e.head, sizeof(r.e));
+	fill_parent(task, &r.e.parents);
+	send(ctx, c, &r.e.head, &r.e.parents, &r.label, sizeof(r.e));
 	return 0;
 }
 
@@ -161,7 +336,8 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	}
 	r.e.head.seq = next_seq(c);
 	r.e.flags = flags;
-	emit_fixed(ctx, c, &r.e.head, sizeof(r.e));
+	fill_parent(task, &r.e.parents);
+	send(ctx, c, &r.e.head, &r.e.parents, &r.label, sizeof(r.e));
 	return 0;
 }
 

@@ -89,13 +89,8 @@ static __always_inline void take_stack(void *ctx, struct scratch *s)
 	h->code_start = BPF_CORE_READ(task, mm, start_code);
 	h->code_end = BPF_CORE_READ(task, mm, end_code);
 	h->inode = BPF_CORE_READ(task, mm, exe_file, f_inode, i_ino);
-	if (stack_caller) {
-#if defined(bpf_target_x86)
-		bpf_probe_read_user(&h->caller, sizeof(h->caller), (void *)PT_REGS_SP((struct pt_regs *)ctx));
-#else
-		h->caller = PT_REGS_RET((struct pt_regs *)ctx);
-#endif
-	}
+	if (stack_caller)
+		h->caller = return_address(ctx);
 	if (!append_stack(ctx, s, &h->user, stack_frames * sizeof(struct bpf_stack_build_id),
 			  BPF_F_USER_STACK | BPF_F_USER_BUILD_ID))
 		flags |= STACK_USER_UNREAD;

@@ -12,10 +12,11 @@ use crate::commands::print::print;
 use crate::commands::report_format::Choice;
 use crate::commands::setup;
 use crate::commands::table::{Row, Table, Verdict};
-use crate::commands::verdict::{self, Arch, Judged, judge};
+use crate::commands::verdict::{self, Judged, judge};
 use crate::error::describe;
 use crate::escape::shown;
 use crate::ffi::log;
+use crate::host::arch::Arch;
 use crate::host::mounts::below;
 use crate::host::{Host, KERNEL_BTF};
 use crate::load::diagnose::diagnosed;
@@ -260,11 +261,9 @@ fn verdict_row(name: String, judged: &[Judged]) -> Row {
 
 /// The table of other kernels, by their types.
 fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Result<Table> {
-    let arch = options.arch.unwrap_or(verdict::OWN);
-    if arch != verdict::OWN {
-        bail!(
-            "the programs in this coretrace are not for that architecture: check with the coretrace that is to run there"
-        );
+    let arch = options.arch.unwrap_or(Arch::HERE);
+    if arch != Arch::HERE {
+        bail!("{}", verdict::ask_that_of(arch));
     }
     let objects: Vec<_> = tracers.iter().map(|tracer| Object::read(tracer.object())).collect::<Result<_>>()?;
     let (mut table, mut bare) = (Table::default(), false);
@@ -311,7 +310,7 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
 fn of_arch(read: Result<Target, Fault>, file: &Path, arch: Arch) -> Result<Target, String> {
     let target = read.map_err(|fault| format!("BTF file {}: {fault}", shown(file)))?;
     match (verdict::arch(&target), target.about.machine) {
-        (Some(other), _) if other != arch => Err("its kernel is of another architecture".to_owned()),
+        (Some(other), _) if other != arch => Err(format!("its kernel is of another architecture: {}", other.machine())),
         (None, Some(name)) => Err(format!("its kernel is of another architecture: {name}")),
         _ => Ok(target),
     }

@@ -14,8 +14,10 @@ use crate::commands::names::commands;
 use crate::commands::print::print;
 use crate::commands::report_format::Choice;
 use crate::commands::table::utf8;
+use crate::commands::verdict;
 use crate::escape::{printable, shown};
 use crate::ffi::log;
+use crate::host::arch::Arch;
 use crate::options::Side;
 use crate::tracers;
 use crate::types::relo::{Answer, Object, Outcome, SIZE_MAX, Site, Target, Walk, walk};
@@ -72,6 +74,11 @@ pub fn relocs(options: &Relocs) -> Result<u8> {
         ensure!(object.len() as u64 <= SIZE_MAX, "{name}: is larger than any BPF object: more than {SIZE_MAX} bytes");
         list(&name, &object, &mut text).with_context(|| name.clone())?;
         return print(options.format, &text);
+    }
+    for target in &targets {
+        let arch = verdict::arch(target).unwrap_or(Arch::HERE);
+        let name = shown(&target.path);
+        ensure!(arch == Arch::HERE, "{name}: its kernel is of another architecture: {}", verdict::ask_that_of(arch));
     }
     for source in tracers::sources() {
         if options.command.as_ref().is_none_or(|name| name == source.name()) {

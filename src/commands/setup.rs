@@ -15,6 +15,7 @@ use crate::flow::enrich::Chosen;
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
 use crate::flow::pipeline::Pipeline;
+use crate::host::arch::page_size;
 use crate::host::containers::by_process;
 use crate::host::{Host, users};
 use crate::load::labels::{self, Labels};
@@ -156,11 +157,6 @@ pub(crate) fn base_session(tracers: &[&dyn Tracer], kernel: &Kernel, host: &Host
         path_prefixes: Vec::new(),
         verifier_stats: false,
     })
-}
-
-fn page_size() -> u32 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    size.and_then(|size| u32::try_from(size).ok()).unwrap_or(4096)
 }
 
 pub(crate) fn uids(filters: &Filters) -> Result<Vec<u32>> {

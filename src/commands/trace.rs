@@ -14,7 +14,7 @@ use crate::error::{EVENTS_LOST, Usage};
 use crate::escape::{self, shown};
 use crate::event::{Kind, Shape};
 use crate::ffi::log;
-use crate::flow::enrich::{Resolver, Stacks};
+use crate::flow::enrich::{Environs, Resolver, Stacks};
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
@@ -321,6 +321,7 @@ fn pipeline<'a>(
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
     pipeline.stacks = Stacks::of_host(Path::new("/"));
+    pipeline.environs = Environs::of_host(Path::new("/"));
     if setup::names(common) {
         let mut resolver = Resolver::new(Path::new("/"), host.cgroup2.as_deref());
         resolver.choose(setup::chosen(&common.filters)?);

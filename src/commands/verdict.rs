@@ -6,28 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::ValueEnum;
 
 use crate::escape::shown;
 use crate::flow::filter::kinds_mask;
+use crate::host::arch::{Arch, NEEDED_BY_FENTRY, SYSCALL};
 use crate::host::kallsyms::Symbols;
 use crate::host::{Host, has_module_types, mounts};
 use crate::load::plan::NO_KERNEL_BTF;
-use crate::load::plan::{Hook, Plan, Program, SYSCALL, Target as Place, When, in_order, preempts};
+use crate::load::plan::{Hook, Plan, Program, Target as Place, When, in_order, preempts};
 use crate::tracers::Tracer;
 use crate::types::model::{Types, kind};
 use crate::types::relo::{Object, Outcome, Target, Walk};
-
-/// The architecture of kernels that are looked at, where files do not say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Arch {
-    /// 64-bit x86
-    #[value(name = "x86_64")]
-    X86,
-    /// 64-bit ARM
-    #[value(name = "arm64")]
-    Arm,
-}
 
 /// What types do not show.
 pub(crate) const NOT_IN_TYPES: &str = "from types alone (?), which say nothing about rights, lockdown, tracefs, refused probes and the \
@@ -47,18 +36,20 @@ pub(crate) struct Judged {
     pub refused: Vec<String>,
 }
 
-/// The architecture that this program's objects are for.
-pub(crate) const OWN: Arch = if cfg!(target_arch = "x86_64") { Arch::X86 } else { Arch::Arm };
-
 /// The architecture that types are of, if they show it.
 pub(crate) fn arch(target: &Target) -> Option<Arch> {
     let has = |member| target.types.has_member("pt_regs", member);
-    match target.about.machine {
-        Some("x86_64") => Some(Arch::X86),
-        Some("arm64") => Some(Arch::Arm),
-        _ if has("orig_ax") => Some(Arch::X86),
-        _ => has("syscallno").then_some(Arch::Arm),
-    }
+    let all = [Arch::X86, Arch::Arm];
+    let named = all.into_iter().find(|arch| target.about.machine == Some(arch.name()));
+    named.or_else(|| all.into_iter().find(|arch| has(arch.mark())))
+}
+
+/// Which binary knows about kernels of another architecture.
+pub(crate) fn ask_that_of(arch: Arch) -> String {
+    let (here, there) = (Arch::HERE.machine(), arch.machine());
+    format!(
+        "the programs in this coretrace are for the architecture {here}: ask the coretrace for {there}, in the same way"
+    )
 }
 
 fn no_function(name: &str) -> String {
@@ -130,9 +121,18 @@ impl Judge<'_> {
     /// Which functions a module has, the kernel's own types do not say: of another kernel than the running one, it has them.
     fn of_module(&self, module: &str, function: &str) -> bool {
         let Some(host) = self.host else { return true };
-        let symbols = self.symbols.get_or_init(|| Symbols::read(&host.root).ok());
         let has = |symbols: &Symbols| symbols.functions(function).any(|found| found.module == Some(module));
-        host.has_module(module) && symbols.as_ref().is_none_or(has)
+        host.has_module(module) && self.symbols(host).is_none_or(has)
+    }
+
+    fn symbols(&self, host: &Host) -> Option<&Symbols> {
+        self.symbols.get_or_init(|| Symbols::read(&host.root).ok()).as_ref()
+    }
+
+    /// Whether there is a function to probe: types may leave out some (those of arm64's 5.10 have no `do_sys_openat2`).
+    fn symbol(&self, name: &str) -> bool {
+        let symbols = || self.symbols(self.host?);
+        self.function(name) || symbols().is_some_and(|all| all.functions(name).any(|found| found.module.is_none()))
     }
 
     /// Why none of these functions is there.
@@ -146,15 +146,18 @@ impl Judge<'_> {
     }
 
     /// The hook of the first of these functions that there is and that has types.
-    fn typed(&self, kind: &str, names: &[Cow<'static, str>]) -> Result<Vec<String>, String> {
+    fn typed(&self, kind: &str, names: &[impl AsRef<str>]) -> Result<Vec<String>, String> {
+        if NEEDED_BY_FENTRY.is_some_and(|function| !self.function(function)) {
+            return Err("the kernel has no fentry and fexit (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)".to_owned());
+        }
         // A kernel without types of modules does not know this one (kernel/bpf/btf.c, 5.11).
         let knows = self.bare || self.types.find(kind::STRUCT, "btf_module").is_some();
         let has_types = |module: &str| knows && self.host.is_none_or(|host| has_module_types(&host.root, module));
         let module = |name: &str| name.split_once(':').map(|(module, _)| module.to_owned());
-        let usable = |name: &&Cow<'static, str>| self.function(name) && module(name).is_none_or(|of| has_types(&of));
-        match names.iter().find(usable) {
+        let there = || names.iter().map(AsRef::as_ref).filter(|name| self.function(name));
+        match there().find(|name| module(name).is_none_or(|of| has_types(&of))) {
             Some(name) => Ok(vec![format!("{kind}/{name}")]),
-            None => match names.iter().find(|name| self.function(name)).and_then(|name| module(name)) {
+            None => match there().find_map(module) {
                 Some(module) => Err(format!("the kernel has no types of the module {module} (5.11)")),
                 None => Err(self.none_of(names)),
             },
@@ -222,7 +225,7 @@ impl Judge<'_> {
             }
             ["tp", _, event] => self.tracefs().and_then(|()| self.tracepoint(event)).map(|()| hook),
             ["tp_btf" | "raw_tp", event] => self.tracepoint(event).map(|()| hook),
-            ["fentry" | "fexit", name] if !self.function(name) => Err(no_function(name)),
+            [kind @ ("fentry" | "fexit"), name] => self.typed(kind, &[*name]),
             [kind @ ("kprobe" | "kretprobe"), name] => self.probes(kind, &[*name], ""),
             [kind @ ("ksyscall" | "kretsyscall"), name] => self.probes(kind, &[*name], SYSCALL),
             _ => Ok(hook),
@@ -235,7 +238,7 @@ impl Judge<'_> {
             return Err("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned());
         }
         let functions: Vec<_> = names.iter().map(|name| format!("{before}{}", name.as_ref())).collect();
-        let there = names.iter().zip(&functions).filter(|(_, function)| self.function(function));
+        let there = names.iter().zip(&functions).filter(|(_, function)| self.symbol(function));
         let hooks: Vec<_> = there.map(|(name, _)| format!("{kind}/{}", name.as_ref())).collect();
         if hooks.is_empty() { Err(self.none_of(&functions)) } else { Ok(hooks) }
     }

@@ -6,7 +6,7 @@ use super::head::Head;
 use super::kind::{Kind, MAX_FIELDS};
 use super::names::Names;
 use super::stack::Taken;
-use super::value::Value;
+use super::value::{List, Value};
 
 /// One event: its kind, its head, and the values of its fields in the order of the kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,15 +21,28 @@ pub struct Event<'a> {
     pub label: &'a [u8],
     /// The stacks that were taken, before it is known what is in them.
     pub taken: Option<Taken<'a>>,
+    /// With what a program was started, where that is compared.
+    pub environment: Option<Environment<'a>>,
     /// The rest, in column order.
     pub fields: ArrayVec<(&'a str, Value<'a>), MAX_FIELDS>,
+}
+
+/// With what a program was started: see [`crate::flow::enrich::Environs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Environment<'a> {
+    /// None: it could not be read.
+    pub list: Option<List<'a>>,
+    /// Stands for the program that runs now, in this process and in those that it forks.
+    pub program: u64,
+    /// The same for the program of its parent.
+    pub parents_program: u64,
 }
 
 impl<'a> Event<'a> {
     /// An event without fields.
     #[must_use]
     pub fn new(kind: &'a Kind, head: Head) -> Self {
-        Event { kind, head, names: None, label: &[], taken: None, fields: ArrayVec::new() }
+        Event { kind, head, names: None, label: &[], taken: None, environment: None, fields: ArrayVec::new() }
     }
 
     /// Adds a field, which the kind has declared. (It thereby fits: the kind has no more than fit.)

@@ -1,5 +1,7 @@
 //! Values that outlive their event: for views, which put several events together.
 
+use super::ancestors::Ancestors;
+use super::env::Env;
 use super::path::Path;
 use super::value::{List, Value};
 
@@ -13,6 +15,20 @@ pub enum Kept {
     List {
         bytes: Box<[u8]>,
         total: u64,
+    },
+    Env {
+        /// The variables that are shown.
+        bytes: Box<[u8]>,
+        total: u64,
+        truncated: bool,
+    },
+    EnvDiff {
+        bytes: Box<[u8]>,
+        truncated: bool,
+    },
+    Ancestors {
+        bytes: Box<[u8]>,
+        truncated: bool,
     },
     Path {
         names: Box<[u8]>,
@@ -34,6 +50,17 @@ impl Kept {
                 return Some(Kept::List { bytes: bytes.get(..list_max).unwrap_or(bytes).into(), total });
             }
             Value::Path(path) => return Some(Kept::path(&path)),
+            Value::Env(env) => {
+                let (bytes, truncated) = kept(&env, list_max);
+                return Some(Kept::Env { bytes, total: env.total.unwrap_or_default(), truncated });
+            }
+            Value::EnvDiff(env) => {
+                let (bytes, truncated) = kept(&env, list_max);
+                return Some(Kept::EnvDiff { bytes, truncated });
+            }
+            Value::Ancestors(Ancestors { bytes, truncated }) => {
+                return Some(Kept::Ancestors { bytes: bytes.into(), truncated });
+            }
             Value::Name(_) | Value::Symbol { .. } | Value::Bytes(_) | Value::Group(_) | Value::Stack(_) => return None,
             Value::Uint(n) => Value::Uint(n),
             Value::Pid(n) => Value::Pid(n),
@@ -76,6 +103,9 @@ impl Kept {
             Kept::Str(bytes) => Value::Str(bytes),
             Kept::Cut(bytes) => Value::Cut(bytes),
             Kept::List { bytes, total } => Value::List(List { bytes, total: *total }),
+            Kept::Env { bytes, total, truncated } => Value::Env(Env::all(bytes, *total, *truncated)),
+            Kept::EnvDiff { bytes, truncated } => Value::EnvDiff(Env::changes(bytes, *truncated)),
+            Kept::Ancestors { bytes, truncated } => Value::Ancestors(Ancestors { bytes, truncated: *truncated }),
             Kept::Path { names, called, rest } => Value::Path(Path { names, called, ..*rest }),
         }
     }
@@ -86,9 +116,18 @@ impl Kept {
         match self {
             Kept::Plain(_) => 0,
             Kept::Str(bytes) | Kept::Cut(bytes) | Kept::List { bytes, .. } => bytes.len(),
+            Kept::Env { bytes, .. } | Kept::EnvDiff { bytes, .. } | Kept::Ancestors { bytes, .. } => bytes.len(),
             Kept::Path { names, called, .. } => names.len() + called.len(),
         }
     }
+}
+
+/// At most so many bytes of what is shown of an environment, and whether that is not all.
+fn kept(env: &Env<'_>, most: usize) -> (Box<[u8]>, bool) {
+    let mut bytes = env.to_bytes();
+    let truncated = env.truncated || bytes.len() > most;
+    bytes.truncate(most);
+    (bytes.into(), truncated)
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! Events are data, not one struct per tracer: formats match on [`Value`] and never on a tracer.
 //! Everything borrows, from the sample and from what the tracer is, so that decoding allocates nothing.
 
+mod ancestors;
 mod connection;
 pub mod decode;
+mod env;
 #[expect(clippy::module_inception, reason = "the event itself, beside what it is made of")]
 mod event;
 mod group;
@@ -20,8 +22,10 @@ pub mod stack;
 pub mod total;
 mod value;
 
+pub use ancestors::{Ancestor, Ancestors};
 pub use connection::{Endpoint, Icmp, Nat, Traffic};
-pub use event::Event;
+pub use env::{Change, Env, Variable};
+pub use event::{Environment, Event};
 pub use head::{Head, until_nul};
 pub use kept::Kept;
 pub use kind::{Field, Kind, Life, MAX_FIELDS};

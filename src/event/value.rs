@@ -1,6 +1,8 @@
 //! Values, and what they mean.
 
+use super::ancestors::Ancestors;
 use super::connection::{Endpoint, Icmp, Nat, Traffic};
+use super::env::Env;
 use super::path::Path;
 use super::slots::Group;
 use super::stack::Stack;
@@ -33,6 +35,14 @@ pub enum Value<'a> {
     Path(Path<'a>),
     /// A list of strings. JSON adds `NAME_bytes` (null where it was not counted), and `NAME_truncated` where it holds.
     List(List<'a>),
+    /// Variables of an environment; in JSON an object, with `NAME_bytes`, the length of the whole environment, beside it, and
+    /// `NAME_truncated` where not all of that was read.
+    Env(Env<'a>),
+    /// How an environment differs from another one; in JSON an object of `new`, `changed` and `removed` variables, with
+    /// `NAME_truncated` likewise.
+    EnvDiff(Env<'a>),
+    /// The processes above one. JSON adds `NAME_truncated` where there are more.
+    Ancestors(Ancestors<'a>),
     /// Named bits.
     Flags(Flags),
     /// A number that may be negative.
@@ -92,6 +102,9 @@ pub enum Shape {
     Str,
     Path,
     List,
+    Env,
+    EnvDiff,
+    Ancestors,
     Flags,
     Endpoint,
     Nat,
@@ -121,6 +134,9 @@ impl Value<'_> {
             Value::Str(_) => Shape::Str,
             Value::Path(_) => Shape::Path,
             Value::List(_) => Shape::List,
+            Value::Env(_) => Shape::Env,
+            Value::EnvDiff(_) => Shape::EnvDiff,
+            Value::Ancestors(_) => Shape::Ancestors,
             Value::Flags(_) => Shape::Flags,
             Value::Endpoint(_) => Shape::Endpoint,
             Value::Nat(_) => Shape::Nat,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::event::decode::Decode;
 use crate::event::total::{self, Totals};
 use crate::event::{CAUSES, Event, Lost};
-use crate::flow::enrich::{Resolver, Stacks};
+use crate::flow::enrich::{Environs, Resolver, Stacks};
 use crate::flow::filter::Filter;
 use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
@@ -38,6 +38,8 @@ pub struct Pipeline<'a> {
     resolver: Option<Resolver>,
     /// Functions of the calls in stacks; in a replay, those that the recording has.
     pub stacks: Stacks,
+    /// Environments of the programs of parents; in a replay, those that the recording has.
+    pub environs: Environs,
     limit: u64,
     /// What coretrace does to see whether it arrives.
     pub heartbeats: Vec<Heartbeat>,
@@ -92,6 +94,7 @@ impl<'a> Pipeline<'a> {
             clock: WallClock::default(),
             resolver: None,
             stacks: Stacks::default(),
+            environs: Environs::default(),
             limit: u64::MAX,
             heartbeats: Vec::new(),
             width: None,
@@ -294,6 +297,7 @@ impl<'a> Pipeline<'a> {
             resolver.add(&mut event);
         }
         self.stacks.add(&mut event);
+        self.environs.add(&mut event);
         if !wanted || !self.filter.wants(&event) {
             account.tally.filtered += 1;
             return;
@@ -319,6 +323,7 @@ impl<'a> Pipeline<'a> {
     /// Looks up what is not known yet of an event's stacks and numbers, and records it.
     fn look_up(&mut self, event: &Event<'_>) {
         self.stacks.look_up(event);
+        self.environs.look_up(event);
         let mut calls = self.stacks.take_fresh();
         let mut names = self.resolver.as_mut().map(|resolver| {
             resolver.look_up(event);
@@ -330,6 +335,10 @@ impl<'a> Pipeline<'a> {
             let written =
                 written.and_then(|()| names.iter_mut().flatten().try_for_each(|names| recorder.names(&names)));
             drop(names);
+            let mut environs = self.environs.take_fresh();
+            let written =
+                written.and_then(|()| environs.try_for_each(|(pid, of, bytes)| recorder.environ(pid, of, &bytes)));
+            drop(environs);
             self.recorded(written);
         }
     }

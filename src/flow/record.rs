@@ -64,6 +64,8 @@ pub enum Entry<'a> {
     Calls(&'a [u8]),
     /// The name of a user, or what is known of a cgroup: see [`crate::flow::enrich::Resolver::take_recorded`].
     Names(&'a [u8]),
+    /// With what the program of a process was started: see [`crate::flow::enrich::Environs::take_recorded`].
+    Environ { pid: u32, program: u64, bytes: &'a [u8] },
     /// The recording is complete.
     End,
 }
@@ -74,6 +76,7 @@ const LOST: u8 = 3;
 const END: u8 = 4;
 const CALLS: u8 = 5;
 const NAMES: u8 = 6;
+const ENVIRON: u8 = 7;
 
 /// Writes a recording: its header when it is made, then an entry for each call.
 #[derive(Debug)]
@@ -145,6 +148,14 @@ impl<W: Write> Recorder<W> {
     /// When it cannot be written.
     pub fn names(&mut self, names: &[u8]) -> io::Result<()> {
         self.entry(NAMES, &[names])
+    }
+
+    /// Adds with what the program of a process was started, before the first sample that needs it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn environ(&mut self, pid: u32, program: u64, bytes: &[u8]) -> io::Result<()> {
+        self.entry(ENVIRON, &[&pid.to_le_bytes(), &program.to_le_bytes(), bytes])
     }
 
     /// Flushes what is still in a buffer.
@@ -227,6 +238,8 @@ impl<R: Read> Reader<R> {
             .context("the recording is damaged: a loss entry is too short")?,
             CALLS => Entry::Calls(bytes),
             NAMES => Entry::Names(bytes),
+            ENVIRON => (|| Some(Entry::Environ { pid: word(0)?, program: long(4)?, bytes: bytes.get(12..)? }))()
+                .context("the recording is damaged: an entry of an environment is too short")?,
             END => Entry::End,
             other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
         })
@@ -284,6 +297,7 @@ mod tests {
         let mut recorder = Recorder::new(&mut bytes, &header()).unwrap();
         recorder.clock(WallClock { offset: -5 }).unwrap();
         recorder.names(b"{}").unwrap();
+        recorder.environ(7, 8, b"A=1\0").unwrap();
         recorder.sample(b"abc").unwrap();
         recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x".into(), cause: "y", count: 9, cpu: 2 }).unwrap();
         recorder.end().unwrap();
@@ -312,6 +326,7 @@ mod tests {
         assert_eq!(reader.header, header());
         assert_eq!(reader.entry().unwrap(), Entry::Clock(WallClock { offset: -5 }));
         assert_eq!(reader.entry().unwrap(), Entry::Names(b"{}"));
+        assert_eq!(reader.entry().unwrap(), Entry::Environ { pid: 7, program: 8, bytes: b"A=1\0" });
         assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
         assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9, unix_ns: -8 });
         assert_eq!(reader.entry().unwrap(), Entry::End);
@@ -321,10 +336,10 @@ mod tests {
     fn a_recording_cut_anywhere_is_an_error_after_what_it_has() {
         let bytes = recording();
         let whole = read_all(&bytes);
-        assert!(whole.0 == 4 && whole.1.is_ok());
+        assert!(whole.0 == 5 && whole.1.is_ok());
         for cut in 0..bytes.len() {
             let (entries, result) = read_all(&bytes[..cut]);
-            assert!(entries <= 4);
+            assert!(entries <= 5);
             let error = format!("{:#}", result.unwrap_err());
             assert!(error.contains("cut") || error.contains("header") || error.contains("not a recording"), "{error}");
         }

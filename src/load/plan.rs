@@ -215,10 +215,6 @@ pub struct Plan {
     pub not_seen: Cow<'static, str>,
 }
 
-/// What precedes the name of a system call in the name of its function (arch/x86/include/asm/syscall_wrapper.h,
-/// arch/arm64/include/asm/syscall_wrapper.h).
-pub const SYSCALL: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_" } else { "__arm64_sys_" };
-
 /// Why a hook that [`Hook::needs_kernel_btf`] is not tried.
 pub const NO_KERNEL_BTF: &str = "the kernel has no BTF of its own (a file does not suffice for this hook)";
 

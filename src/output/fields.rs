@@ -79,7 +79,7 @@ fn of_field(field: &Field) -> Column {
         Shape::Str | Shape::Any => (16, false),
         Shape::Flags | Shape::Group | Shape::Stack => (24, false),
         Shape::Endpoint | Shape::Traffic | Shape::Icmp => (21, false),
-        Shape::Path | Shape::List | Shape::Nat => (32, false),
+        Shape::Path | Shape::List | Shape::Nat | Shape::Env | Shape::EnvDiff | Shape::Ancestors => (32, false),
     };
     let title: Cow<'static, str> = Cow::Owned(field.name.to_uppercase());
     Column::Field { name: field.name.clone(), width: width.max(title.len()), title, right, show: Show::Whole }

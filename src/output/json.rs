@@ -6,6 +6,7 @@
 //!
 //! What a terminal obeys or hides is written as `\uXXXX`: the same string to a program, and harmless to a reader.
 
+mod env;
 mod field;
 mod pick;
 mod rest;

@@ -1,6 +1,7 @@
 //! Text: aligned columns, then `name=value` details. For people; whatever is traced, a line stays one harmless line.
 
 mod column;
+mod env;
 mod group;
 mod stack;
 mod totals;
@@ -23,6 +24,9 @@ use crate::event::{Event, Lost, Names, Value};
 const INDENT: usize = 2;
 const DEEP: usize = 16;
 
+/// Fields that only -w shows, where they have no column.
+const WIDE: [&str; 1] = ["parent_comm"];
+
 /// Writes events as text.
 #[derive(Debug)]
 pub struct Text {
@@ -44,7 +48,7 @@ pub struct Text {
     look: Look,
     /// Labels have a column.
     labelled: bool,
-    /// The fields and names that have one.
+    /// The fields and names that have one, or are not shown.
     shown: Vec<Cow<'static, str>>,
     /// The others are shown as `name=value`.
     details: bool,
@@ -55,6 +59,7 @@ impl Text {
     pub fn new(look: Look, table: Table) -> Self {
         let width = look.columns();
         let times = Times::new(&look);
+        let hidden: &[&str] = if look.wide { &[] } else { &WIDE };
         let mut text = Text {
             line: Line::new(width, look.colour),
             lines: Vec::new(),
@@ -66,7 +71,7 @@ impl Text {
             depth: 0,
             look,
             labelled: false,
-            shown: table.columns.iter().flat_map(named).collect(),
+            shown: table.columns.iter().flat_map(named).chain(hidden.iter().copied().map(Cow::Borrowed)).collect(),
             details: table.details,
         };
         for column in table.columns.into_owned() {

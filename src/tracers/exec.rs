@@ -7,6 +7,7 @@ use crate::event::decode::{self, Decode};
 use crate::event::{Event, Field, Kind, List, Shape, Value, until_nul};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
+use crate::host::arch::handler;
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
@@ -47,7 +48,7 @@ static KINDS: [Kind; 1] = [Kind::new(
             ),
             Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
             Field::new("cwd", Shape::Path, false, "the working directory"),
-            Field::new("pcomm", Shape::Str, false, "name of the parent process"),
+            Field::new("parent_comm", Shape::Str, false, "name of the parent process"),
         ]
     },
 )];
@@ -83,30 +84,9 @@ impl Decode for Exec {
         event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
         let at = std::mem::offset_of!(execve_event, parent_comm);
         let parent_comm = sample.get(at..at + size_of_val(&e.parent_comm)).unwrap_or_default();
-        event.push("pcomm", Value::Str(until_nul(parent_comm)));
+        event.push("parent_comm", Value::Str(until_nul(parent_comm)));
         Ok(event)
     }
-}
-
-/// The function that handles a system call, for 64-bit callers and for 32-bit ones (arch/x86/include/asm/syscall_wrapper.h,
-/// arch/arm64/include/asm/syscall_wrapper.h).
-#[cfg(target_arch = "x86_64")]
-macro_rules! handler {
-    (native $call:literal) => {
-        concat!("__x64_sys_", $call)
-    };
-    (compat $call:literal) => {
-        concat!("__ia32_compat_sys_", $call)
-    };
-}
-#[cfg(target_arch = "aarch64")]
-macro_rules! handler {
-    (native $call:literal) => {
-        concat!("__arm64_sys_", $call)
-    };
-    (compat $call:literal) => {
-        concat!("__arm64_compat_sys_", $call)
-    };
 }
 
 const FN_EXECVE: &[&str] = &[handler!(native "execve")];
@@ -210,7 +190,7 @@ impl Tracer for Exec {
     fn table(&self, room: Room) -> Table {
         const RET: Column = Column::field("ret", "RET", 6);
         const ARGS: Column = Column::field("argv", "ARGS", 0);
-        const PCOMM: Column = Column::field("pcomm", "PCOMM", 15);
+        const PCOMM: Column = Column::field("parent_comm", "PCOMM", 15);
         use Column::{Comm, Pid, Ppid, Tid, Uid, User};
         match room {
             Room::Narrow | Room::Roomy => Table::plain(const { &[Pid, Ppid, RET, Comm, ARGS] }),

@@ -12,8 +12,8 @@ use crate::binary::Binary;
 use crate::binary::find::{Scene, binaries};
 use crate::error::Wrong;
 use crate::escape::shown;
-use crate::host::Host;
 use crate::host::kallsyms::{self, Symbols};
+use crate::host::{Host, arch};
 use crate::load::session::COOKIES;
 use crate::types::btf::{self, Wanted};
 use crate::types::relo::Target;
@@ -96,10 +96,9 @@ impl<'a> Opening<'a> {
         self.host.at_least(COOKIES)
     }
 
-    /// Whether static probes are called, not trapped, where there is room for a call (ba2bfc97b462: uprobes/x86: Add
-    /// support to optimize uprobes, 6.18).
+    /// Whether static probes are called, not trapped, where there is room for a call.
     pub(super) fn optimizes_static_probes(&self) -> bool {
-        self.host.at_least((6, 18))
+        arch::STATIC_PROBES_ARE_CALLED.is_some_and(|since| self.host.at_least(since))
     }
 
     fn events(&self) -> Result<PathBuf> {

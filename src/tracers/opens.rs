@@ -9,6 +9,7 @@ use crate::event::decode::{self, Decode};
 use crate::event::{Event, Field, Flags, Kind, Shape, Value};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
+use crate::host::arch::{HAS_OLD_CALLS, common_open_flags};
 use crate::load::plan::{Hook, Needed, Plan, Program, Target, names};
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
@@ -66,7 +67,7 @@ const OPEN: &Kind = &KINDS[0];
 const READ_ONLY: u64 = 1 << 63;
 
 const fn flag(flag: OFlag) -> u64 {
-    flag.bits().cast_unsigned() as u64
+    common_open_flags(flag.bits().cast_unsigned() as u64)
 }
 
 /// include/uapi/asm-generic/fcntl.h and the architectures'. Flags of several bits come before those that they contain.
@@ -154,6 +155,21 @@ macro_rules! unseen {
     };
 }
 
+/// The programs at the system calls that this architecture has.
+fn at_calls() -> Vec<Program> {
+    let (exits, old): (&[&str], &[&str]) = match HAS_OLD_CALLS {
+        true => (
+            &["sys_exit_open", "sys_exit_creat", "sys_exit_openat", "sys_exit_openat2"],
+            &["open_enter_tp", "open_creat_enter_tp"],
+        ),
+        false => (&["sys_exit_openat", "sys_exit_openat2"], &[]),
+    };
+    let mut programs = vec![on("open_return_tp", Target::SyscallEvents(names(exits)))];
+    programs.extend(old.iter().map(|name| program(name).optional()));
+    programs.extend(["open_openat_enter_tp", "open_openat2_enter_tp"].map(program));
+    programs
+}
+
 /// The ways to hook in, the cheapest first (but see [`Session::preempted`]).
 fn plans() -> Vec<Plan> {
     vec![
@@ -182,21 +198,7 @@ fn plans() -> Vec<Plan> {
         },
         Plan {
             hook: Hook::Tracepoint,
-            programs: vec![
-                on(
-                    "open_return_tp",
-                    Target::SyscallEvents(names(&[
-                        "sys_exit_open",
-                        "sys_exit_creat",
-                        "sys_exit_openat",
-                        "sys_exit_openat2",
-                    ])),
-                ),
-                program("open_enter_tp").optional(),
-                program("open_creat_enter_tp").optional(),
-                program("open_openat_enter_tp"),
-                program("open_openat2_enter_tp"),
-            ],
+            programs: at_calls(),
             not_seen: unseen!("opens by 32-bit programs, by io_uring and by exec").into(),
         },
     ]
@@ -279,7 +281,8 @@ impl Tracer for Open {
     /// getname_flags, open(2): ENOENT). An existing file may belong to others: a FIFO would block the run, and a link
     /// could redirect the flags, which are those that the options ask for, to any file.
     fn beat(&self, _: &Session) -> Option<Beat> {
-        let flags = flags_by_name(&self.flags).ok().and_then(|bits| i32::try_from(bits).ok()).unwrap_or_default();
+        let flags = flags_by_name(&self.flags).map(common_open_flags).ok();
+        let flags = flags.and_then(|bits| i32::try_from(bits).ok()).unwrap_or_default();
         let flags = OFlag::from_bits_retain(flags) | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
         Some(Box::new(move || {
             drop(nix::fcntl::open(c"", flags, nix::sys::stat::Mode::empty()));

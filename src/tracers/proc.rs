@@ -1,10 +1,12 @@
 //! `proc`: programs that start, processes and threads that begin and end.
 
-use anyhow::{Result, bail};
-use proc::types::{exec_event, exec_unread, exit_event, fork_event, proc_kind};
+use std::mem::offset_of;
 
-use crate::event::decode::{self, Decode};
-use crate::event::{Event, Field, Flags, Kind, Life, Shape, Value};
+use anyhow::{Context, Result, bail};
+use proc::types::{ancestor, exec_event, exec_unread, exit_event, fork_event, parents, proc_has, proc_kind};
+
+use crate::event::decode::{self, Decode, Tail};
+use crate::event::{Ancestors, Env, Environment, Event, Field, Flags, Kind, Life, Shape, Value, until_nul};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::{self, Beat};
 use crate::load::plan::{Hook, Needed, Plan, Program};
@@ -25,6 +27,16 @@ pub struct Proc {
     /// Show the working directory of each program that starts
     #[arg(long)]
     cwd: bool,
+    /// Show variables of the environment with which each program starts, by names or globs ('LD_*,PATH')
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    env: Vec<String>,
+    /// Show what differs in the environment of each program that starts from that with which its parent's program was
+    /// started: new (+), changed (~), and removed variables (-)
+    #[arg(long)]
+    env_diff: bool,
+    /// Show the processes above each, the nearest first, at most N of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    ancestors: Option<u32>,
 }
 
 const CODE: Field = Field::new("code", Shape::Code, false, "exit code, where it was not ended by a signal");
@@ -32,6 +44,9 @@ const SIGNAL: Field = Field::new("signal", Shape::Signal, false, "the signal tha
 const CORE: Field = Field::new("core", Shape::Bool, false, "whether core was dumped; there with a signal");
 const CHILD_PID: Field = Field::new("child_pid", Shape::Pid, true, "process id of the new task");
 const CHILD_TID: Field = Field::new("child_tid", Shape::Pid, true, "thread id of the new task");
+const PARENT_COMM: Field = Field::new("parent_comm", Shape::Str, false, "name of the parent process");
+const ANCESTORS: Field =
+    Field::new("ancestors", Shape::Ancestors, false, "the processes above it, its parent first (--ancestors)");
 const FLAGS: Field = Field::new("flags", Shape::Flags, true, "clone flags, without the exit signal");
 
 static KINDS: [Kind; 5] = [
@@ -42,6 +57,13 @@ static KINDS: [Kind; 5] = [
         const {
             &[
                 Field::new("argv", Shape::List, true, "its arguments, the name that it was called by first"),
+                Field::new("env", Shape::Env, false, "variables that it was started with (--env)"),
+                Field::new(
+                    "env_diff",
+                    Shape::EnvDiff,
+                    false,
+                    "what differs from the environment of its parent's program, each as it was started (--env-diff)",
+                ),
                 Field::new("exe", Shape::Path, true, "the program's file, as the kernel resolved it"),
                 Field::new("cwd", Shape::Path, false, "its working directory (--cwd)"),
                 Field::new(
@@ -50,6 +72,8 @@ static KINDS: [Kind; 5] = [
                     false,
                     "id of the thread that called exec, where not the process's first",
                 ),
+                PARENT_COMM,
+                ANCESTORS,
             ]
         },
     )
@@ -71,6 +95,8 @@ static KINDS: [Kind; 5] = [
                     "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that",
                 ),
                 Field::new("max_rss", Shape::Size, true, "the most memory that was resident"),
+                PARENT_COMM,
+                ANCESTORS,
             ]
         },
     )
@@ -79,14 +105,14 @@ static KINDS: [Kind; 5] = [
         proc_kind::KIND_FORK.0,
         "fork",
         "a process created another one (the event is the parent's)",
-        const { &[CHILD_PID, CHILD_TID, FLAGS] },
+        const { &[CHILD_PID, CHILD_TID, FLAGS, PARENT_COMM, ANCESTORS] },
     )
     .of_life(Life::Child("child_pid")),
     Kind::new(
         proc_kind::KIND_CLONE.0,
         "clone",
         "a process created a thread (--threads)",
-        const { &[CHILD_PID, CHILD_TID, FLAGS] },
+        const { &[CHILD_PID, CHILD_TID, FLAGS, PARENT_COMM, ANCESTORS] },
     )
     .of_life(Life::Thread("child_tid")),
     Kind::new(
@@ -105,6 +131,8 @@ static KINDS: [Kind; 5] = [
                     true,
                     "its CPU time, but for the last slice (up to a tick); null: it had only that",
                 ),
+                PARENT_COMM,
+                ANCESTORS,
             ]
         },
     )
@@ -156,7 +184,7 @@ impl Decode for Proc {
     fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let (head, _) = decode::split::<proc::types::event_head>(sample)?;
         match proc_kind(head.kind) {
-            proc_kind::KIND_EXEC => exec(sample),
+            proc_kind::KIND_EXEC => self.exec(sample),
             proc_kind::KIND_EXIT => exit(EXIT, sample),
             proc_kind::KIND_THREAD_EXIT => exit(THREAD_EXIT, sample),
             proc_kind::KIND_FORK => fork(FORK, sample),
@@ -166,31 +194,68 @@ impl Decode for Proc {
     }
 }
 
-fn exec(sample: &[u8]) -> Result<Event<'_>> {
-    let (e, tail) = decode::split::<exec_event>(sample)?;
-    let unread = |what: exec_unread| e.head.unread & what.0 != 0;
-    let mut event = e.head.event(EXEC, sample)?;
-    event.push(
-        "argv",
-        match unread(exec_unread::UNREAD_ARGV) {
-            true => Value::Unreadable(Shape::List),
-            false => Value::List(tail.list(e.argv, e.argv_bytes)?),
-        },
-    );
-    event.push("exe", path(&tail, e.exe, e.exe_flags)?);
-    if e.want_cwd != 0 {
-        event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
+impl Proc {
+    fn exec<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
+        let (e, tail) = decode::split::<exec_event>(sample)?;
+        let unread = |what: exec_unread| e.head.unread & what.0 != 0;
+        let mut event = e.head.event(EXEC, sample)?;
+        event.push(
+            "argv",
+            match unread(exec_unread::UNREAD_ARGV) {
+                true => Value::Unreadable(Shape::List),
+                false => Value::List(tail.list(e.argv, e.argv_bytes)?),
+            },
+        );
+        let env = (!unread(exec_unread::UNREAD_ENV)).then(|| tail.list(e.env, e.env_bytes)).transpose()?;
+        if has_part(&e.parents, proc_has::HAS_ENV) && !self.env.is_empty() {
+            let named = env.map(|env| Value::Env(Env::named(env.bytes, env.total, &self.env)));
+            event.push("env", named.unwrap_or(Value::Unreadable(Shape::Env)));
+        }
+        if has_part(&e.parents, proc_has::HAS_PROGRAMS) {
+            let (program, parents_program) = (e.program, e.parents_program);
+            event.environment = Some(Environment { list: env, program, parents_program });
+            // What differs is found later: it takes more than the event.
+            event.push("env_diff", Value::EnvDiff(Env::changes(&[], false)));
+        }
+        event.push("exe", path(&tail, e.exe, e.exe_flags)?);
+        if has_part(&e.parents, proc_has::HAS_CWD) {
+            event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
+        }
+        if unread(exec_unread::UNREAD_OLD_TID) {
+            event.push("old_tid", Value::Unreadable(Shape::Pid));
+        } else if e.old_tid != 0 {
+            event.push("old_tid", Value::Pid(e.old_tid));
+        }
+        parents(&mut event, sample, &tail, &e.parents, offset_of!(exec_event, parents))?;
+        Ok(event)
     }
-    if unread(exec_unread::UNREAD_OLD_TID) {
-        event.push("old_tid", Value::Unreadable(Shape::Pid));
-    } else if e.old_tid != 0 {
-        event.push("old_tid", Value::Pid(e.old_tid));
-    }
-    Ok(event)
 }
 
+fn has_part(parents: &parents, part: proc_has) -> bool {
+    parents.has & part.0 != 0
+}
+
+/// Adds what is above a process; `at` is where that is in the sample.
+fn parents<'a>(event: &mut Event<'a>, sample: &'a [u8], tail: &Tail<'a>, of: &parents, at: usize) -> Result<()> {
+    if has_part(of, proc_has::HAS_PARENT) {
+        let at = at + offset_of!(parents, comm);
+        let comm = sample.get(at..at + of.comm.len()).unwrap_or_default();
+        event.push("parent_comm", Value::Str(until_nul(comm)));
+    }
+    if has_part(of, proc_has::HAS_ANCESTORS) {
+        let truncated = has_part(of, proc_has::ANCESTORS_CUT);
+        event.push("ancestors", Value::Ancestors(Ancestors { bytes: tail.bytes(of.ancestors)?, truncated }));
+    }
+    Ok(())
+}
+
+const _: () = {
+    assert!(size_of::<ancestor>() == Ancestors::SIZE);
+    assert!(offset_of!(ancestor, pid) == 0 && offset_of!(ancestor, comm) == Ancestors::COMM_AT);
+};
+
 fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
-    let (e, _) = decode::split::<exit_event>(sample)?;
+    let (e, tail) = decode::split::<exit_event>(sample)?;
     let mut event = e.head.event(kind, sample)?;
     // As in wait(2): the low seven bits are the signal, the eighth is set if core was dumped.
     match e.status & 0x7f {
@@ -206,6 +271,7 @@ fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     if kind.id == EXIT.id {
         event.push("max_rss", Value::Size(e.max_rss_bytes));
     }
+    parents(&mut event, sample, &tail, &e.parents, offset_of!(exit_event, parents))?;
     Ok(event)
 }
 
@@ -215,11 +281,12 @@ fn pid(number: u32) -> Value<'static> {
 }
 
 fn fork<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
-    let (e, _) = decode::split::<fork_event>(sample)?;
+    let (e, tail) = decode::split::<fork_event>(sample)?;
     let mut event = e.head.event(kind, sample)?;
     event.push("child_pid", pid(e.child_pid));
     event.push("child_tid", pid(e.child_tid));
     event.push("flags", Value::Flags(Flags { bits: e.flags, names: &CLONE_FLAGS }));
+    parents(&mut event, sample, &tail, &e.parents, offset_of!(fork_event, parents))?;
     Ok(event)
 }
 
@@ -274,6 +341,10 @@ impl Source for Proc {
     fn configure(&self, session: &Session, _: &Plan, object: &mut OpenObject) -> Result<()> {
         constants!(proc, session, object, |rodata| {
             rodata.want_cwd = self.cwd.into();
+            rodata.want_env = (self.env_diff || !self.env.is_empty()).into();
+            rodata.want_programs = self.env_diff.into();
+            rodata.want_parent = session.details.into();
+            rodata.want_ancestors = self.ancestors.unwrap_or(0);
         })
     }
 }
@@ -297,6 +368,20 @@ impl Tracer for Proc {
     fn default_kinds(&self) -> Vec<&str> {
         let threads = self.threads;
         KINDS.iter().map(|k| &*k.name).filter(|name| threads || !matches!(*name, "clone" | "thread_exit")).collect()
+    }
+
+    /// Which variables are shown: the events have all.
+    fn recorded(&self) -> Option<serde_json::Value> {
+        (!self.env.is_empty()).then(|| serde_json::json!({ "env": self.env }))
+    }
+
+    fn replayed(&self, spec: &serde_json::Value) -> Result<Option<Box<dyn Tracer>>> {
+        #[derive(serde::Deserialize)]
+        struct Recorded {
+            env: Vec<String>,
+        }
+        let Recorded { env } = serde_json::from_value(spec.clone()).context("what a recording of proc shows")?;
+        Ok(Some(Box::new(Proc { env, ..Proc::default() })))
     }
 
     fn beat(&self, session: &Session) -> Option<Beat> {

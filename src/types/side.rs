@@ -4,12 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::host::Host;
+use crate::host::arch::Arch;
 use crate::host::mounts::below;
 
 /// Where packages put them.
 pub(crate) const INSTALLED: &str = "/usr/share/coretrace/btf";
 /// What this architecture is called: by BTFHub, and by `uname -m`.
-pub(crate) const ARCHES: &[&str] = if cfg!(target_arch = "x86_64") { &["x86_64"] } else { &["arm64", "aarch64"] };
+pub(crate) const ARCHES: &[&str] = match Arch::HERE {
+    Arch::X86 => &[Arch::X86.name()],
+    Arch::Arm => &[Arch::Arm.name(), Arch::Arm.machine()],
+};
 /// How the files end, the last as BTFHub has them.
 const ENDS: [&str; 5] = [".btf", ".btf.zst", ".btf.xz", ".btf.gz", ".btf.tar.xz"];
 

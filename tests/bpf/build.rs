@@ -28,31 +28,45 @@ fn main() {
     binaries(&here.join("binaries"), &out.join("binaries"), clang.to_str().expect("a name in ASCII"));
 }
 
-/// Programs of this machine: `NAME` is what binaries are called in tests.
+/// The compiler, clang's options, and the tool that copies object files: for the machine that the tests are for.
+fn tools() -> (String, Option<String>, String) {
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+    match env::var("HOST").expect("cargo sets it").starts_with(&arch) {
+        true => ("cc".to_owned(), None, "objcopy".to_owned()),
+        false => {
+            let prefix = format!("{arch}-linux-gnu");
+            (format!("{prefix}-gcc"), Some(format!("--target={prefix}")), format!("{prefix}-objcopy"))
+        }
+    }
+}
+
+/// Programs of the tests' machine: `NAME` is what binaries are called in tests.
 fn binaries(from: &Path, to: &Path, clang: &str) {
     fs::create_dir_all(to).expect("making a directory");
+    let (cc, clang_target, objcopy) = tools();
     let build = |name: &str, compiler: &str, source: &str, options: &str| {
         let (source, program) = (from.join(source), to.join(name));
         let mut command = Command::new(compiler);
+        command.args(clang_target.iter().filter(|_| compiler == clang));
         command.args(["-Wl,--build-id=sha1", "-w"]).args(options.split(' ')).arg("-o").arg(&program).arg(&source);
         run(&mut command);
     };
-    build("plain", "cc", "functions.c", "-g -gdwarf-5 -O0 -no-pie -fno-pie");
-    build("small", "cc", "functions.c", "-g -gdwarf-5 -O2 -pie -fPIE");
-    build("older", "cc", "functions.c", "-g -gdwarf-4 -gstrict-dwarf -O2 -pie -fPIE -fdebug-types-section");
+    build("plain", &cc, "functions.c", "-g -gdwarf-5 -O0 -no-pie -fno-pie");
+    build("small", &cc, "functions.c", "-g -gdwarf-5 -O2 -pie -fPIE");
+    build("older", &cc, "functions.c", "-g -gdwarf-4 -gstrict-dwarf -O2 -pie -fPIE -fdebug-types-section");
     build("clang", clang, "functions.c", "-g -gdwarf-5 -O2 -pie -fPIE");
     build("clang4", clang, "functions.c", "-g -gdwarf-4 -O0 -pie -fPIE");
-    build("packed", "cc", "functions.c", "-g -O2 -gz=zlib");
-    build("static", "cc", "functions.c", "-O2 -static");
-    build("library", "cc", "functions.c", "-g -O2 -shared -fPIC -Wl,-soname,libfunctions.so.1");
+    build("packed", &cc, "functions.c", "-g -O2 -gz=zlib");
+    build("static", &cc, "functions.c", "-O2 -static");
+    build("library", &cc, "functions.c", "-g -O2 -shared -fPIC -Wl,-soname,libfunctions.so.1");
     let versions = format!("-O1 -shared -fPIC -Wl,--version-script={}", from.join("versions.map").display());
-    build("versions", "cc", "versions.c", &versions);
+    build("versions", &cc, "versions.c", &versions);
     build("methods", clang, "methods.cpp", "-x c++ -g -O1");
-    build("marks", "cc", "marks.c", "-O2 -pie -fPIE");
-    build("marks-fixed", "cc", "marks.c", "-O0 -no-pie -fno-pie");
-    build("starts", "cc", "starts.c", "-O2");
+    build("marks", &cc, "marks.c", "-O2 -pie -fPIE");
+    build("marks-fixed", &cc, "marks.c", "-O0 -no-pie -fno-pie");
+    build("starts", &cc, "starts.c", "-O2");
     // As distributions take debug information out of a program.
-    let tool = |options: &[&str]| run(Command::new("objcopy").args(options).current_dir(to));
+    let tool = |options: &[&str]| run(Command::new(&objcopy).args(options).current_dir(to));
     tool(&["--only-keep-debug", "small", "small.debug"]);
     tool(&["--strip-all", "--add-gnu-debuglink=small.debug", "small", "stripped"]);
     tool(&["--strip-all", "--remove-section=.note.gnu.build-id", "--add-gnu-debuglink=small.debug", "small", "linked"]);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::host::text;
 use crate::known::flavours;
-use crate::support::{Ended, Trace, coretrace, in_vm, kernel, skip, targets};
+use crate::support::{Ended, Trace, coretrace, in_vm, kernel, must_have, skip, targets};
 
 /// The ways to hook in, and what -v calls their programs, in the order in which they are tried.
 const HOOKS: [(&str, [&str; 3]); 4] = [
@@ -94,7 +94,7 @@ fn without_an_order_the_first_that_works_is_taken() {
     }
     let (_, programs) = order.iter().find(|(hook, _)| !refused(hook)).expect("one that works");
     assert!(programs.iter().all(|program| printed.contains(program)), "{printed}");
-    assert!(!in_vm() || printed.contains(order[0].1[1]), "{printed}");
+    assert!(!must_have(order[0].0) || printed.contains(order[0].1[1]), "{printed}");
     assert!(printed.contains("ring buffer"), "{printed}");
 }
 

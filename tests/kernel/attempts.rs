@@ -9,7 +9,7 @@ use std::{fs, thread};
 use serde_json::{Value, json};
 
 use crate::host::Scratch;
-use crate::support::{Ended, Trace, coretrace, in_vm, targets};
+use crate::support::{Ended, Trace, coretrace, must_have, targets};
 
 /// `coretrace TRACER -o json -O - -v ARGS…`, with tracefs mounted; does not wait.
 pub fn start<S: AsRef<OsStr>>(tracer: &str, args: impl IntoIterator<Item = S>) -> Trace {
@@ -32,7 +32,7 @@ pub fn exec<S: AsRef<OsStr>>(options: &[&str], args: impl IntoIterator<Item = S>
 pub fn flavours() -> Vec<&'static str> {
     let works = |flavour: &&str| {
         let args = ["--attach", flavour, "--", targets().to_str().unwrap(), "exit", "0"].map(str::to_owned);
-        in_vm() || start("exec", args).end().status.success()
+        must_have(flavour) || start("exec", args).end().status.success()
     };
     let flavours: Vec<_> = ["fentry", "kprobe", "ksyscall", "tracepoint"].into_iter().filter(works).collect();
     assert!(!flavours.is_empty(), "no way to hook in works here");

@@ -143,7 +143,11 @@ fn predictions_are_what_loading_does() {
             "untested".clone_into(verdict);
         }
         assert_eq!(printed(&[]), loaded, "{attach}");
-        let offline = printed(&["--btf", BTF]);
+        let mut offline = printed(&["--btf", BTF]);
+        // Only symbols show what `open` hooks there: not all functions have types.
+        if cfg!(target_arch = "aarch64") && kernel() < (5, 11) {
+            offline[2] = loaded[2].clone();
+        }
         // Types do not show which way is tried first.
         if attach == "auto" && Host::read(Path::new("/")).preemption != Preemption::None {
             assert_eq!(offline.map(|(verdict, _)| verdict), loaded.map(|(verdict, _)| verdict));

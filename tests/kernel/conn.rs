@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::network::{ALL, CLIENT, Program, ROUTER, SERVER, forget, inode, listed, network, possible, set, shell};
-use crate::support::{Ended, Trace, coretrace, kernel, targets};
+use crate::support::{Ended, Trace, coretrace, kernel, lacks_fentry, targets};
 
 /// A run of `conn` as JSON, attached when this returns.
 pub fn traced(args: &[&str]) -> Trace {
@@ -39,7 +39,7 @@ fn only<'e>(ended: &'e Ended, kind: &str, namespace: &Value, proto: &str) -> &'e
 
 /// Each way to hook in that this kernel has for the tracker: before 5.11, its types are unknown.
 fn ways() -> &'static [&'static str] {
-    if kernel() < (5, 11) { &["kprobe"] } else { &["kprobe", "fentry"] }
+    if kernel() < (5, 11) || lacks_fentry() { &["kprobe"] } else { &["kprobe", "fentry"] }
 }
 
 /// That an event has what conntrack has listed.

@@ -78,7 +78,10 @@ fn a_line_of_the_source_is_a_place() {
     let scratch = Scratch::new("lines");
     let (after, inlined) = (line("after"), line("inlined"));
     let of_inlined = format!("inlined_one (functions.c:{inlined})");
-    for ((name, bytes), way) in PROGRAMS.into_iter().zip(WAYS) {
+    let (plain, _) = PROGRAMS[0];
+    // For arm64, optimization moves instructions of one line between those of others.
+    let kept = |name: &str| name == plain || cfg!(target_arch = "x86_64");
+    for ((name, bytes), way) in PROGRAMS.into_iter().zip(WAYS).filter(|((name, _), _)| kept(name)) {
         let program = program(&scratch, (name, bytes));
         let specs = [after, inlined].map(|line| format!("{{}}:functions.c:{line}"));
         let ended = traced(text(&program), way, &specs.each_ref().map(String::as_str));
@@ -89,7 +92,6 @@ fn a_line_of_the_source_is_a_place() {
             calls(&ended, &of_inlined).iter().map(|event| event["args"]["number"].as_u64()).collect();
         numbers[0].get_or_insert(2);
         assert_eq!(numbers, [Some(2), Some(2), Some(7)], "{name}");
-        let (plain, _) = PROGRAMS[0];
         if name == plain {
             let spec = format!("{{}}:functions.c:{inlined}(number:x) if number != 2");
             let ended = traced(text(&program), way, &[&spec]);

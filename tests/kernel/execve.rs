@@ -23,7 +23,7 @@ fn a_success_shows_what_runs_now() {
             let tried = tried(&["--attach", flavour], &attempts);
             for event in &tried.events {
                 assert_eq!((&event["argv"], &event["argv_bytes"]), (&argv, &json!(23)), "{event}");
-                assert_eq!((&event["exe"], &event["pcomm"]), (&json!(program), &json!("targets")));
+                assert_eq!((&event["exe"], &event["parent_comm"]), (&json!(program), &json!("targets")));
                 assert_eq!((&event["cwd"], &event["tid"]), (&json!(std::env::current_dir().unwrap()), &event["pid"]));
                 assert!(event.get("errno").is_none() && event.get("interp").is_none(), "{event}");
             }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::attempts::{Zoo, exec, file, flavours, start, tried};
 use crate::host::{Peer, until};
 use crate::known::words;
-use crate::support::{in_vm, skip, targets};
+use crate::small::{Calls, program as program_of_32_bits};
+use crate::support::{in_vm, must_have, skip, targets};
 
 /// One of the hooks of each, as named by -v.
 const HOOKS: [(&str, &str); 4] = [
@@ -39,7 +40,7 @@ fn all_hooks_and_transports_show_the_same_attempts() {
             let printed = tried.ended.stderr.iter().find(|line| line.contains("attached to")).unwrap();
             assert!(printed.contains(hook) && printed.contains(&format!("{transport} buffer")), "{flavour}: {printed}");
             let fields =
-                ["kind", "ret", "errno", "argv", "argv_bytes", "path", "exe", "interp", "cwd", "pcomm", "comm"];
+                ["kind", "ret", "errno", "argv", "argv_bytes", "path", "exe", "interp", "cwd", "parent_comm", "comm"];
             let essence = |event: &Value| fields.iter().map(|field| json!(event.get(field))).collect();
             let essence: Vec<Value> = tried.events.iter().map(essence).collect();
             assert_eq!(&essence, first.get_or_insert_with(|| essence.clone()), "{flavour} {transport}");
@@ -59,33 +60,7 @@ fn without_an_order_the_first_that_works_is_taken() {
     }
     let (name, hook) = order.iter().find(|(name, _)| !refused(name)).expect("one that works");
     assert!(printed.contains(hook), "{name}: {printed}");
-    assert!(!in_vm() || *name == order[0].0, "{:#?}", ended.stderr);
-}
-
-/// A 32-bit program for x86: `execve(argv[1], &argv[1], NULL)`, or execveat with AT_FDCWD; ends with the error.
-fn small_program(at: bool) -> Vec<u8> {
-    const BASE: u32 = 0x0804_8000;
-    const HEADERS: u32 = 52 + 32;
-    let execve: &[u8] = b"\xb8\x0b\0\0\0\x8b\x5c\x24\x08\x8d\x4c\x24\x08\x31\xd2\xcd\x80";
-    let execveat: &[u8] =
-        b"\xb8\x66\x01\0\0\xbb\x9c\xff\xff\xff\x8b\x4c\x24\x08\x8d\x54\x24\x08\x31\xf6\x31\xff\xcd\x80";
-    // neg eax; mov ebx, eax; mov eax, 1 (exit); int 0x80
-    let exit: &[u8] = b"\xf7\xd8\x89\xc3\xb8\x01\0\0\0\xcd\x80";
-    let code = [if at { execveat } else { execve }, exit].concat();
-    let size = HEADERS + code.len() as u32;
-    let half = |values: &[u16]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let word = |values: &[u32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    [
-        // Elf32_Ehdr: 32 bits, little-endian, an executable for the i386.
-        b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
-        half(&[2, 3]),
-        word(&[1, BASE + HEADERS, 52, 0, 0]),
-        half(&[52, 32, 1, 0, 0, 0]),
-        // Elf32_Phdr: all of the file, to be read and executed.
-        word(&[1, 0, BASE, BASE, size, size, 5, 0x1000]),
-        code,
-    ]
-    .concat()
+    assert!(!must_have(order[0].0) || *name == order[0].0, "{:#?}", ended.stderr);
 }
 
 #[test]
@@ -93,8 +68,8 @@ fn attempts_of_32_bit_programs_are_seen_or_reported_as_not_seen() {
     const NAME: &str = "execve_attach::attempts_of_32_bit_programs_are_seen_or_reported_as_not_seen";
     let zoo = Zoo::new();
     let (small, small_at, program) = (zoo.path("small"), zoo.path("small-at"), zoo.path("program"));
-    file(&small, &small_program(false), 0o755);
-    file(&small_at, &small_program(true), 0o755);
+    file(&small, &program_of_32_bits(Calls::Execve), 0o755);
+    file(&small_at, &program_of_32_bits(Calls::Execveat), 0o755);
     match std::process::Command::new(&small).args([program.as_os_str(), "exit".as_ref(), "0".as_ref()]).status() {
         Ok(status) => assert!(status.success(), "{status:?}"),
         Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => return skip(NAME, "it runs no 32-bit programs"),

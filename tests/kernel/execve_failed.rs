@@ -34,7 +34,7 @@ fn a_failure_shows_its_cause_arguments_and_path() {
             assert_eq!((&event["path"], &event["tid"]), (&list[n]["path"], &tried.tids[n]), "{flavour}: {event}");
             assert_eq!((&event["argv_bytes"], &event["comm"]), (&json!(13), &json!("targets")));
             assert!(event.get("exe").is_none() && event.get("argv_truncated").is_none(), "{event}");
-            assert_eq!((&event["pcomm"], &event["user"]), (&json!("targets"), &json!("root")));
+            assert_eq!((&event["parent_comm"], &event["user"]), (&json!("targets"), &json!("root")));
         }
         assert_ne!(tried.events[1]["tid"], tried.events[1]["pid"], "by another thread");
     });

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use crate::support::{Ended, Trace, coretrace, in_vm, kernel, parse, targets};
+use crate::support::{Ended, Trace, coretrace, kernel, must_have, parse, targets};
 
 impl Ended {
     /// What a target reported about `what`, in order: see targets/events/say.rs.
@@ -85,7 +85,7 @@ pub fn flavours() -> Vec<&'static str> {
     let works = |flavour: &&str| {
         let mut command = Command::new(coretrace());
         command.args(["proc", "-q", "--attach", flavour, "-O", "/dev/null", "--"]).arg(targets()).args(["exit", "0"]);
-        in_vm() || command.output().expect("coretrace starts").status.success()
+        must_have(flavour) || command.output().expect("coretrace starts").status.success()
     };
     let flavours: Vec<_> = ["fentry", "btf", "raw", "tracepoint"].into_iter().filter(works).collect();
     assert!(!flavours.is_empty(), "no way to hook in works here");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::probe::{WAYS, probed};
+use crate::probe::{probed, ways};
 use crate::support::{Ended, coretrace, in_vm, kernel};
 
 /// Put there by the VM runner.
@@ -66,7 +66,7 @@ fn functions_of_a_module_are_probed_once_it_is_loaded() {
     assert!(message.contains("dummy_xmit"), "{message}");
     // Before 5.11 modules have no types (CONFIG_DEBUG_INFO_BTF_MODULES).
     let typed = kernel() >= (5, 11);
-    for (way, function) in WAYS.into_iter().zip(["fn:dummy:dummy_xmit", "fn:dummy_xmit"]).filter(|_| typed) {
+    for (way, function) in ways().iter().zip(["fn:dummy:dummy_xmit", "fn:dummy_xmit"]).filter(|_| typed) {
         let ended = sent(way, &format!("{function}(len=skb->len, name=dev->name:str)"));
         let args = json!({ "len": PACKET, "name": "dummy0" });
         let found = ended.events.iter().filter(|event| event["args"] == args && is_sent(event));

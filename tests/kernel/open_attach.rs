@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::known::{Dir, words};
 use crate::opened::{Script, WAYS, knowing_ways, open_command, opened, traced_opens, works};
+use crate::small::{Calls, program};
 use crate::support::{Ended, Trace, coretrace, in_vm, kernel, skip, target, targets};
 
 /// A series of opens, by each call.
@@ -135,42 +136,17 @@ fn what_io_uring_opens_is_shown_once() {
     }
 }
 
-/// A program of 32 bits that opens its argument and ends with the descriptor.
-fn i386_program() -> Vec<u8> {
-    const CODE: &[u8] = &[
-        0x8b, 0x5c, 0x24, 0x08, // mov ebx, [esp+8]: argv[1]
-        0x31, 0xc9, 0x31, 0xd2, // xor ecx, ecx; xor edx, edx
-        0xb8, 5, 0, 0, 0, 0xcd, 0x80, // mov eax, 5 (open); int 0x80
-        0x89, 0xc3, // mov ebx, eax
-        0xb8, 1, 0, 0, 0, 0xcd, 0x80, // mov eax, 1 (exit); int 0x80
-    ];
-    const BASE: u32 = 0x0804_8000;
-    const HEADERS: u32 = 52 + 32;
-    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
-    let halves = |halves: &[u16]| halves.iter().flat_map(|half| half.to_le_bytes()).collect::<Vec<_>>();
-    let size = HEADERS + CODE.len() as u32;
-    [
-        b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
-        halves(&[2, 3]), // ET_EXEC, EM_386
-        words(&[1, BASE + HEADERS, 52, 0, 0]),
-        halves(&[52, 32, 1, 0, 0, 0]),
-        words(&[1, 0, BASE, BASE, size, size, 5, 0x1000]), // PT_LOAD, r-x
-        CODE.to_vec(),
-    ]
-    .concat()
-}
-
 #[test]
 fn what_32_bit_programs_open_is_shown() {
     const TEST: &str = "open_attach::what_32_bit_programs_open_is_shown";
     let dir = Dir::new();
-    let program = dir.join("i386");
+    let small = dir.join("small");
     // By another process: one that a test forks meanwhile would have it open for writing, and then it cannot be run.
     let bytes = dir.join("bytes");
-    fs::write(&bytes, i386_program()).unwrap();
-    assert!(Command::new("cp").arg(&bytes).arg(&program).status().unwrap().success());
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    if let Err(error) = Command::new(&program).arg("/dev/null").status() {
+    fs::write(&bytes, program(Calls::Open)).unwrap();
+    assert!(Command::new("cp").arg(&bytes).arg(&small).status().unwrap().success());
+    fs::set_permissions(&small, fs::Permissions::from_mode(0o755)).unwrap();
+    if let Err(error) = Command::new(&small).arg("/dev/null").status() {
         return skip(TEST, &format!("the kernel runs no 32-bit programs: {error}"));
     }
     if knowing_ways().is_empty() {
@@ -178,8 +154,8 @@ fn what_32_bit_programs_open_is_shown() {
     }
     for way in knowing_ways() {
         for (path, ret) in [("/dev/null", 3), ("/no/such", -2)] {
-            let mut command = open_command(["--attach", way, "-n", "i386", "--"]);
-            let ended = Trace::raw(command.arg(&program).arg(path)).end();
+            let mut command = open_command(["--attach", way, "-n", "small", "--"]);
+            let ended = Trace::raw(command.arg(&small).arg(path)).end();
             assert_eq!(ended.status.code(), Some(ret & 0xff), "{way}: {:#?}", ended.stderr);
             let events = ended.all("open", "path", &json!(path));
             assert_eq!(events.len(), 1, "{way}: {:#?}", ended.events);

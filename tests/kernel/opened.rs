@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::known::words;
-use crate::support::{Ended, Trace, coretrace, in_vm, targets};
+use crate::support::{Ended, Trace, coretrace, must_have, targets};
 
 /// The ways to hook in, those that see most first.
 pub const WAYS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
@@ -87,7 +87,7 @@ pub fn last_opened(script: &Script) -> Value {
 /// Whether this way to hook in works here: in a VM, it must.
 pub fn works(way: &str) -> bool {
     let mut command = open_command(["--attach", way, "-q", "--"]);
-    in_vm() || command.arg(targets()).args(["exit", "0"]).output().expect("coretrace starts").status.success()
+    must_have(way) || command.arg(targets()).args(["exit", "0"]).output().expect("coretrace starts").status.success()
 }
 
 /// The ways that see more than system calls of 64-bit programs.

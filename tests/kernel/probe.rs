@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::host::{Scratch, text};
-use crate::support::{Ended, Trace, coretrace, kernel};
+use crate::support::{Ended, Trace, coretrace, kernel, lacks_fentry};
 
 /// `coretrace probe SPECS… -- sh -c SCRIPT`, to its end, with tracefs mounted.
 pub(crate) fn probed(options: &[&str], specs: &[&str], script: &str) -> Ended {
@@ -18,8 +18,10 @@ pub(crate) fn probed(options: &[&str], specs: &[&str], script: &str) -> Ended {
     ended
 }
 
-/// The ways to hook functions: each of them on every kernel of the matrix.
-pub(crate) const WAYS: [&str; 2] = ["fentry", "kprobe"];
+/// The ways to hook functions that kernels of the matrix have.
+pub(crate) fn ways() -> &'static [&'static str] {
+    if lacks_fentry() { &["kprobe"] } else { &["fentry", "kprobe"] }
+}
 
 /// The events of a function whose argument has that value.
 pub(crate) fn with<'e>(ended: &'e Ended, name: &str, value: &Value) -> Vec<&'e Value> {
@@ -30,7 +32,7 @@ pub(crate) fn with<'e>(ended: &'e Ended, name: &str, value: &Value) -> Vec<&'e V
 fn a_call_has_its_arguments_its_result_and_its_duration() {
     let scratch = Scratch::new("probed");
     let file = scratch.file("wanted", "");
-    for way in WAYS {
+    for way in ways() {
         let _ = scratch.file("wanted", "");
         let ended = probed(&["--attach", way], &["fn:vfs_unlink"], &format!("rm {}", text(&file)));
         let dentry = ended.events.iter().find(|event| event["args"]["dentry"].to_string().contains("/wanted"));
@@ -57,7 +59,7 @@ fn conditions_are_tested_in_the_kernel() {
         format!("fn:vfs_unlink(name{n}=dentry->d_name.name:str) if {condition}")
     };
     let specs: Vec<_> = conditions.iter().enumerate().map(spec).collect();
-    for way in WAYS {
+    for way in ways() {
         let ended = probed(&["--attach", way], &specs.iter().map(String::as_str).collect::<Vec<_>>(), &script);
         for (n, (condition, expected)) in conditions.iter().enumerate() {
             let name = format!("name{n}");
@@ -106,7 +108,7 @@ fn one_spec_fits_functions_that_differ_between_kernels() {
     let scratch = Scratch::new("differs");
     let script = format!("cd {}; touch a; mkdir b; mv a b/c; rm b/c; rmdir b", text(&scratch.path("")));
     let specs = ["fn:vfs_unlink(name=dentry->d_name.name:str)", "fn:vfs_mkdir(name=dentry->d_name.name:str, mode:o)"];
-    for way in WAYS {
+    for way in ways() {
         let ended = probed(&["--attach", way], &specs, &script);
         assert_eq!(with(&ended, "name", &json!("c")).len(), 1, "{way}: {:#?}", ended.events);
         assert_eq!(with(&ended, "name", &json!("b")).len(), 1, "{way}: {:#?}", ended.events);
@@ -138,7 +140,7 @@ fn a_glob_names_each_function_that_was_called() {
 fn entry_and_return_can_be_two_events() {
     let scratch = Scratch::new("entry");
     let script = format!("cd {}; touch a; rm a", text(&scratch.path("")));
-    for way in WAYS {
+    for way in ways() {
         let ended = probed(&["--attach", way, "--entry"], &["fn:vfs_unlink(name=dentry->d_name.name:str)"], &script);
         let mut events = ended.events.clone();
         events.sort_by_key(|event| event["boot_ns"].as_u64());

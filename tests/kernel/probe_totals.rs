@@ -115,7 +115,7 @@ fn calls_are_added_up_at_their_returns() {
     }
     let scratch = Scratch::new("totals-calls");
     let script = format!("cd {}; dd if=/dev/zero of=out bs=4007 count=300 2>&-; :", text(&scratch.path("")));
-    for way in ["fentry", "kprobe"] {
+    for way in crate::probe::ways() {
         let spec = "fn:vfs_write if count == 4007";
         let ended = totalled(&["--attach", way, "--sum", "ret", "--by", "file->f_path, comm", spec], &script);
         let total = &ended.events[0];

@@ -96,7 +96,7 @@ fn what_it_says_is_what_libbpf_does() {
     ] {
         let reported = reported(command);
         let here = crate::known::flavours();
-        for attach in ways.iter().filter(|way| here.contains(*way) || crate::support::in_vm()) {
+        for attach in ways.iter().filter(|way| here.contains(*way) || crate::support::must_have(way)) {
             let log = log(command, attach);
             assert!(log.len() > 100, "{command} by {attach}: {} relocations", log.len());
             for (key, (asked, outcomes)) in log {

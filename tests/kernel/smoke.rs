@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::network;
-use crate::support::{Ended, Trace, coretrace, in_vm, parse, skip, targets};
+use crate::support::{Ended, Trace, coretrace, in_vm, kernel, lacks_fentry, parse, skip, targets};
 
 /// A file that does not exist.
 const NONE: &str = "/no/such/smoke";
@@ -125,6 +125,11 @@ fn lacks(command: &str, way: &str) -> Option<(&'static str, &'static str)> {
             Some(("it has no types of modules", "has no types of the module nf_conntrack"))
         }
         "kprobe" | "ksyscall" if !kprobes => Some(("it has no kprobes", "has no kprobes")),
+        // The types of arm64's 5.10 do not have all functions.
+        "fentry" if lacks_fentry() && command == "open" && kernel() < (5, 11) => {
+            Some(("it has no fentry", "no do_sys_openat2"))
+        }
+        "fentry" if lacks_fentry() => Some(("it has no fentry", "cannot attach fentry")),
         "kprobe_multi" if !has_function("register_fprobe_ips") => {
             Some(("it has no kprobe.multi", "has no kprobe.multi"))
         }

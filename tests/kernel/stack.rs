@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::host::{Scratch, text};
-use crate::probe::{WAYS as KERNEL_WAYS, probed};
+use crate::probe::{probed, ways as kernel_ways};
 use crate::support::{Ended, kernel};
 use crate::uprobe::{WAYS, calls, traced};
 
@@ -57,7 +57,7 @@ fn assert_of_system_call(event: &Value, innermost: &str, about: &str) {
 fn a_function_of_the_kernel_has_all_calls_from_the_system_call_on() {
     let scratch = Scratch::new("stacked");
     let script = format!("cd {}; touch a b; rm a b", text(&scratch.path("")));
-    for way in KERNEL_WAYS {
+    for way in kernel_ways() {
         let ended = probed(&["--attach", way, "--stack"], &["fn:vfs_unlink"], &script);
         assert_eq!(ended.events.len(), 2, "{way}: {:#?}", ended.stderr);
         for event in &ended.events {

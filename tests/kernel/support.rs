@@ -43,6 +43,16 @@ pub fn in_vm() -> bool {
     std::env::var_os("CORETRACE_VM").is_some()
 }
 
+/// Whether the kernel has no fentry and fexit: arm64's came late (2aa6ac03516d: arm64: ftrace: Add direct call support).
+pub fn lacks_fentry() -> bool {
+    cfg!(target_arch = "aarch64") && kernel() < (6, 4)
+}
+
+/// Whether a way to hook in has to work, and not only may: in a VM, as Debian's kernels have all that there are.
+pub fn must_have(way: &str) -> bool {
+    in_vm() && !(way == "fentry" && lacks_fentry())
+}
+
 /// The running kernel's version, as (major, minor).
 pub fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();

@@ -6,9 +6,51 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// What guests are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Arch {
+    #[value(name = "x86_64")]
+    X86,
+    #[value(name = "aarch64")]
+    Arm,
+}
+
+impl Arch {
+    /// That of this build, whose programs need no other compiler.
+    pub const HERE: Self = if cfg!(target_arch = "aarch64") { Arch::Arm } else { Arch::X86 };
+
+    /// As Rust and QEMU call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::X86 => "x86_64",
+            Arch::Arm => "aarch64",
+        }
+    }
+}
+
+/// What another architecture needs: cargo's environment, and where its programs are unpacked.
+pub struct Cross {
+    environment: Vec<(String, String)>,
+    pub root: PathBuf,
+}
+
+/// The same, if it is not this build's; missing packages are installed and fetched.
+pub fn cross(arch: Arch) -> Result<Option<Cross>> {
+    if arch == Arch::HERE {
+        return Ok(None);
+    }
+    let text = printed(Command::new(root().join("scripts/cross")).arg(arch.name()))?;
+    let pairs = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    let environment: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let root = environment.iter().find(|(name, _)| name == "CORETRACE_GUEST");
+    let root = PathBuf::from(&root.context("scripts/cross printed no CORETRACE_GUEST")?.1);
+    Ok(Some(Cross { environment, root }))
+}
+
 /// One kernel to boot.
 #[derive(Clone, Debug)]
 pub struct Kernel {
+    pub arch: Arch,
     /// Major and minor version, as `6.12`; in the smoke run, its origin: `bookworm-6.1-rt-oldest`.
     pub name: String,
     /// The whole release; in the smoke run, the version of its package.
@@ -49,21 +91,26 @@ pub enum Choice {
 }
 
 /// The kernels with these names (all if none is given), fetched if they are not in the cache.
-pub fn kernels(choice: Choice, names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
+pub fn kernels(choice: Choice, arch: Arch, names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
     let name = if choice == Choice::Matrix { "tests/vm/kernels" } else { "tests/vm/smoke-kernels" };
     let mut command = Command::new(root().join(name));
+    if choice == Choice::Matrix {
+        command.args(["--arch", arch.name()]);
+    }
     command.args(refresh.then_some("--refresh")).args((choice == Choice::FewSeries).then_some("--few")).args(names);
     let text = printed(&mut command).context("no kernels to boot")?;
     let kernel = |line: &str| {
         let mut words = line.splitn(3, ' ');
-        Some(Kernel { name: words.next()?.to_owned(), release: words.next()?.to_owned(), image: words.next()?.into() })
+        let [name, release, image] = [words.next()?, words.next()?, words.next()?];
+        Some(Kernel { arch, name: name.to_owned(), release: release.to_owned(), image: image.into() })
     };
     text.lines().map(|line| kernel(line).with_context(|| format!("{name} printed an unknown line: {line}"))).collect()
 }
 
 /// The C library of Debian's newest suite and its loader, by their names.
-pub fn newest_libc() -> Result<[(&'static str, PathBuf); 2]> {
-    let text = printed(&mut Command::new(root().join("tests/vm/libc"))).context("no C library with static probes")?;
+pub fn newest_libc(arch: Arch) -> Result<[(&'static str, PathBuf); 2]> {
+    let text = printed(Command::new(root().join("tests/vm/libc")).arg(arch.name()))
+        .context("no C library with static probes")?;
     let dir = Path::new(text.trim_end());
     Ok(["libc.so.6", "ld.so"].map(|name| (name, dir.join(name))))
 }
@@ -80,7 +127,8 @@ fn printed(command: &mut Command) -> Result<String> {
 
 /// Builds what the guest runs, unless the environment names it: CORETRACE (another build of the binary),
 /// CORETRACE_LIVE_TESTS, CORETRACE_TARGETS.
-pub fn programs() -> Result<Programs> {
+pub fn programs(cross: Option<&Cross>) -> Result<Programs> {
+    let build = |args: &[&str], target| build(args, target, cross.map_or(&[], |cross| &cross.environment));
     let given = |name| env::var_os(name).map(PathBuf::from);
     Ok(Programs {
         coretrace: match given("CORETRACE") {
@@ -102,11 +150,12 @@ pub fn programs() -> Result<Programs> {
 }
 
 /// Runs cargo; the path of the executable that it built for this target.
-fn build(args: &[&str], target: &str) -> Result<PathBuf> {
+fn build(args: &[&str], target: &str, environment: &[(String, String)]) -> Result<PathBuf> {
     let what = format!("cargo {}", args.join(" "));
     let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(args)
         .arg("--message-format=json-render-diagnostics")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(root())
         .stderr(Stdio::inherit())
         .output()

@@ -22,6 +22,9 @@ const GROUP: &str = "root:x:0:\ntester:x:1000:\nextra:x:2000:tester\nnogroup:x:6
 /// Debian's own, for its static probes: another one may come first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
+/// Where packages of arm64 have libraries; in a guest, its loader looks into /usr/lib, too.
+const LIBRARIES: &[&str] = &["lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
+
 /// What sets up networks, and shows what the connection tracker knows: busybox has less of it.
 const TOOLS: [(&str, &str); 3] = [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")];
 
@@ -38,15 +41,25 @@ enum Content {
 }
 
 impl Initramfs {
-    /// A bootable guest: busybox, the init script and accounts; Debian's python3, and bpftool if the host has it.
-    pub fn base() -> Result<Self> {
+    /// A bootable guest: busybox, the init script and accounts; Debian's python3, and bpftool if the host has it. The
+    /// programs of another architecture are below `foreign`.
+    pub fn base(foreign: Option<&Path>) -> Result<Self> {
         let mut guest = Self::default();
-        let busybox =
-            find_program("busybox").context("busybox is missing: run `scripts/deps test` (package busybox-static)")?;
-        guest.file("bin/busybox", &busybox);
         guest.text("init", include_str!("init"));
         guest.text("etc/passwd", PASSWD);
         guest.text("etc/group", GROUP);
+        match foreign {
+            Some(root) => guest.foreign_programs(root)?,
+            None => guest.host_programs()?,
+        }
+        Ok(guest)
+    }
+
+    fn host_programs(&mut self) -> Result<()> {
+        let guest = self;
+        let busybox =
+            find_program("busybox").context("busybox is missing: run `scripts/deps test` (package busybox-static)")?;
+        guest.file("bin/busybox", &busybox);
         if let Some(bpftool) = find_program("bpftool") {
             guest.program("bin/bpftool", &bpftool)?;
         }
@@ -60,7 +73,38 @@ impl Initramfs {
         for module in python_modules()? {
             guest.file(&module, Path::new(&module));
         }
-        Ok(guest)
+        Ok(())
+    }
+
+    /// The same programs, as their packages were unpacked.
+    fn foreign_programs(&mut self, root: &Path) -> Result<()> {
+        let tools = TOOLS.iter().map(|(name, _)| (format!("usr/sbin/{name}"), *name));
+        let others = ["busybox", "bpftool"].map(|name| (format!("bin/{name}"), name));
+        for (guest, name) in tools.chain(others).chain([(PYTHON.to_owned(), "python3")]) {
+            self.foreign(root, &guest, &["usr/bin", "bin", "usr/sbin", "sbin"], name)?;
+        }
+        // The host's own Debian has the same modules: scripts/cross takes the packages of its release.
+        for module in python_modules()?.iter().filter(|module| module.ends_with(".py")) {
+            self.file(module, &root.join(module.trim_start_matches('/')));
+        }
+        Ok(())
+    }
+
+    /// Adds a file of one of these directories, and the libraries that it needs.
+    fn foreign(&mut self, root: &Path, guest: &str, dirs: &[&str], name: &str) -> Result<()> {
+        let found = dirs.iter().map(|dir| root.join(dir).join(name)).find(|file| file.is_file());
+        let file = found.with_context(|| format!("no {name} in {}", root.display()))?;
+        self.file(guest, &file);
+        for library in needed(&file)? {
+            let guest = match library.starts_with("ld-") {
+                true => format!("lib/{library}"),
+                false => format!("usr/lib/{library}"),
+            };
+            if !self.files.iter().any(|(there, _)| *there == guest) {
+                self.foreign(root, &guest, LIBRARIES, &library)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds a file of the host, and if it is a program, the libraries that it needs.
@@ -148,6 +192,15 @@ fn libraries(program: &Path) -> Result<Vec<String>> {
     // `libz.so.1 => /lib/…/libz.so.1 (0x…)` or `/lib64/ld-linux-x86-64.so.2 (0x…)`
     let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
     Ok(paths.map(str::to_owned).collect())
+}
+
+/// The names of the libraries that a program or library of any architecture needs, and of the loader.
+fn needed(file: &Path) -> Result<Vec<String>> {
+    let output = Command::new("readelf").args(["-W", "-d"]).arg(file).output();
+    let output = output.context("running readelf: run `scripts/deps test` (package binutils)")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names = text.lines().filter(|line| line.contains("(NEEDED)"));
+    Ok(names.filter_map(|line| Some(line.split_once('[')?.1.trim_end_matches(']').to_owned())).collect())
 }
 
 /// The files that python3 has read when it begins a program, if it is not to look for more.

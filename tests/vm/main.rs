@@ -10,7 +10,7 @@ mod suite;
 mod table;
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::{Choice, Kernel};
+use artifacts::{Arch, Choice, Kernel};
 use clap::Parser;
 use initramfs::Initramfs;
 use qemu::{End, Logs, Machine};
@@ -27,6 +27,9 @@ struct Args {
     /// Only these kernels: 5.10, 6.1, 6.12, newest (or its number); with --smoke, words: 6.16-rt, bookworm, oldest
     #[arg(long, value_delimiter = ',')]
     kernel: Vec<String>,
+    /// What the guests are; their programs are built for it, on another architecture by scripts/cross
+    #[arg(long, value_enum, default_value_t = Arch::HERE)]
+    arch: Arch,
     /// Every command in every way it hooks in, in short, on the oldest and newest build of each series and flavour
     /// that Debian's suites offer (tests/vm/smoke-kernels --list)
     #[arg(long)]
@@ -82,20 +85,22 @@ fn run(args: &Args) -> Result<u8> {
         (true, false) => Choice::Series,
         (true, true) => Choice::FewSeries,
     };
-    let kernels = artifacts::kernels(choice, &wanted, args.refresh)?;
-    let programs = artifacts::programs()?;
+    ensure!(choice == Choice::Matrix || args.arch == Arch::X86, "--smoke: its kernels are for x86_64 only");
+    let kernels = artifacts::kernels(choice, args.arch, &wanted, args.refresh)?;
+    let cross = artifacts::cross(args.arch)?;
+    let programs = artifacts::programs(cross.as_ref())?;
     if args.list {
         for kernel in &kernels {
             println!("kernel {} {}", kernel.name, kernel.release);
         }
         return suite::list(&programs.tests);
     }
-    let mut guest = Initramfs::base()?;
+    let mut guest = Initramfs::base(cross.as_ref().map(|cross| cross.root.as_path()))?;
     guest.file("bin/coretrace", &programs.coretrace);
     guest.file("bin/targets", &programs.targets);
     guest.file("bin/kernel-tests", &programs.tests);
     if choice == Choice::Matrix {
-        for (name, path) in artifacts::newest_libc()? {
+        for (name, path) in artifacts::newest_libc(args.arch)? {
             guest.file(&format!("newest/{name}"), &path);
         }
     }
@@ -120,9 +125,14 @@ fn results_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from).join("vm")
 }
 
-/// One kernel's logs, and the path for its initramfs in the same directory: target/vm/KERNEL.
+/// One kernel's logs, and the path for its initramfs in the same directory: target/vm/KERNEL, of another architecture
+/// target/vm/ARCH/KERNEL.
 fn work_dir(kernel: &Kernel) -> Result<(PathBuf, Logs)> {
-    let dir = results_dir().join(&kernel.name);
+    let mut dir = results_dir();
+    if kernel.arch != Arch::HERE {
+        dir.push(kernel.arch.name());
+    }
+    dir.push(&kernel.name);
     let logs = Logs::new(&dir)?;
     Ok((dir.join("initramfs.cpio"), logs))
 }

@@ -1,6 +1,6 @@
 //! One guest: starts QEMU, reads its output, and never waits forever.
 use crate::{
-    artifacts::Kernel,
+    artifacts::{Arch, Kernel},
     initramfs::find_program,
     protocol::{MARKER, News, Protocol},
 };
@@ -86,8 +86,11 @@ impl Drop for Guest {
 impl Machine {
     /// QEMU's command line, up to the serial ports.
     fn command(&self, kernel: &Kernel, initramfs: &Path) -> Result<Command> {
-        let qemu =
-            find_program("qemu-system-x86_64").context("qemu-system-x86_64 is missing: run `scripts/deps test`")?;
+        let (qemu, purpose) = match kernel.arch {
+            Arch::X86 => ("qemu-system-x86_64", "test"),
+            Arch::Arm => ("qemu-system-aarch64", "test-cross"),
+        };
+        let qemu = find_program(qemu).with_context(|| format!("{qemu} is missing: run `scripts/deps {purpose}`"))?;
         // setpriv: QEMU must not outlive us when we are killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
@@ -101,9 +104,14 @@ impl Machine {
         // instruction. One thread for all CPUs avoids its other random crash. A CPU with few features is emulated a
         // fifth faster than one with all (`max`); it must have random numbers, or programs wait for the kernel to
         // gather them.
+        let (machine, console) = match kernel.arch {
+            Arch::X86 => (&["-cpu", "Nehalem,-cx16,+rdrand"][..], "ttyS0 tsc=reliable"),
+            Arch::Arm => (&["-M", "virt", "-cpu", "cortex-a72"][..], "ttyAMA0"),
+        };
         command
             .args(["-accel", &accel])
-            .args(["-cpu", "Nehalem,-cx16,+rdrand", "-smp", "2", "-m", &self.memory])
+            .args(machine)
+            .args(["-smp", "2", "-m", &self.memory])
             .args(["-nodefaults", "-display", "none", "-nic", "none", "-no-reboot"])
             .arg("-kernel")
             .arg(&kernel.image)
@@ -111,12 +119,26 @@ impl Machine {
             .arg(initramfs);
         // panic=-1 ends QEMU at once, an Oops counts as a panic, and loglevel=5 shows warnings. A busy host makes
         // emulated time jump, so the watchdogs of stuck CPUs would only raise false alarms.
-        command.args([
-            "-append",
-            "console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog rcupdate.rcu_cpu_stall_suppress=1 \
-             mitigations=off nokaslr tsc=reliable",
-        ]);
+        command.arg("-append").arg(format!(
+            "console={console} loglevel=5 panic=-1 oops=panic nowatchdog rcupdate.rcu_cpu_stall_suppress=1 \
+             mitigations=off nokaslr",
+        ));
         Ok(command)
+    }
+
+    /// The console, then the port of the tests, which is ttyS1: arm64's console is another kind of port, so there it is
+    /// the second one on the PCI bus.
+    fn ports(command: &mut Command, kernel: &Kernel, console: &str, tests: &str) {
+        command.args(["-serial", console]);
+        match kernel.arch {
+            Arch::X86 => command.args(["-serial", tests]),
+            Arch::Arm => command.args(["-chardev", "null,id=none", "-device", "pci-serial,chardev=none"]).args([
+                "-chardev",
+                &format!("{tests},id=tests"),
+                "-device",
+                "pci-serial,chardev=tests",
+            ]),
+        };
     }
 
     /// Runs a guest to its end, calling `hear` with each line of its output.
@@ -130,11 +152,10 @@ impl Machine {
     ) -> Result<Run> {
         let qemu_log = fs::File::create(&logs.qemu).with_context(|| format!("creating {}", logs.qemu.display()))?;
         let start = Instant::now();
+        let mut command = self.command(kernel, initramfs)?;
+        Self::ports(&mut command, kernel, &format!("file:{}", logs.console.display()), "stdio");
         let mut guest = Guest(
-            self.command(kernel, initramfs)?
-                .arg("-serial")
-                .arg(format!("file:{}", logs.console.display()))
-                .args(["-serial", "stdio"])
+            command
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(qemu_log)
@@ -188,10 +209,9 @@ impl Machine {
     /// Runs a guest with the terminal as its console, until the shell in it ends.
     pub fn interact(&self, kernel: &Kernel, initramfs: &Path) -> Result<()> {
         // mon: passes Ctrl-C on to the guest; Ctrl-A X ends QEMU.
-        self.command(kernel, initramfs)?
-            .args(["-serial", "mon:stdio", "-serial", "null"])
-            .status()
-            .context("starting QEMU under setpriv (package util-linux)")?;
+        let mut command = self.command(kernel, initramfs)?;
+        Self::ports(&mut command, kernel, "mon:stdio", "null");
+        command.status().context("starting QEMU under setpriv (package util-linux)")?;
         Ok(())
     }
 }

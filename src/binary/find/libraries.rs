@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache;
 use crate::binary::{Machine, below};
+use crate::host::arch::{self, Arch};
 
 /// The most files of a directory that are looked at.
 const FILES: usize = 50_000;
@@ -12,8 +13,8 @@ const FILES: usize = 50_000;
 const SIZE: u64 = 16 << 20;
 
 const DIRS: [&str; 8] = [
-    if cfg!(target_arch = "aarch64") { "/lib/aarch64-linux-gnu" } else { "/lib/x86_64-linux-gnu" },
-    if cfg!(target_arch = "aarch64") { "/usr/lib/aarch64-linux-gnu" } else { "/usr/lib/x86_64-linux-gnu" },
+    arch::LIBRARIES[0],
+    arch::LIBRARIES[1],
     "/lib64",
     "/usr/lib64",
     "/lib",
@@ -99,7 +100,7 @@ fn of_cache(root: &Path) -> Vec<cache::Library> {
 
 /// Files of the directories that loaders look into.
 fn of_dirs(root: &Path) -> Vec<PathBuf> {
-    let machine = if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" };
+    let machine = Arch::HERE.machine();
     let list = small(&below(root, Path::new(&format!("/etc/ld-musl-{machine}.path")))).unwrap_or_default();
     let list = String::from_utf8_lossy(&list).into_owned();
     let own = list.split([':', '\n']).map(str::trim).filter(|dir| dir.starts_with('/')).take(64);

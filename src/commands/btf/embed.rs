@@ -14,6 +14,7 @@ use crate::commands::print::print;
 use crate::commands::report_format::Choice;
 use crate::commands::verdict;
 use crate::escape::{printable, shown};
+use crate::host::arch::Arch;
 use crate::host::{Host, KERNEL_BTF};
 use crate::report::note;
 use crate::types::archive::{Archive, Carrier, Entry};
@@ -94,7 +95,7 @@ fn add(archive: &mut Archive, file: &Path, below: Option<&Path>) -> Result<(), S
         Some(_) if fault.is_other() || !image::may_be_kernel(file) => Skipped::Other,
         _ => Skipped::Fault(anyhow::anyhow!("BTF file {}: {fault}", shown(file))),
     })?;
-    if verdict::arch(&target).is_some_and(|arch| arch != verdict::OWN) && below.is_some() {
+    if verdict::arch(&target).is_some_and(|arch| arch != Arch::HERE) && below.is_some() {
         return Err(Skipped::Other);
     }
     entry.release = release(file, &target).map_err(Skipped::Fault)?;

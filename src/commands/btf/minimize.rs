@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 use crate::commands::verdict;
+use crate::host::arch::Arch;
 use crate::tracers;
 use crate::types::relo::{self, Object, Target};
 
@@ -12,7 +13,7 @@ use crate::types::relo::{self, Object, Target};
 /// When the kernel is of another architecture, and those of [`relo::minimize`].
 pub(crate) fn minimize(target: &Target) -> Result<Vec<u8>> {
     let objects = tracers::sources().iter().map(|source| Object::read(source.object())).collect::<Result<Vec<_>>>()?;
-    if verdict::arch(target).is_some_and(|arch| arch != verdict::OWN) {
+    if verdict::arch(target).is_some_and(|arch| arch != Arch::HERE) {
         bail!("{}: its kernel is of another architecture, where this coretrace does not run", target.name());
     }
     relo::minimize(&objects, target).with_context(|| format!("minimizing {}", target.name()))

@@ -1,6 +1,7 @@
 //! Where calls are: the functions of the kernel by its symbols, those of programs by the files that they run.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,16 +14,12 @@ use crate::binary::{Inside, Symbolizer, about, below};
 use crate::event::stack::BUILD_ID;
 use crate::event::{Call, UserStack};
 use crate::host::kallsyms::Symbols;
-use crate::host::procfs;
+use crate::host::{arch, procfs};
 
 /// The most files, and processes, that are remembered.
 const MOST: usize = 4096;
 /// How long it is believed that a process has mapped what it had.
 const FRESH: Duration = Duration::from_millis(100);
-
-/// Where the kernel puts what a function returns to whose return is watched (kernel/events/uprobes.c: `xol_add_vma`): the
-/// last page of a process. Before 6.11 it is in stacks in place of the caller.
-const UPROBES: u64 = if cfg!(target_arch = "aarch64") { 0xffff_ffff_f000 } else { 0x7fff_ffff_e000 };
 
 /// Looks up calls on this host.
 #[derive(Debug)]
@@ -30,6 +27,8 @@ pub(super) struct Frames {
     root: PathBuf,
     symbols: Option<Symbols>,
     symbols_read: Option<Instant>,
+    /// Where the return of a function is watched, from 6.11 on not in stacks: see [`arch::uprobes_page`].
+    uprobes: Range<u64>,
     /// Files by their build ids.
     files: HashMap<[u8; BUILD_ID], File>,
     /// Which files were looked at, and the libraries that each needs.
@@ -72,6 +71,7 @@ impl Frames {
             root: root.to_owned(),
             symbols: None,
             symbols_read: None,
+            uprobes: arch::uprobes_page(arch::page_size()),
             files: HashMap::new(),
             seen: HashMap::new(),
             processes: HashMap::new(),
@@ -158,7 +158,7 @@ impl Frames {
         {
             return functions(&mut self.symbolizer, &file, at - start + code, returns);
         }
-        let file = (at & !0xfff == UPROBES).then(|| "[uprobes]".into());
+        let file = self.uprobes.contains(&at).then(|| "[uprobes]".into());
         vec![Call { file, ..unknown }]
     }
 

@@ -4,6 +4,7 @@ mod cache;
 mod cgroups;
 mod chosen;
 mod containers;
+mod environs;
 mod frames;
 mod processes;
 mod resolver;
@@ -11,5 +12,6 @@ mod stacks;
 mod worker;
 
 pub use chosen::Chosen;
+pub use environs::Environs;
 pub use resolver::Resolver;
 pub use stacks::Stacks;

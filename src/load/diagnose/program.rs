@@ -6,6 +6,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::failure::{Diagnosis, Failure, found};
 use super::log::{Helper, POISON, quoted};
 use crate::escape::{printable, shown};
+use crate::host::arch::Arch;
 use crate::host::{Host, KERNEL_BTF};
 use crate::types::btf::advice;
 
@@ -236,10 +237,9 @@ pub(super) fn trampoline(failure: &Failure) -> Option<Diagnosis> {
     if failure.errno != Some(ENOTSUPP) && failure.log.line(&["failed to ", "attach: -ENOTSUPP"]).is_none() {
         return None;
     }
-    let arm = if cfg!(target_arch = "aarch64") {
-        ": on arm64 they came with 6.0 (efc9909fdce0), for functions with 6.4"
-    } else {
-        ""
+    let arm = match Arch::HERE {
+        Arch::X86 => "",
+        Arch::Arm => ": on arm64 they came with 6.0 (efc9909fdce0), for functions with 6.4",
     };
     found(
         format!(

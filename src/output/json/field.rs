@@ -9,6 +9,7 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use super::env;
 use crate::event::{Call, Endpoint, Flags, Group, Icmp, List, Nat, Path, Shape, Stack, Traffic, Value};
 use crate::output::spelling::{Device, ErrnoName, Octal, SignalName};
 
@@ -20,6 +21,7 @@ pub(in crate::output) fn suffix(shape: Shape) -> &'static str {
         Shape::Uint | Shape::Pid | Shape::Code | Shape::Signal | Shape::Ret | Shape::Mode | Shape::Bool => "",
         Shape::Str | Shape::Path | Shape::List | Shape::Flags | Shape::Group | Shape::Stack | Shape::Any => "",
         Shape::Endpoint | Shape::Nat | Shape::Traffic | Shape::Icmp => "",
+        Shape::Env | Shape::EnvDiff | Shape::Ancestors => "",
     }
 }
 
@@ -41,6 +43,9 @@ pub(in crate::output) fn field<M: SerializeMap>(
         Value::Str(value) => bytes(map, name, value),
         Value::Path(value) => path(map, name, value, buffer),
         Value::List(value) => list(map, name, value),
+        Value::Env(value) => env::env(map, name, value),
+        Value::EnvDiff(value) => env::changes(map, name, value),
+        Value::Ancestors(value) => env::ancestors(map, name, value),
         Value::Flags(value) => map.serialize_entry(name, &Bits(value)),
         Value::Int(n) => map.serialize_entry(name, n),
         Value::Hex(n) => map.serialize_entry(name, n),
@@ -225,7 +230,7 @@ impl Display for Digits<'_> {
 }
 
 /// A name and what is added to it.
-struct Key<'a>(&'a str, &'static str);
+pub(super) struct Key<'a>(pub &'a str, pub &'static str);
 
 impl Serialize for Key<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -243,7 +248,7 @@ impl Serialize for Key<'_> {
 }
 
 /// Bytes as a string, U+FFFD for what is not UTF-8.
-struct Readable<'a>(&'a [u8]);
+pub(super) struct Readable<'a>(pub &'a [u8]);
 
 impl Serialize for Readable<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -63,15 +63,25 @@ pub(in crate::output) fn about<M: SerializeMap>(
         } else {
             map.serialize_entry("fork_of", &process.ppid)?;
         }
-        for (name, kept) in &program.fields {
+        for (name, kept) in program.fields.iter().filter(|(name, _)| !is_of_parent(name)) {
             field(map, name, &kept.value(), path)?;
         }
     }
     for (name, kept) in process.end.iter().flat_map(|end| &end.fields) {
         field(map, name, &kept.value(), path)?;
     }
+    // Its parent at the end may be another one than when it began to run its program, and a program may be its parent's.
+    let began = process.program.iter().filter(|_| process.end.is_none()).flat_map(|program| &program.fields);
+    for (name, kept) in began.filter(|(name, _)| is_of_parent(name)) {
+        field(map, name, &kept.value(), path)?;
+    }
     map.serialize_entry("end_seen", &process.end.is_some())?;
     map.serialize_entry("events", &Counts(&process.events))
+}
+
+/// Whether a field is of what is above a process, which may change: those of the end are shown.
+fn is_of_parent(field: &str) -> bool {
+    matches!(field, "parent_comm" | "ancestors")
 }
 
 /// How many events there were, by their kinds.

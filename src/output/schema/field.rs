@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::object::Object;
 use super::primitive::{B64, READABLE, base64, nullable, strings, uint};
-use crate::event::{Field, Shape};
+use crate::event::{Change, Field, Shape};
 use crate::output::json::suffix;
 
 /// A field, null where the kernel could not read it, and what stands beside it.
@@ -29,6 +29,12 @@ pub(super) fn add_field(object: &mut Object, field: &Field) {
             let doc = "There where more calls led there than are shown.";
             object.maybe(format!("{name}_truncated"), doc, holds());
         }
+        Shape::Env => beside_env(object, name),
+        Shape::EnvDiff => {
+            let doc = "There where only the beginning of one of the two was read.";
+            object.maybe(format!("{name}_truncated"), doc, holds());
+        }
+        Shape::Ancestors => object.maybe(format!("{name}_truncated"), "There where there are more above.", holds()),
         Shape::Size | Shape::Span | Shape::Flags | Shape::Group | Shape::Any => {}
         Shape::Endpoint | Shape::Nat | Shape::Traffic | Shape::Icmp => {}
     }
@@ -52,6 +58,13 @@ fn of_value(shape: Shape) -> (Json, &'static str) {
         Shape::Span => (uint(u64::MAX), "In nanoseconds."),
         Shape::Str | Shape::Path => (json!({ "type": "string" }), READABLE),
         Shape::List => (strings(), READABLE),
+        Shape::Env => (variables(), READABLE),
+        Shape::EnvDiff => {
+            let names = Change::ALL.map(Change::name);
+            let properties = names.iter().map(|name| ((*name).to_owned(), variables())).collect();
+            (object(Json::Object(properties), &names), READABLE)
+        }
+        Shape::Ancestors => (json!({ "type": "array", "items": ancestor() }), "The nearest first."),
         Shape::Group => (json!({ "type": "object" }), "By their names."),
         Shape::Endpoint => (end(), ""),
         Shape::Nat => (object(json!({ "src": end(), "dst": end() }), &[]), "Those ends that are replaced."),
@@ -75,6 +88,17 @@ fn end() -> Json {
 fn numbers(names: &[&str]) -> Json {
     let properties = names.iter().map(|name| ((*name).to_owned(), uint(u64::MAX)));
     object(Json::Object(properties.collect()), names)
+}
+
+/// Values by the names of variables.
+fn variables() -> Json {
+    json!({ "type": "object", "additionalProperties": { "type": "string" } })
+}
+
+/// A process above another one.
+fn ancestor() -> Json {
+    let comm = json!({ "type": "string" });
+    object(json!({ "pid": uint(u32::MAX), "comm": comm, "comm_b64": base64() }), &["pid", "comm"])
 }
 
 /// A call in a stack.
@@ -114,6 +138,16 @@ fn beside_list(object: &mut Object, name: &str) {
     let doc = "Length of the whole list, a NUL after each string included. Null: more than what is there.";
     object.maybe(format!("{name}_bytes"), doc, nullable(uint(u64::MAX)));
     object.maybe(format!("{name}_truncated"), "There where only the list's beginning is.", holds());
+}
+
+fn beside_env(object: &mut Object, name: &str) {
+    let doc = "All bytes of every value, in base64; there where any of them, or a name, is not UTF-8.";
+    let values = json!({ "type": "object", "additionalProperties": base64() });
+    object.maybe(format!("{name}_b64"), doc, values);
+    let doc = "Length of the whole environment, a NUL after each string included.";
+    object.maybe(format!("{name}_bytes"), doc, uint(u64::MAX));
+    let doc = "There where only the environment's beginning was read: there may be more of these variables.";
+    object.maybe(format!("{name}_truncated"), doc, holds());
 }
 
 fn holds() -> Json {

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
+use super::env::{ancestors, env};
 use super::group::group;
 use crate::event::{Flags, Icmp, List, Nat, Path, Traffic, Value};
 use crate::output::line::{Line, Paint};
@@ -88,6 +89,8 @@ pub(in crate::output) fn value(line: &mut Line, at: At, value: &Value<'_>, show:
         Value::Str(bytes) => at.write(line, |line| line.escaped_word(bytes)),
         Value::Path(value) => at.write(line, |line| path(line, value)),
         Value::List(value) => at.write(line, |line| list(line, value)),
+        Value::Env(value) | Value::EnvDiff(value) => at.write(line, |line| env(line, value)),
+        Value::Ancestors(value) => at.write(line, |line| ancestors(line, value)),
         Value::Flags(value) => at.write(line, |line| flags(line, value)),
         Value::Int(n) => at.ascii(line, digits.format(*n)),
         Value::Hex(n) | Value::Address(n) => at.ascii(line, &short(format_args!("{n:#x}"))),

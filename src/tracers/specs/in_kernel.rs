@@ -6,7 +6,8 @@ use super::hooked::{Hooked, Named, at_entry};
 use super::kinds::FIRST_KIND;
 use super::recorded::{By, Recorded};
 use super::way::{Candidate, Half, Part, Subject, refused};
-use crate::load::plan::{self, Hook, Needed, Plan, Program, SYSCALL, Target};
+use crate::host::arch::SYSCALL;
+use crate::load::plan::{self, Hook, Needed, Plan, Program, Target};
 use crate::spec::resolve::{self, Machine, ResolveError, Resolved, Scope, When, Words};
 use crate::spec::{ast, ir};
 

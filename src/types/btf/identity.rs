@@ -5,6 +5,7 @@ use std::fs;
 
 use crate::escape::printable;
 use crate::host::Host;
+use crate::host::arch::Arch;
 use crate::types::image::{Fault, Image, build_id, find};
 use crate::types::side::ARCHES;
 
@@ -31,12 +32,10 @@ pub(super) fn suits(image: &Image, host: &Host) -> Result<(), Fault> {
 
 /// By members of `struct pt_regs`: in raw BTF there is nothing else. What has none of them may be of any kernel.
 fn suits_machine(btf: &[u8]) -> Result<(), Fault> {
-    const MARKS: [(&str, &[u8]); 2] = [("x86_64", b"\0orig_ax\0"), ("arm64", b"\0syscallno\0")];
-    const OWN: usize = if cfg!(target_arch = "x86_64") { 0 } else { 1 };
-    let has = |n: usize| MARKS.get(n).and_then(|(_, mark)| find(btf, mark)).is_some();
-    let other = 1 - OWN;
-    match MARKS.get(other) {
-        Some((name, _)) if !has(OWN) && has(other) => Err(Fault::ForeignMachine(name)),
-        _ => Ok(()),
-    }
+    let has = |arch: Arch| find(btf, format!("\0{}\0", arch.mark()).as_bytes()).is_some();
+    let other = match Arch::HERE {
+        Arch::X86 => Arch::Arm,
+        Arch::Arm => Arch::X86,
+    };
+    if has(other) && !has(Arch::HERE) { Err(Fault::ForeignMachine(other.name())) } else { Ok(()) }
 }

@@ -1,0 +1,247 @@
+//! How the environment of a program differs from that of its parent's program (`--env-diff`).
+//!
+//! An environment is what a program was started with: what it changes of it later is its own, and not where the kernel looks.
+//! That of a parent is known by its own event, or that of the process that forked it; of what was there before, /proc has it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::mem::take;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::event::{Change, Env, Event, Life, List, Shape, Value, Variable};
+
+/// How many processes are remembered, and how many bytes of their environments: then all are forgotten, and looked up again.
+const MOST: usize = 8192;
+const MOST_BYTES: usize = 64 << 20;
+/// How much of a file in /proc is read: an entry of a recording has room for it.
+const MOST_READ: usize = 512 << 10;
+
+/// An environment that is remembered.
+#[derive(Debug, Clone)]
+struct Known {
+    /// Which program it is of: processes that were forked have that, too.
+    program: u64,
+    bytes: Rc<[u8]>,
+    truncated: bool,
+}
+
+/// The environments of processes.
+#[derive(Debug, Default)]
+pub struct Environs {
+    /// None: they are those of a recording.
+    proc: Option<PathBuf>,
+    /// By process.
+    known: HashMap<u32, Known>,
+    /// Bytes of those that came since the last time that all were forgotten.
+    bytes: usize,
+    /// Those that were looked up since they were last taken.
+    fresh: Vec<u32>,
+    /// Of the current event: what differs.
+    changes: Vec<u8>,
+}
+
+impl Environs {
+    /// Those of the host whose `/` is there.
+    #[must_use]
+    pub fn of_host(root: &Path) -> Self {
+        Environs { proc: Some(root.join("proc")), ..Environs::default() }
+    }
+
+    /// Looks up what is not known of the parent of a program that starts.
+    pub fn look_up(&mut self, event: &Event<'_>) {
+        let (Some(proc), Some(now)) = (&self.proc, &event.environment) else { return };
+        let ppid = event.head.ppid;
+        if ppid == 0 || self.is_known(ppid, now.parents_program) {
+            return;
+        }
+        // It may run another program by now, though hardly ever: the event is a moment old.
+        let Some(bytes) = read(&proc.join(ppid.to_string()).join("environ")) else { return };
+        self.take_recorded(ppid, now.parents_program, &bytes);
+        self.fresh.push(ppid);
+    }
+
+    /// What was looked up since then, with the process and the program that it is of.
+    pub fn take_fresh(&mut self) -> impl Iterator<Item = (u32, u64, Rc<[u8]>)> {
+        let fresh = take(&mut self.fresh);
+        fresh
+            .into_iter()
+            .filter_map(|pid| self.known.get(&pid).map(|known| (pid, known.program, Rc::clone(&known.bytes))))
+    }
+
+    /// Takes what a recording has.
+    pub fn take_recorded(&mut self, pid: u32, program: u64, bytes: &[u8]) {
+        self.put(pid, Known { program, bytes: bytes.into(), truncated: bytes.len() >= MOST_READ });
+    }
+
+    /// Adds what differs, and remembers what an event says of processes.
+    pub fn add<'e>(&'e mut self, event: &mut Event<'e>) {
+        let head = event.head;
+        match event.kind.life {
+            Some(Life::Child(name)) => {
+                let child = event.get(name);
+                if let (Some(Value::Pid(child)), Some(known)) = (child, self.known.get(&head.pid)) {
+                    let (child, known) = (*child, known.clone());
+                    self.put(child, known);
+                }
+            }
+            Some(Life::End) => _ = self.known.remove(&head.pid),
+            _ => {}
+        }
+        let Some(now) = event.environment else { return };
+        let Some((_, differs)) = event.fields.iter_mut().find(|(_, value)| matches!(value, Value::EnvDiff(_))) else {
+            return;
+        };
+        *differs = Value::Unreadable(Shape::EnvDiff);
+        let Some(list) = now.list else {
+            self.known.remove(&head.pid);
+            return;
+        };
+        let before = self.known.get(&head.ppid).filter(|known| known.program == now.parents_program).cloned();
+        let known = Known { program: now.program, bytes: list.bytes.into(), truncated: list.truncated() };
+        self.put(head.pid, known);
+        if let Some(before) = before {
+            compare(&mut self.changes, &list, &before);
+            *differs = Value::EnvDiff(Env::changes(&self.changes, list.truncated() || before.truncated));
+        }
+    }
+
+    fn is_known(&self, pid: u32, program: u64) -> bool {
+        self.known.get(&pid).is_some_and(|known| known.program == program)
+    }
+
+    fn put(&mut self, pid: u32, known: Known) {
+        if self.known.len() >= MOST || self.bytes.saturating_add(known.bytes.len()) > MOST_BYTES {
+            self.known.clear();
+            self.bytes = 0;
+        }
+        // Those of forked processes are shared.
+        if Rc::strong_count(&known.bytes) == 1 {
+            self.bytes = self.bytes.saturating_add(known.bytes.len());
+        }
+        self.known.insert(pid, known);
+    }
+}
+
+/// The beginning of a file.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MOST_READ as u64).read_to_end(&mut bytes).ok()?;
+    // What has no memory of its own (a thread of the kernel, a process that has ended) has none of these.
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+/// The first of each name, as getenv(3) takes it, and the order in which they come. One whose end is missing is left out.
+fn variables<'a>(bytes: &'a [u8], truncated: bool) -> (Vec<Variable<'a>>, HashMap<&'a [u8], &'a [u8]>) {
+    let (mut all, mut values) = (Vec::new(), HashMap::new());
+    let total = bytes.len() as u64;
+    for variable in Env::all(bytes, total, truncated).iter().filter(|variable| !(variable.cut && truncated)) {
+        values.entry(variable.name).or_insert_with(|| {
+            all.push(variable);
+            variable.value
+        });
+    }
+    (all, values)
+}
+
+/// Writes what differs: what may be among what was not read is no change.
+fn compare(changes: &mut Vec<u8>, now: &List<'_>, before: &Known) {
+    changes.clear();
+    let (all, values) = variables(now.bytes, now.truncated());
+    let (all_before, values_before) = variables(&before.bytes, before.truncated);
+    let mut add = |change: Change, Variable { name, value, .. }: &Variable<'_>| {
+        changes.push(change.mark());
+        changes.extend_from_slice(name);
+        changes.push(b'=');
+        changes.extend_from_slice(value);
+        changes.push(0);
+    };
+    for variable in &all {
+        match values_before.get(variable.name) {
+            Some(value) if *value == variable.value => {}
+            Some(_) => add(Change::Changed, variable),
+            None if before.truncated => {}
+            None => add(Change::New, variable),
+        }
+    }
+    let removed = all_before.iter().filter(|variable| !now.truncated() && !values.contains_key(variable.name));
+    removed.for_each(|variable| add(Change::Removed, variable));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Environment, Field, Head, Kind};
+    use crate::fake::Tree;
+
+    static EXEC: Kind =
+        Kind::new(1, "exec", "A sample.", const { &[Field::new("env_diff", Shape::EnvDiff, false, "")] })
+            .of_life(Life::Program);
+    static FORK: Kind = Kind::new(2, "fork", "A sample.", const { &[Field::new("child", Shape::Pid, true, "")] })
+        .of_life(Life::Child("child"));
+
+    /// What is shown of a program that starts.
+    fn starts(
+        environs: &mut Environs,
+        [pid, ppid]: [u32; 2],
+        [program, parents_program]: [u64; 2],
+        env: &str,
+    ) -> String {
+        let bytes = env.replace(' ', "\0");
+        let total = bytes.len() as u64;
+        let list = Some(List { bytes: bytes.trim_end_matches('…').as_bytes(), total });
+        let mut event = Event::new(&EXEC, Head { pid, ppid, ..Head::default() });
+        event.environment = Some(Environment { list, program, parents_program });
+        event.push("env_diff", Value::EnvDiff(Env::changes(b"", false)));
+        environs.look_up(&event);
+        environs.add(&mut event);
+        match event.get("env_diff") {
+            Some(Value::EnvDiff(env)) => {
+                let text = String::from_utf8(env.to_bytes()).unwrap().replace('\0', " ");
+                text.trim_end().to_owned() + if env.truncated { "…" } else { "" }
+            }
+            _ => "?".to_owned(),
+        }
+    }
+
+    fn forks(environs: &mut Environs, pid: u32, child: u32) {
+        let mut event = Event::new(&FORK, Head { pid, ..Head::default() });
+        event.push("child", Value::Pid(child));
+        environs.add(&mut event);
+    }
+
+    #[test]
+    fn a_program_differs_from_its_parents() {
+        let mut environs = Environs::default();
+        assert_eq!(starts(&mut environs, [7, 1], [70, 10], "A=1 B=2 C=3 "), "?", "its parent's is not known");
+        forks(&mut environs, 7, 8);
+        assert_eq!(starts(&mut environs, [8, 7], [80, 70], "A=1 B=3 D=4 A=9 "), "~B=3 +D=4 -C=3");
+        assert_eq!(starts(&mut environs, [8, 7], [81, 70], "C=3 B=2 A=1 "), "", "still its parent's");
+        // A fork has what its parent was started with, which is known by the fork.
+        forks(&mut environs, 7, 9);
+        assert_eq!(starts(&mut environs, [10, 9], [90, 70], "A=1 B=2 "), "-C=3");
+        // Another program runs in the parent, or the number is another process's.
+        assert_eq!(starts(&mut environs, [11, 9], [91, 71], "A=1 "), "?");
+    }
+
+    #[test]
+    fn what_was_not_read_is_no_change() {
+        let mut environs = Environs::default();
+        starts(&mut environs, [7, 1], [70, 10], "A=1 B=2 C=3…");
+        assert_eq!(starts(&mut environs, [8, 7], [80, 70], "A=2 B=2 C=4 D=4 "), "~A=2…");
+        starts(&mut environs, [7, 1], [70, 10], "A=1 B=2 C=3 ");
+        assert_eq!(starts(&mut environs, [8, 7], [80, 70], "A=1 B=3 D=4 C=…"), "~B=3 +D=4…");
+    }
+
+    #[test]
+    fn what_was_there_before_is_looked_up_and_recorded() {
+        let tree = Tree::new();
+        tree.file("proc/1/environ", "HOME=/\0TERM=linux\0");
+        let mut live = Environs::of_host(tree.root());
+        assert_eq!(starts(&mut live, [7, 1], [70, 10], "HOME=/ "), "-TERM=linux");
+        let mut replayed = Environs::default();
+        live.take_fresh().for_each(|(pid, program, bytes)| replayed.take_recorded(pid, program, &bytes));
+        assert_eq!(starts(&mut replayed, [7, 1], [70, 10], "HOME=/ "), "-TERM=linux");
+    }
+}
