@@ -111,7 +111,7 @@ fn assert_seen(ended: &Ended, expected: &[Value]) {
 }
 
 /// Whether the kernel has a function.
-fn has_function(name: &str) -> bool {
+pub fn has_function(name: &str) -> bool {
     let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap();
     symbols.lines().any(|line| line.split(' ').nth(2) == Some(name))
 }

@@ -40,7 +40,7 @@ pub fn list(tests: &Path) -> Result<u8> {
 pub fn run(args: &Args, kernels: &[Kernel], guest: &Initramfs) -> Result<u8> {
     let names = kernels.iter().map(|kernel| kernel.name.clone()).collect();
     // In a smoke run, a skip is a way to hook in that the kernel lacks: the tests know which may be missing.
-    let report = Report::new(names, Skips::read()?, !args.smoke);
+    let report = Report::new(names, Skips::read(args.arch)?, !args.smoke);
     let once = kernels.iter().find(|kernel| kernel.name == ONCE).or(kernels.first()).map(|kernel| &kernel.name);
     // The slowest first, so that no guest is left alone at the end: the one with more tests, then newer kernels.
     let mut order: Vec<&Kernel> = kernels.iter().rev().collect();
