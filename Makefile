@@ -3,14 +3,12 @@
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
-# Of `make dist`.
-ARCH ?= x86_64
 # The kernel of `make vm`, and what to run there (a shell when empty).
 KERNEL ?= 6.12
 CMD ?=
 # Those of `make vm-all`, as 6.16-rt,bookworm (all when empty).
 KERNELS ?=
-# Another architecture than this host's, for `build`, `test` and `vm`: make build ARCH=aarch64
+# Another architecture than this host's, for `build`, `test`, `vm` and `dist`: make build ARCH=aarch64
 ARCH ?= $(HOST)
 HOST := $(shell uname -m)
 FOREIGN = $(filter-out $(HOST),$(ARCH))
@@ -69,9 +67,9 @@ install: ## install to PREFIX (/usr/local), below DESTDIR; needs `make build` fi
 	$(BINARY) completions zsh >$(SHARE)/zsh/site-functions/_coretrace
 	$(BINARY) completions fish >$(SHARE)/fish/vendor_completions.d/coretrace.fish
 
-dist: ## archives and packages for ARCH (x86_64), in target/dist
+dist: ## archives and packages for ARCH (this host's), in target/dist
 	scripts/deps dist
-	ARCH=$(ARCH) scripts/dist
+	$(CROSS) ARCH=$(ARCH) scripts/dist
 
 test-dist: ## packs the binary of `make build`, tests archives, and installs packages in a directory; as root
 	scripts/deps dist

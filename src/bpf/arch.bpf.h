@@ -21,6 +21,8 @@
  * value; 7.0).
  */
 #define STACK_POINTER_MAY_BE_REGS true
+/* For kprobe.multi programs: by what a call's entry and its return are recognised. */
+#define FRAME_TOGETHER(ctx) PT_REGS_SP(ctx)
 
 /* The arguments of a 32-bit caller (arch/x86/include/asm/syscall_wrapper.h: SC_IA32_REGS_TO_ARGS). */
 #define COMPAT_ARG1(regs) BPF_CORE_READ(regs, bx)
@@ -44,6 +46,11 @@ static __always_inline u64 common_open_flags(u64 flags)
 /* It is in a register. */
 #define RETURN_ADDRESS_BYTES 0
 #define STACK_POINTER_MAY_BE_REGS false
+/*
+ * At the return, the stack pointer is not among the registers that return_to_handler() keeps (arch/arm64/kernel/
+ * entry-ftrace.S), the caller's frame pointer is.
+ */
+#define FRAME_TOGETHER(ctx) PT_REGS_FP(ctx)
 
 /* Those of a 32-bit caller are in the same registers as a 64-bit one's (arch/arm64/include/asm/syscall_wrapper.h). */
 #define COMPAT_ARG1(regs) PT_REGS_PARM1_CORE_SYSCALL(regs)

@@ -279,22 +279,22 @@ int probe_multi(struct pt_regs *ctx)
 SEC("kprobe.multi")
 int probe_enter_multi(struct pt_regs *ctx)
 {
-	return on_enter(ctx, PT_REGS_IP(ctx), PT_REGS_SP(ctx));
+	return on_enter(ctx, PT_REGS_IP(ctx), FRAME_TOGETHER(ctx));
 }
 
 SEC("kretprobe.multi")
 int probe_return_multi(struct pt_regs *ctx)
 {
-	u64 sp = PT_REGS_SP(ctx);
+	u64 frame = FRAME_TOGETHER(ctx);
 
 	/*
 	 * The registers are just below where the stack was, or (since 20a0bc10272f, shortly before it was fixed) below the
 	 * return address. The lower of the two is tried first: where it is the wrong one, no call can be there that has not
 	 * returned.
 	 */
-	if (STACK_POINTER_MAY_BE_REGS && sp == number_of(ctx))
-		return on_return_of(ctx, sp + sizeof(*ctx) - RETURN_ADDRESS_BYTES, sp + sizeof(*ctx), PT_REGS_RC(ctx));
-	return on_return(ctx, sp - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
+	if (STACK_POINTER_MAY_BE_REGS && frame == number_of(ctx))
+		return on_return_of(ctx, frame + sizeof(*ctx) - RETURN_ADDRESS_BYTES, frame + sizeof(*ctx), PT_REGS_RC(ctx));
+	return on_return(ctx, frame - RETURN_ADDRESS_BYTES, PT_REGS_RC(ctx));
 }
 
 const volatile u32 probe_never = 0;
