@@ -22,8 +22,9 @@ const GROUP: &str = "root:x:0:\ntester:x:1000:\nextra:x:2000:tester\nnogroup:x:6
 /// Debian's own, for its static probes: another one may come first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// What sets up networks, and shows what the connection tracker knows: busybox has less of it.
-const TOOLS: [(&str, &str); 3] = [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")];
+/// What sets up networks, shows what the connection tracker knows (busybox has less of it), and starts containers.
+const TOOLS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack"), ("crun", "crun")];
 
 /// What the archive holds, by path in the guest (without a leading `/`).
 #[derive(Clone, Default)]
