@@ -136,6 +136,7 @@ pub(crate) fn play<R: Read>(
             Entry::Clock(now) => pipeline.clock(now),
             Entry::Names(names) => pipeline.recorded_names(names).context("the recording is damaged")?,
             Entry::Environ { pid, program, bytes } => pipeline.environs.take_recorded(pid, program, bytes),
+            Entry::Command(pid) => pipeline.command(pid),
             Entry::Calls(calls) => pipeline.stacks.take_recorded(calls).context("the recording is damaged")?,
             Entry::Lost { kind, cause, cpu, count, unix_ns } => {
                 let class = kinds.iter().find(|k| k.id == kind).map_or("unknown".into(), |k| k.name.clone());

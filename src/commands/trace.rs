@@ -165,6 +165,7 @@ impl<'a> Starter<'a> {
         }
         let launched = Launched::new(self.command, self.user.as_ref(), &self.inherited)?;
         attached.follow(launched.pid())?;
+        pipeline.command(launched.pid());
         pipeline.heartbeats.iter_mut().for_each(|heart| heart.command = Some((launched.pid(), boot_now())));
         Ok(Some(launched))
     }

@@ -230,6 +230,15 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// CMD is this process, which waits to begin.
+    pub fn command(&mut self, pid: u32) {
+        self.output.command(pid);
+        if let Some(recorder) = &mut self.recorder {
+            let written = recorder.command(pid);
+            self.recorded(written);
+        }
+    }
+
     /// Sets the clock, and prints what comes before all events.
     pub fn begin(&mut self) {
         let clock = self.measured_clock();

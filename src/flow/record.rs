@@ -66,6 +66,8 @@ pub enum Entry<'a> {
     Names(&'a [u8]),
     /// With what the program of a process was started: see [`crate::flow::enrich::Environs::take_recorded`].
     Environ { pid: u32, program: u64, bytes: &'a [u8] },
+    /// CMD is this process, whose events come now.
+    Command(u32),
     /// The recording is complete.
     End,
 }
@@ -77,6 +79,7 @@ const END: u8 = 4;
 const CALLS: u8 = 5;
 const NAMES: u8 = 6;
 const ENVIRON: u8 = 7;
+const COMMAND: u8 = 8;
 
 /// Writes a recording: its header when it is made, then an entry for each call.
 #[derive(Debug)]
@@ -156,6 +159,14 @@ impl<W: Write> Recorder<W> {
     /// When it cannot be written.
     pub fn environ(&mut self, pid: u32, program: u64, bytes: &[u8]) -> io::Result<()> {
         self.entry(ENVIRON, &[&pid.to_le_bytes(), &program.to_le_bytes(), bytes])
+    }
+
+    /// Records which process CMD is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn command(&mut self, pid: u32) -> io::Result<()> {
+        self.entry(COMMAND, &[&pid.to_le_bytes()])
     }
 
     /// Flushes what is still in a buffer.
@@ -240,6 +251,7 @@ impl<R: Read> Reader<R> {
             NAMES => Entry::Names(bytes),
             ENVIRON => (|| Some(Entry::Environ { pid: word(0)?, program: long(4)?, bytes: bytes.get(12..)? }))()
                 .context("the recording is damaged: an entry of an environment is too short")?,
+            COMMAND => Entry::Command(word(0).context("the recording is damaged: the command's entry is too short")?),
             END => Entry::End,
             other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
         })
@@ -297,6 +309,7 @@ mod tests {
         let mut recorder = Recorder::new(&mut bytes, &header()).unwrap();
         recorder.clock(WallClock { offset: -5 }).unwrap();
         recorder.names(b"{}").unwrap();
+        recorder.command(6).unwrap();
         recorder.environ(7, 8, b"A=1\0").unwrap();
         recorder.sample(b"abc").unwrap();
         recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x".into(), cause: "y", count: 9, cpu: 2 }).unwrap();
@@ -326,6 +339,7 @@ mod tests {
         assert_eq!(reader.header, header());
         assert_eq!(reader.entry().unwrap(), Entry::Clock(WallClock { offset: -5 }));
         assert_eq!(reader.entry().unwrap(), Entry::Names(b"{}"));
+        assert_eq!(reader.entry().unwrap(), Entry::Command(6));
         assert_eq!(reader.entry().unwrap(), Entry::Environ { pid: 7, program: 8, bytes: b"A=1\0" });
         assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
         assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9, unix_ns: -8 });
@@ -336,10 +350,10 @@ mod tests {
     fn a_recording_cut_anywhere_is_an_error_after_what_it_has() {
         let bytes = recording();
         let whole = read_all(&bytes);
-        assert!(whole.0 == 5 && whole.1.is_ok());
+        assert!(whole.0 == 6 && whole.1.is_ok());
         for cut in 0..bytes.len() {
             let (entries, result) = read_all(&bytes[..cut]);
-            assert!(entries <= 5);
+            assert!(entries <= 6);
             let error = format!("{:#}", result.unwrap_err());
             assert!(error.contains("cut") || error.contains("header") || error.contains("not a recording"), "{error}");
         }

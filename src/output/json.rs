@@ -10,15 +10,17 @@ mod env;
 mod field;
 mod pick;
 mod rest;
+mod text;
 mod totals;
 
 use std::io::{self, Write};
 
 use serde::ser::{SerializeMap, Serializer};
 
-pub(super) use self::field::{bytes, field, suffix};
+pub(super) use self::field::{field, suffix};
 use self::pick::Pick;
 use self::rest::Rest;
+pub(super) use self::text::bytes;
 use super::clock::{Clock, Style};
 use super::output::Output;
 use crate::event::total::Totals;

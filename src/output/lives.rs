@@ -62,6 +62,10 @@ impl Output for Lives {
         self.beside.missing(out, summary.last_ns, "processes that have not ended", self.processes.running() as u64)
     }
 
+    fn command(&mut self, pid: u32) {
+        self.processes.command(pid);
+    }
+
     fn resize(&mut self, width: Option<usize>) {
         self.form.resize(width);
     }

@@ -37,6 +37,9 @@ pub trait Output {
         Ok(())
     }
 
+    /// CMD is this process, whose events come now.
+    fn command(&mut self, _pid: u32) {}
+
     /// The terminal has this many columns now: it may have been resized. (Which values have a column stays.)
     fn resize(&mut self, _width: Option<usize>) {}
 }

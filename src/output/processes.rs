@@ -7,11 +7,11 @@
 mod process;
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-pub(super) use self::process::{Begun, Process, Program, called};
-use crate::event::{Event, Head, Life, Value};
+pub(super) use self::process::{Begun, Place, Process, Program, called};
+use crate::event::{Event, Head, Life, Names, Value};
 
 /// How much is kept at once.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,8 @@ impl Default for Bounds {
 
 /// What is left of a list where there is no room.
 const CUT: usize = 64;
+/// How many places are remembered.
+const PLACES: usize = 64;
 /// Times of one process, taken in several places of the kernel, may differ by this.
 pub(super) const SLACK: u64 = 1_000_000;
 
@@ -45,6 +47,10 @@ pub(super) struct Processes {
     first_ns: Option<u64>,
     /// When the first and the last process came for which there was no room.
     refused: Option<(u64, u64)>,
+    /// Where processes are that came last.
+    places: VecDeque<Rc<Place>>,
+    /// CMD's number, until its first event.
+    command: Option<u32>,
     /// Processes that ended and had not been kept.
     pub left_out: u64,
     /// Programs whose arguments were cut, as there were too many.
@@ -74,6 +80,8 @@ impl Processes {
             next: 0,
             first_ns: None,
             refused: None,
+            places: VecDeque::new(),
+            command: None,
             left_out: 0,
             cut: 0,
         }
@@ -103,6 +111,22 @@ impl Processes {
         }
     }
 
+    /// CMD is this process: it began with the run.
+    pub(super) fn command(&mut self, pid: u32) {
+        self.command = Some(pid);
+    }
+
+    /// Where an event's process is.
+    fn place(&mut self, names: &Names<'_>) -> Rc<Place> {
+        if let Some(place) = self.places.iter().find(|place| place.is(names)) {
+            return Rc::clone(place);
+        }
+        let place = Rc::new(Place::new(names));
+        self.places.push_front(Rc::clone(&place));
+        self.places.truncate(PLACES);
+        place
+    }
+
     /// A process that has not ended.
     pub(super) fn get(&self, pid: u32) -> Option<&Process> {
         self.by_pid.get(&pid)
@@ -124,6 +148,9 @@ impl Processes {
         let parent = self.by_pid.get(&head.ppid);
         self.next += 1;
         let mut process = Process::new(self.next, head, forked);
+        if !forked && self.command.take_if(|pid| *pid == head.pid).is_some() {
+            process.begun = Begun::Command;
+        }
         if let Some(parent) = parent {
             process.parent = Some(parent.id);
             process.depth = parent.depth.saturating_add(1);
@@ -157,9 +184,11 @@ impl Processes {
         let full = self.kept.get() >= self.bounds.bytes;
         let list = if full { self.bounds.list.min(CUT) } else { self.bounds.list };
         let program = Program::new(event, list, &self.kept);
+        let place = event.names.map(|names| self.place(&names));
         let known = self.of(&event.head).map(|process| {
             process.program = Some(Rc::new(program));
             process.programs += 1;
+            process.place = place;
         });
         if full && known.is_some() {
             self.cut += 1;
@@ -195,7 +224,8 @@ impl Processes {
             self.left_out += u64::from(start.is_some_and(|start| self.was_refused(start, head.boot_ns)));
             self.make(*head, false)
         });
-        if process.begun != Begun::Forked && start.zip(self.first_ns).is_some_and(|(start, first)| start <= first) {
+        process.place = event.names.map(|names| self.place(&names)).or(process.place);
+        if process.begun == Begun::Unseen && start.zip(self.first_ns).is_some_and(|(start, first)| start <= first) {
             process.begun = Begun::Before;
         }
         process.end(event, start, lifetime);

@@ -1,5 +1,6 @@
 //! The JSON Schema (2020-12) of JSON lines, made from the kinds of events.
 
+mod container;
 mod field;
 mod life;
 mod object;
@@ -9,6 +10,7 @@ mod totals;
 
 use serde_json::{Value as Json, json};
 
+use self::container::container;
 use self::field::add_field;
 use self::life::{life, node};
 use self::object::Object;
@@ -77,24 +79,6 @@ fn head(object: &mut Object, without_process: bool) {
     }
     let (name, doc) = Names::CONTAINER;
     object.maybe(name.into(), &format!("{doc} There where names were asked for; null: in none."), container());
-}
-
-/// A container, or null.
-fn container() -> Json {
-    const MEMBERS: [(&str, &str); 5] = [
-        ("name", "As its runtime calls it; in a pod of Kubernetes, as the pod does. Null: no file names it."),
-        ("image", "The image, as it was asked for."),
-        ("runtime", "What runs it: docker, podman, cri-o, containerd, lxc, systemd-nspawn, runc, crun."),
-        ("pod", "The name of the pod that it is part of, or the pod's id where no file names it."),
-        ("namespace", "The namespace of Kubernetes, or of containerd."),
-    ];
-    let mut object = Object::default();
-    let id = "Usually 64 hexadecimal digits; a name, where a runtime has no other id.";
-    object.always("id", id, json!({ "type": "string" }));
-    for (name, doc) in MEMBERS {
-        object.always(name, doc, nullable(json!({ "type": "string" })));
-    }
-    nullable(object.finish("container", Names::CONTAINER.1))
 }
 
 fn lost() -> Json {

@@ -57,6 +57,9 @@ impl Output for Summary {
     fn event(&mut self, _: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         self.amounts.add(event);
         // What else processes do is no part of their rows.
+        if let Form::Text(text) = &mut self.form {
+            text.follow(&event.head);
+        }
         if event.kind.life.is_some() {
             self.processes.take(event).into_iter().for_each(|process| self.amounts.ended(&process));
         }

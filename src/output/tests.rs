@@ -14,7 +14,7 @@ use super::tables::Table;
 use std::borrow::Cow;
 
 use super::{Format, Lines, Look, Output, Time};
-use crate::event::{Event, Field, Flags, Head, Kind, List, Lost, Names, Path, Shape, Value};
+use crate::event::{Ancestors, Env, Event, Field, Flags, Head, Kind, List, Lost, Names, Path, Shape, Value};
 use crate::host::containers::Container;
 
 const fn field(name: &'static str, shape: Shape) -> Field {
@@ -41,6 +41,9 @@ static SAMPLE: Kind = Kind::new(
             field("flags", Shape::Flags),
             field("ret", Shape::Ret),
             field("mode", Shape::Mode),
+            field("env", Shape::Env),
+            field("env_diff", Shape::EnvDiff),
+            field("above", Shape::Ancestors),
         ]
     },
 );

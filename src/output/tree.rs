@@ -105,6 +105,10 @@ impl Output for Tree {
         beside.missing(out, now, "processes that have not ended", unfinished)
     }
 
+    fn command(&mut self, pid: u32) {
+        self.processes.command(pid);
+    }
+
     fn resize(&mut self, width: Option<usize>) {
         if let Some(text) = &mut self.live {
             text.resize(width);

@@ -42,6 +42,7 @@ mod losses;
 mod many;
 mod modules;
 mod network;
+mod oci;
 mod once;
 mod open;
 mod open_attach;

@@ -1,6 +1,6 @@
 //! Views put together what happened, live as from a recording: they agree with the events, and with the kernel's accounts.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -66,6 +66,7 @@ fn lives_agree_with_the_kernels_accounts_and_with_the_events() {
         assert!((burnt * 9 / 10..=burnt * 11 / 10 + 20_000_000).contains(&shown), "{shown} of {burnt}");
         assert_eq!((&life["begun"], &life["fork_of"]), (&"fork".into(), &lives[3]["pid"]), "{life}");
     }
+    assert_eq!(lives[3]["begun"], "command", "it began with the run: {}", lives[3]);
 }
 
 #[test]
@@ -116,6 +117,70 @@ fn a_summary_comes_to_what_the_events_do() {
     assert_eq!(rows.iter().map(|row| uint(&row["lifetime_ns"]["max"])).max(), longest);
     let viewed = Viewed::new(&["--summary=args"], &["ends", "3", "2"]);
     assert!(viewed.live.stdout[1].trim_start().starts_with("RUNS FAILED"), "{:#?}", viewed.live.stdout);
+}
+
+/// A shell that ends when its input does: `$0` is the targets.
+fn waiting(options: &[&str], script: &str) -> Trace {
+    let mut command = Command::new(coretrace());
+    command.args(["proc", "-O", "-"]).args(options).args(["--", "sh", "-c", script]).arg(targets());
+    Trace::with_stdin(command.stdin(Stdio::piped()))
+}
+
+#[test]
+fn a_summary_shows_what_there_is_so_far_and_at_the_end_with_times_as_asked_for() {
+    let mut trace = waiting(&["--summary", "--stats", "1", "--time", "mono"], "\"$0\" exit 3; cat; exec \"$0\" exit 0");
+    let input = trace.child.stdin.take();
+    let uptime = || std::fs::read_to_string("/proc/uptime").unwrap().split('.').next().unwrap().parse::<f64>().unwrap();
+    let table = trace.line("what there is so far", |line| line.contains(" programs that ended"));
+    let seconds: f64 = table.split_whitespace().next().unwrap().parse().unwrap();
+    assert!((seconds - uptime()).abs() < 100.0, "seconds since boot: {table}");
+    let row = trace.line("the program that ended", |line| line.split_whitespace().next() == Some("1"));
+    assert!(row.split_whitespace().nth(1) == Some("1") && row.ends_with(" targets"), "one run, one failed: {row}");
+    drop(input);
+    let ended = trace.output();
+    assert!(ended.status.success(), "{:#?}", ended.stderr);
+    let tables = ended.stdout.iter().filter(|line| line.contains(" programs that ended")).count();
+    let last = ended.stdout.iter().rposition(|line| line.contains(" programs that ended")).unwrap();
+    let rows: Vec<Vec<&str>> = ended.stdout[last + 2..].iter().map(|line| line.split_whitespace().collect()).collect();
+    let targets = rows.iter().find(|row| row.last() == Some(&"targets")).unwrap_or_else(|| panic!("{rows:#?}"));
+    assert_eq!((tables >= 2, targets[0], targets[1]), (true, "2", "1"), "{:#?}", ended.stdout);
+    assert!(ended.stderr.iter().filter(|line| line.contains(" seen = ")).count() >= 2, "{:#?}", ended.stderr);
+    // Fields are of events, of which a summary shows none.
+    let refused = waiting(&["--summary", "--fields", "pid"], "true").output();
+    assert_eq!(refused.status.code(), Some(2), "{:#?}", refused.stderr);
+    assert!(refused.stderr.iter().any(|line| line.contains("cannot be used with")), "{:#?}", refused.stderr);
+}
+
+#[test]
+fn fields_and_times_are_those_that_were_asked_for() {
+    let shown = |options: &[&str]| {
+        let ended = waiting(&[options, &["--stats", "1"]].concat(), "\"$0\" forks 3; :").output();
+        assert!(ended.status.success(), "{:#?}", ended.stderr);
+        ended.stdout
+    };
+    let mono = shown(&["--time", "mono", "--fields", "time,boot_ns,kind"]);
+    assert!(mono.len() > 6, "{mono:#?}");
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let numbers: Vec<(f64, f64)> = mono[1..]
+        .iter()
+        .map(|line| (columns(line)[0].parse().unwrap(), columns(line)[1].parse::<f64>().unwrap() / 1e9))
+        .collect();
+    assert!(numbers.iter().all(|(time, boot)| (time - boot).abs() < 0.000_002), "{mono:#?}");
+    let delta = shown(&["--time", "delta", "--fields", "time,boot_ns"]);
+    let steps: Vec<(f64, f64)> = delta[1..]
+        .iter()
+        .map(|line| (columns(line)[0].parse().unwrap(), columns(line)[1].parse::<f64>().unwrap() / 1e9))
+        .collect();
+    for pair in steps.windows(2) {
+        assert!((pair[1].0 - (pair[1].1 - pair[0].1)).abs() < 0.000_003, "{delta:#?}");
+    }
+    let none = shown(&["--time", "none", "--fields", "kind,pid"]);
+    assert!(none[0].starts_with("EVENT ") && none[1].starts_with("exec "), "{none:#?}");
+    let json = shown(&["-o", "json", "--fields", "pid,kind,comm"]);
+    for line in &json {
+        let names: Vec<String> = parse(line).as_object().unwrap().keys().cloned().collect();
+        assert!(names.len() == 3 && line.starts_with("{\"pid\":") && line.contains("\"comm\":"), "{line}");
+    }
 }
 
 #[test]

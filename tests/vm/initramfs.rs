@@ -25,8 +25,9 @@ const PYTHON: &str = "/usr/bin/python3";
 /// Where packages of arm64 have libraries; in a guest, its loader looks into /usr/lib, too.
 const LIBRARIES: &[&str] = &["lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
 
-/// What sets up networks, and shows what the connection tracker knows: busybox has less of it.
-const TOOLS: [(&str, &str); 3] = [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")];
+/// What sets up networks, shows what the connection tracker knows (busybox has less of it), and starts containers.
+const TOOLS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack"), ("crun", "crun")];
 
 /// What the archive holds, by path in the guest (without a leading `/`).
 #[derive(Clone, Default)]

@@ -2,11 +2,9 @@
 
 use std::collections::HashSet;
 
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::field::{Key, Readable};
+use super::text::{Base64, Key, Readable, bytes};
 use crate::event::{Ancestor, Ancestors, Change, Env, Variable};
 
 /// Adds variables: an object of their values.
@@ -51,9 +49,7 @@ struct InBase64<'a>(&'a Env<'a>);
 impl Serialize for InBase64<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let all = firsts(self.0);
-        serializer.collect_map(
-            all.map(|variable| (Readable(variable.name), Base64Display::new(variable.value, &STANDARD).to_string())),
-        )
+        serializer.collect_map(all.map(|variable| (Readable(variable.name), Base64(variable.value))))
     }
 }
 
@@ -85,7 +81,7 @@ impl Serialize for One<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("pid", &self.0.pid)?;
-        super::field::bytes(&mut map, "comm", self.0.comm)?;
+        bytes(&mut map, "comm", self.0.comm)?;
         map.end()
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::field::{bytes, field};
+use super::field::field;
+use super::text::bytes;
 use crate::event::Value;
 use crate::event::total::{Amount, Measure, Measured, Total, Unit};
 

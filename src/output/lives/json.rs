@@ -5,10 +5,13 @@ use std::io::{self, Write};
 use serde::ser::{SerializeMap, Serializer};
 
 use super::form::Form;
+use crate::event::Names;
 use crate::output::clock::{Clock, Style};
 use crate::output::json::{Json, bytes, field};
 use crate::output::processes::Process;
 
+/// How the unit is called, as in events.
+const UNIT: &str = "unit";
 /// The `kind` of a life.
 pub(in crate::output) const LIFE: &str = "life";
 
@@ -50,6 +53,13 @@ pub(in crate::output) fn about<M: SerializeMap>(
         bytes(map, "label", &process.label)?;
     }
     map.serialize_entry("cgroup_id", &head.cgroup_id)?;
+    if let Some(place) = &process.place {
+        match &place.unit {
+            Some(unit) => bytes(map, UNIT, unit)?,
+            None => map.serialize_entry(UNIT, &())?,
+        }
+        map.serialize_entry(Names::CONTAINER.0, &place.container)?;
+    }
     map.serialize_entry("begun", process.begun.name())?;
     if let Some(end) = &process.end {
         map.serialize_entry("start", &end.start_unix_ns.map(|ns| clock.spell(ns).to_owned()))?;

@@ -21,6 +21,7 @@ enum Column {
     Pid,
     Ppid,
     Comm,
+    Container,
 }
 
 impl Column {
@@ -34,6 +35,7 @@ impl Column {
             Column::Pid => ("PID", 7),
             Column::Ppid => ("PPID", 7),
             Column::Comm => ("COMM", 15),
+            Column::Container => ("CONTAINER", 15),
         }
     }
 }
@@ -49,17 +51,18 @@ pub(super) struct LifeText {
 
 impl LifeText {
     pub(super) fn new(look: Look) -> Self {
-        use Column::{Code, Comm, Cpu, Duration, Pid, Ppid, Rss};
+        use Column::{Code, Comm, Container, Cpu, Duration, Pid, Ppid, Rss};
         let times = Times::new(&look);
         let mut rest = times.end();
         let columns: &[Column] = match look.room() {
             Room::Narrow => &[Duration, Cpu, Rss, Code, Pid],
             Room::Roomy | Room::Wide => &[Duration, Cpu, Rss, Code, Pid, Ppid, Comm],
         };
-        let columns = columns.iter().map(|column| {
+        let container = (look.wide || look.containers).then_some(&Container);
+        let columns = columns.iter().chain(container).map(|column| {
             let (start, width) = (rest, column.shape().1);
             rest += width + 1;
-            (*column, if *column == Column::Comm { At::Start(start) } else { At::End(start + width) })
+            (*column, if matches!(column, Comm | Container) { At::Start(start) } else { At::End(start + width) })
         });
         let columns = columns.collect();
         LifeText { line: Line::new(look.columns(), look.colour), times, columns, rest, look }
@@ -105,6 +108,7 @@ fn cell(line: &mut Line, at: At, column: Column, process: &Process) {
         Column::Cpu => process.ended("cpu"),
         Column::Rss => process.ended("max_rss"),
         Column::Code => process.code(),
+        Column::Container => Some(process.container().map_or(Value::Name("-"), Value::Str)),
         Column::Pid => Some(Value::Pid(process.pid)),
         Column::Ppid => Some(Value::Pid(process.ppid)),
         Column::Comm => {
@@ -137,6 +141,7 @@ pub(in crate::output) fn args(line: &mut Line, process: &Process, named: bool) {
                 line.ascii("fork of ");
                 line.number(process.ppid);
             }
+            Begun::Command => line.ascii("the command"),
             Begun::Before => line.ascii("before the run"),
             Begun::Unseen => line.ascii("its start was not seen"),
         }

@@ -3,13 +3,16 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::event::{Event, Head, Kept, Value};
+use crate::event::{Event, Head, Kept, Names, Value};
+use crate::host::containers::Container;
 
 /// How the beginning of a process is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
     /// By its parent's event.
     Forked,
+    /// It is CMD, which began with the run.
+    Command,
     /// It was there before the first event.
     Before,
     /// Not at all: the event was lost or filtered.
@@ -21,12 +24,13 @@ impl Begun {
     pub fn name(self) -> &'static str {
         match self {
             Begun::Forked => "fork",
+            Begun::Command => "command",
             Begun::Before => "before",
             Begun::Unseen => "unseen",
         }
     }
 
-    pub const ALL: [Begun; 3] = [Begun::Forked, Begun::Before, Begun::Unseen];
+    pub const ALL: [Begun; 4] = [Begun::Forked, Begun::Command, Begun::Before, Begun::Unseen];
 }
 
 /// Named values, in order.
@@ -89,6 +93,24 @@ pub struct End {
     pub fields: Fields,
 }
 
+/// A place that processes are in, and share.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub unit: Option<Box<[u8]>>,
+    pub container: Option<Container>,
+}
+
+impl Place {
+    pub fn new(names: &Names<'_>) -> Self {
+        Place { unit: names.unit.map(Box::from), container: names.container.cloned() }
+    }
+
+    /// Whether that is it.
+    pub fn is(&self, names: &Names<'_>) -> bool {
+        self.unit.as_deref() == names.unit && self.container.as_ref() == names.container
+    }
+}
+
 /// What is known of a process.
 #[derive(Debug)]
 pub struct Process {
@@ -112,9 +134,8 @@ pub struct Process {
     /// Of its last event.
     pub last: Head,
     pub label: Box<[u8]>,
-    /// The container and the unit in which it ended, where names are known: as text has them.
-    pub container: Option<Box<[u8]>>,
-    pub unit: Option<Box<[u8]>>,
+    /// Where it was at its end, or when it began to run its last program; None: names are not known.
+    pub place: Option<Rc<Place>>,
     /// How many other events it had, by their kinds.
     pub events: Vec<(Box<str>, u64)>,
     pub end: Option<End>,
@@ -136,8 +157,7 @@ impl Process {
             programs: 0,
             last: head,
             label: Box::default(),
-            container: None,
-            unit: None,
+            place: None,
             events: Vec::new(),
             end: None,
         }
@@ -156,6 +176,16 @@ impl Process {
     /// The name of that program: as it was called, without directories; else its own.
     pub fn name(&self) -> &[u8] {
         called(self.ran().and_then(|program| program.get("argv"))).unwrap_or(self.last.comm())
+    }
+
+    /// The container that it is in, as text has it.
+    pub fn container(&self) -> Option<&[u8]> {
+        self.place.as_ref()?.container.as_ref().map(|container| container.shown().as_bytes())
+    }
+
+    /// The unit that it is in.
+    pub fn unit(&self) -> Option<&[u8]> {
+        self.place.as_ref()?.unit.as_deref()
     }
 
     /// Counts an event of that kind.
@@ -180,9 +210,6 @@ impl Process {
         let start_unix_ns = lifetime.map(|ns| event.head.unix_ns.saturating_sub(ns));
         self.last = event.head;
         self.label = event.label.into();
-        let names = event.names.unwrap_or_default();
-        self.container = names.container.map(|container| container.shown().as_bytes().into());
-        self.unit = names.unit.map(Box::from);
         self.end = Some(End { start_ns, start_unix_ns, fields: keep(event, usize::MAX) });
     }
 

@@ -2,10 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use super::container::container;
 use super::field::add_field;
 use super::object::Object;
 use super::primitive::{B64, base64, instant, nullable, uint};
-use crate::event::{Field, Kind, Life};
+use crate::event::{Field, Kind, Life, Names};
 use crate::output::lives::LIFE;
 use crate::output::processes::Begun;
 use crate::output::tree::NODE;
@@ -42,8 +43,14 @@ fn about(object: &mut Object, kinds: &[&Kind]) {
     object.maybe("label".into(), "What --labels say of it, at its end.", json!({ "type": "string" }));
     object.maybe("label_b64".into(), B64, base64());
     object.always("cgroup_id", "Id of its cgroup v2 directory, at its end.", uint(u64::MAX));
+    let doc =
+        "The innermost of systemd's units that it is in, at its end; there where names were asked for. Null: in none.";
+    object.maybe("unit".into(), doc, nullable(json!({ "type": "string" })));
+    object.maybe("unit_b64".into(), B64, base64());
+    let (name, doc) = Names::CONTAINER;
+    object.maybe(name.into(), &format!("{doc} Likewise."), container());
     let names = Begun::ALL.map(Begun::name);
-    let doc = "How its beginning is known: by its parent's event (fork); it was there before the first event (before); \
+    let doc = "How its beginning is known: by its parent's event (fork); it is the command, which began with the run (command); it was there before the first event (before); \
                or not at all, as that event was lost or filtered (unseen).";
     object.always("begun", doc, json!({ "type": "string", "enum": names }));
     let doc = "When it began; there where its end was seen. Null: that could not be read.";

@@ -163,8 +163,8 @@ impl Amounts {
             By::Comm => self.scratch.extend_from_slice(process.last.comm()),
             By::Uid => self.scratch.extend_from_slice(process.last.uid.to_string().as_bytes()),
             By::Cgroup => self.scratch.extend_from_slice(process.last.cgroup_id.to_string().as_bytes()),
-            By::Container => self.scratch.extend_from_slice(process.container.as_deref().unwrap_or(NONE)),
-            By::Unit => self.scratch.extend_from_slice(process.unit.as_deref().unwrap_or(NONE)),
+            By::Container => self.scratch.extend_from_slice(process.container().unwrap_or(NONE)),
+            By::Unit => self.scratch.extend_from_slice(process.unit().unwrap_or(NONE)),
             By::Exe => match process.ran().and_then(|program| program.get("exe")) {
                 Some(Value::Path(path)) => path.append_to(&mut self.scratch),
                 _ => self.scratch.push(b'?'),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::amounts::{Amount, Amounts, Key, Rows};
 use super::spread::Spread;
+use crate::event::Head;
 use crate::output::line::{Line, Paint};
 use crate::output::look::Look;
 use crate::output::text::At;
@@ -52,6 +53,11 @@ struct Table<'a> {
 impl SummaryText {
     pub(super) fn new(look: Look) -> Self {
         SummaryText { line: Line::new(look.columns(), look.colour), times: Times::new(&look), look }
+    }
+
+    /// The time of its tables goes by that of events.
+    pub(super) fn follow(&mut self, head: &Head) {
+        self.times.follow(head);
     }
 
     pub(super) fn resize(&mut self, width: Option<usize>) {

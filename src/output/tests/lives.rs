@@ -122,3 +122,29 @@ fn arguments_are_let_go_of_when_a_process_ends() {
         "{printed}"
     );
 }
+
+#[test]
+fn the_command_began_with_the_run() {
+    let mut lives = lives(Lines::Json, Bounds::default());
+    lives.command(5);
+    let objects =
+        objects(lives, &[exec(11, 5, 1, "make\0"), exit(30, 5, 1, 29), exec(40, 5, 1, "ls\0"), exit(41, 5, 1, 3)]);
+    // The second one has its number again.
+    assert_eq!(objects.iter().map(|life| &life["begun"]).collect::<Vec<_>>(), ["command", "unseen"]);
+}
+
+#[test]
+fn a_life_says_where_it_was() {
+    let container = Container { id: "ab".repeat(32), name: Some("web".to_owned()), ..Container::default() };
+    let names = Names { unit: Some(b"a.scope"), container: Some(&container), ..Names::default() };
+    let in_it = |event| Event { names: Some(names), ..event };
+    let events = || [in_it(exit(10, 6, 5, 9)), Event { names: Some(Names::default()), ..exit(11, 7, 5, 9) }];
+    let found = objects(lives(Lines::Json, Bounds::default()), &events());
+    assert_eq!((&found[0]["unit"], &found[0]["container"]["name"]), (&"a.scope".into(), &"web".into()));
+    assert_eq!((&found[1]["unit"], &found[1]["container"]), (&().into(), &().into()));
+    let look = Look { wide: true, ..UTC };
+    let wide =
+        shown(Box::new(Lives::new(Lines::Text, look, Table::general(look.room()), Bounds::default())), &events());
+    let ends: Vec<&str> = wide.lines().map(|line| line.split_once(" last ").unwrap().1.trim_start()).collect();
+    assert_eq!(ends, ["web             (before the run)", "-               (before the run)"]);
+}

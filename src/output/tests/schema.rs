@@ -47,6 +47,12 @@ fn json_lines_keep_to_the_schema() {
         ("flags", bits(0x103)),
         ("ret", Value::Ret(i64::MIN)),
         ("mode", Value::Mode(u32::MAX)),
+        ("env", Value::Env(Env::all(b"A=1\0\xff=\xff", 99, true))),
+        ("env_diff", Value::EnvDiff(Env::changes(b"+A=1\0~B=\xff\0-C=\0", true))),
+        (
+            "above",
+            Value::Ancestors(Ancestors { bytes: b"\x07\0\0\0sh\xff\0\0\0\0\0\0\0\0\0\0\0\0\0", truncated: true }),
+        ),
     ];
     let unreadable = values.map(|(name, value)| (name, Value::Unreadable(value.shape())));
     let plain = [
@@ -57,6 +63,9 @@ fn json_lines_keep_to_the_schema() {
         ("flags", bits(0)),
         ("ret", Value::Ret(0)),
         ("mode", Value::Mode(0)),
+        ("env", Value::Env(Env::all(b"", 0, false))),
+        ("env_diff", Value::EnvDiff(Env::changes(b"", false))),
+        ("above", Value::Ancestors(Ancestors { bytes: b"", truncated: false })),
     ];
     let failed = [
         ("ret", Value::Ret(-2)),

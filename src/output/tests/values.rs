@@ -75,6 +75,40 @@ fn numbers_names_and_strings_in_both_formats() {
 }
 
 #[test]
+fn environments_and_ancestors_in_both_formats() {
+    let env = |bytes, truncated| Value::Env(Env::all(bytes, 30, truncated));
+    let diff = |bytes, truncated| Value::EnvDiff(Env::changes(bytes, truncated));
+    let above = |bytes, truncated| Value::Ancestors(Ancestors { bytes, truncated });
+    let chain = b"\x07\0\0\0sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0a b\x1b\0\0\0\0\0\0\0\0\0\0\0\0";
+    check(&[
+        ("env", env(b"", false), "{}", r#""env":{},"env_bytes":30"#),
+        ("env", env(b"A=1\0B=a b\0A=2\0", false), "{A=1 B='a b' A=2}", r#""env":{"A":"1","B":"a b"},"env_bytes":30"#),
+        (
+            "env",
+            env(b"A}=}\0B=\xff\x1b", true),
+            r"{'A}'='}' B=$'\xff\x1b'… …[cut: of 30 bytes]}",
+            r#""env":{"A}":"}","B":"�\u001b"},"env_b64":{"A}":"fQ==","B":"/xs="},"env_bytes":30,"env_truncated":true"#,
+        ),
+        ("env", env(b"", true), "{…[cut: of 30 bytes]}", r#""env":{},"env_bytes":30,"env_truncated":true"#),
+        ("env_diff", diff(b"", false), "{}", r#""env_diff":{"new":{},"changed":{},"removed":{}}"#),
+        (
+            "env_diff",
+            diff(b"+A=1\0~B=2 3\0-C=4\0", true),
+            "{+A=1 ~B='2 3' -C …}",
+            r#""env_diff":{"new":{"A":"1"},"changed":{"B":"2 3"},"removed":{"C":"4"}},"env_diff_truncated":true"#,
+        ),
+        ("above", above(b"", false), "-", r#""above":[]"#),
+        (
+            "above",
+            above(chain, false),
+            r"sh[7]<a\ b\x1b[1]",
+            r#""above":[{"pid":7,"comm":"sh"},{"pid":1,"comm":"a b\u001b"}]"#,
+        ),
+        ("above", above(&chain[..20], true), "sh[7]<…", r#""above":[{"pid":7,"comm":"sh"}],"above_truncated":true"#),
+    ]);
+}
+
+#[test]
 fn paths_in_both_formats() {
     let deleted = Path { names: b"ls\0bin\0", deleted: true, ..Path::default() };
     let part = Path { names: b"y\0x\0", truncated: true, ..Path::default() };

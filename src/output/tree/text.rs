@@ -207,6 +207,7 @@ fn command(line: &mut Line, process: &Process, waited: bool) {
             line.shell_word(process.name(), true);
             line.ascii(match process.begun {
                 Begun::Forked => " (fork)",
+                Begun::Command => " (the command)",
                 Begun::Before => " (before the run)",
                 Begun::Unseen => "",
             });
