@@ -193,7 +193,7 @@ fn doings<'a>(common: &'a Common, session: &Session, all: &[&dyn Tracer], reopen
         hooks: false,
         signals: !common.command.is_empty(),
         perf_events: session.settings.perf || session.entry_on_one_cpu,
-        names: setup::names(common),
+        names: setup::names(common) || all.iter().any(|tracer| tracer.asks_proc()),
         symbols: fields.into_iter().any(|field| field.shape == Shape::Stack),
         reopens: common.output.output_file.as_deref().filter(|_| reopens),
     }

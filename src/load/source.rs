@@ -65,6 +65,11 @@ pub trait Source {
         Ok(false)
     }
 
+    /// Whether /proc is asked about other users' processes for its events.
+    fn asks_proc(&self) -> bool {
+        false
+    }
+
     /// What its programs could not read or keep so far: what, why, and how often.
     ///
     /// # Errors

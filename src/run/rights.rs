@@ -23,7 +23,7 @@ pub struct Doings<'a> {
     pub signals: bool,
     /// Opens perf events on CPUs that come online.
     pub perf_events: bool,
-    /// Looks up names of cgroups and containers.
+    /// Looks up names of cgroups and containers, or asks /proc about processes.
     pub names: bool,
     /// Looks up the functions of the kernel and of programs.
     pub symbols: bool,
@@ -61,6 +61,8 @@ impl Doings<'_> {
         if self.reopens.is_some_and(|path| !elevated::may_write(path)) {
             need.push(caps::DAC_OVERRIDE);
         }
+        need.sort_by_key(|cap| cap.bit);
+        need.dedup();
         Some(need)
     }
 }
@@ -105,6 +107,9 @@ mod tests {
             new(&Doings { symbols: true, ..Doings::default() }).as_deref(),
             Some("cap_dac_read_search cap_sys_ptrace cap_syslog cap_checkpoint_restore")
         );
+        let twice = Doings { symbols: true, names: true, perf_events: true, ..Doings::default() };
+        let all = "cap_dac_read_search cap_ipc_lock cap_sys_ptrace cap_sys_admin cap_syslog cap_perfmon cap_checkpoint_restore";
+        assert_eq!(new(&twice).as_deref(), Some(all));
         assert_eq!(new(&Doings { beats: true, signals: true, ..Doings::default() }), None);
         assert_eq!(new(&Doings { hooks: true, ..Doings::default() }), None);
     }

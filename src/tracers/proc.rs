@@ -334,6 +334,10 @@ impl Source for Proc {
         &INFO.embedded
     }
 
+    fn asks_proc(&self) -> bool {
+        self.env_diff
+    }
+
     fn plans(&self) -> Vec<Plan> {
         plans()
     }
