@@ -54,6 +54,7 @@ struct exec_event {
 	u64 env_bytes;  /* likewise */
 	u64 program;    /* see program_of() */
 	u64 parents_program;
+	u64 parents_pid; /* see pid_of_program() */
 	u32 old_tid;    /* the thread's id before, where it was not the leader; else 0 */
 	u16 exe_flags;  /* enum path_flag */
 	u16 cwd_flags;
@@ -126,6 +127,26 @@ static __always_inline bool append_env(struct scratch *s, struct mm_struct *mm, 
 static __always_inline u64 program_of(struct task_struct *task)
 {
 	return (u64)BPF_CORE_READ(task, mm, env_start) ^ (u64)BPF_CORE_READ(task, self_exec_id) << 48;
+}
+
+#define FORKS_MAX 8
+
+/*
+ * The process that has started the program of this one: itself, or the one above of which it is a fork, or a fork of a fork:
+ * forks may be gone before anybody asks for their environment.
+ */
+static __always_inline u32 pid_of_program(struct task_struct *task, u64 program)
+{
+	struct task_struct *above;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < FORKS_MAX; i++) {
+		above = BPF_CORE_READ(task, real_parent, group_leader);
+		if (program_of(above) != program)
+			break;
+		task = above;
+	}
+	return process_id(false, task);
 }
 
 /* A walk from a process up to init. */
@@ -225,6 +246,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	struct label label = {};
 	struct exec_event *e;
 	struct scratch *s;
+	struct task_struct *parent;
 	struct mm_struct *mm;
 
 	if (!c)
@@ -264,10 +286,13 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	if (want_env && !append_env(s, mm, &e->env_bytes, &e->env, sizeof(*e)))
 		e->head.unread |= UNREAD_ENV;
 	e->program = e->parents_program = 0;
+	e->parents_pid = 0;
 	if (want_programs) {
 		e->parents.has |= HAS_PROGRAMS;
 		e->program = program_of(task);
-		e->parents_program = program_of(BPF_CORE_READ(task, real_parent));
+		parent = BPF_CORE_READ(task, real_parent, group_leader);
+		e->parents_program = program_of(parent);
+		e->parents_pid = pid_of_program(parent, e->parents_program);
 	}
 	if (want_ancestors)
 		append_ancestors(s, &e->parents, sizeof(*e));

@@ -36,6 +36,8 @@ pub struct Environment<'a> {
     pub program: u64,
     /// The same for the program of its parent.
     pub parents_program: u64,
+    /// Which process started that: the parent, or the one above of which it is a fork.
+    pub parents_pid: u32,
 }
 
 impl<'a> Event<'a> {

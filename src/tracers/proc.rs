@@ -213,7 +213,8 @@ impl Proc {
         }
         if has_part(&e.parents, proc_has::HAS_PROGRAMS) {
             let (program, parents_program) = (e.program, e.parents_program);
-            event.environment = Some(Environment { list: env, program, parents_program });
+            let parents_pid = u32::try_from(e.parents_pid).context("a process id")?;
+            event.environment = Some(Environment { list: env, program, parents_program, parents_pid });
             // What differs is found later: it takes more than the event.
             event.push("env_diff", Value::EnvDiff(Env::changes(&[], false)));
         }

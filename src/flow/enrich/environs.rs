@@ -52,14 +52,16 @@ impl Environs {
     /// Looks up what is not known of the parent of a program that starts.
     pub fn look_up(&mut self, event: &Event<'_>) {
         let (Some(proc), Some(now)) = (&self.proc, &event.environment) else { return };
-        let ppid = event.head.ppid;
-        if ppid == 0 || self.is_known(ppid, now.parents_program) {
+        let pids = [event.head.ppid, now.parents_pid];
+        if pids.iter().any(|pid| self.is_known(*pid, now.parents_program)) {
             return;
         }
-        // It may run another program by now, though hardly ever: the event is a moment old.
-        let Some(bytes) = read(&proc.join(ppid.to_string()).join("environ")) else { return };
-        self.take_recorded(ppid, now.parents_program, &bytes);
-        self.fresh.push(ppid);
+        // One that was forked has what the other has, and may be gone. It may run another program by now, though hardly
+        // ever: the event is a moment old.
+        let found = pids.iter().filter(|pid| **pid != 0).find_map(|pid| Some((*pid, environ(proc, *pid)?)));
+        let Some((pid, bytes)) = found else { return };
+        self.take_recorded(pid, now.parents_program, &bytes);
+        self.fresh.push(pid);
     }
 
     /// What was looked up since then, with the process and the program that it is of.
@@ -98,7 +100,8 @@ impl Environs {
             self.known.remove(&head.pid);
             return;
         };
-        let before = self.known.get(&head.ppid).filter(|known| known.program == now.parents_program).cloned();
+        let of = |pid| self.known.get(&pid).filter(|known| known.program == now.parents_program);
+        let before = of(head.ppid).or_else(|| of(now.parents_pid)).cloned();
         let known = Known { program: now.program, bytes: list.bytes.into(), truncated: list.truncated() };
         self.put(head.pid, known);
         if let Some(before) = before {
@@ -124,10 +127,11 @@ impl Environs {
     }
 }
 
-/// The beginning of a file.
-fn read(path: &Path) -> Option<Vec<u8>> {
+/// What /proc has of a process, or its beginning.
+fn environ(proc: &Path, pid: u32) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MOST_READ as u64).read_to_end(&mut bytes).ok()?;
+    let file = proc.join(pid.to_string()).join("environ");
+    File::open(file).ok()?.take(MOST_READ as u64).read_to_end(&mut bytes).ok()?;
     // What has no memory of its own (a thread of the kernel, a process that has ended) has none of these.
     (!bytes.is_empty()).then_some(bytes)
 }
@@ -182,9 +186,14 @@ mod tests {
         .of_life(Life::Child("child"));
 
     /// What is shown of a program that starts.
-    fn starts(
+    fn starts(environs: &mut Environs, [pid, ppid]: [u32; 2], programs: [u64; 2], env: &str) -> String {
+        below_a_fork(environs, [pid, ppid, ppid], programs, env)
+    }
+
+    /// The same; its parent is a fork of another.
+    fn below_a_fork(
         environs: &mut Environs,
-        [pid, ppid]: [u32; 2],
+        [pid, ppid, parents_pid]: [u32; 3],
         [program, parents_program]: [u64; 2],
         env: &str,
     ) -> String {
@@ -192,7 +201,7 @@ mod tests {
         let total = bytes.len() as u64;
         let list = Some(List { bytes: bytes.trim_end_matches('…').as_bytes(), total });
         let mut event = Event::new(&EXEC, Head { pid, ppid, ..Head::default() });
-        event.environment = Some(Environment { list, program, parents_program });
+        event.environment = Some(Environment { list, program, parents_program, parents_pid });
         event.push("env_diff", Value::EnvDiff(Env::changes(b"", false)));
         environs.look_up(&event);
         environs.add(&mut event);
@@ -221,6 +230,8 @@ mod tests {
         // A fork has what its parent was started with, which is known by the fork.
         forks(&mut environs, 7, 9);
         assert_eq!(starts(&mut environs, [10, 9], [90, 70], "A=1 B=2 "), "-C=3");
+        // Also by who was forked, where the fork was not seen and is gone.
+        assert_eq!(below_a_fork(&mut environs, [13, 12, 7], [92, 70], "A=1 B=2 "), "-C=3");
         // Another program runs in the parent, or the number is another process's.
         assert_eq!(starts(&mut environs, [11, 9], [91, 71], "A=1 "), "?");
     }
