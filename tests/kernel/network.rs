@@ -65,9 +65,14 @@ const NAT: &str = "table ip nat {
 /// For the tracker: count packets and bytes.
 pub const ACCOUNT: &str = "acct=1";
 
-/// Whether the tests of this file can run.
+/// Whether there is what the tests of this file need.
+pub fn is_possible() -> bool {
+    in_vm() && Path::new(MODULES).join("nf_conntrack.ko").exists()
+}
+
+/// The same; if not, the test is skipped.
 pub fn possible(test: &str) -> bool {
-    let possible = in_vm() && Path::new(MODULES).join("nf_conntrack.ko").exists();
+    let possible = is_possible();
     if !possible {
         skip(test, "it loads modules, and makes networks");
     }
