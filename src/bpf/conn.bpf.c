@@ -297,8 +297,8 @@ static __always_inline int on_receive(void *ctx, u64 sk)
 {
 	struct peer peer;
 
-	if (take_owner(sk))
-		take_receiver((void *)sk);
+	take_owner(sk);
+	receives(sk);
 	if (peers_len && peer_of_socket((void *)sk, &peer))
 		settle_peer(ctx, &peer, sk, VIA_SOCKET);
 	return 0;

@@ -132,6 +132,8 @@ struct owner {
 	u32 uid;
 	u32 gid;
 	u32 is; /* enum owner_is */
+	u32 receives; /* how often it received since its socket was put into `receivers`; 0: it is not there */
+	u32 reserved;
 	u8 comm[COMM_LEN];
 	struct label label;
 };

@@ -228,8 +228,8 @@ static __noinline u32 peer_of_message(const struct sock *sk, const struct msghdr
 	return true;
 }
 
-/* Takes the current task for the process of a socket; false: it was known to be. */
-static __noinline u32 take_owner(u64 sk)
+/* Takes the current task for the process of a socket. */
+static __noinline int take_owner(u64 sk)
 {
 	struct owner *known = bpf_map_lookup_elem(&owners, &sk), owner = {};
 	struct subject who = subject_of(false, (void *)bpf_get_current_task(), false);
@@ -243,7 +243,7 @@ static __noinline u32 take_owner(u64 sk)
 	    (known->is == OWNER_WANTED || !only_owned)) {
 		before = (const void *)known->comm;
 		if (before[0] == now[0] && before[1] == now[1])
-			return false;
+			return nothing();
 	}
 	fill_ids(false, who.task, &head);
 	if (passes(false, &who, &head, &owner.label, false, false, true) && !head.heartbeat)
@@ -259,7 +259,7 @@ static __noinline u32 take_owner(u64 sk)
 	err = bpf_map_update_elem(&owners, &sk, &owner, BPF_ANY);
 	if (err)
 		count_failure(NO_ROOM_OWNERS, err);
-	return true;
+	return nothing();
 }
 
 /* Process ids of an event that no process is known of: none is so high (include/linux/threads.h: PID_MAX_LIMIT). */
@@ -345,40 +345,68 @@ static __always_inline bool receives_at(u64 sk, const struct endpoint *end)
 	       now.proto == end->proto && now.any == end->any;
 }
 
-static __noinline int take_receiver(const struct sock *sk)
+/* Puts a socket into `receivers`; false: it receives nowhere, or is not the only one there. */
+static __noinline u32 take_receiver(const struct sock *sk)
 {
 	struct receiver fresh = { .sk = (u64)sk }, *known;
 	struct endpoint end;
 	long err;
 
 	if (!endpoint_of_socket(sk, &end))
-		return nothing();
+		return false;
 	known = bpf_map_lookup_elem(&receivers, &end);
 	if (known && known->sk == (u64)sk)
-		return nothing();
+		return !known->several;
 	if (known && receives_at(known->sk, &end)) {
 		known->several = true;
-		return nothing();
+		return false;
 	}
 	err = bpf_map_update_elem(&receivers, &end, &fresh, BPF_ANY);
 	if (err)
 		count_failure(NO_ROOM_OWNERS, err);
-	return nothing();
+	return !err;
 }
 
-/* The process of the one socket that receives there. */
-static __always_inline struct owner *receiver_at(const struct endpoint *end)
+/* After so many datagrams it is looked again: entries make room for others, and sockets are bound again. */
+#define LOOK_AGAIN 256
+
+/* The socket of a known process receives. */
+static __always_inline void receives(u64 sk)
+{
+	struct owner *owner = bpf_map_lookup_elem(&owners, &sk);
+	u32 before = owner ? owner->receives : 0;
+
+	if (before && before < LOOK_AGAIN) {
+		owner->receives = before + 1;
+		return;
+	}
+	before = take_receiver((void *)sk);
+	owner = bpf_map_lookup_elem(&owners, &sk);
+	if (owner)
+		owner->receives = before;
+}
+
+/* Whether a socket receives there, and its process, if it is the only one. */
+static __always_inline bool receiver_at(const struct endpoint *end, struct owner **owner)
 {
 	struct receiver *known = bpf_map_lookup_elem(&receivers, end);
 	u64 sk;
 
-	if (!known || known->several)
-		return NULL;
+	*owner = NULL;
+	if (!known)
+		return false;
 	sk = known->sk;
-	return receives_at(sk, end) ? bpf_map_lookup_elem(&owners, &sk) : NULL;
+	if (!receives_at(sk, end))
+		return false;
+	if (!known->several)
+		*owner = bpf_map_lookup_elem(&owners, &sk);
+	return true;
 }
 
-/* The process of the socket that receives what is sent to one address of a tuple. */
+/*
+ * The process of the socket that receives what is sent to one address of a tuple. Sockets of that address come before those
+ * of any (net/ipv4/udp.c: compute_score).
+ */
 static __noinline struct owner *receiver_of(const struct nf_conn *ct, u32 reply)
 {
 	const struct nf_conntrack_tuple *tuple;
@@ -396,16 +424,15 @@ static __noinline struct owner *receiver_of(const struct nf_conn *ct, u32 reply)
 		return NULL;
 	end.net = (u64)net;
 	end.port = read_port(&tuple->src.u.all);
-	owner = receiver_at(&end);
-	if (owner)
+	if (receiver_at(&end, &owner))
 		return owner;
 	__builtin_memset(end.address, 0, sizeof(end.address));
 	end.any = family == AF_INET ? ANY_IPV4 : ANY_IPV6;
-	owner = receiver_at(&end);
-	if (owner)
+	if (receiver_at(&end, &owner))
 		return owner;
 	end.any = ANY_BOTH;
-	return receiver_at(&end);
+	receiver_at(&end, &owner);
+	return owner;
 }
 
 /* An incoming flow of datagrams is of the process that receives there. */

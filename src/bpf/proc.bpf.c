@@ -141,7 +141,7 @@ static __always_inline u32 pid_of_program(struct task_struct *task, u64 program)
 
 #pragma clang loop unroll(full)
 	for (int i = 0; i < FORKS_MAX; i++) {
-		above = BPF_CORE_READ(task, real_parent, group_leader);
+		above = BPF_CORE_READ(task, real_parent);
 		if (program_of(above) != program)
 			break;
 		task = above;
@@ -290,7 +290,8 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	if (want_programs) {
 		e->parents.has |= HAS_PROGRAMS;
 		e->program = program_of(task);
-		parent = BPF_CORE_READ(task, real_parent, group_leader);
+		/* Not its leader: a thread that has ended has no memory. */
+		parent = BPF_CORE_READ(task, real_parent);
 		e->parents_program = program_of(parent);
 		e->parents_pid = pid_of_program(parent, e->parents_program);
 	}

@@ -121,7 +121,10 @@ impl Judge<'_> {
     /// Which functions a module has, the kernel's own types do not say: of another kernel than the running one, it has them.
     fn of_module(&self, module: &str, function: &str) -> bool {
         let Some(host) = self.host else { return true };
-        let has = |symbols: &Symbols| symbols.functions(function).any(|found| found.module == Some(module));
+        // Built in, it is the kernel's own.
+        let is_own = !host.root.join("sys/module").join(module).join("initstate").exists();
+        let is_there = |of: Option<&str>| of == Some(module) || (is_own && of.is_none());
+        let has = |symbols: &Symbols| symbols.functions(function).any(|found| is_there(found.module));
         host.has_module(module) && self.symbols(host).is_none_or(has)
     }
 

@@ -349,6 +349,8 @@ impl<'a> Pipeline<'a> {
                 written.and_then(|()| environs.try_for_each(|(pid, of, bytes)| recorder.environ(pid, of, &bytes)));
             drop(environs);
             self.recorded(written);
+        } else {
+            self.environs.take_fresh().for_each(drop);
         }
     }
 

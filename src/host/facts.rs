@@ -107,7 +107,8 @@ impl Host {
     pub fn read(root: &Path) -> Self {
         let text = |path: &str| fs::read(root.join(path)).ok().map(|b| String::from_utf8_lossy(&b).trim().to_owned());
         let number = |path: &str| text(path).and_then(|t| t.parse().ok());
-        let status = text("proc/self/status").unwrap_or_default();
+        // Of this thread: another may have given up its rights.
+        let status = text("proc/thread-self/status").or_else(|| text("proc/self/status")).unwrap_or_default();
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let id = |n: usize| field("Uid")?.split_whitespace().nth(n)?.parse().ok();
         let euid = id(1).unwrap_or_else(|| nix::unistd::geteuid().as_raw());

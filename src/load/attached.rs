@@ -77,6 +77,11 @@ impl Part {
         &self.hooks.taken
     }
 
+    /// Whether no module came or went while its functions were hooked.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.modules.are_as_before()
+    }
+
     /// Hooks the functions of a module that was loaded during the run.
     ///
     /// # Errors
@@ -197,10 +202,12 @@ impl Attached {
                         format!("the module {module} was unloaded: {name} sees nothing of it until it is loaded again")
                     }
                     Change::Loaded(module) => match part.attach_late(&module) {
-                        Ok(()) => {
-                            source.begin(&part.object, meanwhile)?;
-                            format!("the module {module} was loaded: {name} sees it from now on")
-                        }
+                        Ok(()) => match source.begin(&part.object, meanwhile) {
+                            Ok(()) => format!("the module {module} was loaded: {name} sees it from now on"),
+                            Err(error) => format!(
+                                "the module {module} was loaded: {name} sees it from now on, but not what was there already: {error:#}"
+                            ),
+                        },
                         Err(why) => format!("the module {module} was loaded, but {name} does not see it: {why:#}"),
                     },
                 });

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::host::has_module;
@@ -12,6 +13,9 @@ use crate::load::plan::{Names, Plan, Program, Target};
 
 /// How often it is looked whether they are still there.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// The longest that the load of one is waited for.
+const LOADED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The modules of a plan.
 #[derive(Debug)]
@@ -36,13 +40,22 @@ pub(crate) enum Change {
 }
 
 impl Modules {
-    /// Those whose functions the programs of a plan hook.
+    /// Those whose functions the programs of a plan hook. Of one that is just being loaded, its end is awaited.
     pub fn of(plan: &Plan) -> Self {
         let mut names: Vec<&str> = plan.programs.iter().flat_map(modules).collect();
         names.sort_unstable();
         names.dedup();
+        let until = Instant::now() + LOADED_WITHIN;
+        while names.iter().any(|name| is_coming(Path::new("/"), name)) && Instant::now() < until {
+            sleep(Duration::from_millis(1));
+        }
         let module = |name: &str| Module { name: name.to_owned(), load: Cell::new(load(Path::new("/"), name)) };
         Modules { all: names.into_iter().map(module).collect(), next: Cell::new(Instant::now() + LOOK) }
+    }
+
+    /// Whether they are as they were when this was made.
+    pub fn are_as_before(&self) -> bool {
+        self.changes_in(Path::new("/")).is_empty()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -93,6 +106,12 @@ fn functions(target: &Target) -> &[Cow<'static, str>] {
         Target::Each(names, _) | Target::Together(names, _) => names,
         _ => &[],
     }
+}
+
+/// Whether it is being loaded: its functions can be hooked or not, which is not known.
+fn is_coming(root: &Path, name: &str) -> bool {
+    let state = fs::read(root.join("sys/module").join(name).join("initstate"));
+    state.is_ok_and(|state| state.starts_with(b"coming"))
 }
 
 fn load(root: &Path, name: &str) -> Option<u64> {

@@ -64,6 +64,9 @@ pub fn start(
     Ok(Attached { shared, parts, kin })
 }
 
+/// How often it is begun again because modules were loaded or unloaded meanwhile.
+const MODULES_CHANGE: usize = 3;
+
 /// What all objects of a run are loaded with.
 struct Starter<'a> {
     session: &'a Session,
@@ -102,7 +105,20 @@ impl Starter<'_> {
         Err(none_works(refused))
     }
 
+    /// Where a module comes or goes meanwhile, once more: it would not be known what of it is hooked.
     fn attempt(&mut self, source: &dyn Source, plan: Plan, meant: &dyn Fn(&&Program) -> bool) -> Result<Part> {
+        let mut part = self.attempt_once(source, plan.clone(), meant)?;
+        for _ in 0..MODULES_CHANGE {
+            if part.is_settled() {
+                break;
+            }
+            drop(part);
+            part = self.attempt_once(source, plan.clone(), meant)?;
+        }
+        Ok(part)
+    }
+
+    fn attempt_once(&mut self, source: &dyn Source, plan: Plan, meant: &dyn Fn(&&Program) -> bool) -> Result<Part> {
         let session = self.session;
         let loaded = object::load(session, &self.types, source, &plan, self.shared.as_ref())?;
         // Made for the first object; kept only once its programs are attached, as another plan may be the one that works.

@@ -56,7 +56,9 @@ impl Doings<'_> {
         }
         if self.symbols {
             need.push(caps::SYSLOG);
-            need.push(if host.at_least((5, 9)) { caps::CHECKPOINT_RESTORE } else { caps::SYS_ADMIN });
+            // Since 5.9, for /proc/PID/map_files; the other does as well.
+            let restore = host.at_least((5, 9)) && host.caps.has(caps::CHECKPOINT_RESTORE);
+            need.push(if restore { caps::CHECKPOINT_RESTORE } else { caps::SYS_ADMIN });
         }
         if self.reopens.is_some_and(|path| !elevated::may_write(path)) {
             need.push(caps::DAC_OVERRIDE);
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_done_needs_its_own() {
-        let new = |doings: &Doings<'_>| need(doings, (6, 12), &[]);
+        let new = |doings: &Doings<'_>| need(doings, (6, 12), &[caps::CHECKPOINT_RESTORE]);
         assert_eq!(new(&Doings { signals: true, ..Doings::default() }).as_deref(), Some(KILL.name));
         assert_eq!(
             new(&Doings { symbols: true, ..Doings::default() }).as_deref(),

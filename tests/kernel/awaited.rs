@@ -34,6 +34,7 @@ fn a_tracker_that_is_loaded_again_is_watched_again() {
     seen(&mut trace, 10);
     let ended = trace.stop();
     ended.assert_clean();
+    assert_eq!(ended.kind("new").iter().filter(|event| event["dst"]["port"] == 10).count(), 1, "{:#?}", ended.events);
     // The first one ended when the tracker was unloaded.
     assert!(ended.kind("end").iter().any(|event| event["dst"]["port"] == 9), "{:#?}", ended.events);
     unload();

@@ -341,6 +341,26 @@ fn sctp_and_gre_have_their_processes() {
 }
 
 #[test]
+fn a_socket_that_has_sent_before_it_receives_has_its_process() {
+    if !possible("conn::a_socket_that_has_sent_before_it_receives_has_its_process") {
+        return;
+    }
+    network();
+    for way in ways() {
+        let mut trace = traced(&["--attach", way, "--no-existing", "--events", "new", "--port", "55"]);
+        let server = Program::ready(SERVER, &["send-receive", "10.2.0.2:55", "10.1.0.2:9"]);
+        Program::start(CLIENT, &["send-udp", "10.2.0.2:55"]).end();
+        let at = inode(SERVER);
+        let is_it = |event: &Value| event["kind"] == "new" && event["netns"] == at && event["dst"]["port"] == 55;
+        let new = trace.wait_for("what came in", is_it);
+        assert_eq!((&new["pid"], &new["via"]), (&server.pid(), &json!("socket")), "{way} {new}");
+        server.end();
+        trace.stop().assert_clean();
+        forget();
+    }
+}
+
+#[test]
 fn a_socket_is_of_the_process_that_connects_it() {
     if !possible("conn::a_socket_is_of_the_process_that_connects_it") {
         return;

@@ -108,9 +108,8 @@ fn what_differs_is_compared_with_what_the_parents_program_was_started_with() {
         let ended = run(options, &env, &shell(script));
         assert_eq!(differs(&ended.events[0]), ["", "", ""], "coretrace is the parent: as /proc has it");
         assert_eq!(differs(exec_of(&ended, "exit 0")), ["NEW=1 ", "A=2 ", ""], "{options:?}");
-        // Of a fork that was not seen, and has ended, /proc has nothing any more.
-        let forks_seen = !options.contains(&"exec");
-        for name in ["burst 0", "forks 0"].into_iter().filter(|name| forks_seen || *name != "forks 0") {
+        // Also of a fork that was not seen, and has ended.
+        for name in ["burst 0", "forks 0"] {
             assert_eq!(differs(exec_of(&ended, name)), ["B=1 ", "", "GONE=1 "], "{name} {options:?}");
         }
         // Of what the shell becomes, the parent is coretrace.

@@ -4,7 +4,7 @@
 //! That of a parent is known by its own event, or that of the process that forked it; of what was there before, /proc has it.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::mem::take;
 use std::path::{Path, PathBuf};
@@ -56,9 +56,13 @@ impl Environs {
         if pids.iter().any(|pid| self.is_known(*pid, now.parents_program)) {
             return;
         }
-        // One that was forked has what the other has, and may be gone. It may run another program by now, though hardly
-        // ever: the event is a moment old.
-        let found = pids.iter().filter(|pid| **pid != 0).find_map(|pid| Some((*pid, environ(proc, *pid)?)));
+        // One that was forked has what the other has, and may be gone.
+        let of = |pid: u32| {
+            let bytes = environ(proc, pid)?;
+            // The event is a moment old: by now it may run another program, or be another process.
+            is_at(proc, pid, now.parents_program).then_some((pid, bytes))
+        };
+        let found = pids.into_iter().filter(|pid| *pid != 0).find_map(of);
         let Some((pid, bytes)) = found else { return };
         self.take_recorded(pid, now.parents_program, &bytes);
         self.fresh.push(pid);
@@ -125,6 +129,17 @@ impl Environs {
         }
         self.known.insert(pid, known);
     }
+}
+
+/// Whether a process runs that program, as far as is known by where its environment begins: field 50 of /proc/PID/stat.
+fn is_at(proc: &Path, pid: u32, program: u64) -> bool {
+    const PLACE: u64 = (1 << 48) - 1;
+    let stat = fs::read(proc.join(pid.to_string()).join("stat")).unwrap_or_default();
+    let behind_name = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 1..));
+    let text = String::from_utf8_lossy(behind_name.unwrap_or_default());
+    // The first field behind the name is the third.
+    let begin = text.split_ascii_whitespace().nth(50 - 3).and_then(|field| field.parse::<u64>().ok());
+    begin.is_some_and(|begin| (begin ^ program) & PLACE == 0)
 }
 
 /// What /proc has of a process, or its beginning.
@@ -249,8 +264,11 @@ mod tests {
     fn what_was_there_before_is_looked_up_and_recorded() {
         let tree = Tree::new();
         tree.file("proc/1/environ", "HOME=/\0TERM=linux\0");
+        // Its environment begins at 10.
+        tree.file("proc/1/stat", format!("1 (a) b) S {}10 20 0", "0 ".repeat(46)));
         let mut live = Environs::of_host(tree.root());
         assert_eq!(starts(&mut live, [7, 1], [70, 10], "HOME=/ "), "-TERM=linux");
+        assert_eq!(starts(&mut live, [8, 1], [80, 11], "HOME=/ "), "?", "it runs another program by now");
         let mut replayed = Environs::default();
         live.take_fresh().for_each(|(pid, program, bytes)| replayed.take_recorded(pid, program, &bytes));
         assert_eq!(starts(&mut replayed, [7, 1], [70, 10], "HOME=/ "), "-TERM=linux");

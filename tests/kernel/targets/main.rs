@@ -55,6 +55,8 @@ fn main() {
         ["net", "serve-udp", at, count] => net::serve_udp(at, number(count)),
         ["net", "poll-udp", at, count] => net::poll_udp(at, number(count)),
         ["net", "ask-udp", to, count] => net::ask_udp(to, number(count)),
+        ["net", "send-receive", at, to] => net::send_receive(at, to),
+        ["net", "send-udp", to] => net::send_udp(to),
         ["net", "serve-sctp", at] => net::serve_sctp(at),
         ["net", "ask-sctp", to] => net::ask_sctp(to),
         ["net", "send-gre", to] => net::send_gre(to),

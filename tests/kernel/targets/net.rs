@@ -89,6 +89,20 @@ pub fn poll_udp(at: &str, count: u32) {
     }
 }
 
+/// Sends a datagram, then receives one that it does not answer, and keeps the socket until its standard input ends.
+pub fn send_receive(at: &str, to: &str) {
+    let socket = UdpSocket::bind(address(at)).unwrap();
+    socket.send_to(b"hello", address(to)).unwrap();
+    ready();
+    socket.recv_from(&mut [0; 100]).unwrap();
+    stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Sends a datagram to which no answer is expected.
+pub fn send_udp(to: &str) {
+    UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"news", address(to)).unwrap();
+}
+
 /// Asks so often, each time by another socket.
 pub fn ask_udp(to: &str, count: u32) {
     let to = address(to);

@@ -115,6 +115,8 @@ fn probe2(n: i32, m: i32) {
 #[allow(unsafe_code)]
 #[inline(never)]
 fn forms() {
+    // What was not used yet is not in memory: numbers that are there cannot be read.
+    std::hint::black_box(std::hint::black_box(&groupc_table).iter().sum::<u64>());
     #[cfg(target_arch = "x86_64")]
     // SAFETY: registers are given back as they are; what is below the stack pointer is nobody's (there is a red zone of
     // 128 bytes), and written there by this very code.
