@@ -185,14 +185,7 @@ impl Attached {
     }
 
     /// Handles modules that were unloaded, or loaded again, while their functions are hooked; what is to be said of it.
-    ///
-    /// # Errors
-    /// When a tracer cannot look at what is there then.
-    pub fn look_at_modules(
-        &self,
-        sources: &[&dyn Source],
-        meanwhile: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Vec<String>> {
+    pub fn look_at_modules(&self, sources: &[&dyn Source], meanwhile: &mut dyn FnMut() -> Result<()>) -> Vec<String> {
         let mut notes = Vec::new();
         for (part, source) in self.parts.iter().filter_map(|part| Some((part, sources.get(part.source)?))) {
             for change in part.modules.changes() {
@@ -213,7 +206,7 @@ impl Attached {
                 });
             }
         }
-        Ok(notes)
+        notes
     }
 
     /// Follows one more process.

@@ -136,7 +136,7 @@ impl Run<'_, '_> {
         let closed = self.wait()?;
         let (attached, limits) = (self.attached, self.limits);
         attached.turn(&limits.sources, false)?;
-        let notes = attached.look_at_modules(&limits.sources, &mut || self.fill(false).map(drop))?;
+        let notes = attached.look_at_modules(&limits.sources, &mut || self.fill(false).map(drop));
         notes.iter().for_each(|text| note(text));
         self.drained = self.fill(false)?;
         let now = Instant::now();
