@@ -27,21 +27,29 @@ const volatile u32 probe_frame_bytes = 64;
 
 #define FIXED (offsetof(struct probe_event, value) + probe_slots * sizeof(u64))
 
-/* The cheapest filter, and the scratch space. */
+/* The cheapest filter; false: the hit is counted as filtered. */
+static __always_inline bool may_be_wanted(struct counters *c, struct task_struct *task)
+{
+	u64 ids;
+
+	if (!settings.filter_pids)
+		return true;
+	ids = bpf_get_current_pid_tgid();
+	if (is_followed_by(task, settings.pidns ? process_id(false, task) : ids >> 32, (u32)ids == ids >> 32))
+		return true;
+	COUNT(c->filtered);
+	return false;
+}
+
+/* That filter, and the scratch space. */
 static __noinline struct scratch *begin_hit(struct counters *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct event_head head = {};
 	struct probe_event *e;
 	struct scratch *s;
 
-	if (settings.filter_pids) {
-		fill_ids(false, task, &head);
-		if (!is_followed(task, head.pid)) {
-			COUNT(c->filtered);
-			return NULL;
-		}
-	}
+	if (!may_be_wanted(c, task))
+		return NULL;
 	s = scratch_take(c, FIXED);
 	if (!s)
 		return NULL;
@@ -58,9 +66,28 @@ static __noinline struct scratch *begin_hit(struct counters *c)
 }
 
 /*
- * All filters, and then the head, which what is added up has no need of; false: the event is not wanted. That its process
- * is followed was seen before: at its entry, if it is a call.
+ * The other filters, of a hit that is added up. That its process is followed was seen before: at its entry, if it is a
+ * call. (Of what is sent, user space knows which are heartbeats.)
  */
+static __noinline bool passes_unsent(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject who = subject_of(false, task, false);
+	struct event_head head = {};
+	struct label label = {};
+
+	fill_ids(false, task, &head);
+	return passes(false, &who, &head, &label, false, !settings.heartbeat, false) && !is_heartbeat(false, &who, head.pid);
+}
+
+/* Whether there are such filters: a constant. */
+static __always_inline bool has_other_filters(void)
+{
+	return settings.pidns || settings.uids_len || settings.filter_comm || settings.cgroups_len || settings.refuses ||
+	       settings.labels || settings.heartbeat;
+}
+
+/* All filters, and then the head, which what is added up has no need of; false: the event is not wanted. */
 static __noinline bool fill_head(struct scratch *s, struct counters *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -69,12 +96,9 @@ static __noinline bool fill_head(struct scratch *s, struct counters *c)
 	struct event_head head = {};
 	struct label label = {};
 
+	if (total_mode)
+		return !has_other_filters() || passes_unsent();
 	fill_ids(false, task, &head);
-	if (total_mode) {
-		/* Of what is sent, user space knows which it is. */
-		return passes(false, &who, &head, &label, false, !settings.heartbeat, false) &&
-		       !is_heartbeat(false, &who, head.pid);
-	}
 	if (!passes(false, &who, &head, &label, false, !settings.heartbeat, true))
 		return false;
 	fill_head_of(&who, &head, probe_kind);
@@ -113,13 +137,32 @@ static __always_inline int refuse(struct scratch *s, struct counters *c)
 	return 0;
 }
 
+/* A hit that is only counted. */
+static __noinline int count_hit(struct counters *c, u64 ip)
+{
+	if (!may_be_wanted(c, (void *)bpf_get_current_task()))
+		return nothing();
+	if (has_other_filters() && !passes_unsent())
+		COUNT(c->filtered);
+	else
+		total_count(c, ip);
+	return nothing();
+}
+
 /* One event for each hit. */
 static __always_inline int on_hit(void *ctx, u64 ip, u64 ret)
 {
 	struct counters *c = seen(probe_kind);
-	struct scratch *s = c ? begin_hit(c) : NULL;
 	struct probe_event *e;
+	struct scratch *s;
 
+	if (!c)
+		return 0;
+	if (total_bare()) {
+		count_hit(c, ip);
+		return 0;
+	}
+	s = begin_hit(c);
 	if (!s)
 		return 0;
 	e = (void *)s->record;

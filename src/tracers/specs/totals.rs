@@ -238,11 +238,13 @@ impl Aggregation {
         }
     }
 
-    /// Up to the last string.
+    /// Up to the last string; where there is none, to the last number.
     fn key_bytes(&self) -> usize {
         let is_text = |slot: &KeySlot| matches!(slot, KeySlot::Text(_) | KeySlot::Path(_));
-        let texts = self.slots.iter().rposition(is_text).map_or(0, |last| last + 1);
-        offset_of!(total_key, text) + texts * text_bytes()
+        match self.slots.iter().rposition(is_text) {
+            Some(last) => offset_of!(total_key, text) + (last + 1) * text_bytes(),
+            None => offset_of!(total_key, number) + self.slots.len() * size_of::<u64>(),
+        }
     }
 
     /// Sizes the map.
