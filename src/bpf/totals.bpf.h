@@ -62,10 +62,10 @@ struct {
 /* In the scratch space, before what is known of the hit: a record never gets that long. */
 #define TOTAL_KEY(s) ((struct total_key *)((s)->record + STATE_AT - sizeof(struct total_key)))
 
-/* Hits are counted, together or by where they were: no slot is read. A constant. */
+/* All hits are counted, together or by where they were: nothing of them is read. A constant. */
 static __always_inline bool total_bare(void)
 {
-	return total_mode == TOTAL_COUNT && !probe_slots;
+	return total_mode == TOTAL_COUNT && !probe_slots && !probe_tests;
 }
 
 static __always_inline void total_put(struct scratch *s, struct total_key *key, u32 n)

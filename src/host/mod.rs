@@ -1,5 +1,6 @@
 //! What this host is: its kernel, and what that kernel lets this process do.
 
+pub mod addresses;
 pub mod arch;
 pub mod caps;
 pub mod clock;

@@ -13,7 +13,7 @@ use super::recorded::Recorded;
 use crate::error::Usage;
 use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals, Unit};
 use crate::event::{Shown, ShownKind};
-use crate::host::kallsyms::Symbols;
+use crate::host::addresses::Addresses;
 use crate::host::possible_cpus;
 use crate::spec::ast::{Arg, Spec, Word};
 use crate::spec::ir::SLOTS_MAX;
@@ -287,7 +287,7 @@ impl Aggregation {
     /// What the programs of this object have added up so far.
     ///
     /// By system calls: see `ledger` in event.bpf.h for what the kernel may skip meanwhile, if its hooks are still there.
-    pub fn read(&self, object: &Object, recorded: &Recorded, symbols: Option<&Rc<Symbols>>) -> Result<Totals> {
+    pub fn read(&self, object: &Object, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Result<Totals> {
         let map = object.maps().find(|map| map.name() == MAP).context("the object has no totals")?;
         let mut rows = Vec::new();
         for key in map.keys() {
@@ -305,7 +305,7 @@ impl Aggregation {
     }
 
     /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.
-    fn row(&self, key: &total_key, amount: Amount, recorded: &Recorded, symbols: Option<&Rc<Symbols>>) -> Total {
+    fn row(&self, key: &total_key, amount: Amount, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Total {
         let func = match self.slots.iter().position(|slot| *slot == KeySlot::Func) {
             Some(at) => recorded.func(key.number.get(at).copied().unwrap_or(0)).to_owned(),
             None => self.label.clone(),
