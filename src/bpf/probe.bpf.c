@@ -14,7 +14,8 @@ struct frame_key {
 
 /*
  * Calls that have not returned, and what was read at their entry: the record behind its head, as it stands in the
- * scratch space, but for `duration_ns`, which is when the call began, and `slots`, which is how long the record is.
+ * scratch space, but for `duration_ns`, which is when the call began (0: it has returned), and `slots`, which is how long
+ * the record is.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -179,6 +180,21 @@ static __always_inline int on_hit(void *ctx, u64 ip, u64 ret)
 	return 0;
 }
 
+/* Of a call that has not returned. */
+static __always_inline void *find_frame(const struct frame_key *key)
+{
+	u64 *began = bpf_map_lookup_elem(&frames, key);
+
+	return began && *began ? began : NULL;
+}
+
+/* It has returned. It stays where the program has interrupted one that holds the map's lock. */
+static __always_inline void forget_frame(const struct frame_key *key, u64 *began)
+{
+	if (bpf_map_delete_elem(&frames, key))
+		*began = 0;
+}
+
 /* A call begins: what is wanted of its entry is kept until it returns. Only what ends here is counted here. */
 static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 {
@@ -213,10 +229,14 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 	e->duration_ns = bpf_ktime_get_boot_ns();
 	err = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_NOEXIST);
 	if (err) {
-		COUNT(c->seen);
-		/* Where one is there, its return was missed. */
-		err = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_EXIST);
-		COUNT(c->dropped[err ? DROP_MAP_FULL : DROP_RETURN_MISSED]);
+		/* Where one is there that has not returned, that was missed. */
+		bool missed = find_frame(&key);
+		bool lost = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_EXIST);
+
+		if (lost || missed) {
+			COUNT(c->seen);
+			COUNT(c->dropped[lost ? refusal(err) : DROP_RETURN_MISSED]);
+		}
 	}
 	scratch_release(s);
 	return 0;
@@ -226,26 +246,26 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 static __always_inline int on_return_of(void *ctx, u64 frame, u64 other, u64 ret)
 {
 	struct frame_key key = { .task = bpf_get_current_task(), .frame = frame };
-	void *began = bpf_map_lookup_elem(&frames, &key);
+	void *began = find_frame(&key);
 	struct probe_event *e;
 	struct counters *c;
 	struct scratch *s;
 
 	if (!began && other != frame) {
 		key.frame = other;
-		began = bpf_map_lookup_elem(&frames, &key);
+		began = find_frame(&key);
 	}
 	c = began ? seen(probe_kind) : NULL;
 	if (!c)
 		return 0;
 	s = scratch_take(c, FIXED);
 	if (!s) {
-		bpf_map_delete_elem(&frames, &key);
+		forget_frame(&key, began);
 		return 0;
 	}
 	e = (void *)s->record;
 	bpf_probe_read_kernel(&e->duration_ns, probe_frame_bytes, began);
-	bpf_map_delete_elem(&frames, &key);
+	forget_frame(&key, began);
 	if (e->slots >= FIXED && e->slots <= ENTRY_MAX)
 		*(volatile u32 *)&s->used = e->slots;
 	e->slots = probe_slots;

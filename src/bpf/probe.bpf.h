@@ -188,27 +188,56 @@ static __noinline __attribute__((used)) u64 probe_path(struct scratch *s, u64 at
 	return (walked >> 16 & 0xffffffff) | (walked & 0xffff) << 32;
 }
 
+/* The names of a file from it up to the root of its file system. */
+struct names_up {
+	struct scratch *s;
+	struct dentry *dentry; /* NULL: it could not be read */
+	u32 limit;	       /* of scratch.used */
+	u32 flags;	       /* enum path_flag */
+};
+
+/* One step; returns whether it is at its end. */
+static __always_inline long names_up_step(u32 i, struct names_up *up)
+{
+	struct dentry *dentry = up->dentry, *parent = BPF_CORE_READ(dentry, d_parent);
+
+	if (!parent) {
+		up->dentry = NULL;
+		return 1;
+	}
+	if (dentry == parent) {
+		up->flags = 0;
+		return 1;
+	}
+	/* The last turn is for the root alone. */
+	if (i == PATH_STEPS || !append_name(up->s, BPF_CORE_READ(dentry, d_name.name), up->limit))
+		return 1;
+	up->dentry = parent;
+	return 0;
+}
+
+static __noinline long names_up_callback(u32 i, void *state)
+{
+	return names_up_step(i, state);
+}
+
 /* A struct dentry, as its path in its file system; the flags as above. */
 static __noinline __attribute__((used)) u64 probe_dentry(struct scratch *s, u64 at)
 {
-	u64 used = *(volatile u32 *)&s->used, limit = used + PATH_BYTES - NAME_BYTES, flags = PATH_CUT;
-	struct dentry *dentry = (void *)at, *parent;
+	u64 used = *(volatile u32 *)&s->used;
+	struct names_up up = { .dentry = (void *)at, .limit = used + PATH_BYTES - NAME_BYTES, .flags = PATH_CUT };
+	u32 number = s->number;
 
 	if (used > TAIL_MAX || at < SMALLEST_PAGE)
 		return -1;
-	for (int i = 0; i < PATH_STEPS; i++) {
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (!parent)
-			return -1;
-		if (dentry == parent) {
-			flags = 0;
-			break;
-		}
-		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
-			break;
-		dentry = parent;
-	}
-	return used | ((u64)(*(volatile u32 *)&s->used - used) & 0xffff) << 16 | flags << 32;
+	/* Not the argument: what a callback gets of it, the verifier does not know on all kernels. */
+	up.s = bpf_map_lookup_elem(&scratch, &number);
+	if (!up.s)
+		return -1;
+	REPEAT(PATH_STEPS + 1, names_up_step, names_up_callback, up);
+	if (!up.dentry)
+		return -1;
+	return used | ((u64)(*(volatile u32 *)&up.s->used - used) & 0xffff) << 16 | (u64)up.flags << 32;
 }
 
 /* Whether a slot's string is that text, or begins with it. */

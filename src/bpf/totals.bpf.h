@@ -150,6 +150,12 @@ static __noinline int total_value_of(struct probe_event *e, struct total *t)
 	return nothing();
 }
 
+/* Why a map did not take an entry: else the program has interrupted one that holds the map's lock. */
+static __always_inline enum drop_cause refusal(long err)
+{
+	return (int)err == -E2BIG || (int)err == -ENOMEM ? DROP_MAP_FULL : DROP_SCRATCH_BUSY;
+}
+
 /* Finds the numbers of a key, or counts the hit as lost. */
 static __always_inline struct total *total_of(const void *key, struct counters *c)
 {
@@ -161,9 +167,8 @@ static __always_inline struct total *total_of(const void *key, struct counters *
 	/* Another CPU may be faster. */
 	err = bpf_map_update_elem(&totals, key, (void *)&total_zero, BPF_NOEXIST);
 	t = bpf_map_lookup_elem(&totals, key);
-	/* Else the program has interrupted one that holds the map's lock. */
 	if (!t)
-		COUNT(c->dropped[(int)err == -E2BIG || (int)err == -ENOMEM ? DROP_MAP_FULL : DROP_SCRATCH_BUSY]);
+		COUNT(c->dropped[refusal(err)]);
 	return t;
 }
 
