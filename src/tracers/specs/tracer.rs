@@ -128,6 +128,7 @@ impl Source for SpecTracer {
             rodata.probe_kind = kind.id;
             rodata.probe_way = u32::try_from(number)?;
             rodata.probe_cookies = (session.cookies && way.plan.hook.is_user()).into();
+            rodata.stack_typed = session.kernel_btf.into();
             way.constants.set(rodata)?;
             if let Some(aggregation) = &way.aggregation {
                 aggregation.set(rodata)?;
