@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use std::{ffi::OsString, fs};
 
 use super::cache::AGAIN;
+use super::jit::Compiled;
 use crate::binary::find::{Mapping, mappings, needed};
 use crate::binary::{Inside, Symbolizer, about, below};
 use crate::event::stack::BUILD_ID;
@@ -39,6 +40,7 @@ pub(super) struct Frames {
     /// The file of an inode that the program of an inode has mapped, if it was found, and when it was looked for.
     of_inodes: HashMap<(u64, u64), (Option<File>, Instant)>,
     symbolizer: Symbolizer,
+    compiled: Compiled,
 }
 
 /// A file that calls may be in.
@@ -80,6 +82,7 @@ impl Frames {
             missed: HashMap::new(),
             of_inodes: HashMap::new(),
             symbolizer: Symbolizer::default(),
+            compiled: Compiled::default(),
         }
     }
 
@@ -145,6 +148,14 @@ impl Frames {
             let Some(mapping) = mappings.find(|one| one.start <= inside && inside < one.end) else {
                 return vec![unknown];
             };
+            // What was compiled while it ran is in memory that is no file, or one without a name.
+            if mapping.inode == 0 || mapping.deleted {
+                let proc = self.root.join("proc");
+                if let Some(found) = self.compiled.at(inside, pid, user.image, &proc) {
+                    let (function, offset) = (Some(found.name.into()), found.offset + u64::from(returns));
+                    return vec![Call { function, offset, file: Some(found.file.into()), ..unknown }];
+                }
+            }
             if mapping.inode == 0 {
                 let name = mapping.path.to_string_lossy();
                 return vec![Call { file: (!name.is_empty()).then(|| name.as_ref().into()), ..unknown }];
