@@ -87,6 +87,7 @@ struct counters {
 	u64 filtered;
 	u64 emitted;
 	u64 dropped[DROP_CAUSES];
+	u64 undecided; /* of the filtered ones, those that might have been wanted: the condition's values were unreadable */
 };
 
 /*

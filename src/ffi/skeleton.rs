@@ -34,7 +34,8 @@ macro_rules! skeleton {
             assert!(std::mem::offset_of!(counters, filtered) == 8);
             assert!(std::mem::offset_of!(counters, emitted) == 16);
             assert!(std::mem::offset_of!(counters, dropped) == 24);
-            assert!(size_of::<counters>() == 24 + 8 * CAUSES.len());
+            assert!(std::mem::offset_of!(counters, undecided) == 24 + 8 * CAUSES.len());
+            assert!(size_of::<counters>() == 32 + 8 * CAUSES.len());
             assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && same(CAUSES[0], "buffer_full"));
             assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
             assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));

@@ -18,17 +18,20 @@ pub struct Counters {
     pub emitted: u64,
     /// Lost, by cause.
     pub dropped: [u64; CAUSES.len()],
+    /// Of the filtered ones, those that might have been wanted: what their condition asks for could not be read.
+    pub undecided: u64,
 }
 
 impl Counters {
-    fn new([seen, filtered, emitted, dropped @ ..]: [u64; COUNTER_WORDS]) -> Self {
-        Counters { seen, filtered, emitted, dropped }
+    fn new([seen, filtered, emitted, dropped @ .., undecided]: [u64; COUNTER_WORDS]) -> Self {
+        Counters { seen, filtered, emitted, dropped, undecided }
     }
 
     fn add(&mut self, other: &Counters) {
         self.seen += other.seen;
         self.filtered += other.filtered;
         self.emitted += other.emitted;
+        self.undecided += other.undecided;
         self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, n)| *sum += n);
     }
 
@@ -219,6 +222,13 @@ impl fmt::Display for Ledger {
             for (cause, n) in CAUSES.iter().zip(account.kernel.dropped).filter(|(_, n)| *n > 0) {
                 write!(f, "\n  dropped: {n} {} ({cause})", account.kind.name)?;
             }
+            if account.kernel.undecided > 0 {
+                write!(
+                    f,
+                    "\n  undecided: {} of the filtered {} (what the condition asks for could not be read)",
+                    account.kernel.undecided, account.kind.name
+                )?;
+            }
             if account.tally.unwritten > 0 {
                 write!(f, "\n  dropped: {} {} (unwritten)", account.tally.unwritten, account.kind.name)?;
             }
@@ -254,7 +264,7 @@ mod tests {
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new(KINDS.iter());
         let a = ledger.account(3).unwrap();
-        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0, 0, 0] };
+        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0, 0, 0], undecided: 0 };
         a.tally = Tally { delivered: 4, filtered: 1, unwritten: 0, aggregated: 0 };
         ledger
     }
@@ -298,6 +308,8 @@ mod tests {
         assert!(
             ledger.to_string().starts_with("12 seen = 3 filtered + 2 delivered + 1 aggregated + 5 dropped + 1 pending")
         );
+        ledger.account(3).unwrap().kernel.undecided = 2;
+        assert!(ledger.to_string().contains("\n  undecided: 2 of the filtered a (what"));
         ledger.unreturned = 5;
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
         ledger.failures = vec![Failure { what: "to read a socket", error: "EFAULT".to_owned(), count: 3 }];
@@ -315,7 +327,7 @@ mod tests {
 
     #[test]
     fn counters_are_read_in_the_order_of_the_kernels_struct() {
-        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6, 7, 8, 9] };
-        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6, 7, 8, 9]), counters);
+        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6, 7, 8, 9], undecided: 10 };
+        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), counters);
     }
 }

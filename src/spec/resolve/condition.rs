@@ -1,7 +1,7 @@
 //! From a condition to the test that a program does.
 
 use super::error::{ResolveError, Wrong};
-use super::formats::{as_text, number};
+use super::formats::{as_text, as_text_of, number};
 use super::literal::operand;
 use super::maker::Maker;
 use super::path::{Part, part, way};
@@ -10,7 +10,7 @@ use super::spell::spell;
 use super::typed::{Shape, shape};
 use super::way::Way;
 use crate::spec::ast::{Condition, Expr, Literal, Op, Span};
-use crate::spec::ir::{Compare, STR_DEFAULT, Test};
+use crate::spec::ir::{Compare, STR_DEFAULT, STR_MAX, Test};
 use crate::types::model::Types;
 
 /// How deep conditions may be.
@@ -113,7 +113,9 @@ impl Maker<'_> {
             let most = STR_DEFAULT - 1;
             return Err(Wrong::new(format!("strings are compared up to {most} bytes")).at(spans.1));
         }
-        let slot = match as_text(self.types, way) {
+        // Its end counts, too.
+        let most = if op == Op::Glob { STR_MAX } else { STR_DEFAULT };
+        let slot = match as_text_of(self.types, way, most) {
             Some(slot) => slot.map_err(|wrong| wrong.at(spans.0))?,
             None => return Err(Wrong::new("it is no string").at(spans.0)),
         };

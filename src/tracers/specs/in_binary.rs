@@ -29,6 +29,8 @@ pub(super) struct InBinary {
     /// Programs can read what their probe was attached with.
     cookies: bool,
     notes: Vec<String>,
+    /// Exceptions may leave its functions.
+    throws: Option<String>,
 }
 
 impl InBinary {
@@ -66,6 +68,7 @@ impl InBinary {
                 sites: vec![site],
                 cookies: opening.cookies(),
                 notes: Vec::new(),
+                throws: None,
             };
             let mut groups = groups(sites.each.into_iter().map(one).map(InBinary::with_result_too))?;
             if groups.len() > most && is_quiet_glob(spec) {
@@ -77,6 +80,7 @@ impl InBinary {
                 // What arguments would be is nothing to say where none are shown.
                 first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
                 first.notes.extend(red_zone);
+                first.throws = binary.has_exceptions().then(|| binary.name.clone());
             }
             all.extend(groups);
         }
@@ -123,7 +127,7 @@ impl InBinary {
 
     /// A group of each place.
     fn apart(self) -> Vec<InBinary> {
-        let InBinary { spec, types, path, sites, cookies, mut notes } = self;
+        let InBinary { spec, types, path, sites, cookies, mut notes, throws: _ } = self;
         let one = |site| InBinary {
             spec: spec.clone(),
             types: Rc::clone(&types),
@@ -131,6 +135,7 @@ impl InBinary {
             sites: vec![site],
             cookies,
             notes: std::mem::take(&mut notes),
+            throws: None,
         };
         sites.into_iter().map(one).collect()
     }
@@ -212,6 +217,14 @@ impl Subject for InBinary {
         let places = self.sites.iter().map(place).collect();
         let binary = plan::Binary { path: self.path.clone(), places };
         Target::User { binary: Arc::new(binary), when: half.when(), together: hook == Hook::UprobeMulti }
+    }
+
+    fn note_of_returns(&mut self) -> Option<String> {
+        let name = self.throws.take().filter(|_| self.is_call(Part::Call))?;
+        Some(format!(
+            "{name}: an exception (of C++, a panic of Rust) that leaves a function whose return is watched ends the program; \
+             --entry-only watches none"
+        ))
     }
 
     fn begins_functions(&self) -> bool {

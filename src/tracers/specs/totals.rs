@@ -324,7 +324,8 @@ impl Aggregation {
         }
         slots.append(&mut texts);
         let symbols = self.shown.iter().any(|shown| shown.kind.has_symbols()).then(|| symbols.cloned()).flatten();
-        Total { func, by: Keys::new(Arc::clone(&self.shown), slots, key.unread, symbols), amount }
+        let by = Keys::new(Arc::clone(&self.shown), slots, key.unread, symbols).of_program(recorded.is_of_program());
+        Total { func, by, amount }
     }
 
     /// What one CPU has added up.
