@@ -158,7 +158,7 @@ impl Binary {
 
     fn finished(&self, builder: Builder) -> Option<Types> {
         let note = |fault: TypesFault| {
-            self.note(format!("{}: the types of its debug information cannot be used: {fault}", self.name))
+            self.note(format!("{}: its debug information cannot be used: what it says of types {fault}", self.name))
         };
         builder.finish().map_err(note).ok()
     }

@@ -6,6 +6,7 @@
 
 mod below;
 mod code;
+mod demangle;
 mod describe;
 mod dwarf;
 mod elf;

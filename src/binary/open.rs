@@ -164,6 +164,11 @@ impl Binary {
         self.loaded.get_or_init(load).as_ref()
     }
 
+    /// Whether its debug information is in files of its own, which are not read.
+    pub fn is_split(&self) -> bool {
+        self.debug().is_some_and(|debug| debug.view().is_split())
+    }
+
     /// Prototypes of the table, where it is one of those libraries; a program that has the C library inside of it, too.
     pub fn prototypes(&self) -> Option<Prototypes> {
         let file = self.inside.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -206,19 +211,31 @@ impl Binary {
             else {
                 continue;
             };
-            let (bind, aliases) = (super::symbols::Bind::Local, Vec::new());
-            // What the compiler has made of it is called with something else: its own name says so.
-            let symbol = self.symbols().at(&self.elf, address).map(|symbol| symbol.name);
-            let changed = symbol.filter(|name| is_changed(name));
-            let (name, chooses, size) = (changed.unwrap_or_else(|| name.to_owned()), false, 0);
-            found.push(Function { name, address, offset, size, bind, chooses, aliases });
+            // By its symbol, where it has one: that says which class it is of.
+            found.push(self.function_at(address).unwrap_or_else(|| Function {
+                name: name.to_owned(),
+                in_source: None,
+                address,
+                offset,
+                size: 0,
+                bind: super::symbols::Bind::Local,
+                chooses: false,
+                aliases: Vec::new(),
+            }));
         }
         (!found.is_empty()).then_some(found)
     }
 
     fn why_not(&self, name: &str, fault: Wrong) -> Wrong {
         let Some(inlined) = self.debug().and_then(|debug| debug.view().inlined(name)) else {
-            return Wrong { message: format!("{}: {}", self.name, fault.message), ..fault };
+            let wrong = Wrong { message: format!("{}: {}", self.name, fault.message), ..fault };
+            // glibc 2.34, NEWS: their functions have moved to libc, and these libraries are empty.
+            let file = self.inside.file_name().map(|file| file.to_string_lossy()).unwrap_or_default();
+            let moved = ["libpthread.so", "libdl.so", "librt.so", "libutil.so", "libanl.so"];
+            return match moved.iter().any(|library| file.starts_with(library)) {
+                true => wrong.hint(format!("since glibc 2.34 it is in libc: libc:{name}")),
+                false => wrong,
+            };
         };
         let wrong =
             Wrong::new(format!("{}: {name} has no code of its own: it is inlined wherever it is called", self.name));

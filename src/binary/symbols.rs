@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use object::elf::{self, Sym64};
 use object::{LittleEndian as Little, pod};
 
+use super::demangle::demangled;
 use super::elf::{Elf, Section};
 use super::versions::Versions;
 use crate::error::Wrong;
@@ -31,7 +32,10 @@ pub(crate) enum Bind {
 /// A function, or a place that is called by a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Function {
+    /// As the linker calls it.
     pub name: String,
+    /// As the source calls it, where that is something else (C++, Rust).
+    pub in_source: Option<String>,
     /// Its address, as the file has it: of libraries, from where they are loaded.
     pub address: u64,
     /// Where it is in the file.
@@ -42,6 +46,13 @@ pub(crate) struct Function {
     pub chooses: bool,
     /// Other names of it.
     pub aliases: Vec<String>,
+}
+
+impl Function {
+    /// What users call it: as the source does.
+    pub fn called(&self) -> &str {
+        self.in_source.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// What a symbol is.
@@ -71,6 +82,11 @@ impl<'a> Symbol<'a> {
     /// Whether this is what is called so: `memcpy`, or `memcpy@GLIBC_2.2.5`.
     fn is_called(&self, name: &str, version: Option<&str>) -> bool {
         self.name == name.as_bytes() && version.is_none_or(|version| self.version == Some(version.as_bytes()))
+    }
+
+    /// Whether the source calls it so.
+    fn is_in_source(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+        demangled(self.name).is_some_and(|name| is(name.as_bytes()))
     }
 
     /// Its version, if it has to be asked for.
@@ -120,7 +136,8 @@ impl Symbols {
         self.tables.iter().flat_map(Table::each)
     }
 
-    /// The functions that are called so, which may be several: names that are local to a file of the source.
+    /// The functions that are called so, which may be several: names that are local to a file of the source, and functions of
+    /// one name that differ in what they are called with.
     ///
     /// # Errors
     /// When there is none.
@@ -132,13 +149,18 @@ impl Symbols {
         let found: Vec<Symbol<'_>> = self.each().filter(|symbol| symbol.is_called(plain, version)).collect();
         let current = found.iter().any(|symbol| !symbol.hidden && matches!(symbol.is, Is::Function { .. }));
         let wanted = |symbol: &&Symbol<'_>| version.is_some() || !symbol.hidden || !current;
-        let functions = functions(elf, found.iter().filter(wanted).copied());
-        if functions.is_empty() { Err(self.missing(elf, name, &found)) } else { Ok(functions) }
+        let mut there = functions(elf, found.iter().filter(wanted).copied());
+        if there.is_empty() {
+            let in_source = |symbol: &Symbol<'_>| symbol.is_in_source(|other| other == name.as_bytes());
+            there = functions(elf, self.each().filter(in_source));
+        }
+        if there.is_empty() { Err(self.missing(elf, name, &found)) } else { Ok(there) }
     }
 
     /// The functions that a glob matches, each once, by name.
     pub fn matching(&self, elf: &Elf, glob: &str) -> Vec<Function> {
-        functions(elf, self.each().filter(|symbol| !symbol.hidden && glob::matches(glob.as_bytes(), symbol.name)))
+        let is = |name: &[u8]| glob::matches(glob.as_bytes(), name);
+        functions(elf, self.each().filter(|symbol| !symbol.hidden && (is(symbol.name) || symbol.is_in_source(is))))
     }
 
     /// All functions, each once, by name.
@@ -177,8 +199,12 @@ impl Symbols {
         }
         let wrong = Wrong::new(format!("there is no function {name}"));
         let functions = self.each().filter(|symbol| matches!(symbol.is, Is::Function { .. }));
-        let names: Vec<_> = functions.take(COMPARED).map(|symbol| String::from_utf8_lossy(symbol.name)).collect();
-        let close = closest(name, names.iter().map(|name| &**name));
+        let text = |symbol: Symbol<'_>| match demangled(symbol.name) {
+            Some(name) => name,
+            None => String::from_utf8_lossy(symbol.name).into_owned(),
+        };
+        let names: Vec<_> = functions.take(COMPARED).map(text).collect();
+        let close = closest(name, names.iter().map(String::as_str));
         let wrong = wrong.list("closest", &close);
         if self.complete {
             return wrong;
@@ -276,6 +302,7 @@ fn functions<'a>(elf: &Elf, symbols: impl Iterator<Item = Symbol<'a>>) -> Vec<Fu
         let first = same.first()?;
         Some(Function {
             name: text(first),
+            in_source: demangled(first.name),
             address: first.address,
             offset: elf.offset(first.address)?,
             size: same.iter().map(|one| one.size).max().unwrap_or(0),
@@ -285,6 +312,6 @@ fn functions<'a>(elf: &Elf, symbols: impl Iterator<Item = Symbol<'a>>) -> Vec<Fu
         })
     };
     let mut found: Vec<Function> = by_address.into_values().filter_map(function).collect();
-    found.sort_by(|a, b| (&a.name, a.address).cmp(&(&b.name, b.address)));
+    found.sort_by(|a, b| (a.called(), a.address).cmp(&(b.called(), b.address)));
     found
 }

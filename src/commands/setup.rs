@@ -10,7 +10,7 @@ use crate::commands::outlet;
 use crate::error::Usage;
 use crate::escape::{self, shown};
 use crate::event::decode::Decode;
-use crate::event::{Kind, Life};
+use crate::event::{Kind, Life, Shape};
 use crate::flow::enrich::Chosen;
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
@@ -243,6 +243,27 @@ pub(crate) fn check_fields<'k>(output: &Output, kinds: impl IntoIterator<Item = 
         Some(name) => {
             let (name, known) = (escape::line(name.as_bytes()), known.join(", "));
             Err(anyhow!("--fields {name}: there is no such field; there are {known}").context(Usage))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether events of these kinds have what filters ask for: without it, none would be shown.
+pub(crate) fn check_filters<'k>(
+    filters: &Filters,
+    kinds: impl IntoIterator<Item = &'k Kind, IntoIter: Clone>,
+) -> Result<()> {
+    let kinds = kinds.into_iter();
+    let has = |shape| kinds.clone().flat_map(Kind::fields).any(|field| field.shape == shape && field.name != "cwd");
+    let options = [
+        ("--args", filters.args.is_some(), Shape::List, "arguments of programs"),
+        ("--path", !filters.path.is_empty(), Shape::Path, "paths"),
+    ];
+    match options.into_iter().find(|(_, given, shape, _)| *given && !has(*shape)) {
+        Some((option, .., what)) => {
+            let why = "no event of this run has any, so that none would be shown";
+            let hint = "what a probe reads is compared by its condition: 'SPEC if NAME ~ \"GLOB\"'";
+            Err(anyhow!("{option} is about {what}: {why}\n  {hint}").context(Usage))
         }
         None => Ok(()),
     }

@@ -73,8 +73,11 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     let kinds = all.iter().flat_map(|tracer| tracer.kinds());
     let wanted = kinds.filter(|kind| session.settings.kinds & 1_u64.checked_shl(kind.id).unwrap_or(0) != 0);
     setup::check_fields(&common.output, all.iter().flat_map(|tracer| tracer.kinds()))?;
+    setup::check_filters(&common.filters, all.iter().flat_map(|tracer| tracer.kinds()))?;
     setup::check_view(common.output.view(), wanted, &common.filters)?;
+    let beatless = check_heartbeat(&session, &all, common)?;
     say_before(&session, common, &host, &opening.notes);
+    beatless.iter().filter(|_| !common.output.quiet).for_each(|text| note(text));
 
     let decoders = Decoders::new(all.clone());
     let mut pipeline = pipeline(&all, &decoders, &session, common, filter, &host)?;
@@ -218,6 +221,24 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
             Err(anyhow!("{option}: it is about single events, and these are added up in the kernel").context(Usage))
         }
         None => Ok(()),
+    }
+}
+
+/// Whether a heartbeat is seen by any of the tracers; returns what there is to say of those that see none.
+fn check_heartbeat(session: &Session, all: &[&dyn Tracer], common: &Common) -> Result<Option<String>> {
+    if common.limits.heartbeat.is_none() {
+        return Ok(None);
+    }
+    let has_none = |tracer: &&&dyn Tracer| tracer.beat(session).is_none();
+    let mut names: Vec<&str> = all.iter().filter(has_none).map(|tracer| tracer.name()).collect();
+    let none_has = names.len() == all.len();
+    names.dedup();
+    let names = names.join(", ");
+    match none_has {
+        true => {
+            Err(anyhow!("--heartbeat: there is none that {names} would see\n  --with proc adds one").context(Usage))
+        }
+        false => Ok((!names.is_empty()).then(|| format!("--heartbeat: there is none that {names} would see"))),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::escape;
 use crate::event::{CAUSES, Failure, Kind, Lost};
 use crate::ffi::counters::{COUNTER_WORDS, MappedCounters};
 
@@ -80,7 +81,7 @@ pub struct Ledger {
     pub partial: bool,
     /// Calls whose entry was seen but not their return, at the end: they were under way, or the kernel did not show
     /// their return.
-    pub unreturned: u64,
+    pub unreturned: Vec<(String, u64)>,
     /// What programs could not read or keep: events lack it, or show it as unreadable.
     pub failures: Vec<Failure>,
 }
@@ -241,12 +242,19 @@ impl fmt::Display for Ledger {
                 if self.partial { "; for which process, watched or not, is unknown" } else { "" }
             )?;
         }
-        if self.unreturned > 0 {
+        let unreturned: u64 = self.unreturned.iter().map(|(_, count)| count).sum();
+        if unreturned > 0 {
             write!(
                 f,
-                "\n  unreturned: {} (calls under way, or of which the kernel did not show the return)",
-                self.unreturned
+                "\n  unreturned: {unreturned} (calls under way, or of which the kernel did not show the return)"
             )?;
+            let of = self.unreturned.iter().filter(|(of, _)| !of.is_empty());
+            for (n, (of, count)) in of.enumerate() {
+                write!(f, "{} {count} of {}", if n == 0 { ":" } else { "," }, escape::line(of.as_bytes()))?;
+            }
+            if self.unreturned.iter().any(|(of, _)| !of.is_empty()) {
+                write!(f, "; --entry shows calls when they begin")?;
+            }
         }
         for Failure { what, error, count } in &self.failures {
             write!(f, "\n  failed: {count} times, {what} ({error})")?;
@@ -310,8 +318,12 @@ mod tests {
         );
         ledger.account(3).unwrap().kernel.undecided = 2;
         assert!(ledger.to_string().contains("\n  undecided: 2 of the filtered a (what"));
-        ledger.unreturned = 5;
+        ledger.unreturned = vec![("fn:vfs_*".to_owned(), 3), (String::new(), 2)];
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
+        assert!(
+            ledger.to_string().ends_with("the return): 3 of fn:vfs_*; --entry shows calls when they begin"),
+            "{ledger}"
+        );
         ledger.failures = vec![Failure { what: "to read a socket", error: "EFAULT".to_owned(), count: 3 }];
         assert!(ledger.to_string().ends_with("\n  failed: 3 times, to read a socket (EFAULT)"), "{ledger}");
     }

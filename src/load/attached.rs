@@ -123,14 +123,16 @@ impl Attached {
         self.all().map(of).sum()
     }
 
-    /// How many calls have begun and not returned yet, for tracers that join the two (call.bpf.h).
+    /// How many calls have begun and not returned yet, for tracers that join the two (call.bpf.h), and of what.
     #[must_use]
-    pub fn unreturned(&self) -> u64 {
+    pub fn unreturned(&self, sources: &[&dyn Source]) -> Vec<(String, u64)> {
         let of = |part: &Part| {
             let maps = ["calls", "frames"].into_iter().filter_map(|name| shared::find(&part.object, name).ok());
-            maps.filter(|map| map.autocreate()).map(|map| map.keys().count()).sum::<usize>()
+            let count = maps.filter(|map| map.autocreate()).map(|map| map.keys().count()).sum::<usize>();
+            let watched = sources.get(part.source).map_or("", |source| source.watched());
+            (count > 0).then(|| (watched.to_owned(), count as u64))
         };
-        self.all().map(of).sum::<usize>() as u64
+        self.parts.iter().filter_map(of).collect()
     }
 
     /// What was added up so far.

@@ -78,6 +78,11 @@ pub trait Source {
         Ok(Vec::new())
     }
 
+    /// What it watches, where that is not said by its name: the function of a spec.
+    fn watched(&self) -> &str {
+        ""
+    }
+
     fn name(&self) -> &'static str {
         self.embedded().name
     }

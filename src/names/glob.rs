@@ -41,6 +41,21 @@ fn one<'g, 'n>(glob: &'g [u8], name: &'n [u8]) -> Option<(&'g [u8], &'n [u8])> {
     }
 }
 
+/// How many characters a glob asks for, beside any number of them by `*`; a `\` makes the next one literal. None: a bracket is
+/// never closed.
+pub(crate) fn characters(glob: &[u8]) -> Option<usize> {
+    let (mut rest, mut count) = (glob, 0);
+    while let [byte, after @ ..] = rest {
+        rest = match (byte, after) {
+            (b'[', set) => class(set)?.after,
+            (b'\\', [_, after @ ..]) => after,
+            _ => after,
+        };
+        count += usize::from(*byte != b'*');
+    }
+    Some(count)
+}
+
 /// A set of characters: `[a-z_]`, or all others: `[!a-z_]`, `[^a-z_]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Class<'a, T> {

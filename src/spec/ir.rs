@@ -10,6 +10,12 @@ pub(crate) const SLOTS_MAX: usize = 32;
 pub(crate) const DEREFS_MAX: usize = 8;
 /// The most bytes of one string, with its NUL.
 pub(crate) const STR_MAX: u32 = 4096;
+/// The most strings that a spec compares with, and the most bytes of each (`TEXTS_MAX`, `TEXT_BYTES` of src/bpf/probe.bpf.h).
+pub(crate) const TEXTS_MAX: usize = 8;
+pub(crate) const TEXT_MAX: usize = 128;
+/// The most globs that a spec compares with (`GLOBS_MAX` there), and the most characters of each: a bit stands for each.
+pub(crate) const GLOBS_MAX: usize = 2;
+pub(crate) const GLOB_MAX: usize = 63;
 /// What a string has where nothing is said.
 pub(crate) const STR_DEFAULT: u32 = 256;
 /// The most bytes that one program may add to an event, strings at their longest.

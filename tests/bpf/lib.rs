@@ -23,6 +23,9 @@ pub const PROGRAMS: [(&str, &[u8]); 2] = [
     ("small", include_bytes!(concat!(env!("OUT_DIR"), "/binaries/small"))),
 ];
 
+/// A program of C++, likewise.
+pub const METHODS: (&str, &[u8]) = ("methods", include_bytes!(concat!(env!("OUT_DIR"), "/binaries/methods")));
+
 /// The source of [`PROGRAMS`].
 pub const SOURCE: &str = include_str!("binaries/functions.c");
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use test_objects::{PROGRAMS, SOURCE};
+use test_objects::{METHODS, PROGRAMS, SOURCE};
 
 use crate::host::{Scratch, text};
 use crate::support::{Ended, Trace, coretrace};
@@ -20,13 +20,18 @@ pub(crate) fn program(scratch: &Scratch, (name, bytes): (&str, &[u8])) -> PathBu
 
 /// `coretrace uprobe SPECS… -- PROGRAM`, to its end. `{}` in a spec stands for the program.
 fn traced(program: &str, way: &str, specs: &[&str]) -> Ended {
+    let ended = run(program, way, specs);
+    assert!(ended.status.success(), "{:#?}", ended.stderr);
+    ended
+}
+
+fn run(program: &str, way: &str, specs: &[&str]) -> Ended {
     let mut command = Command::new(coretrace());
     command.args(["uprobe", "-v", "-o", "json", "--attach", way]);
     command.args(specs.iter().map(|spec| spec.replace("{}", program))).args(["--", program]);
     let mut ended = Trace::raw(&mut command).output();
     ended.events =
         ended.stderr.iter().filter(|line| line.starts_with('{')).map(|line| crate::support::parse(line)).collect();
-    assert!(ended.status.success(), "{:#?}", ended.stderr);
     assert_eq!(ended.totals().dropped, 0, "{:#?}", ended.stderr);
     ended
 }
@@ -96,6 +101,47 @@ fn a_line_of_the_source_is_a_place() {
             let spec = format!("{{}}:functions.c:{inlined}(number:x) if number != 2");
             let ended = traced(text(&program), way, &[&spec]);
             assert_eq!(call(&ended, &of_inlined)["args"], json!({ "number": 7 }));
+        }
+    }
+}
+
+#[test]
+fn a_glob_leaves_out_functions_without_what_is_asked_for() {
+    let scratch = Scratch::new("left-out");
+    let program = program(&scratch, PROGRAMS[0]);
+    // simple(fd, name, count), variadic(format, …)
+    let ended = traced(text(&program), "auto", &["{}:[sv][ia][mr]*(fd)"]);
+    assert_eq!(call(&ended, "simple")["args"], json!({ "fd": 1 }));
+    assert!(ended.events.iter().all(|event| event["func"] != "variadic"), "{:#?}", ended.events);
+    let note = "not probed: 1 functions that match, but have no such values: variadic";
+    assert!(ended.stderr.iter().any(|line| line.contains(note)), "{:#?}", ended.stderr);
+}
+
+#[test]
+fn an_error_of_a_glob_names_a_function_that_it_is_about() {
+    let scratch = Scratch::new("all-left-out");
+    let program = program(&scratch, PROGRAMS[0]);
+    let spec = format!("{}:[sv][ia][mr]*(nothing)", text(&program));
+    let output = Command::new(coretrace()).args(["uprobe", &spec, "--"]).arg(&program).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && stderr.contains("simple has no parameter nothing"), "{stderr}");
+}
+
+#[test]
+fn functions_of_namespaces_are_called_as_in_the_source() {
+    let scratch = Scratch::new("methods");
+    let program = program(&scratch, METHODS);
+    for (specs, names) in [
+        (&["{}:space::counter::add(more, how)", "{}:space::takes(after)"][..], ["space::counter::add", "space::takes"]),
+        (&["{}:space::*"], ["space::counter::add", "space::takes"]),
+        (&["{}:*::add", "{}:_ZN5space5takesE5owneri"], ["space::counter::add", "space::takes"]),
+    ] {
+        let ended = run(text(&program), "auto", specs);
+        // It exits with add(1) + takes(owner(3), 4): sink is 3 + 200 by then, and 1 for the copy that is passed.
+        let [add, takes] = names.map(|name| call(&ended, name));
+        assert_eq!((&add["ret"], &takes["func"]), (&json!(1), &json!("space::takes")), "{specs:?}: {add}");
+        if specs.iter().any(|spec| spec.contains("how")) {
+            assert_eq!((&add["args"], &takes["args"]), (&json!({ "more": 1, "how": "some" }), &json!({ "after": 4 })));
         }
     }
 }

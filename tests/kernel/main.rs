@@ -53,6 +53,7 @@ mod opened;
 mod pidns;
 mod probe;
 mod probe_totals;
+mod probe_values;
 mod proof;
 mod relocs;
 mod rights;

@@ -147,11 +147,22 @@ fn a_chain_that_meets_null_says_so() {
 fn one_spec_fits_functions_that_differ_between_kernels() {
     let scratch = Scratch::new("differs");
     let script = format!("cd {}; touch a; mkdir b; mv a b/c; rm b/c; rmdir b", text(&scratch.path("")));
-    let specs = ["fn:vfs_unlink(name=dentry->d_name.name:str)", "fn:vfs_mkdir(name=dentry->d_name.name:str, mode:o)"];
+    let specs = [
+        "fn:vfs_unlink(name=dentry->d_name.name:str)",
+        "fn:vfs_mkdir(name=dentry->d_name.name:str, mode:o)",
+        "fn:vfs_rename",
+    ];
     for way in ways() {
         let ended = probed(&["--attach", way], &specs, &script);
         assert_eq!(with(&ended, "name", &json!("c")).len(), 1, "{way}: {:#?}", ended.events);
         assert_eq!(with(&ended, "name", &json!("b")).len(), 1, "{way}: {:#?}", ended.events);
+        // Six arguments before 5.12, then a struct with them.
+        let [renamed] = ended.events.iter().filter(|event| event["func"] == "vfs_rename").collect::<Vec<_>>()[..]
+        else {
+            panic!("{way}: {:#?}", ended.events)
+        };
+        let args = renamed["args"].to_string();
+        assert!(args.contains("/a\"") && args.contains("/b/c\"") && renamed["ret"] == 0, "{way}: {renamed}");
     }
     // (mnt_userns came with 5.12, mnt_idmap with 6.3: include/linux/fs.h.)
     assert!(kernel() >= (5, 10));

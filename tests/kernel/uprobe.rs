@@ -239,9 +239,9 @@ fn processes_functions_of_the_kernel_and_of_a_program_are_one_stream() {
     let uprobe = format!("uprobe '{}:func_uprobe1(x:u64)'", text(&me));
     let with = ["--with", "open", "--with", "probe kprobe:do_exit", "--with", &uprobe];
     let ended = traced("proc", &with, &[], &["umark", "2"]);
-    let mut kinds: Vec<_> =
-        ended.events.iter().map(|event| (event["boot_ns"].as_u64(), event["kind"].clone())).collect();
-    kinds.sort_by_key(|(when, _)| *when);
-    let kinds: Vec<_> = kinds.iter().map(|(_, kind)| kind.as_str().unwrap()).filter(|kind| *kind != "open").collect();
+    // As they come, which is as they happened.
+    assert!(ended.events.iter().map(|event| event["boot_ns"].as_u64()).is_sorted(), "{:#?}", ended.events);
+    let kinds = ended.events.iter().map(|event| event["kind"].as_str().unwrap());
+    let kinds: Vec<_> = kinds.filter(|kind| *kind != "open").collect();
     assert_eq!(kinds, ["exec", "uprobe", "uprobe", "probe", "exit"], "{:#?}", ended.stderr);
 }

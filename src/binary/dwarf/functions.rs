@@ -157,6 +157,13 @@ impl<'a> Debug<'a> {
         found
     }
 
+    /// Whether what is known of functions is in files of its own (`.dwo`).
+    pub fn is_split(&self) -> bool {
+        let is_split =
+            |number| self.unit(Part::Info, number).is_some_and(|unit| unit.dwo_name().is_ok_and(|name| name.is_some()));
+        (0..self.count().min(64)).any(is_split)
+    }
+
     /// What a function is called with, at its entry.
     pub fn described(&self, at: At, machine: Machine) -> Option<Described> {
         let (unit, entry) = self.entry(at)?;

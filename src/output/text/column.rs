@@ -63,7 +63,11 @@ pub(super) fn is_call(event: &Event<'_>) -> bool {
 /// `f(a=1, b="x") = 0 [12.3us]`
 fn call(line: &mut Line, event: &Event<'_>) {
     if let Some(func) = event.get(FUNC) {
-        value(line, At::Here, func, Show::Whole);
+        match func {
+            // With blanks: it is the first word of its column.
+            Value::Str(func) => line.escaped(func),
+            other => value(line, At::Here, other, Show::Whole),
+        }
     }
     line.ascii("(");
     if let Some(Value::Group(args)) = event.get(ARGS) {

@@ -2,16 +2,68 @@
 
 use super::expr::{deeper, expression, postfix, sees_cast};
 use super::lex::{Cursor, is_identifier};
-use super::literal::literal;
-use crate::spec::ast::{Condition, Expr, Literal, Op, Span};
+use super::literal::{self, literal};
+use crate::names::glob;
+use crate::spec::ast::{Condition, Expr, ExprKind, Literal, Op, Span};
 use crate::spec::error::{Fault, Parsed};
+use crate::spec::ir::{GLOB_MAX, GLOBS_MAX, TEXT_MAX, TEXTS_MAX};
 
 /// What stands behind the word `if`.
 pub(super) fn condition(c: &mut Cursor<'_>) -> Parsed<Condition> {
     if c.at_end() {
         return Err(c.fault("a condition is missing behind the word 'if'"));
     }
-    either(c, 0).map(Item::whole)
+    let condition = either(c, 0).map(Item::whole)?;
+    limited(&condition)?;
+    Ok(condition)
+}
+
+/// Whether there is room in the kernel for the strings and globs that values are compared with.
+fn limited(condition: &Condition) -> Parsed<()> {
+    let mut all = Vec::new();
+    strings(condition, &mut all);
+    let (mut globs, mut texts): (Vec<&[u8]>, Vec<&[u8]>) = Default::default();
+    for (op, text, span) in all {
+        let (kept, most, what) = match op {
+            Op::Glob => (&mut globs, GLOBS_MAX, "globs"),
+            _ => (&mut texts, TEXTS_MAX, "strings"),
+        };
+        let why = match op {
+            Op::Glob => unfit_glob(text),
+            _ if text.len() > TEXT_MAX => {
+                Some(format!("text is compared up to {TEXT_MAX} bytes, and these are {}", text.len()))
+            }
+            _ => None,
+        };
+        if !kept.contains(&text) {
+            kept.push(text);
+        }
+        let too_many = || (kept.len() > most).then(|| format!("a condition has room for {most} {what}"));
+        if let Some(why) = why.or_else(too_many) {
+            return Err(Fault::new(span.clone(), why));
+        }
+    }
+    Ok(())
+}
+
+fn strings<'a>(condition: &'a Condition, all: &mut Vec<(Op, &'a [u8], &'a Span)>) {
+    match condition {
+        Condition::And(parts) | Condition::Or(parts) => parts.iter().for_each(|part| strings(part, all)),
+        Condition::Not(of) => strings(of, all),
+        Condition::Test { op, right: Literal::Text(text, span), .. } => all.push((*op, text, span)),
+        Condition::Test { .. } => {}
+    }
+}
+
+fn unfit_glob(glob: &[u8]) -> Option<String> {
+    match glob::characters(glob) {
+        None => Some("a [ in this glob is not closed by ] (\\\\[ is the character)".to_owned()),
+        Some(_) if glob.is_empty() => Some("an empty glob matches nothing; == \"\" compares with no text".to_owned()),
+        Some(many) if many > GLOB_MAX => {
+            Some(format!("a glob has at most {GLOB_MAX} characters beside *, and this one {many}"))
+        }
+        Some(_) => None,
+    }
 }
 
 /// What is in parentheses may be a condition, or a value, of which more may follow: `(a)->b == 1`.
@@ -62,7 +114,10 @@ fn comparison(c: &mut Cursor<'_>, depth: usize) -> Parsed<Item> {
     let Item::Value(left) = left else {
         return Err(Fault::new(place, "what is on the left of this is a condition already, and no value to compare"));
     };
-    let right = constant(c, depth)?;
+    let right = match &left.kind {
+        ExprKind::Name(name) if name == "duration" => literal::duration(c)?,
+        _ => constant(c, depth)?,
+    };
     check(op, &right)?;
     let span = c.since(begin);
     match operator(c)? {

@@ -46,7 +46,7 @@ fn missing(c: &Cursor<'_>) -> Fault {
     let constant = c.ahead().starts_with(|c: char| c.is_ascii_digit() || matches!(c, '"' | '\'' | '-'));
     c.fault(match constant {
         true => "a value has to stand here, by its name; constants stand on the right side of a comparison",
-        false => "a value is missing here: the name of an argument, ret, task, …",
+        false => "a value is missing here: the name of an argument, ret, pid, …",
     })
 }
 

@@ -24,6 +24,29 @@ pub(super) fn literal(c: &mut Cursor<'_>) -> Parsed<Literal> {
     Ok(Literal::Number(number, c.since(begin)))
 }
 
+/// What a duration is compared with, in nanoseconds: `10`, `1.5ms`
+pub(super) fn duration(c: &mut Cursor<'_>) -> Parsed<Literal> {
+    if !c.ahead().starts_with(|c: char| c.is_ascii_digit()) {
+        return literal(c);
+    }
+    let word = c.word(|c| is_identifier(c) || c == '.');
+    let number = nanoseconds(&word.text).ok_or_else(|| Fault::new(word.span.clone(), DURATION))?;
+    Ok(Literal::Number(number, word.span))
+}
+
+const DURATION: &str =
+    "this is no duration: they are 250, 250ns, 20us, 1.5ms or 2s, and nanoseconds where there is no unit";
+
+fn nanoseconds(text: &str) -> Option<i128> {
+    const UNITS: [(&str, usize); 4] = [("ns", 0), ("us", 3), ("ms", 6), ("s", 9)];
+    let unit = UNITS.iter().find_map(|(unit, zeros)| Some((text.strip_suffix(unit)?, *zeros)));
+    let (number, zeros) = unit.unwrap_or((text, 0));
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{part:0<zeros$}");
+    let fits = part.len() <= zeros && digits.chars().all(|c| c.is_ascii_digit());
+    fits.then(|| digits.parse::<u64>().ok().map(i128::from))?
+}
+
 /// A number without a sign, as an index or a length.
 pub(super) fn unsigned(c: &mut Cursor<'_>, why: &str) -> Parsed<(u64, Span)> {
     let begin = c.begin();

@@ -2,7 +2,7 @@
 
 use super::kinds::Grammar::{self, Probe, Uprobe, Usdt};
 
-pub(crate) const GOOD: [(Grammar, &str); 40] = [
+pub(crate) const GOOD: [(Grammar, &str); 43] = [
     (Probe, "fn:vfs_unlink"),
     (Probe, "kprobe:do_exit(code)"),
     (
@@ -35,12 +35,15 @@ pub(crate) const GOOD: [(Grammar, &str); 40] = [
     (Probe, "fn:f(\n\ta,\n\tb\n)\nif a == 1"),
     (Probe, "fn:f if (struct foo *)a == NULL && ((struct foo *)a)->b == 1"),
     (Probe, "fn:f if func == \"vfs_read\""),
+    (Probe, "fn:f if duration > 1.5ms || duration == 1s || duration < 20us || duration != 3ns || duration >= 4"),
     (Uprobe, "libc:malloc(size) if size >= 1M"),
     (Uprobe, "/usr/bin/u:func_uprobe2(x:u64, y:u64)"),
     (Uprobe, "/usr/bin/u:0x11f0"),
     (Uprobe, "./u:src/main.c:42(n)"),
     (Uprobe, "/a dir if/b\\:c\\(d\\\\e\\f : g* if ret"),
     (Uprobe, "libc:memcpy@@GLIBC_2.14"),
+    (Uprobe, "./u:ns::C::meth(x)"),
+    (Uprobe, "./u:app::*::tmpl<u8,i8> if x == 1"),
     (Uprobe, "/bin/u:_ZN4core3fmt9Formatter3pad17h0123456789abcdefE.llvm.1"),
     (Usdt, "/bin/u:groupa:probe1(var1:i32)"),
     (Usdt, "libc:setjmp"),

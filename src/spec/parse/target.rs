@@ -136,13 +136,13 @@ fn no_binary(begin: &Cursor<'_>, end: usize) -> Fault {
 
 /// `FUNCTION`, `0xOFFSET` or `FILE:LINE`
 fn place(c: &mut Cursor<'_>) -> Parsed<Place> {
-    let word = c.word(is_segment);
+    let word = qualified(c);
     if c.eat(":") {
         let line = c.word(is_segment);
         return in_file(word, &line);
     }
     if !word.text.starts_with(|c: char| c.is_ascii_digit()) {
-        return name(word, "function").map(Place::Function);
+        return function(word).map(Place::Function);
     }
     let digits = word.text.strip_prefix("0x").filter(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()));
     let offset = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
@@ -150,6 +150,25 @@ fn place(c: &mut Cursor<'_>) -> Parsed<Place> {
         let hint = word.text.parse::<u64>().map_or_else(|_| String::new(), |n| format!(", as {n:#x}"));
         Fault::new(word.span, format!("this is no name; an offset in the file has 0x and hexadecimal digits{hint}"))
     })
+}
+
+/// A name of C++ or Rust may have classes, modules and namespaces before it: `ns::C::meth`
+fn qualified(c: &mut Cursor<'_>) -> Word {
+    let mut word = c.word(is_segment);
+    while !word.text.is_empty() && c.sees("::") && c.begin() == c.place() {
+        c.eat("::");
+        c.run(is_segment, usize::MAX);
+        word.span = c.since(word.span.start);
+        word.text = c.slice(word.span.clone()).to_owned();
+    }
+    word
+}
+
+/// The name of a function of a program, which may have in it what C's have not: `C::~C`, `tmpl<int,char>`
+fn function(word: Word) -> Parsed<Word> {
+    let like_of_c = word.text.replace([':', '<', '>', ',', '~', '{', '}', '#'], "_");
+    name(Word { text: like_of_c, span: word.span.clone() }, "function")?;
+    Ok(word)
 }
 
 fn in_file(file: Word, line: &Word) -> Parsed<Place> {

@@ -104,6 +104,7 @@ fn trees_of_specs() {
         "Any f(a, b) if a Eq 1",
         "Any f if ((foo*1 a) Eq 0 and (foo*1 a).b Eq 1)",
         "Any f if func Eq \"vfs_read\"",
+        "Any f if (duration Gt 1500000 or duration Eq 1000000000 or duration Lt 20000 or duration Ne 3 or duration Ge 4)",
     ];
     let of_kernels: Vec<_> = GOOD.into_iter().filter(|(grammar, _)| *grammar == Probe).collect();
     assert_eq!(of_kernels.len(), trees.len());
@@ -121,6 +122,8 @@ fn trees_of_binaries() {
         "user ./u line 42 of src/main.c(n)",
         "user /a dir if/b:c(d\\e\\f g* if ret Ne 0",
         "user libc memcpy@@GLIBC_2.14",
+        "user ./u ns::C::meth(x)",
+        "user ./u app::*::tmpl<u8,i8> if x Eq 1",
         "user /bin/u _ZN4core3fmt9Formatter3pad17h0123456789abcdefE.llvm.1",
         "static /bin/u 'groupa' probe1(var1:Int { size: 4, signed: true })",
         "static libc '' setjmp",
@@ -211,6 +214,9 @@ fn binaries_that_are_wrong() {
         (Uprobe, "malloc(size) if size >= 1M", 0, "BINARY:NAME"),
         (Uprobe, " :malloc", 1, "the binary is missing"),
         (Uprobe, "libc:", 5, "the name of the function is missing"),
+        (Uprobe, "/u:ns::C::meth:x", 15, "the number of a line"),
+        (Uprobe, "/u:ns::a+b", 8, "'+' cannot be in the name of a function"),
+        (Uprobe, "/u:ns:: f", 8, "what is shown, in '('"),
         (Uprobe, "libc:12", 5, "hexadecimal digits, as 0xc"),
         (Uprobe, "libc:0xfg", 5, "hexadecimal"),
         (Uprobe, "libc:0x11112222333344445", 5, "hexadecimal"),
@@ -283,6 +289,10 @@ fn conditions_that_are_wrong() {
         ("if a == (3)", 13, "has to be a constant"),
         ("if a > ret", 12, "has to be a constant"),
         ("if 3 == a", 8, "constants stand on the right side"),
+        ("if duration > 1M", 19, "this is no duration: they are 250, 250ns, 20us, 1.5ms or 2s"),
+        ("if duration > 1.5ns", 19, "this is no duration"),
+        ("if duration > 99999999999s", 19, "this is no duration"),
+        ("if a > 1ms", 12, "this is no number"),
         ("if !a == 3", 11, "is a condition already"),
         ("if (a & 3) == 1", 16, "is a condition already"),
         ("if 1 < a < 3", 8, "constants stand on the right side"),
@@ -314,6 +324,21 @@ fn conditions_that_are_wrong() {
 
 #[test]
 fn there_are_limits() {
+    let text = |n: usize| format!("fn:f if s == \"{}\"", "y".repeat(n));
+    assert!(parse(&text(128), Probe).is_ok());
+    is_refused(Probe, &text(129), 13, "up to 128 bytes, and these are 129");
+    let glob = |n: usize| format!("fn:f if s ~ \"*{}\"", "?".repeat(n));
+    assert!(parse(&glob(63), Probe).is_ok());
+    is_refused(Probe, &glob(64), 12, "at most 63 characters beside *, and this one 64");
+    is_refused(Probe, "fn:f if s ~ \"y[\"", 12, "is not closed by ]");
+    is_refused(Probe, "fn:f if s ~ \"\"", 12, "matches nothing");
+    let any =
+        |of: &dyn Fn(usize) -> String, n: usize| format!("fn:f if {}", (0..n).map(of).collect::<Vec<_>>().join(" || "));
+    let (globs, texts) = (|n| format!("s ~ \"{n}*\""), |n| format!("s == \"{n}\""));
+    assert!(parse(&any(&globs, 2), Probe).is_ok() && parse(&any(&texts, 8), Probe).is_ok());
+    is_refused(Probe, &any(&globs, 3), 36, "room for 2 globs");
+    let wrong = parse(&any(&texts, 9), Probe).unwrap_err();
+    assert!(wrong.message.contains("room for 8 strings") && wrong.text[wrong.span.clone()] == *"\"8\"", "{wrong}");
     let named = |length: usize| format!("fn:{}", "a".repeat(length - 3));
     assert!(parse(&named(4096), Probe).is_ok());
     assert!(parse(&named(4097), Probe).unwrap_err().message.contains("4096 bytes are the most"));

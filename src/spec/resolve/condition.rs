@@ -9,7 +9,7 @@ use super::scope::{Scope, When};
 use super::spell::spell;
 use super::typed::{Shape, shape};
 use super::way::Way;
-use crate::spec::ast::{Condition, Expr, Literal, Op, Span};
+use crate::spec::ast::{Condition, Expr, ExprKind, Literal, Op, Span};
 use crate::spec::ir::{Compare, STR_DEFAULT, STR_MAX, Test};
 use crate::types::model::Types;
 
@@ -75,7 +75,7 @@ impl Maker<'_> {
         let way = only(self.types, way(self.types, scope, left)?);
         let string = as_text(self.types, &way);
         let whole = match (right, &string) {
-            (Literal::Text(text, text_span), Some(_)) => return self.text_test(&way, op, text, (span, text_span)),
+            (Literal::Text(text, _), Some(_)) => return self.text_test(&way, op, text, span),
             (_, None) => None,
             // Of a pointer, its address is compared.
             (_, Some(_)) if matches!(shape(self.types, way.ty), Shape::Pointer { .. } | Shape::Word) => None,
@@ -102,22 +102,17 @@ impl Maker<'_> {
                 return Err(Wrong::new(format!("{spelled} is no string: ^= and ~ are for strings")).at(span));
             }
         };
-        let operand = operand(self.types, &way, int, op, right)?;
+        let operand = operand(self.types, &way, int, op, right).map_err(|error| of_user(left, right, error))?;
         let slot = self.add(way.number(int).map_err(|wrong| wrong.at(&left.span))?);
         Ok(Test::Number { slot, op: compare, operand })
     }
 
-    fn text_test(&mut self, way: &Way, op: Op, text: &[u8], spans: (&Span, &Span)) -> Result<Test, ResolveError> {
-        // A longer one would be cut before it can be the same.
-        if text.len() >= STR_DEFAULT as usize {
-            let most = STR_DEFAULT - 1;
-            return Err(Wrong::new(format!("strings are compared up to {most} bytes")).at(spans.1));
-        }
+    fn text_test(&mut self, way: &Way, op: Op, text: &[u8], span: &Span) -> Result<Test, ResolveError> {
         // Its end counts, too.
         let most = if op == Op::Glob { STR_MAX } else { STR_DEFAULT };
         let slot = match as_text_of(self.types, way, most) {
-            Some(slot) => slot.map_err(|wrong| wrong.at(spans.0))?,
-            None => return Err(Wrong::new("it is no string").at(spans.0)),
+            Some(slot) => slot.map_err(|wrong| wrong.at(span))?,
+            None => return Err(Wrong::new("it is no string").at(span)),
         };
         let slot = self.add(slot);
         let text = text.to_vec();
@@ -126,9 +121,22 @@ impl Maker<'_> {
             Op::Ne => Test::Not(Box::new(Test::Text { slot, text, whole: true })),
             Op::Prefix => Test::Text { slot, text, whole: false },
             Op::Glob => Test::Glob { slot, glob: text },
-            _ => return Err(Wrong::new("strings are compared by ==, !=, ^= and ~").at(spans.0)),
+            _ => return Err(Wrong::new("strings are compared by ==, !=, ^= and ~").at(span)),
         })
     }
+}
+
+/// A user or group that is given by name is no constant of the kernel.
+fn of_user(left: &Expr, right: &Literal, error: ResolveError) -> ResolveError {
+    let (ExprKind::Name(left), Literal::Name { name, .. }) = (&left.kind, right) else { return error };
+    let wrong = match left.as_str() {
+        "uid" => Wrong::new("users are compared by their numbers")
+            .hint(format!("`id -u {0}` says the number; -u {0} shows what this user does alone", name.text)),
+        "gid" => Wrong::new("groups are compared by their numbers")
+            .hint(format!("`getent group {}` says the number", name.text)),
+        _ => return error,
+    };
+    wrong.at(&error.span)
 }
 
 /// A struct that is there for its type only (`kuid_t`) is its one member.

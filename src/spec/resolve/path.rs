@@ -106,6 +106,10 @@ fn root(types: &Types, scope: &Scope, name: &str) -> Result<Way, Wrong> {
             Ok(Way { base: Base::Duration, ..Way::word(0, false, ty) })
         }
         "duration" => Err(Wrong::new("a call has no duration at its entry").hint("hook its return")),
+        "task" if scope.head.is_some() => {
+            let wrong = Wrong::new("task is of the kernel: there is none among the values of a program");
+            Err(wrong.hint("pid, tid, ppid, comm, uid and gid are known of who calls"))
+        }
         "task" => task(types).ok_or_else(|| Wrong::new("these types have no task_struct")),
         "func" => Err(Wrong::new("func is no value to read: totals are by it (--by func), and each event has it")),
         _ => of_head(types, scope, name).unwrap_or_else(|| Err(no_name(types, scope, name))),

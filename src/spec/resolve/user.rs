@@ -81,19 +81,19 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
         let scope = match signature {
             Some(signature) => {
                 if signature.source == Source::Table {
-                    by_table.push(function.name.clone());
+                    by_table.push(function.called().to_owned());
                 }
-                of_signature(&described.types, &function.name, signature, binary)
+                of_signature(&described.types, &function, signature, binary)
             }
             None => {
-                let scope = declared::untyped(spec, &function.name, binary.elf.machine);
+                let scope = declared::untyped(spec, function.called(), binary.elf.machine);
                 if scope.params.iter().all(|param| param.name.is_none()) {
-                    unknown.push(function.name.clone());
+                    unknown.push(function.called().to_owned());
                 }
                 scope
             }
         };
-        let (name, offset) = (function.name, function.offset);
+        let (name, offset) = (function.called().to_owned(), function.offset);
         each.push(Site { name, offset, semaphore: None, returns: true, in_red_zone: false, scope });
     }
     let what = |names: &[String]| match names {
@@ -103,18 +103,22 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
     };
     if !unknown.is_empty() {
         notes.push(format!(
-            "{}: nothing is known of the arguments of {}: the registers for arguments are shown, whether they are used or \
+            "{}: nothing is known of the arguments of {}{}: the registers for arguments are shown, whether they are used or \
              not (they can be declared: NAME(size:u64, name:str))",
             binary.name,
-            what(&unknown)
+            what(&unknown),
+            if binary.is_split() { ", as its debug information is in .dwo files (-gsplit-dwarf), which are not read" } else { "" }
         ));
     }
     if !by_table.is_empty() {
         let these = what(&by_table);
-        notes.push(format!(
-            "{}: it has no debug information: {these} is taken to be what its documentation says",
-            binary.name
-        ));
+        let why = if binary.debug().is_some() {
+            "its debug information does not help"
+        } else {
+            "it has no debug information"
+        };
+        let are = if by_table.len() > 1 { "are" } else { "is" };
+        notes.push(format!("{}: {why}: {these} {are} taken to be what the documentation says", binary.name));
     }
     Sites { types: described.types, each, notes }
 }
@@ -122,12 +126,12 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
 const RUST: &str = "Rust does not say how it passes structs and enums";
 
 /// A function, at its entry.
-fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binary) -> Scope {
+fn of_signature(types: &Types, function: &Function, signature: &Signature, binary: &Binary) -> Scope {
     let machine = binary.elf.machine;
     let returns = (signature.returns > 0).then(|| Ty::of(signature.returns));
     let mut abi = Abi::new(machine, types, returns, signature.returns_by_reference);
     // What the compiler has made of a function is called with something else.
-    let changed = is_changed(name);
+    let changed = is_changed(&function.name);
     // Rust passes and returns structs as it likes.
     let is_rusts = |ty: Ty| signature.is_rust && matches!(shape(types, ty), Shape::Struct { .. });
     let param = |argument: &Argument| {
@@ -150,7 +154,7 @@ fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binar
     let result_at = result_at.map(|way| way.map_err(Why::from));
     let result_at = if returns.is_some_and(is_rusts) { Some(Err(RUST.into())) } else { result_at };
     Scope {
-        name: name.to_owned(),
+        name: function.called().to_owned(),
         params,
         returns,
         when: When::Entry,

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use anyhow::{Result, anyhow, bail};
 
 use super::kinds::room;
+use super::missing::{self, closest_glob, not_loaded, not_there};
 use super::way::{self, Read, refused};
 use crate::error::{Usage, Wrong};
-use crate::host::kallsyms::{Symbol, Symbols};
-use crate::names::closest;
+use crate::host::kallsyms::Symbol;
 use crate::names::glob::{is_glob, matches};
 use crate::spec::ast::{self, Arg, Expr, ExprKind, How, Word};
 use crate::spec::resolve::{self, Function};
@@ -51,6 +51,7 @@ impl Hooked {
             |spec, format| Hooked { spec, types: Rc::clone(&types), format, functions: Vec::new(), notes: Vec::new() };
         match spec.target.clone() {
             ast::Target::Tracepoint { category, name } => {
+                missing::tracepoint(&category, &name, opening)?.map_or(Ok(()), |wrong| Err(refused(&spec, &wrong)))?;
                 let names = match is_glob(&name.text) {
                     true => opening.tracepoints(&category.text)?,
                     false => vec![name.text.clone()],
@@ -60,7 +61,7 @@ impl Hooked {
                     let target = ast::Target::Tracepoint { category: category.clone(), name: one };
                     Ok(hooked(ast::Spec { target, ..spec.clone() }, Some(format)))
                 };
-                expanded(&spec, &name, names, most)?.into_iter().map(each).collect()
+                expanded(&spec, "tracepoint", &name, names, most)?.into_iter().map(each).collect()
             }
             ast::Target::TypedTracepoint { name } | ast::Target::RawTracepoint { name } if is_glob(&name.text) => {
                 let each = |one: Word| {
@@ -70,16 +71,27 @@ impl Hooked {
                     };
                     Ok(hooked(ast::Spec { target, ..spec.clone() }, None))
                 };
-                expanded(&spec, &name, resolve::tracepoints(&types.types), most)?.into_iter().map(each).collect()
+                expanded(&spec, "tracepoint", &name, resolve::tracepoints(&types.types), most)?
+                    .into_iter()
+                    .map(each)
+                    .collect()
             }
             ast::Target::Function { how, module, name } if is_glob(&name.text) => {
                 hooked(spec, None).glob(how, module.as_ref(), &name, opening, most)
             }
             ast::Target::Function { module, name, .. } => hooked(spec, None).one(module.as_ref(), &name, opening),
-            ast::Target::Syscall { .. } => {
-                let mut hooked = hooked(spec, None);
-                hooked.result_too(true);
-                Ok(vec![hooked])
+            ast::Target::Syscall { name } => {
+                if let Some(wrong) = missing::syscall(&name, &types.types, opening) {
+                    return Err(refused(&spec, &wrong));
+                }
+                let names = if is_glob(&name.text) { missing::syscalls(opening)? } else { Vec::new() };
+                let each = |name: Word| {
+                    let target = ast::Target::Syscall { name };
+                    let mut hooked = hooked(ast::Spec { target, ..spec.clone() }, None);
+                    hooked.result_too(true);
+                    hooked
+                };
+                Ok(expanded(&spec, "system call", &name, names, most)?.into_iter().map(each).collect())
             }
             ast::Target::TypedTracepoint { .. } | ast::Target::RawTracepoint { .. } => Ok(vec![hooked(spec, None)]),
             ast::Target::User { .. } | ast::Target::Static { .. } => bail!("this is no function of the kernel"),
@@ -206,15 +218,8 @@ impl Hooked {
         }
         groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.functions.len()));
         left_out.extend(groups.drain(most.min(groups.len())..).flat_map(|(_, group)| group.functions));
-        if !left_out.is_empty() {
-            let names: Vec<&str> = left_out.iter().take(8).map(|function| function.name.as_str()).collect();
-            let more = if left_out.len() > names.len() { ", …" } else { "" };
-            self.notes.push(format!(
-                "not probed: {} functions that match, but have no such values: {}{more}",
-                left_out.len(),
-                names.join(", ")
-            ));
-        }
+        let names: Vec<&str> = left_out.iter().map(|function| function.name.as_str()).collect();
+        self.notes.extend(missing::values("functions", &names));
         let mut all: Vec<Hooked> = groups.into_iter().map(|(_, group)| group).collect();
         if let Some(first) = all.first_mut() {
             first.notes = self.notes;
@@ -234,15 +239,15 @@ impl Hooked {
 }
 
 /// Those of these names that a glob matches: a program each.
-fn expanded(spec: &ast::Spec, glob: &Word, names: Vec<String>, most: usize) -> Result<Vec<Word>> {
+fn expanded(spec: &ast::Spec, what: &str, glob: &Word, names: Vec<String>, most: usize) -> Result<Vec<Word>> {
     if !is_glob(&glob.text) {
         return Ok(vec![glob.clone()]);
     }
     let there = names.into_iter().filter(|name| matches(glob.text.as_bytes(), name.as_bytes()));
     let found: Vec<Word> = there.map(|text| Word { text, span: glob.span.clone() }).collect();
     let wrong = match found.len() {
-        0 => format!("no tracepoint matches {}", glob.text),
-        n if n > most => format!("{n} tracepoints match, and each takes a program of its own: {}", room(most)),
+        0 => format!("no {what} matches {}", glob.text),
+        n if n > most => format!("{n} {what}s match, and each takes a program of its own: {}", room(most)),
         _ => return Ok(found),
     };
     Err(refused(spec, &Wrong::new(wrong).at(&glob.span)))
@@ -333,69 +338,4 @@ fn matching(
 /// Programs and trampolines of BPF, and other code that the kernel makes, are listed as modules.
 fn is_bpf(module: &str) -> bool {
     matches!(module, "bpf" | "__builtin__ftrace" | "__builtin__kprobes")
-}
-
-/// A glob with less in it.
-fn closest_glob(glob: &str) -> String {
-    let plain: String = glob.chars().take_while(|c| !matches!(c, '*' | '?' | '[')).collect();
-    match plain.rsplit_once('_') {
-        Some((front, _)) if !front.is_empty() => format!("{front}*"),
-        _ => format!("*{}*", plain.trim_end_matches('_')),
-    }
-}
-
-/// Why a function is not there, and what is.
-fn not_there(module: Option<&Word>, name: &str, symbols: &Symbols, opening: &Opening<'_>) -> Wrong {
-    let renamed = symbols.iter().filter(|symbol| symbol.is_function && is_variant(symbol.name, name));
-    let renamed: Vec<&str> = renamed.map(|symbol| symbol.name).filter(|name| !name.contains(".cold")).take(4).collect();
-    if !renamed.is_empty() {
-        return Wrong::new(format!("the compiler has changed {name}, and with it its name"))
-            .list("probe it by that name", &renamed);
-    }
-    let mut modules = symbols.functions(name).filter_map(|symbol| symbol.module);
-    if let Some(other) = modules.next() {
-        return Wrong::new(format!("{name} is in the module {other}")).hint(format!("fn:{other}:{name}"));
-    }
-    if let Some(wrong) = module.and_then(|module| not_loaded(&module.text, symbols)) {
-        return wrong;
-    }
-    let traceable = opening.traceable();
-    let can_be = |name: &&str| traceable.is_none_or(|traceable| traceable.contains(*name));
-    let functions = symbols.iter().filter(|symbol| symbol.is_function).map(|symbol| symbol.name);
-    let mut names: Vec<&str> = functions.filter(can_be).collect();
-    names.sort_unstable();
-    names.dedup();
-    let close = closest(name, names.into_iter());
-    let wrong = Wrong::new(format!("this kernel has no function {name}")).list("closest", &close);
-    wrong.hint(
-        "a function that the compiler has inlined everywhere is none any more; one of a module is there once that is loaded",
-    )
-}
-
-/// Whether nothing can be there, as its module is not loaded.
-fn not_loaded(module: &str, symbols: &Symbols) -> Option<Wrong> {
-    let wrong = || Wrong::new(format!("the module {module} is not loaded")).hint(format!("modprobe {module}"));
-    (!symbols.iter().any(|symbol| symbol.module == Some(module))).then(wrong)
-}
-
-/// What compilers make of a function: `NAME.isra.0`, `NAME.constprop.0`, `NAME.part.0`.
-fn is_variant(name: &str, of: &str) -> bool {
-    name.strip_prefix(of).is_some_and(|rest| rest.starts_with('.'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_compilers_make_of_a_function_is_known() {
-        assert!(is_variant("do_it.isra.0", "do_it") && is_variant("do_it.constprop.0.isra.1", "do_it"));
-        assert!(!is_variant("do_it2", "do_it") && !is_variant("do_it", "do_it"));
-    }
-
-    #[test]
-    fn a_glob_that_matches_nothing_leads_to_a_wider_one() {
-        assert_eq!(closest_glob("vfs_unlnk*"), "vfs*");
-        assert_eq!(closest_glob("vfsx*"), "*vfsx*");
-    }
 }

@@ -8,12 +8,14 @@ use anyhow::{Context, Result, anyhow};
 
 use super::hooked::{TOO_MANY_RESULTS, at_entry, is_result, result};
 use super::kinds::room;
+use super::missing;
 use super::recorded::{By, Recorded, in_page};
 use super::way::{self, Candidate, Half, Part, Read, Subject, refused};
 use crate::error::Usage;
 use crate::load::plan::{self, Hook, Target};
 use crate::names::glob::is_glob;
 use crate::spec::ast;
+use crate::spec::error::SpecError;
 use crate::spec::resolve::user::{Site, sites};
 use crate::spec::resolve::{self, Machine, ResolveError, Resolved, When, Words};
 use crate::tracers::opening::Opening;
@@ -70,10 +72,19 @@ impl InBinary {
                 notes: Vec::new(),
                 throws: None,
             };
-            let mut groups = groups(sites.each.into_iter().map(one).map(InBinary::with_result_too))?;
+            // A glob, or a name that several have, may be of some that have no such values.
+            let several = sites.each.iter().any(|site| sites.each.first().is_some_and(|first| first.name != site.name));
+            let all_of_it = sites.each.into_iter().map(one).map(InBinary::with_result_too);
+            let (mut groups, left_out) = match groups(all_of_it, several) {
+                Ok(found) => found,
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                    continue;
+                }
+            };
             if groups.len() > most && is_quiet_glob(spec) {
                 let apart = groups.into_iter().flat_map(InBinary::apart).map(InBinary::with_nothing);
-                groups = self::groups(apart)?;
+                (groups, _) = self::groups(apart, false)?;
                 groups.first_mut().into_iter().for_each(|first| first.notes.push(TOO_MANY_RESULTS.to_owned()));
             }
             if let Some(first) = groups.first_mut() {
@@ -81,6 +92,10 @@ impl InBinary {
                 first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
                 first.notes.extend(red_zone);
                 first.throws = binary.has_exceptions().then(|| binary.name.clone());
+                let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
+                let what =
+                    if matches!(spec.target, ast::Target::Static { .. }) { "static probes" } else { "functions" };
+                first.notes.extend(missing::values(what, &names));
             }
             all.extend(groups);
         }
@@ -159,12 +174,24 @@ fn is_quiet_glob(spec: &ast::Spec) -> bool {
 
 const REGISTERS: Words = Words::Registers(Machine::HERE);
 
-/// Puts those together that are read alike, and whose events say which of them it was.
-fn groups(all: impl Iterator<Item = InBinary>) -> Result<Vec<InBinary>> {
+/// Puts those together that are read alike, and whose events say which of them it was. `some`: those without the values
+/// that are asked for are left out, and named, unless all are.
+fn groups(all: impl Iterator<Item = InBinary>, some: bool) -> Result<(Vec<InBinary>, Vec<String>)> {
     let mut groups: Vec<(Vec<Read>, InBinary)> = Vec::new();
+    let (mut left_out, mut first_error) = (Vec::new(), None);
     for mut one in all {
-        let reads = way::reads(&one)?;
         let Some(site) = one.sites.first() else { continue };
+        let reads = match way::reads(&one) {
+            Ok(reads) => reads,
+            Err(error) if some => {
+                if !left_out.contains(&site.name) {
+                    left_out.push(site.name.clone());
+                }
+                first_error.get_or_insert_with(|| of_function(error, &site.name));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let fits = |(of, group): &&mut (Vec<Read>, InBinary)| {
             let distinguished = |other: &Site| {
                 group.cookies || in_page(other.offset) != in_page(site.offset) || other.name == site.name
@@ -176,7 +203,21 @@ fn groups(all: impl Iterator<Item = InBinary>) -> Result<Vec<InBinary>> {
             None => groups.push((reads, one)),
         }
     }
-    Ok(groups.into_iter().map(|(_, group)| group).collect())
+    match first_error {
+        Some(error) if groups.is_empty() => Err(error),
+        _ => Ok((groups.into_iter().map(|(_, group)| group).collect(), left_out)),
+    }
+}
+
+/// An error that says which of the functions it is about, unless it does.
+fn of_function(error: anyhow::Error, name: &str) -> anyhow::Error {
+    match error.downcast_ref::<SpecError>() {
+        Some(shown) if !shown.message.contains(name) => {
+            let message = format!("{name}: {}", shown.message);
+            anyhow!(SpecError { message, ..shown.clone() }).context(Usage)
+        }
+        _ => error,
+    }
 }
 
 impl Subject for InBinary {

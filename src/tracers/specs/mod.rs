@@ -7,6 +7,7 @@ mod in_kernel;
 pub(super) mod kinds;
 mod list;
 mod meaning;
+mod missing;
 mod recorded;
 mod stacks;
 pub(super) mod subcommand;

@@ -48,7 +48,10 @@ impl SpecTracer {
         wanted: Wanted,
         opening: &Opening<'_>,
     ) -> Result<Self> {
-        let (mut recorded, ways) = (subject.recorded(kind, info.embedded.name), ways(subject, kind, wanted)?);
+        let (mut recorded, mut ways) = (subject.recorded(kind, info.embedded.name), ways(subject, kind, wanted)?);
+        for note in ways.iter_mut().flat_map(|way| &mut way.notes) {
+            *note = format!("{}: {note}", recorded.func);
+        }
         recorded.ways = ways.iter().map(|way| way.meaning.clone()).collect();
         // Where they cannot be read, addresses are shown.
         let symbols = recorded.has_symbols().then(|| opening.symbols().ok()).flatten();
@@ -110,6 +113,10 @@ impl Source for SpecTracer {
 
     fn made_for(&self, plan: &Plan) -> Cow<'_, [u8]> {
         self.way(plan).map_or_else(|_| self.object().into(), |(_, way)| (&way.object).into())
+    }
+
+    fn watched(&self) -> &str {
+        &self.recorded.func
     }
 
     fn notes(&self, plan: &Plan) -> &[String] {

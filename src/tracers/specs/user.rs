@@ -29,7 +29,8 @@ pub(super) fn samples(kind: u32) -> Vec<Plan> {
 
 /// What can be probed in a binary, or in all that a process has mapped.
 pub(super) fn list(what: &str, grammar: Grammar, opening: &Opening<'_>) -> Result<Vec<String>> {
-    let mut words = what.split(':');
+    // Names of functions may have colons in them (C++, Rust).
+    let mut words = what.splitn(if grammar == Grammar::Usdt { 3 } else { 2 }, ':');
     let (word, first, second) = (words.next().unwrap_or_default(), words.next(), words.next());
     let found = opening.binaries(word).context(Usage)?;
     let (mut lines, mut first_wrong) = (Vec::new(), None);

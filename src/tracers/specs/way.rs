@@ -323,3 +323,21 @@ fn layout(before: &Constants, holes: Holes) -> Result<Layout> {
         fetch_room,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_of_conditions_are_those_of_the_programs() {
+        fn size<T, const ROWS: usize, const COLUMNS: usize>(
+            _: fn(&probe::types::rodata) -> &[[T; COLUMNS]; ROWS],
+        ) -> (usize, usize) {
+            (ROWS, COLUMNS)
+        }
+        assert_eq!(size(|rodata| &rodata.texts), (ir::TEXTS_MAX, ir::TEXT_MAX));
+        assert_eq!(size(|rodata| &rodata.glob_table).0, ir::GLOBS_MAX);
+        assert!(CommGlobs::of_text(&[b'?'; ir::GLOB_MAX]).is_ok());
+        assert!(CommGlobs::of_text(&[b'?'; ir::GLOB_MAX + 1]).is_err());
+    }
+}

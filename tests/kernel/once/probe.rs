@@ -16,12 +16,20 @@ fn what_is_not_there_is_refused_with_its_place() {
         ("fn:vfs_unlink(dentri)", "dentry"),
         ("fn:vfs_unlink(dentry->d_nam)", "d_name"),
         ("vfs_unlink", "fn:vfs_unlink"),
-        ("tracepoint:sched:nothing", "reading "),
+        ("tracepoint:sched:sched_proces_exec", "closest: sched_process_exec"),
+        ("tracepoint:shed:sched_process_exec", "closest: sched"),
+        ("tracepoint:task:sched_process_exec", "there is: tracepoint:sched:sched_process_exec"),
+        ("tracepoint:s*:sched_process_exec", "cannot be a glob"),
+        ("raw_tracepoint:sched_proces_exec", "closest: sched_process_exec"),
+        ("ksyscall:opennat", "closest: openat"),
+        ("ksyscall:opennat*", "no system call matches"),
+        ("fn:vfs_unlink if dentry->d_name.name ~ \"y[\"", "is not closed by ]"),
     ] {
         let output =
             Command::new(coretrace()).args(["probe", spec, "-d", "1", "-n", "nobody-has-this"]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && stderr.contains(message), "{spec}: {stderr}");
+        assert!(output.status.code() == Some(2) && stderr.contains(message), "{spec}: {stderr}");
+        assert!(stderr.lines().any(|line| line.trim_start().starts_with('^')), "where it is wrong: {spec}: {stderr}");
     }
 }
 
@@ -100,5 +108,21 @@ fn what_is_not_in_a_program_is_refused_with_what_is() {
             Command::new(coretrace()).args([tracer, &spec, "-d", "1", "-n", "nobody-has-this"]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && stderr.contains(message), "{spec}: {stderr}");
+    }
+}
+
+#[test]
+fn options_that_could_have_no_effect_are_refused() {
+    let me = targets();
+    let uprobe = format!("{}:func_uprobe1", text(&me));
+    for (args, message) in [
+        (["uprobe", &uprobe, "--path", "/usr"], "--path is about paths: no event of this run has any"),
+        (["uprobe", &uprobe, "--args", "x"], "--args is about arguments of programs: no event"),
+        (["probe", "tp_btf:sched_process_exit", "--path", "/usr"], "--path is about paths: no event"),
+        (["probe", "tp_btf:sched_process_exit", "--heartbeat", "1"], "--heartbeat: there is none that probe would see"),
+    ] {
+        let output = Command::new(coretrace()).args(args).args(["-n", "nobody-has-this", "-d", "1"]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains(message), "{args:?}: {stderr}");
     }
 }

@@ -31,6 +31,7 @@ fn main() {
         // For the tests of how a run behaves.
         ["as", about, command @ ..] => identity::run_as(about, command),
         ["calls", threads, n] => calls::calls(number(threads), number(n)),
+        ["epolls", depth] => calls::epolls(number(depth)),
         ["naps", threads, ms] => calls::naps(number(threads), number(ms)),
         ["burst", n] => kin::burst(number(n)),
         ["daemon"] => kin::daemon(),

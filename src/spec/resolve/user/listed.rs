@@ -1,7 +1,7 @@
 //! What can be probed in a binary, for `--list`.
 
 use super::statics::is_asked;
-use crate::binary::{Binary, Operand, Source};
+use crate::binary::{Binary, Function, Operand, Source};
 use crate::names::glob;
 use crate::spec::resolve::error::Wrong;
 use crate::spec::resolve::spell::signature;
@@ -35,17 +35,17 @@ pub(crate) fn functions(binary: &Binary, asked: &str) -> Result<Vec<Listed>, Wro
     };
     let described = binary.described(&found);
     let types = &described.types;
-    let text = |name: &str, known: bool| {
-        let of = types.find(kind::FUNC, name).filter(|_| known)?;
-        Some(signature(types, types.get(of.refers)?, name))
+    let text = |function: &Function, known: bool| {
+        let of = types.find(kind::FUNC, &function.name).filter(|_| known)?;
+        Some(signature(types, types.get(of.refers)?, function.called()))
     };
     let listed = found.into_iter().zip(&described.each).map(|(function, known)| Listed {
-        text: text(&function.name, known.is_some()),
+        text: text(&function, known.is_some()),
         offset: Some(function.offset),
         note: known.as_ref().filter(|known| known.source == Source::Table).map(|_| "by its documentation".to_owned()),
         aliases: function.aliases,
         semaphore: false,
-        name: function.name,
+        name: function.in_source.unwrap_or(function.name),
     });
     Ok(listed.collect())
 }

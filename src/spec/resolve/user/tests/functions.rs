@@ -175,3 +175,23 @@ fn functions_that_take_no_probe_are_left_out_and_named() {
         "{note}"
     );
 }
+
+#[test]
+fn functions_of_namespaces_are_found_by_their_whole_names() {
+    let it = binary("methods");
+    for (name, called) in [
+        ("space::counter::add", &["space::counter::add"][..]),
+        ("space::*", &["space::counter::add", "space::takes"]),
+        ("*::takes", &["space::takes"]),
+        ("takes", &["space::takes"]),
+        ("_ZN5space5takesE5owneri", &["space::takes"]),
+        ("main", &["main"]),
+    ] {
+        let (_, sites) = uprobe(&it, name).unwrap();
+        assert_eq!(sites.each.iter().map(|site| site.name.as_str()).collect::<Vec<_>>(), called, "{name}");
+    }
+    assert!(wrong(&it, "space::takse").contains("there is no function space::takse\n  closest: space::takes"));
+    assert!(wrong(&it, "space::takes(afterr)").contains("space::takes has no parameter afterr"));
+    let listed = list_functions(&it, "space::takes").unwrap();
+    assert_eq!(listed[0].text.as_deref(), Some("long space::takes(struct owner one, int after)"));
+}

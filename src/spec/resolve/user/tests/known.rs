@@ -32,7 +32,7 @@ fn well_known_functions_are_in_a_table() {
     assert_eq!(read(&it, "malloc"), "di");
     assert_eq!(read(&it, "read"), "di:i4 si dx");
     let (_, sites) = uprobe(&it, "malloc(size) if size > 4k").unwrap();
-    assert!(sites.notes[0].contains("malloc is taken to be what its documentation says"), "{:?}", sites.notes);
+    assert!(sites.notes[0].contains("malloc is taken to be what the documentation says"), "{:?}", sites.notes);
     assert!(wrong(&it, "malloc(bytes)").contains("it has: size_t size"));
     let listed = list_functions(&it, "malloc").unwrap();
     assert_eq!(listed[0].text.as_deref(), Some("void *malloc(size_t size)"));
