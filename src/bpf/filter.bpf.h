@@ -159,13 +159,22 @@ static __always_inline bool is_refused(u64 cgroup_id)
 
 /*
  * Whether a process is followed, and not another one with the number of a followed process whose end was not seen. Used
- * in many places, so not inlined, to keep the programs small.
+ * in many places, so not inlined, to keep the programs small. `leads`: the task is known to be its first thread.
  */
-static __noinline bool is_followed(struct task_struct *task, u32 pid)
+static __noinline bool is_followed_by(struct task_struct *task, u32 pid, bool leads)
 {
 	u64 *since = bpf_map_lookup_elem(&followed, &pid);
 
-	return since && BPF_CORE_READ(task, group_leader, start_boottime) <= *since + START_SLACK_NS;
+	if (!since)
+		return false;
+	if (!leads)
+		task = BPF_CORE_READ(task, group_leader);
+	return BPF_CORE_READ(task, start_boottime) <= *since + START_SLACK_NS;
+}
+
+static __always_inline bool is_followed(struct task_struct *task, u32 pid)
+{
+	return is_followed_by(task, pid, false);
 }
 
 /* Whether an ending thread's process was followed until its own end, just before. */

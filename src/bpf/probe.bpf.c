@@ -14,7 +14,8 @@ struct frame_key {
 
 /*
  * Calls that have not returned, and what was read at their entry: the record behind its head, as it stands in the
- * scratch space, but for `duration_ns`, which is when the call began, and `slots`, which is how long the record is.
+ * scratch space, but for `duration_ns`, which is when the call began (0: it has returned), and `slots`, which is how long
+ * the record is.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -27,21 +28,29 @@ const volatile u32 probe_frame_bytes = 64;
 
 #define FIXED (offsetof(struct probe_event, value) + probe_slots * sizeof(u64))
 
-/* The cheapest filter, and the scratch space. */
+/* The cheapest filter; false: the hit is counted as filtered. */
+static __always_inline bool may_be_wanted(struct counters *c, struct task_struct *task)
+{
+	u64 ids;
+
+	if (!settings.filter_pids)
+		return true;
+	ids = bpf_get_current_pid_tgid();
+	if (is_followed_by(task, settings.pidns ? process_id(false, task) : ids >> 32, (u32)ids == ids >> 32))
+		return true;
+	COUNT(c->filtered);
+	return false;
+}
+
+/* That filter, and the scratch space. */
 static __noinline struct scratch *begin_hit(struct counters *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct event_head head = {};
 	struct probe_event *e;
 	struct scratch *s;
 
-	if (settings.filter_pids) {
-		fill_ids(false, task, &head);
-		if (!is_followed(task, head.pid)) {
-			COUNT(c->filtered);
-			return NULL;
-		}
-	}
+	if (!may_be_wanted(c, task))
+		return NULL;
 	s = scratch_take(c, FIXED);
 	if (!s)
 		return NULL;
@@ -58,9 +67,28 @@ static __noinline struct scratch *begin_hit(struct counters *c)
 }
 
 /*
- * All filters, and then the head, which what is added up has no need of; false: the event is not wanted. That its process
- * is followed was seen before: at its entry, if it is a call.
+ * The other filters, of a hit that is added up. That its process is followed was seen before: at its entry, if it is a
+ * call. (Of what is sent, user space knows which are heartbeats.)
  */
+static __noinline bool passes_unsent(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject who = subject_of(false, task, false);
+	struct event_head head = {};
+	struct label label = {};
+
+	fill_ids(false, task, &head);
+	return passes(false, &who, &head, &label, false, !settings.heartbeat, false) && !is_heartbeat(false, &who, head.pid);
+}
+
+/* Whether there are such filters: a constant. */
+static __always_inline bool has_other_filters(void)
+{
+	return settings.pidns || settings.uids_len || settings.filter_comm || settings.cgroups_len || settings.refuses ||
+	       settings.labels || settings.heartbeat;
+}
+
+/* All filters, and then the head, which what is added up has no need of; false: the event is not wanted. */
 static __noinline bool fill_head(struct scratch *s, struct counters *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -69,12 +97,9 @@ static __noinline bool fill_head(struct scratch *s, struct counters *c)
 	struct event_head head = {};
 	struct label label = {};
 
+	if (total_mode)
+		return !has_other_filters() || passes_unsent();
 	fill_ids(false, task, &head);
-	if (total_mode) {
-		/* Of what is sent, user space knows which it is. */
-		return passes(false, &who, &head, &label, false, !settings.heartbeat, false) &&
-		       !is_heartbeat(false, &who, head.pid);
-	}
 	if (!passes(false, &who, &head, &label, false, !settings.heartbeat, true))
 		return false;
 	fill_head_of(&who, &head, probe_kind);
@@ -113,13 +138,32 @@ static __always_inline int refuse(struct scratch *s, struct counters *c)
 	return 0;
 }
 
+/* A hit that is only counted. */
+static __noinline int count_hit(struct counters *c, u64 ip)
+{
+	if (!may_be_wanted(c, (void *)bpf_get_current_task()))
+		return nothing();
+	if (has_other_filters() && !passes_unsent())
+		COUNT(c->filtered);
+	else
+		total_count(c, ip);
+	return nothing();
+}
+
 /* One event for each hit. */
 static __always_inline int on_hit(void *ctx, u64 ip, u64 ret)
 {
 	struct counters *c = seen(probe_kind);
-	struct scratch *s = c ? begin_hit(c) : NULL;
 	struct probe_event *e;
+	struct scratch *s;
 
+	if (!c)
+		return 0;
+	if (total_bare()) {
+		count_hit(c, ip);
+		return 0;
+	}
+	s = begin_hit(c);
 	if (!s)
 		return 0;
 	e = (void *)s->record;
@@ -134,6 +178,21 @@ static __always_inline int on_hit(void *ctx, u64 ip, u64 ret)
 		take_exe(s);
 	deliver(ctx, c, s);
 	return 0;
+}
+
+/* Of a call that has not returned. */
+static __always_inline void *find_frame(const struct frame_key *key)
+{
+	u64 *began = bpf_map_lookup_elem(&frames, key);
+
+	return began && *began ? began : NULL;
+}
+
+/* It has returned. It stays where the program has interrupted one that holds the map's lock. */
+static __always_inline void forget_frame(const struct frame_key *key, u64 *began)
+{
+	if (bpf_map_delete_elem(&frames, key))
+		*began = 0;
 }
 
 /* A call begins: what is wanted of its entry is kept until it returns. Only what ends here is counted here. */
@@ -170,10 +229,14 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 	e->duration_ns = bpf_ktime_get_boot_ns();
 	err = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_NOEXIST);
 	if (err) {
-		COUNT(c->seen);
-		/* Where one is there, its return was missed. */
-		err = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_EXIST);
-		COUNT(c->dropped[err ? DROP_MAP_FULL : DROP_RETURN_MISSED]);
+		/* Where one is there that has not returned, that was missed. */
+		bool missed = find_frame(&key);
+		bool lost = bpf_map_update_elem(&frames, &key, &e->duration_ns, BPF_EXIST);
+
+		if (lost || missed) {
+			COUNT(c->seen);
+			COUNT(c->dropped[lost ? refusal(err) : DROP_RETURN_MISSED]);
+		}
 	}
 	scratch_release(s);
 	return 0;
@@ -183,26 +246,26 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 static __always_inline int on_return_of(void *ctx, u64 frame, u64 other, u64 ret)
 {
 	struct frame_key key = { .task = bpf_get_current_task(), .frame = frame };
-	void *began = bpf_map_lookup_elem(&frames, &key);
+	void *began = find_frame(&key);
 	struct probe_event *e;
 	struct counters *c;
 	struct scratch *s;
 
 	if (!began && other != frame) {
 		key.frame = other;
-		began = bpf_map_lookup_elem(&frames, &key);
+		began = find_frame(&key);
 	}
 	c = began ? seen(probe_kind) : NULL;
 	if (!c)
 		return 0;
 	s = scratch_take(c, FIXED);
 	if (!s) {
-		bpf_map_delete_elem(&frames, &key);
+		forget_frame(&key, began);
 		return 0;
 	}
 	e = (void *)s->record;
 	bpf_probe_read_kernel(&e->duration_ns, probe_frame_bytes, began);
-	bpf_map_delete_elem(&frames, &key);
+	forget_frame(&key, began);
 	if (e->slots >= FIXED && e->slots <= ENTRY_MAX)
 		*(volatile u32 *)&s->used = e->slots;
 	e->slots = probe_slots;

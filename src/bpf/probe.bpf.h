@@ -15,7 +15,7 @@
 #define TEXTS_MAX 8	 /* strings to compare with … */
 #define TEXT_BYTES 128	 /* … and their length */
 #define GLOBS_MAX 2
-#define NULL_PAGE 4096
+#define SMALLEST_PAGE 4096
 #define STR_NULL (1ULL << 32) /* the slot of a string that is nowhere */
 
 enum space {
@@ -56,6 +56,7 @@ const volatile u32 probe_way = 0;
 const volatile u32 probe_slots = 0;
 const volatile u32 probe_words = 0;
 const volatile u32 probe_ret_word = 0;
+const volatile u32 probe_tests = 0;
 const volatile u32 probe_sleepable = 0;
 const volatile u32 probe_cookies = 0;
 const volatile u32 text_lens[TEXTS_MAX] = {};
@@ -103,36 +104,50 @@ static __noinline __attribute__((used)) u64 probe_bytes(struct scratch *s, u64 a
 	u64 size = (u32)arg, used = *(volatile u32 *)&s->used;
 	long err;
 
-	if (size > STR_MAX || used > TAIL_MAX || at < NULL_PAGE)
+	if (size > STR_MAX || used > TAIL_MAX || at < SMALLEST_PAGE)
 		return -1;
 	barrier_var(size);
 	if (size > STR_MAX)
 		return -1;
-	err = is_user(at, arg >> 32) ? bpf_probe_read_user(s->record + used, size, (void *)at) :
-				       bpf_probe_read_kernel(s->record + used, size, (void *)at);
+	if (is_user(at, arg >> 32)) {
+		err = bpf_probe_read_user(s->record + used, size, (void *)at);
+		if (err && probe_sleepable)
+			err = bpf_copy_from_user(s->record + used, size, (void *)at);
+	} else {
+		err = bpf_probe_read_kernel(s->record + used, size, (void *)at);
+	}
 	if (err)
 		return -1;
 	*(volatile u32 *)&s->used = used + size;
 	return used | size << 16;
 }
 
+/* Has a page of a program brought into memory, by a byte of it. */
+static __always_inline bool bring(u64 at)
+{
+	u8 byte;
+
+	return probe_sleepable && !bpf_copy_from_user(&byte, sizeof(byte), (void *)at);
+}
+
 static __always_inline u64 append_str(struct scratch *s, u64 at, u64 size, bool user)
 {
 	u64 used = *(volatile u32 *)&s->used;
-	u8 first __attribute__((unused));
 	long n;
 
 	if (!at)
 		return STR_NULL;
-	if (size > STR_MAX || used > TAIL_MAX || at < NULL_PAGE)
+	if (size > STR_MAX || used > TAIL_MAX || at < SMALLEST_PAGE)
 		return -1;
 	barrier_var(size);
 	if (size > STR_MAX)
 		return -1;
 	if (user) {
 		n = read_user_str(s->record + used, size, (void *)at);
-		/* Not in memory yet, as constants that nothing has read before: have it brought, by its first byte. */
-		if (n < 0 && probe_sleepable && !bpf_copy_from_user(&first, sizeof(first), (void *)at))
+		/* Not in memory yet, as constants that nothing has read before: where it begins, or goes on. */
+		if (n < 0 && bring(at))
+			n = read_user_str(s->record + used, size, (void *)at);
+		if (n < 0 && bring((at | (SMALLEST_PAGE - 1)) + 1))
 			n = read_user_str(s->record + used, size, (void *)at);
 	} else {
 		n = bpf_probe_read_kernel_str(s->record + used, size, (void *)at);
@@ -165,7 +180,7 @@ static __noinline __attribute__((used)) u64 probe_path(struct scratch *s, u64 at
 {
 	u64 walked, used = *(volatile u32 *)&s->used;
 
-	if (used > TAIL_MAX || at < NULL_PAGE)
+	if (used > TAIL_MAX || at < SMALLEST_PAGE)
 		return -1;
 	walked = walk_to_root(at, s->number);
 	if (walked & PATH_UNREAD)
@@ -173,27 +188,56 @@ static __noinline __attribute__((used)) u64 probe_path(struct scratch *s, u64 at
 	return (walked >> 16 & 0xffffffff) | (walked & 0xffff) << 32;
 }
 
+/* The names of a file from it up to the root of its file system. */
+struct names_up {
+	struct scratch *s;
+	struct dentry *dentry; /* NULL: it could not be read */
+	u32 limit;	       /* of scratch.used */
+	u32 flags;	       /* enum path_flag */
+};
+
+/* One step; returns whether it is at its end. */
+static __always_inline long names_up_step(u32 i, struct names_up *up)
+{
+	struct dentry *dentry = up->dentry, *parent = BPF_CORE_READ(dentry, d_parent);
+
+	if (!parent) {
+		up->dentry = NULL;
+		return 1;
+	}
+	if (dentry == parent) {
+		up->flags = 0;
+		return 1;
+	}
+	/* The last turn is for the root alone. */
+	if (i == PATH_STEPS || !append_name(up->s, BPF_CORE_READ(dentry, d_name.name), up->limit))
+		return 1;
+	up->dentry = parent;
+	return 0;
+}
+
+static __noinline long names_up_callback(u32 i, void *state)
+{
+	return names_up_step(i, state);
+}
+
 /* A struct dentry, as its path in its file system; the flags as above. */
 static __noinline __attribute__((used)) u64 probe_dentry(struct scratch *s, u64 at)
 {
-	u64 used = *(volatile u32 *)&s->used, limit = used + PATH_BYTES - NAME_BYTES, flags = PATH_CUT;
-	struct dentry *dentry = (void *)at, *parent;
+	u64 used = *(volatile u32 *)&s->used;
+	struct names_up up = { .dentry = (void *)at, .limit = used + PATH_BYTES - NAME_BYTES, .flags = PATH_CUT };
+	u32 number = s->number;
 
-	if (used > TAIL_MAX || at < NULL_PAGE)
+	if (used > TAIL_MAX || at < SMALLEST_PAGE)
 		return -1;
-	for (int i = 0; i < PATH_STEPS; i++) {
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (!parent)
-			return -1;
-		if (dentry == parent) {
-			flags = 0;
-			break;
-		}
-		if (!append_name(s, BPF_CORE_READ(dentry, d_name.name), limit))
-			break;
-		dentry = parent;
-	}
-	return used | ((u64)(*(volatile u32 *)&s->used - used) & 0xffff) << 16 | flags << 32;
+	/* Not the argument: what a callback gets of it, the verifier does not know on all kernels. */
+	up.s = bpf_map_lookup_elem(&scratch, &number);
+	if (!up.s)
+		return -1;
+	REPEAT(PATH_STEPS + 1, names_up_step, names_up_callback, up);
+	if (!up.dentry)
+		return -1;
+	return used | ((u64)(*(volatile u32 *)&up.s->used - used) & 0xffff) << 16 | (u64)up.flags << 32;
 }
 
 /* Whether a slot's string is that text, or begins with it. */

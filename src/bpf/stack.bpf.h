@@ -20,6 +20,8 @@ struct hit_stack {
 	u64 code_start;	 /* where the code of its file is in memory … */
 	u64 code_end;
 	u64 inode;	 /* … and which file that is */
+	u64 caller_inode; /* in which file the caller is; 0: not known … */
+	u64 caller_offset; /* … and where in it */
 	struct slice kernel; /* addresses, 64 bits each */
 	struct slice user;   /* struct bpf_stack_build_id each */
 	struct slice exe;    /* names, as walk_to_root() has them */
@@ -33,6 +35,9 @@ const volatile u32 stack_frames = 0;
 const volatile u32 stack_kernel = 0;
 /* It is the entry of a function, of which the frame is not made yet: its caller is no frame, but where it returns to. */
 const volatile u32 stack_caller = 0;
+
+/* The kernel has BTF of its own: tasks are typed. */
+const volatile u32 stack_typed = 0;
 
 /* The most bytes that a call's record has behind its head, while the call is under way. */
 #define ENTRY_MAX (TAIL_MAX + STR_MAX + sizeof(struct hit_stack) + FRAMES_MAX * 40)
@@ -59,6 +64,38 @@ static __noinline bool append_stack(void *ctx, struct scratch *s, struct slice *
 	out->len = n;
 	*(volatile u32 *)&s->used = used + n;
 	return true;
+}
+
+/* Which file is mapped at an address of the current task. */
+struct mapped {
+	u64 at;
+	u64 inode;
+	u64 offset; /* in the file */
+};
+
+static __noinline long mapped_callback(struct task_struct *task __attribute__((unused)), struct vm_area_struct *vma,
+				       struct mapped *found)
+{
+	found->inode = BPF_CORE_READ(vma, vm_file, f_inode, i_ino);
+	found->offset = found->at - BPF_CORE_READ(vma, vm_start) + BPF_CORE_READ(vma, vm_pgoff) * settings.page_size;
+	return 0;
+}
+
+/*
+ * Where a function returns to, and which file that is in: the process may have ended when somebody looks. Not before
+ * 5.17 (bpf_find_vma), and not while the memory's mappings are being changed.
+ */
+static __always_inline void take_caller(void *ctx, struct hit_stack *h)
+{
+	struct mapped found = { .at = return_address(ctx) };
+
+	h->caller = found.at;
+	if (!stack_typed || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma))
+		return;
+	if (bpf_find_vma(bpf_get_current_task_btf(), found.at, mapped_callback, &found, 0))
+		return;
+	h->caller_inode = found.inode;
+	h->caller_offset = found.offset;
 }
 
 /* Takes both, behind what is in the record. */
@@ -90,7 +127,7 @@ static __always_inline void take_stack(void *ctx, struct scratch *s)
 	h->code_end = BPF_CORE_READ(task, mm, end_code);
 	h->inode = BPF_CORE_READ(task, mm, exe_file, f_inode, i_ino);
 	if (stack_caller)
-		h->caller = return_address(ctx);
+		take_caller(ctx, h);
 	if (!append_stack(ctx, s, &h->user, stack_frames * sizeof(struct bpf_stack_build_id),
 			  BPF_F_USER_STACK | BPF_F_USER_BUILD_ID))
 		flags |= STACK_USER_UNREAD;

@@ -2,8 +2,9 @@
 /*
  * Hits that are added up here instead of sent: by the values of some slots, and what another slot comes to.
  *
- * All of it runs while one of the CPU's scratch spaces is taken, which is part of the key: a program that interrupts
- * this one on the same CPU has another, so the numbers of each CPU and key have one writer at a time.
+ * Where slots are read, it runs while one of the CPU's scratch spaces is taken, which is part of the key: a program that
+ * interrupts this one on the same CPU has another, so the numbers of each CPU and key have one writer at a time. Where
+ * none is (total_bare), nothing but the count is written, by an atomic addition.
  */
 #pragma once
 #include "probe.bpf.h"
@@ -25,7 +26,7 @@ EXPORT_TYPE(enum, total_mode);
 
 struct total_key {
 	u32 unread;             /* bit n: the n-th could not be read */
-	u32 space;              /* where it was added up: struct scratch.number */
+	u32 space;              /* where it was added up: struct scratch.number, or 0 */
 	u64 number[TOTAL_KEYS]; /* of a string: what its slot has, but as if it began at 0 and no longer than it is here */
 	u8 text[TOTAL_KEYS * TOTAL_TEXT];
 };
@@ -60,6 +61,12 @@ struct {
 
 /* In the scratch space, before what is known of the hit: a record never gets that long. */
 #define TOTAL_KEY(s) ((struct total_key *)((s)->record + STATE_AT - sizeof(struct total_key)))
+
+/* All hits are counted, together or by where they were: nothing of them is read. A constant. */
+static __always_inline bool total_bare(void)
+{
+	return total_mode == TOTAL_COUNT && !probe_slots && !probe_tests;
+}
 
 static __always_inline void total_put(struct scratch *s, struct total_key *key, u32 n)
 {
@@ -143,13 +150,50 @@ static __noinline int total_value_of(struct probe_event *e, struct total *t)
 	return nothing();
 }
 
+/* Why a map did not take an entry: else the program has interrupted one that holds the map's lock. */
+static __always_inline enum drop_cause refusal(long err)
+{
+	return (int)err == -E2BIG || (int)err == -ENOMEM ? DROP_MAP_FULL : DROP_SCRATCH_BUSY;
+}
+
+/* Finds the numbers of a key, or counts the hit as lost. */
+static __always_inline struct total *total_of(const void *key, struct counters *c)
+{
+	struct total *t = bpf_map_lookup_elem(&totals, key);
+	long err = 0;
+
+	if (t)
+		return t;
+	/* Another CPU may be faster. */
+	err = bpf_map_update_elem(&totals, key, (void *)&total_zero, BPF_NOEXIST);
+	t = bpf_map_lookup_elem(&totals, key);
+	if (!t)
+		COUNT(c->dropped[refusal(err)]);
+	return t;
+}
+
+/* Counts a hit of which no slot is read. */
+static __always_inline void total_count(struct counters *c, u64 ip)
+{
+	/* As struct total_key: the map's keys are as long as what is needed of it. */
+	struct {
+		u64 reserved;
+		u64 number[TOTAL_KEYS];
+	} key = { .number[0] = total_keys ? ip : 0 };
+	struct total *t = total_of(&key, c);
+
+	if (!t)
+		return;
+	COUNT(t->count);
+	COUNT(c->emitted);
+}
+
 /* Adds a hit whose slots are filled, or counts it as lost. */
 static __noinline int total_add(struct scratch *s, struct counters *c)
 {
 	struct total_key *key = TOTAL_KEY(s);
 	u32 has_text = 0;
 	struct total *t;
-	long err = 0;
 
 	__builtin_memset(key, 0, offsetof(struct total_key, text));
 	/* Of the strings' room, what is part of the key: up to the last one. */
@@ -165,17 +209,9 @@ static __noinline int total_add(struct scratch *s, struct counters *c)
 		if (n < total_keys)
 			total_put(s, key, n);
 	}
-	t = bpf_map_lookup_elem(&totals, key);
-	if (!t) {
-		/* Another CPU may be faster. */
-		err = bpf_map_update_elem(&totals, key, (void *)&total_zero, BPF_NOEXIST);
-		t = bpf_map_lookup_elem(&totals, key);
-	}
-	if (!t) {
-		/* Else the program has interrupted one that holds the map's lock. */
-		COUNT(c->dropped[(int)err == -E2BIG || (int)err == -ENOMEM ? DROP_MAP_FULL : DROP_SCRATCH_BUSY]);
+	t = total_of(key, c);
+	if (!t)
 		return nothing();
-	}
 	t->count++;
 	if (total_mode != TOTAL_COUNT)
 		total_value_of((void *)s->record, t);

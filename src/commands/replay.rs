@@ -137,6 +137,7 @@ pub(crate) fn play<R: Read>(
             Entry::Names(names) => pipeline.recorded_names(names).context("the recording is damaged")?,
             Entry::Environ { pid, program, bytes } => pipeline.environs.take_recorded(pid, program, bytes),
             Entry::Command(pid) => pipeline.command(pid),
+            Entry::Symbol { address, offset, name } => pipeline.learn(address, offset, name),
             Entry::Calls(calls) => pipeline.stacks.take_recorded(calls).context("the recording is damaged")?,
             Entry::Lost { kind, cause, cpu, count, unix_ns } => {
                 let class = kinds.iter().find(|k| k.id == kind).map_or("unknown".into(), |k| k.name.clone());

@@ -90,4 +90,6 @@ pub trait Decode {
     /// # Errors
     /// When the bytes are no event of this tracer.
     fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>>;
+    /// Takes the name that an address of the kernel has in a recording.
+    fn learn(&self, _address: u64, _offset: u64, _name: &str) {}
 }

@@ -53,9 +53,23 @@ impl<'a> Event<'a> {
         debug_assert!(pushed.is_ok(), "{} has more fields than it declares", self.kind.name);
     }
 
+    /// Calls `each` with each address of the kernel that is shown by a name, how far that is behind the symbol's
+    /// beginning, and the symbol's name.
+    pub fn each_symbol(&self, each: &mut dyn FnMut(u64, u64, &str)) {
+        self.fields.iter().for_each(|(_, value)| symbols_of(value, each));
+    }
+
     /// The value of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         self.fields.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+}
+
+fn symbols_of(value: &Value<'_>, each: &mut dyn FnMut(u64, u64, &str)) {
+    match value {
+        Value::Symbol { address, name, offset } => each(*address, *offset, name),
+        Value::Group(group) if group.has_symbols() => group.iter().for_each(|(_, part)| symbols_of(&part, each)),
+        _ => {}
     }
 }

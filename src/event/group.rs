@@ -80,7 +80,7 @@ impl<'a> Slots<'a> {
 
     fn symbol(&self, address: u64) -> Value<'a> {
         match self.symbols.and_then(|symbols| symbols.at(address)) {
-            Some((symbol, offset)) => Value::Symbol { name: symbol.name, offset },
+            Some((name, offset)) => Value::Symbol { address, name, offset },
             None => pointer(address),
         }
     }
@@ -108,6 +108,12 @@ impl<'a> Group<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
         let slots = self.slots;
         self.parts.iter().map(move |part| (part.name.as_str(), slots.value(&part.kind)))
+    }
+
+    /// Whether addresses of the kernel are shown by their names somewhere in it.
+    #[must_use]
+    pub fn has_symbols(&self) -> bool {
+        self.parts.iter().any(|part| part.kind.has_symbols())
     }
 
     /// A value by its name.

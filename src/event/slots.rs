@@ -1,7 +1,7 @@
 //! The slots of a record, and groups of them, before it is known what they mean.
 
 use super::shown::{Shown, Style};
-use crate::host::kallsyms::Symbols;
+use crate::host::addresses::Addresses;
 
 /// The value of a slot that could not be read because there was a NULL pointer on the way; otherwise that is 0.
 pub const BEHIND_NULL: u64 = 1;
@@ -16,7 +16,7 @@ pub struct Slots<'a> {
     /// A bit for each that could not be read.
     unread: u32,
     /// Names for addresses.
-    pub(super) symbols: Option<&'a Symbols>,
+    pub(super) symbols: Option<&'a Addresses>,
 }
 
 impl<'a> Slots<'a> {
@@ -28,7 +28,7 @@ impl<'a> Slots<'a> {
 
     /// With names for addresses of the kernel's code and data.
     #[must_use]
-    pub fn with(self, symbols: Option<&'a Symbols>) -> Self {
+    pub fn with(self, symbols: Option<&'a Addresses>) -> Self {
         Slots { symbols, ..self }
     }
 

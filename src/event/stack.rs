@@ -39,6 +39,8 @@ pub struct UserStack<'a> {
     pub image: u64,
     /// Where the innermost function returns to, which may not be among the others; 0: not known.
     pub caller: u64,
+    /// The inode of the file that this is in, and where in it; None: not known.
+    pub caller_in: Option<(u64, u64)>,
     /// Where the code of the process's own file is in its memory.
     pub code: (u64, u64),
     /// That file: its inode, and its path, where that is known.
@@ -156,7 +158,7 @@ mod tests {
     }
 
     fn places(frames: &[u8]) -> Vec<Place> {
-        UserStack { image: 1, caller: 0, code: (0, 0), inode: 0, exe: None, frames }.places().collect()
+        UserStack { image: 1, caller: 0, caller_in: None, code: (0, 0), inode: 0, exe: None, frames }.places().collect()
     }
 
     #[test]

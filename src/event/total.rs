@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::shown::Shown;
 use super::slots::{Group, Slots};
-use crate::host::kallsyms::Symbols;
+use crate::host::addresses::Addresses;
 
 /// What is added up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub struct Keys {
     /// A slot for each, and behind these what they refer to.
     record: Vec<u8>,
     unread: u32,
-    symbols: Option<Rc<Symbols>>,
+    symbols: Option<Rc<Addresses>>,
 }
 
 impl PartialEq for Keys {
@@ -75,7 +75,7 @@ impl PartialEq for Keys {
 impl Keys {
     /// Those in a record of such slots, and what follows them. `symbols`: names for addresses.
     #[must_use]
-    pub fn new(shown: Arc<[Shown]>, record: Vec<u8>, unread: u32, symbols: Option<Rc<Symbols>>) -> Self {
+    pub fn new(shown: Arc<[Shown]>, record: Vec<u8>, unread: u32, symbols: Option<Rc<Addresses>>) -> Self {
         Keys { shown, record, unread, symbols }
     }
 

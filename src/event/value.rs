@@ -54,7 +54,7 @@ pub enum Value<'a> {
     /// An address; shown in hex, in JSON as a string: most do not fit the numbers of JavaScript.
     Address(u64),
     /// The function or variable at an address, and how far behind its beginning; in JSON a string, too: `name+0x10`.
-    Symbol { name: &'a str, offset: u64 },
+    Symbol { address: u64, name: &'a str, offset: u64 },
     /// A name that a number has (of an enum, or NULL).
     Name(&'a str),
     /// A string whose end is missing.

@@ -1,6 +1,6 @@
 //! sample → decode → wall clock and names → filter → output → sink: one direction, one event at a time.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Result;
@@ -17,6 +17,9 @@ use crate::flow::sink::{Gauge, Sink, Target};
 use crate::host::clock::WallClock;
 use crate::output::{Output, Summary};
 use crate::report::Notes;
+
+/// The most addresses that are remembered: beyond, names are recorded again.
+const SYMBOLS: usize = 1 << 16;
 
 /// Where a run's samples go.
 pub struct Pipeline<'a> {
@@ -40,6 +43,8 @@ pub struct Pipeline<'a> {
     pub stacks: Stacks,
     /// Environments of the programs of parents; in a replay, those that the recording has.
     pub environs: Environs,
+    /// Addresses of the kernel of which the recording has the names.
+    recorded_symbols: HashSet<u64>,
     limit: u64,
     /// What coretrace does to see whether it arrives.
     pub heartbeats: Vec<Heartbeat>,
@@ -95,6 +100,7 @@ impl<'a> Pipeline<'a> {
             resolver: None,
             stacks: Stacks::default(),
             environs: Environs::default(),
+            recorded_symbols: HashSet::new(),
             limit: u64::MAX,
             heartbeats: Vec::new(),
             width: None,
@@ -278,6 +284,26 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// Adds names of the kernel's addresses in an event to the recording, each once.
+    fn record_symbols(&mut self, event: &Event<'_>) {
+        let Some(recorder) = self.recorder.as_mut() else { return };
+        let mut written = Ok(());
+        event.each_symbol(&mut |address, offset, name| {
+            if self.recorded_symbols.len() >= SYMBOLS {
+                self.recorded_symbols.clear();
+            }
+            if written.is_ok() && self.recorded_symbols.insert(address) {
+                written = recorder.symbol(address, offset, name);
+            }
+        });
+        self.recorded(written);
+    }
+
+    /// Takes the name of an address of the kernel that a recording has.
+    pub fn learn(&mut self, address: u64, offset: u64, name: &str) {
+        self.decoder.learn(address, offset, name);
+    }
+
     /// Adds a sample to the recording, unless it is `own`.
     fn record_sample(&mut self, sample: &[u8], own: bool) {
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !own) {
@@ -349,6 +375,7 @@ impl<'a> Pipeline<'a> {
                 written.and_then(|()| environs.try_for_each(|(pid, of, bytes)| recorder.environ(pid, of, &bytes)));
             drop(environs);
             self.recorded(written);
+            self.record_symbols(event);
         } else {
             self.environs.take_fresh().for_each(drop);
         }

@@ -68,6 +68,8 @@ pub enum Entry<'a> {
     Environ { pid: u32, program: u64, bytes: &'a [u8] },
     /// CMD is this process, whose events come now.
     Command(u32),
+    /// An address of the kernel is so far behind the beginning of that symbol.
+    Symbol { address: u64, offset: u64, name: &'a str },
     /// The recording is complete.
     End,
 }
@@ -80,6 +82,7 @@ const CALLS: u8 = 5;
 const NAMES: u8 = 6;
 const ENVIRON: u8 = 7;
 const COMMAND: u8 = 8;
+const SYMBOL: u8 = 9;
 
 /// Writes a recording: its header when it is made, then an entry for each call.
 #[derive(Debug)]
@@ -159,6 +162,14 @@ impl<W: Write> Recorder<W> {
     /// When it cannot be written.
     pub fn environ(&mut self, pid: u32, program: u64, bytes: &[u8]) -> io::Result<()> {
         self.entry(ENVIRON, &[&pid.to_le_bytes(), &program.to_le_bytes(), bytes])
+    }
+
+    /// Adds the name of an address of the kernel, before the first sample that shows it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn symbol(&mut self, address: u64, offset: u64, name: &str) -> io::Result<()> {
+        self.entry(SYMBOL, &[&address.to_le_bytes(), &offset.to_le_bytes(), name.as_bytes()])
     }
 
     /// Records which process CMD is.
@@ -252,6 +263,11 @@ impl<R: Read> Reader<R> {
             ENVIRON => (|| Some(Entry::Environ { pid: word(0)?, program: long(4)?, bytes: bytes.get(12..)? }))()
                 .context("the recording is damaged: an entry of an environment is too short")?,
             COMMAND => Entry::Command(word(0).context("the recording is damaged: the command's entry is too short")?),
+            SYMBOL => (|| {
+                let name = std::str::from_utf8(bytes.get(16..)?).ok()?;
+                Some(Entry::Symbol { address: long(0)?, offset: long(8)?, name })
+            })()
+            .context("the recording is damaged: an entry of a symbol makes no sense")?,
             END => Entry::End,
             other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
         })
@@ -311,6 +327,7 @@ mod tests {
         recorder.names(b"{}").unwrap();
         recorder.command(6).unwrap();
         recorder.environ(7, 8, b"A=1\0").unwrap();
+        recorder.symbol(9, 10, "do_it").unwrap();
         recorder.sample(b"abc").unwrap();
         recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x".into(), cause: "y", count: 9, cpu: 2 }).unwrap();
         recorder.end().unwrap();
@@ -341,6 +358,7 @@ mod tests {
         assert_eq!(reader.entry().unwrap(), Entry::Names(b"{}"));
         assert_eq!(reader.entry().unwrap(), Entry::Command(6));
         assert_eq!(reader.entry().unwrap(), Entry::Environ { pid: 7, program: 8, bytes: b"A=1\0" });
+        assert_eq!(reader.entry().unwrap(), Entry::Symbol { address: 9, offset: 10, name: "do_it" });
         assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
         assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9, unix_ns: -8 });
         assert_eq!(reader.entry().unwrap(), Entry::End);
@@ -350,10 +368,10 @@ mod tests {
     fn a_recording_cut_anywhere_is_an_error_after_what_it_has() {
         let bytes = recording();
         let whole = read_all(&bytes);
-        assert!(whole.0 == 6 && whole.1.is_ok());
+        assert!(whole.0 == 7 && whole.1.is_ok());
         for cut in 0..bytes.len() {
             let (entries, result) = read_all(&bytes[..cut]);
-            assert!(entries <= 6);
+            assert!(entries <= 7);
             let error = format!("{:#}", result.unwrap_err());
             assert!(error.contains("cut") || error.contains("header") || error.contains("not a recording"), "{error}");
         }

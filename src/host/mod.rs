@@ -1,5 +1,6 @@
 //! What this host is: its kernel, and what that kernel lets this process do.
 
+pub mod addresses;
 pub mod arch;
 pub mod caps;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod kallsyms;
 pub mod mounts;
 pub mod preempt;
 pub mod procfs;
+pub(crate) mod untrusted;
 pub mod users;
 
 pub use self::cpus::{online_cpus, possible_cpus};

@@ -61,6 +61,18 @@ pub(crate) enum Base {
     Duration,
 }
 
+impl Slot {
+    /// Whether the memory of a program is read, or may be.
+    pub fn reads_user(&self) -> bool {
+        let end = match self.read {
+            Read::Number { space, .. } | Read::Str { space, .. } | Read::Bytes { space, .. } => Some(space),
+            Read::Plain { .. } | Read::Located { .. } | Read::Path { .. } | Read::Dentry { .. } => None,
+        };
+        let mut spaces = self.derefs.iter().map(|deref| deref.space).chain(end);
+        spaces.any(|space| matches!(space, Space::User | Space::ByAddress))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deref {
     pub offset: i32,

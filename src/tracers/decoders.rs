@@ -38,6 +38,10 @@ impl Decode for Decoders<'_> {
             None => bail!("an event of the unknown kind {kind}"),
         }
     }
+
+    fn learn(&self, address: u64, offset: u64, name: &str) {
+        self.tracers.iter().for_each(|tracer| tracer.learn(address, offset, name));
+    }
 }
 
 #[cfg(test)]

@@ -8,15 +8,19 @@ use serde_json::{Value, json};
 
 use crate::debug_info::program;
 use crate::host::{Scratch, text};
-use crate::support::{Ended, Trace, coretrace};
+use crate::support::{Ended, Trace, coretrace, kernel};
 use crate::uprobe::{WAYS, calls};
 
 const PYTHON: &str = "/usr/bin/python3";
 
 /// `coretrace TRACER SPECS… -- CMD…`, to its end; what CMD printed is in `stdout`.
 fn traced(tracer: &str, way: &str, specs: &[String], cmd: &[&str]) -> Ended {
+    traced_with(tracer, way, &[], specs, cmd)
+}
+
+fn traced_with(tracer: &str, way: &str, options: &[&str], specs: &[String], cmd: &[&str]) -> Ended {
     let mut command = Command::new(coretrace());
-    command.args([tracer, "-v", "-o", "json", "--attach", way]).args(specs).arg("--").args(cmd);
+    command.args([tracer, "-v", "-o", "json", "--attach", way]).args(options).args(specs).arg("--").args(cmd);
     command.env("GLIBC_TUNABLES", "glibc.malloc.arena_max=7:glibc.malloc.trim_threshold=70000");
     let mut ended = Trace::raw(&mut command).output();
     ended.events =
@@ -67,6 +71,21 @@ fn static_probes_of_python3_show_what_it_does() {
             (json!("python:gc__done"), json!({ "collected": 5 })),
         ];
         assert_eq!(between, expected.each_ref().map(|(func, args)| (func, args)), "{way}");
+    }
+}
+
+#[test]
+fn callers_of_a_process_that_has_ended_are_in_the_libraries_that_it_had() {
+    for way in WAYS {
+        let ended = traced_with("uprobe", way, &["--stack=2"], &["libc:malloc".to_owned()], &[PYTHON, "--version"]);
+        let callers: Vec<_> = calls(&ended, "malloc").iter().map(|event| event["user_stack"][1].clone()).collect();
+        let is_of = |caller: &Value, name: &str| caller["file"].as_str().is_some_and(|file| file.contains(name));
+        assert!(callers.iter().any(|caller| is_of(caller, "python3")), "{way}: {callers:#?}");
+        // Before 5.17, what is mapped cannot be asked for.
+        if kernel() >= (5, 17) {
+            assert!(callers.iter().any(|caller| is_of(caller, "libc.so")), "{way}: {callers:#?}");
+            assert!(callers.iter().all(|caller| caller["file"].is_string()), "{way}: {callers:#?}");
+        }
     }
 }
 

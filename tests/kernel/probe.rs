@@ -44,6 +44,18 @@ fn a_call_has_its_arguments_its_result_and_its_duration() {
 }
 
 #[test]
+fn a_recording_has_the_names_of_addresses() {
+    let scratch = Scratch::new("addresses");
+    let file = scratch.path("recording");
+    let spec = "fn:vfs_read(operations=file->f_op:sym, read=file->f_op->read_iter:sym) if count > 0";
+    let ended = probed(&["--record", text(&file)], &[spec], "read line </proc/self/status");
+    let names: Vec<_> = ended.events.iter().filter_map(|event| event["args"]["operations"].as_str()).collect();
+    assert!(names.iter().any(|name| name.starts_with("proc_")), "{names:?} {:#?}", ended.stderr);
+    let replayed = crate::support::run(["replay", "-o", "json", text(&file)]);
+    assert_eq!(String::from_utf8(replayed.stdout).unwrap().lines().collect::<Vec<_>>(), ended.stdout);
+}
+
+#[test]
 fn conditions_are_tested_in_the_kernel() {
     let scratch = Scratch::new("conditions");
     let script = format!("cd {0}; touch one two three; rm one two three", text(&scratch.path("")));

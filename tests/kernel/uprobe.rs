@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::host::{Peer, Scratch, text};
-use crate::support::{Ended, Trace, coretrace, targets};
+use crate::support::{Ended, Trace, coretrace, kernel, targets};
 
 /// `coretrace TRACER OPTIONS… SPECS… -- targets CMD…`, to its end. `{}` in a spec stands for the targets.
 pub(crate) fn traced(tracer: &str, options: &[&str], specs: &[&str], cmd: &[&str]) -> Ended {
@@ -153,6 +153,21 @@ fn twelve_arguments_of_every_form() {
     if cfg!(target_arch = "x86_64") {
         assert_eq!(forms[..4], [1000, 1001, 1002, 1001].map(|n: u64| json!(n)), "{forms:?}");
         assert_eq!((&forms[5], &forms[6]), (&json!(0x12), &json!(1002)), "{forms:?}");
+    }
+}
+
+#[test]
+fn values_that_are_not_in_memory_yet_are_brought_in() {
+    for way in WAYS {
+        let spec = "{}:groupd:absent(n:u64, text:str, bytes:bytes[4])";
+        let ended = traced("usdt", &["--attach", way], &[spec], &["umark-absent"]);
+        let args = &calls(&ended, "groupd:absent")[0]["args"];
+        // Before, no program of a probe may sleep: what it cannot read, it says so.
+        let expected = match kernel() >= (6, 1) {
+            true => json!({ "n": 4711, "text": "from one to another", "bytes": "206f6e65" }),
+            false => json!({ "n": null, "text": null, "bytes": null }),
+        };
+        assert_eq!(args, &expected, "{way}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{ffi::OsString, fs};
 
 use super::cache::AGAIN;
+use super::jit::Compiled;
 use crate::binary::find::{Mapping, mappings, needed};
 use crate::binary::{Inside, Symbolizer, about, below};
 use crate::event::stack::BUILD_ID;
@@ -35,7 +36,10 @@ pub(super) struct Frames {
     processes: HashMap<u32, Process>,
     /// When a file was last looked for that was not found.
     missed: HashMap<[u8; BUILD_ID], Instant>,
+    /// The file of an inode that the program of an inode has mapped, if it was found, and when it was looked for.
+    of_inodes: HashMap<(u64, u64), (Option<File>, Instant)>,
     symbolizer: Symbolizer,
+    compiled: Compiled,
 }
 
 /// A file that calls may be in.
@@ -75,7 +79,9 @@ impl Frames {
             seen: HashMap::new(),
             processes: HashMap::new(),
             missed: HashMap::new(),
+            of_inodes: HashMap::new(),
             symbolizer: Symbolizer::default(),
+            compiled: Compiled::default(),
         }
     }
 
@@ -141,6 +147,14 @@ impl Frames {
             let Some(mapping) = mappings.find(|one| one.start <= inside && inside < one.end) else {
                 return vec![unknown];
             };
+            // What was compiled while it ran is in memory that is no file, or one without a name.
+            if mapping.inode == 0 || mapping.deleted {
+                let proc = self.root.join("proc");
+                if let Some(found) = self.compiled.at(inside, pid, user.image, &proc) {
+                    let (function, offset) = (Some(found.name.into()), found.offset + u64::from(returns));
+                    return vec![Call { function, offset, file: Some(found.file.into()), ..unknown }];
+                }
+            }
             if mapping.inode == 0 {
                 let name = mapping.path.to_string_lossy();
                 return vec![Call { file: (!name.is_empty()).then(|| name.as_ref().into()), ..unknown }];
@@ -149,7 +163,13 @@ impl Frames {
             let file = self.mapped_file(pid, &mapping);
             return functions(&mut self.symbolizer, &file, offset, returns);
         }
-        // The process has ended: where its own file was is known.
+        // The process has ended: what the caller is in is known, and where its own file was.
+        let caller = user.caller_in.filter(|_| at == user.caller);
+        if let Some((inode, offset)) = caller
+            && let Some(file) = self.of_inode(inode, user)
+        {
+            return functions(&mut self.symbolizer, &file, offset, returns);
+        }
         let (start, end) = user.code;
         if (start..end).contains(&inside)
             && let Some(file) = self.exe(user)
@@ -187,23 +207,52 @@ impl Frames {
         let mapped = mappings(pid, &self.root.join("proc")).unwrap_or_default();
         for mapping in mapped.iter().filter(|mapping| mapping.inode != 0) {
             let file = self.mapped_file(pid, mapping);
-            self.learn(file);
+            self.learn(&file);
         }
         if self.files.contains_key(id) {
             return;
         }
-        let Some(exe) = self.exe(user) else { return };
-        let mut rest = self.learn(exe);
+        self.needed_by(user, |frames, _| frames.files.contains_key(id));
+    }
+
+    /// The file of an inode: the program's own, or one that it needs.
+    fn of_inode(&mut self, inode: u64, user: &UserStack<'_>) -> Option<File> {
+        let key = (user.inode, inode);
+        let is_it = |file: &File| fs::metadata(&file.path).is_ok_and(|about| about.ino() == inode);
+        match self.of_inodes.get(&key) {
+            Some((Some(file), _)) if is_it(file) => return Some(file.clone()),
+            Some((None, when)) if when.elapsed() < AGAIN => return None,
+            _ => {}
+        }
+        let found = self.needed_by(user, |_, file| is_it(file));
+        if self.of_inodes.len() >= MOST {
+            self.of_inodes.clear();
+        }
+        self.of_inodes.insert(key, (found.clone(), Instant::now()));
+        found
+    }
+
+    /// Learns of the file of a program, and then of those that it needs, up to the one that is looked for.
+    fn needed_by(&mut self, user: &UserStack<'_>, is_it: impl Fn(&Self, &File) -> bool) -> Option<File> {
+        let exe = self.exe(user)?;
+        let mut rest = self.learn(&exe);
+        if is_it(self, &exe) {
+            return Some(exe);
+        }
         let mut names = HashSet::new();
-        while let Some(name) = rest.pop().filter(|_| names.len() < MOST && !self.files.contains_key(id)) {
+        while let Some(name) = rest.pop().filter(|_| names.len() < MOST) {
             if !names.insert(name.clone()) {
                 continue;
             }
             for path in needed(&name, &self.root) {
                 let file = File { name: path.to_string_lossy().into(), path: below(&self.root, &path) };
-                rest.extend(self.learn(file));
+                rest.extend(self.learn(&file));
+                if is_it(self, &file) {
+                    return Some(file);
+                }
             }
         }
+        None
     }
 
     /// Where a mapped file can be opened: by its name on this host, if that is the same file, as the name lasts longer
@@ -231,7 +280,7 @@ impl Frames {
     }
 
     /// Looks at a file, unless that was done before and it is still the same; returns the libraries that it needs.
-    fn learn(&mut self, file: File) -> Vec<String> {
+    fn learn(&mut self, file: &File) -> Vec<String> {
         let Some(now) = Seen::now(&file.path) else { return Vec::new() };
         if let Some((_, libraries)) = self.seen.get(&file.path).filter(|(then, _)| *then == now) {
             return libraries.clone();
@@ -246,7 +295,7 @@ impl Frames {
             // The kernel fills up shorter ones with zeros (lib/buildid.c).
             let mut whole = [0; BUILD_ID];
             whole.iter_mut().zip(&id).for_each(|(to, from)| *to = *from);
-            self.files.insert(whole, file);
+            self.files.insert(whole, file.clone());
         }
         about.libraries
     }

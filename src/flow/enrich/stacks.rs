@@ -257,7 +257,7 @@ mod tests {
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
         let number = |at: usize| fields[at].parse::<u64>().unwrap();
         let image = number(19) * crate::host::procfs::tick();
-        UserStack { image, caller: 0, code: (number(23), number(24)), inode: 0, exe: None, frames }
+        UserStack { image, caller: 0, caller_in: None, code: (number(23), number(24)), inode: 0, exe: None, frames }
     }
 
     fn frame(id: Option<[u8; BUILD_ID]>, at: u64) -> [u8; USER_FRAME] {
@@ -398,6 +398,12 @@ mod tests {
         let look = |user| calls(&mut Stacks::of_host(Path::new("/")), user);
         let found = look(user);
         assert!(found[0].function.as_deref().is_some_and(|name| name.contains("known_by_name")), "{found:#?}");
+        // The caller, of which the kernel said in which file it is: of a program that has other code at that place.
+        let mapping = crate::binary::find::mappings(std::process::id(), Path::new("/proc")).unwrap();
+        let mapping = mapping.into_iter().find(|one| one.start <= address() && address() < one.end).unwrap();
+        let caller_in = Some((inode, address() + 1 - mapping.start + mapping.offset));
+        let called = look(UserStack { caller: 77, caller_in, code: (0, 0), frames: &[], ..user });
+        assert!(called[0].function.as_deref().is_some_and(|name| name.contains("known_by_name")), "{called:#?}");
         let replaced = look(UserStack { inode: inode + 1, ..user });
         assert_eq!(replaced, [Call { address: Some(address()), ..Call::default() }], "another file is there now");
     }

@@ -50,8 +50,8 @@ pub(in crate::output) fn field<M: SerializeMap>(
         Value::Float(n) => map.serialize_entry(name, n),
         Value::Address(n) => map.serialize_entry(name, &Shown(format_args!("{n:#x}"))),
         Value::Name(known) => map.serialize_entry(name, known),
-        Value::Symbol { name: of, offset: 0 } => map.serialize_entry(name, of),
-        Value::Symbol { name: of, offset } => map.serialize_entry(name, &format_args!("{of}+{offset:#x}")),
+        Value::Symbol { name: of, offset: 0, .. } => map.serialize_entry(name, of),
+        Value::Symbol { name: of, offset, .. } => map.serialize_entry(name, &format_args!("{of}+{offset:#x}")),
         Value::Cut(value) => {
             bytes(map, name, value)?;
             map.serialize_entry(&Key(name, "_truncated"), &true)

@@ -95,7 +95,7 @@ pub(in crate::output) fn value(line: &mut Line, at: At, value: &Value<'_>, show:
         Value::Int(n) => at.ascii(line, digits.format(*n)),
         Value::Hex(n) | Value::Address(n) => at.ascii(line, &short(format_args!("{n:#x}"))),
         Value::Float(n) => at.ascii(line, &short(format_args!("{n:?}"))),
-        Value::Symbol { name, offset } => at.write(line, |line| symbol(line, name, *offset)),
+        Value::Symbol { name, offset, .. } => at.write(line, |line| symbol(line, name, *offset)),
         Value::Name(name) => at.write(line, |line| line.escaped_word(name.as_bytes())),
         Value::Cut(bytes) => at.write(line, |line| {
             line.escaped_word(bytes);

@@ -20,6 +20,8 @@ pub(crate) struct Layout {
     pub first: usize,
     pub texts: usize,
     pub globs: usize,
+    /// The programs may sleep.
+    pub sleepable: bool,
     /// How many instructions each hole has (see `splice::room`).
     pub test_room: usize,
     pub fetch_room: usize,

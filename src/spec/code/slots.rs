@@ -13,6 +13,8 @@ use crate::spec::ir::{Base, Read, Slot, Space};
 /// `bpf_probe_read_user`, `bpf_probe_read_kernel`: they are in every kernel from 5.5.
 const READ_USER: i32 = 112;
 const READ_KERNEL: i32 = 113;
+/// `bpf_copy_from_user`: for programs that may sleep.
+const COPY_FROM_USER: i32 = 148;
 /// Below it there is nothing: a NULL pointer, or a field of what one points to.
 const FIRST_ADDRESS: i32 = 4096;
 /// Where helpers put what they read.
@@ -63,13 +65,16 @@ struct Reader<'a> {
     reads: Reads,
     /// Whether r8 may be no address at all.
     checked: bool,
+    /// What is not in memory may be brought in.
+    sleepable: bool,
 }
 
 /// Reads a slot into the record, or notes that it could not be read.
 pub(super) fn slot(asm: &mut Asm, layout: &Layout, number: usize, slot: &Slot) -> Result<()> {
     let [unread, null, mark, done] = [asm.label(), asm.label(), asm.label(), asm.label()];
     let value = layout.value(number)?;
-    let mut reader = Reader { asm, value, unread, null, reads: Reads::Helper(Space::Kernel), checked: false };
+    let (reads, sleepable) = (Reads::Helper(Space::Kernel), layout.sleepable);
+    let mut reader = Reader { asm, value, unread, null, reads, checked: false, sleepable };
     reader.base(layout, slot)?;
     for deref in &slot.derefs {
         reader.load(8, deref.offset, deref.space);
@@ -202,27 +207,43 @@ impl Reader<'_> {
 
     fn load_by_helper(&mut self, size: u8, offset: i32, space: Space) {
         self.check();
-        let asm = &mut *self.asm;
-        asm.mov(R3, R8);
-        asm.add(R3, offset);
-        asm.mov(R1, R10);
-        asm.add(R1, STACK);
-        asm.set(R2, size.into());
+        self.arguments(size, offset);
         match space {
-            Space::Kernel | Space::Typed => asm.helper(READ_KERNEL),
-            Space::User => asm.helper(READ_USER),
+            Space::Kernel | Space::Typed => self.asm.helper(READ_KERNEL),
+            Space::User => self.read_user(size, offset),
             Space::ByAddress => {
-                let [kernel, done] = [asm.label(), asm.label()];
-                asm.jump(When::Less, R3, With::Imm(0), kernel);
-                asm.helper(READ_USER);
-                asm.goto(done);
-                asm.bind(kernel);
-                asm.helper(READ_KERNEL);
-                asm.bind(done);
+                let [kernel, done] = [self.asm.label(), self.asm.label()];
+                self.asm.jump(When::Less, R3, With::Imm(0), kernel);
+                self.read_user(size, offset);
+                self.asm.goto(done);
+                self.asm.bind(kernel);
+                self.asm.helper(READ_KERNEL);
+                self.asm.bind(done);
             }
         }
-        asm.jump(When::NotEqual, R0, With::Imm(0), self.unread);
-        asm.load(size, R8, R10, STACK);
+        self.asm.jump(When::NotEqual, R0, With::Imm(0), self.unread);
+        self.asm.load(size, R8, R10, STACK);
+    }
+
+    /// Those of the helpers: what they read at r8 + offset goes to the stack.
+    fn arguments(&mut self, size: u8, offset: i32) {
+        self.asm.mov(R3, R8);
+        self.asm.add(R3, offset);
+        self.asm.mov(R1, R10);
+        self.asm.add(R1, STACK);
+        self.asm.set(R2, size.into());
+    }
+
+    /// Reads what is in memory, or brings it in.
+    fn read_user(&mut self, size: u8, offset: i32) {
+        self.asm.helper(READ_USER);
+        if self.sleepable {
+            let done = self.asm.label();
+            self.asm.jump(When::Equal, R0, With::Imm(0), done);
+            self.arguments(size, offset);
+            self.asm.helper(COPY_FROM_USER);
+            self.asm.bind(done);
+        }
     }
 
     /// r8 = the value at the end of the way.

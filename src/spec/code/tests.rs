@@ -20,6 +20,7 @@ const LAYOUT: Layout = Layout {
     first: 0,
     texts: 0,
     globs: 0,
+    sleepable: false,
     test_room: 4096,
     fetch_room: 4096,
 };

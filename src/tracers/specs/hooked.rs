@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use anyhow::{Result, anyhow, bail};
 
+use super::kinds::room;
 use super::way::{self, Read, refused};
 use crate::error::{Usage, Wrong};
 use crate::host::kallsyms::{Symbol, Symbols};
@@ -161,8 +162,9 @@ impl Hooked {
         }
         if matches!(how, How::Fentry | How::Fexit) && functions.len() > most {
             let why = format!(
-                "{} functions match, and each takes a program of its own when hooked by type: at most {most}; fn: and kprobe: take any number",
-                functions.len()
+                "{} functions match, and each takes a program of its own when hooked by type: {}; fn: and kprobe: take any number",
+                functions.len(),
+                room(most)
             );
             return Err(anyhow!(why).context(Usage));
         }
@@ -240,7 +242,7 @@ fn expanded(spec: &ast::Spec, glob: &Word, names: Vec<String>, most: usize) -> R
     let found: Vec<Word> = there.map(|text| Word { text, span: glob.span.clone() }).collect();
     let wrong = match found.len() {
         0 => format!("no tracepoint matches {}", glob.text),
-        n if n > most => format!("{n} tracepoints match, and each takes a program of its own: at most {most}"),
+        n if n > most => format!("{n} tracepoints match, and each takes a program of its own: {}", room(most)),
         _ => return Ok(found),
     };
     Err(refused(spec, &Wrong::new(wrong).at(&glob.span)))

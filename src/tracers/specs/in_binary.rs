@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 
 use super::hooked::{TOO_MANY_RESULTS, at_entry, is_result, result};
+use super::kinds::room;
 use super::recorded::{By, Recorded, in_page};
 use super::way::{self, Candidate, Half, Part, Read, Subject, refused};
 use crate::error::Usage;
@@ -82,8 +83,9 @@ impl InBinary {
         match first_error {
             Some(error) if all.is_empty() => Err(error),
             _ if all.len() > most => Err(anyhow!(
-                "what matches is read in {} different ways, each by programs of its own: at most {most}",
-                all.len()
+                "what matches is read in {} different ways, each by programs of its own: {}",
+                all.len(),
+                room(most)
             )
             .context(Usage)),
             _ => Ok(all),

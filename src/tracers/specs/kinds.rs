@@ -16,6 +16,14 @@ pub(super) const FIELDS: &[Field] = &[
     Field::new("user_stack", Shape::Stack, false, "the program's calls that led there (--stack)"),
 ];
 
+/// How many specs a run takes, and how many of them are left: why there can be no more.
+pub(super) fn room(left: usize) -> String {
+    match left {
+        SPECS_MAX => format!("a run has at most {SPECS_MAX}"),
+        left => format!("a run has at most {SPECS_MAX}, of which {left} {} left", if left == 1 { "is" } else { "are" }),
+    }
+}
+
 /// Of `probe`.
 pub(crate) static PROBE: Kind =
     Kind::new(FIRST_KIND, "probe", "a function that was asked for was called, or a tracepoint was hit", FIELDS);

@@ -9,7 +9,7 @@ use super::probe::types::probe_event;
 use super::stacks;
 use crate::event::decode;
 use crate::event::{Event, Group, Kind, Slots, Value};
-use crate::host::kallsyms::Symbols;
+use crate::host::addresses::Addresses;
 
 /// What a spec's events mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Recorded {
     }
 
     /// An event of it. `symbols`: names for addresses.
-    pub fn decode<'a>(&'a self, kind: &'a Kind, symbols: Option<&'a Symbols>, sample: &'a [u8]) -> Result<Event<'a>> {
+    pub fn decode<'a>(&'a self, kind: &'a Kind, symbols: Option<&'a Addresses>, sample: &'a [u8]) -> Result<Event<'a>> {
         let (e, _) = decode::split::<probe_event>(sample)?;
         ensure!(e.head.kind == kind.id, "an event of the unknown kind {}", e.head.kind);
         let way = self.ways.get(usize::from(e.way)).context("a way to hook in that the spec does not have")?;

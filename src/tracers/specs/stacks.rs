@@ -83,6 +83,7 @@ pub(super) fn push<'a>(
             caller: stack.caller,
             code: (stack.code_start, stack.code_end),
             inode: stack.inode,
+            caller_in: (stack.caller_inode != 0).then_some((stack.caller_inode, stack.caller_offset)),
             exe: exe.map(|names| Path::walked(names, stack.exe_flags.into())),
             frames: decode::part(sample, stack.user)?,
         });

@@ -67,7 +67,10 @@ pub(crate) fn open(
             (false, false) => &[Part::Call],
         };
         let most = SPECS_MAX.saturating_sub(opening.specs) / parts.len();
-        ensure!(most > 0, anyhow!("at most {SPECS_MAX} specs can be given").context(Usage));
+        ensure!(
+            most > 0,
+            anyhow!("a run has at most {SPECS_MAX} specs (with --entry, each function is two)").context(Usage)
+        );
         // One for all tracepoints that a glob matches.
         let label = (grammar == Grammar::Probe).then(|| in_kernel::named(&spec.target));
         for mut subject in subjects(spec, grammar, opening, most)? {

@@ -13,7 +13,7 @@ use super::recorded::Recorded;
 use crate::error::Usage;
 use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals, Unit};
 use crate::event::{Shown, ShownKind};
-use crate::host::kallsyms::Symbols;
+use crate::host::addresses::Addresses;
 use crate::host::possible_cpus;
 use crate::spec::ast::{Arg, Spec, Word};
 use crate::spec::ir::SLOTS_MAX;
@@ -238,11 +238,13 @@ impl Aggregation {
         }
     }
 
-    /// Up to the last string.
+    /// Up to the last string; where there is none, to the last number.
     fn key_bytes(&self) -> usize {
         let is_text = |slot: &KeySlot| matches!(slot, KeySlot::Text(_) | KeySlot::Path(_));
-        let texts = self.slots.iter().rposition(is_text).map_or(0, |last| last + 1);
-        offset_of!(total_key, text) + texts * text_bytes()
+        match self.slots.iter().rposition(is_text) {
+            Some(last) => offset_of!(total_key, text) + (last + 1) * text_bytes(),
+            None => offset_of!(total_key, number) + self.slots.len() * size_of::<u64>(),
+        }
     }
 
     /// Sizes the map.
@@ -285,7 +287,7 @@ impl Aggregation {
     /// What the programs of this object have added up so far.
     ///
     /// By system calls: see `ledger` in event.bpf.h for what the kernel may skip meanwhile, if its hooks are still there.
-    pub fn read(&self, object: &Object, recorded: &Recorded, symbols: Option<&Rc<Symbols>>) -> Result<Totals> {
+    pub fn read(&self, object: &Object, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Result<Totals> {
         let map = object.maps().find(|map| map.name() == MAP).context("the object has no totals")?;
         let mut rows = Vec::new();
         for key in map.keys() {
@@ -303,7 +305,7 @@ impl Aggregation {
     }
 
     /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.
-    fn row(&self, key: &total_key, amount: Amount, recorded: &Recorded, symbols: Option<&Rc<Symbols>>) -> Total {
+    fn row(&self, key: &total_key, amount: Amount, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Total {
         let func = match self.slots.iter().position(|slot| *slot == KeySlot::Func) {
             Some(at) => recorded.func(key.number.get(at).copied().unwrap_or(0)).to_owned(),
             None => self.label.clone(),

@@ -16,7 +16,7 @@ use crate::event::total::Totals;
 use crate::event::{Event, Kind};
 use crate::ffi::skeleton::constants;
 use crate::flow::heartbeat::Beat;
-use crate::host::kallsyms::Symbols;
+use crate::host::addresses::Addresses;
 use crate::load::plan::Plan;
 use crate::load::session::Session;
 use crate::load::source::{Embedded, Source};
@@ -32,8 +32,8 @@ pub(super) struct SpecTracer {
     recorded: Recorded,
     /// None in a replay.
     ways: Vec<Way>,
-    /// Of this kernel, where they are shown: not in a replay.
-    symbols: Option<Rc<Symbols>>,
+    /// Names of the kernel's addresses, where they are shown.
+    symbols: Option<Rc<Addresses>>,
 }
 
 impl SpecTracer {
@@ -52,6 +52,7 @@ impl SpecTracer {
         recorded.ways = ways.iter().map(|way| way.meaning.clone()).collect();
         // Where they cannot be read, addresses are shown.
         let symbols = recorded.has_symbols().then(|| opening.symbols().ok()).flatten();
+        let symbols = symbols.map(|all| Rc::new(Addresses::Here(all)));
         Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways, symbols })
     }
 
@@ -61,7 +62,8 @@ impl SpecTracer {
     /// When it makes no sense.
     pub fn replayed(info: &'static Info, recorded: &Json) -> Result<Self> {
         let recorded: Recorded = serde::Deserialize::deserialize(recorded).context("the spec of a recording")?;
-        Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols: None })
+        let symbols = recorded.has_symbols().then(|| Rc::new(Addresses::recorded()));
+        Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols })
     }
 
     /// Its hits are not sent, but added up. `label`: what the spec names, if that is not as its events have it.
@@ -88,6 +90,12 @@ impl Decode for SpecTracer {
     fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let [kind] = &self.kinds;
         self.recorded.decode(kind, self.symbols.as_deref(), sample)
+    }
+
+    fn learn(&self, address: u64, offset: u64, name: &str) {
+        if let Some(symbols) = &self.symbols {
+            symbols.learn(address, offset, name);
+        }
     }
 }
 
@@ -120,6 +128,7 @@ impl Source for SpecTracer {
             rodata.probe_kind = kind.id;
             rodata.probe_way = u32::try_from(number)?;
             rodata.probe_cookies = (session.cookies && way.plan.hook.is_user()).into();
+            rodata.stack_typed = session.kernel_btf.into();
             way.constants.set(rodata)?;
             if let Some(aggregation) = &way.aggregation {
                 aggregation.set(rodata)?;

@@ -51,6 +51,8 @@ pub(super) struct Constants {
     pub tail: u32,
     /// The programs may sleep, to bring in what is not in memory.
     pub sleepable: bool,
+    /// There is a condition.
+    pub tests: bool,
     pub stack: Stack,
 }
 
@@ -74,6 +76,7 @@ impl Constants {
         rodata.probe_words = self.words;
         rodata.probe_ret_word = self.ret_word;
         rodata.probe_sleepable = self.sleepable.into();
+        rodata.probe_tests = self.tests.into();
         rodata.stack_frames = self.stack.frames;
         rodata.stack_kernel = self.stack.kernel;
         rodata.stack_caller = self.stack.caller.into();
@@ -182,8 +185,8 @@ pub(super) trait Subject {
 pub(super) fn ways(subject: &dyn Subject, kind: u32, wanted: Wanted) -> Result<Vec<Way>> {
     let (mut found, mut first) = (Vec::new(), None);
     for (hook, words, halves) in subject.candidates(wanted.part) {
-        // What is no string is in memory, or is not read.
-        if halves.iter().any(Half::may_sleep) && !reads_text(subject, hook, words, &halves) {
+        // What is in registers needs nothing to be brought in.
+        if halves.iter().any(Half::may_sleep) && !reads_user(subject, hook, words, &halves) {
             continue;
         }
         match way(subject, kind, hook, words, &halves, wanted) {
@@ -197,12 +200,11 @@ pub(super) fn ways(subject: &dyn Subject, kind: u32, wanted: Wanted) -> Result<V
     }
 }
 
-/// Whether strings or bytes of a program are read, which may not be in memory.
-fn reads_text(subject: &dyn Subject, hook: Hook, words: Words, halves: &[Half]) -> bool {
-    let is_text = |slot: &ir::Slot| matches!(slot.read, ir::Read::Str { .. } | ir::Read::Bytes { .. });
+/// Whether a program's own memory is read, which may not be there yet.
+fn reads_user(subject: &dyn Subject, hook: Hook, words: Words, halves: &[Half]) -> bool {
     halves.iter().any(|half| {
         let resolved = subject.resolved(hook, words, half.when, false);
-        resolved.is_ok_and(|resolved| resolved.program.slots.iter().any(is_text))
+        resolved.is_ok_and(|resolved| resolved.program.slots.iter().any(ir::Slot::reads_user))
     })
 }
 
@@ -232,6 +234,7 @@ fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Hal
         aggregation: None,
         notes: Vec::new(),
     };
+    way.constants.sleepable = halves.iter().any(Half::may_sleep);
     // The entry's slots come first, and it is attached last.
     for half in halves.iter().rev() {
         way.add(subject, hook, words, half.when, wanted.raw)?;
@@ -243,7 +246,6 @@ fn way(subject: &dyn Subject, kind: u32, hook: Hook, words: Words, halves: &[Hal
     for half in halves {
         let program = Program::new(half.program, Needed::Kinds(vec![kind]));
         way.plan.programs.push(program.on(subject.target(half, hook)));
-        way.constants.sleepable |= half.may_sleep();
     }
     if halves.len() > 1 {
         way.constants.frame = frame_bytes(&way.constants)?;
@@ -273,6 +275,7 @@ impl Way {
         constants.slots += u32::try_from(program.slots.len())?;
         ensure!(constants.slots as usize <= ir::SLOTS_MAX, "more values than there is room for");
         constants.words = constants.words.max(program.words);
+        constants.tests |= program.test.is_some();
         if when == When::EntryOf {
             constants.tail = program.slots.iter().map(|slot| slot.read.longest()).sum();
         }
@@ -310,6 +313,7 @@ fn layout(before: &Constants, holes: Holes) -> Result<Layout> {
         first: before.slots as usize,
         texts: before.texts.len(),
         globs: before.globs.len(),
+        sleepable: before.sleepable,
         test_room,
         fetch_room,
     })

@@ -66,6 +66,8 @@ fn main() {
         // For the tests of uprobe and usdt.
         ["umark", rounds] => umark::calls(number(rounds)),
         ["umark-forms", rounds] => umark::all_forms(number(rounds)),
+        ["umark-absent"] => umark::absent(),
+        ["umark-compiled"] => umark::compiled(),
         ["umark-recursion", depth] => umark::recursion(number(depth)),
         ["umark-threads", count, rounds] => umark::threads(number(count), number(rounds)),
         // For the benchmarks.

@@ -115,7 +115,7 @@ fn probe2(n: i32, m: i32) {
 #[allow(unsafe_code)]
 #[inline(never)]
 fn forms() {
-    // What was not used yet is not in memory: numbers that are there cannot be read.
+    // What was not used yet is not in memory, where kernels before 6.1 cannot read it.
     std::hint::black_box(std::hint::black_box(&groupc_table).iter().sum::<u64>());
     #[cfg(target_arch = "x86_64")]
     // SAFETY: registers are given back as they are; what is below the stack pointer is nobody's (there is a red zone of
@@ -192,6 +192,83 @@ fn counted(n: u64) -> bool {
         }
     }
     wanted
+}
+
+/// Two pages that are not in this program's memory until somebody looks: a number 8 bytes from the start, and a text that
+/// goes on from the first to the second. They are mapped one by one: with a page its neighbours of the same mapping come.
+#[allow(unsafe_code)]
+fn unseen_pages(page: usize) -> *const u8 {
+    use nix::libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, mmap};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::FileExt;
+    let flags = nix::sys::memfd::MFdFlags::empty();
+    let file: std::fs::File = nix::sys::memfd::memfd_create("absent", flags).unwrap().into();
+    for (offset, bytes) in
+        [(8, &4711_u64.to_ne_bytes()[..]), (page - 8, b"from one"), (2 * page, b" to another\0"), (3 * page - 1, b"\0")]
+    {
+        file.write_all_at(bytes, offset as u64).unwrap();
+    }
+    // SAFETY: what is mapped over was mapped just before, and nothing writes there.
+    unsafe {
+        let place = mmap(std::ptr::null_mut(), 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        for (to, from) in [(0, 0), (page, 2 * page)] {
+            let from = i64::try_from(from).unwrap();
+            let to = place.wrapping_byte_add(to);
+            assert_eq!(mmap(to, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, file.as_raw_fd(), from), to);
+        }
+        place.cast()
+    }
+}
+
+/// `func_uprobe1(5)`, called by code that is in no file, but in `/tmp/perf-PID.map`: as a compiler would have made it while
+/// the program runs.
+#[allow(unsafe_code)]
+pub fn compiled() {
+    use nix::libc::{MAP_PRIVATE, PROT_EXEC, PROT_READ, mmap};
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    // f(called, with): a frame, called(with), and the end.
+    #[cfg(target_arch = "x86_64")]
+    const CODE: &[u8] = b"\x55\x48\x89\xe5\x48\x89\xf8\x48\x89\xf7\xff\xd0\x5d\xc3";
+    #[cfg(target_arch = "aarch64")]
+    const CODE: &[u8] = b"\xfd\x7b\xbf\xa9\xfd\x03\x00\x91\xe9\x03\x00\xaa\xe0\x03\x01\xaa\x20\x01\x3f\xd6\
+        \xfd\x7b\xc1\xa8\xc0\x03\x5f\xd6";
+    let flags = nix::sys::memfd::MFdFlags::empty();
+    let mut file: std::fs::File = nix::sys::memfd::memfd_create("compiled", flags).unwrap().into();
+    file.write_all(CODE).unwrap();
+    // SAFETY: the code is a function of this type, and stays as it is.
+    let caller = unsafe {
+        let at = mmap(std::ptr::null_mut(), CODE.len(), PROT_READ | PROT_EXEC, MAP_PRIVATE, file.as_raw_fd(), 0);
+        std::mem::transmute::<*mut nix::libc::c_void, extern "C" fn(extern "C" fn(u64) -> u64, u64) -> u64>(at)
+    };
+    let map = format!("{:x} {:x} compiled while it ran\n", caller as usize, CODE.len());
+    std::fs::write(format!("/tmp/perf-{}.map", std::process::id()), map).unwrap();
+    assert_eq!(caller(func_uprobe1, 5), 6);
+}
+
+/// `groupd:absent`, once: a number, a text and four bytes that are not in memory.
+#[allow(unsafe_code)]
+#[inline(never)]
+pub fn absent() {
+    let page = usize::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap()).unwrap();
+    let number = unseen_pages(page);
+    let text = unseen_pages(page).wrapping_add(page - 8);
+    let bytes = unseen_pages(page).wrapping_add(page - 4);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a `nop`, and a note on where the arguments are.
+    unsafe {
+        std::arch::asm!(
+            probe!("groupd", "absent", "8@8(%rdi) 8@%rsi 8@%rdx"),
+            in("rdi") number, in("rsi") text, in("rdx") bytes, options(att_syntax)
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!(
+            probe!("groupd", "absent", "8@[x0, 8] 8@x1 8@x2"), in("x0") number, in("x1") text, in("x2") bytes
+        );
+    }
 }
 
 /// So many rounds: `func_uprobe1(n)`, `func_uprobe2(n, 2n)`, `groupa:probe1(n)`, `groupb:probe2(n, -n)`.

@@ -19,6 +19,8 @@ pub(super) struct World {
     pub duration: u64,
     /// Bytes by address: what is not there cannot be read.
     pub memory: BTreeMap<u64, u8>,
+    /// Of what is there, some is not in memory: programs that may sleep bring it in, others cannot read it.
+    pub absent: bool,
     /// Another one, another answer of the functions.
     pub seed: u64,
 }

@@ -126,6 +126,43 @@ fn a_number_behind_a_pointer() {
 }
 
 #[test]
+fn a_program_that_may_sleep_brings_in_a_number() {
+    let layout = Layout { sleepable: true, ..LAYOUT };
+    let read = late(vec![slot(Base::Return, &[], number(8, Space::User, 4, false))]);
+    assert_listing(
+        &generate(&read, &layout).unwrap().fetch,
+        "r8 = *(u64 *)(r6 +32)
+        if r8 < 4096 goto 21
+        r3 = r8
+        r3 += 8
+        r1 = r10
+        r1 += -8
+        r2 = 4
+        call 112
+        if r0 == 0 goto 17
+        r3 = r8
+        r3 += 8
+        r1 = r10
+        r1 += -8
+        r2 = 4
+        call 148
+        if r0 != 0 goto 23
+        r8 = *(u32 *)(r10 -8)
+        *(u64 *)(r6 +1024) = r8
+        goto 28
+        r8 = 1
+        goto 24
+        r8 = 0
+        *(u64 *)(r6 +1024) = r8
+        r1 = *(u32 *)(r6 +1536)
+        r1 |= 1
+        *(u32 *)(r6 +1536) = r1
+        r0 = 0
+        exit",
+    );
+}
+
+#[test]
 fn typed_pointers_are_loaded_until_a_step_is_not() {
     let typed = Base::Word { index: 1, typed: true };
     let tail = "*(u64 *)(r6 +1024) = r8

@@ -98,7 +98,7 @@ impl<'a> Machine<'a> {
 
     fn helper(&mut self, number: i32) {
         let space = match number {
-            112 => Space::User,
+            112 | 148 => Space::User,
             113 => Space::Kernel,
             _ => panic!("helper {number}"),
         };
@@ -106,7 +106,8 @@ impl<'a> Machine<'a> {
         let size = self.number(2);
         assert!((1..=8).contains(&size), "{size} bytes");
         let address = self.number(3);
-        let read = self.world.read(space, address, size);
+        let absent = number == 112 && self.world.absent && address & 16 != 0;
+        let read = self.world.read(space, address, size).filter(|_| !absent);
         // As the kernel does it: zeros, where nothing is read.
         for (n, byte) in read.unwrap_or(0).to_le_bytes().into_iter().take(size as usize).enumerate() {
             self.stack[n] = Some(byte);

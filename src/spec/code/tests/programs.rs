@@ -157,7 +157,7 @@ struct Seen {
 }
 
 fn compare(program: &Program, world: &World, values: &[Result<u64, u64>], seen: &mut Seen) {
-    let generated = generate(program, &LAYOUT).unwrap();
+    let generated = generate(program, &Layout { sleepable: world.absent, ..LAYOUT }).unwrap();
     check(&generated.test);
     check(&generated.fetch);
     let [test, fetch] = [&generated.test, &generated.fetch].map(|code| link(code, 0, place).unwrap());
@@ -194,7 +194,7 @@ fn code_does_what_programs_mean() {
     for seed in 0..4000_u64 {
         let mut random = Random((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         if seed % 20 == 0 {
-            world = random.world();
+            world = World { absent: random.one_in(2), ..random.world() };
         }
         let count = if random.one_in(50) { 32 } else { random.below(9) };
         let slots: Vec<_> = (0..count).map(|_| random.slot()).collect();

@@ -38,7 +38,8 @@ fn a_map_has_a_bounded_size() {
 fn what_is_not_needed_of_keys_and_values_is_left_off() {
     let aggregation = |mode, slots: &[KeySlot]| Aggregation { mode, slots: slots.to_vec(), ..Aggregation::default() };
     let sizes = |aggregation: Aggregation| (aggregation.key_bytes(), aggregation.value_bytes());
-    assert_eq!(sizes(aggregation(total_mode::TOTAL_COUNT, &[KeySlot::Number(3)])), (40, 8));
+    assert_eq!(sizes(aggregation(total_mode::TOTAL_COUNT, &[KeySlot::Number(3)])), (16, 8));
+    assert_eq!(sizes(aggregation(total_mode::TOTAL_HIST, &[])), (8, 48 + 130 * 8));
     assert_eq!(sizes(aggregation(total_mode::TOTAL_SUM, &[KeySlot::Text(3), KeySlot::Func])), (104, 48));
     assert_eq!(sizes(aggregation(total_mode::TOTAL_HIST, &[KeySlot::Func, KeySlot::Path(3)])), (168, 48 + 130 * 8));
 }
