@@ -1,7 +1,6 @@
 //! Where calls are: the functions of the kernel by its symbols, those of programs by the files that they run.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -28,8 +27,8 @@ pub(super) struct Frames {
     root: PathBuf,
     symbols: Option<Symbols>,
     symbols_read: Option<Instant>,
-    /// Where the return of a function is watched, from 6.11 on not in stacks: see [`arch::uprobes_page`].
-    uprobes: Range<u64>,
+    /// In bytes.
+    page_size: u32,
     /// Files by their build ids.
     files: HashMap<[u8; BUILD_ID], File>,
     /// Which files were looked at, and the libraries that each needs.
@@ -75,7 +74,7 @@ impl Frames {
             root: root.to_owned(),
             symbols: None,
             symbols_read: None,
-            uprobes: arch::uprobes_page(arch::page_size()),
+            page_size: arch::page_size(),
             files: HashMap::new(),
             seen: HashMap::new(),
             processes: HashMap::new(),
@@ -178,7 +177,7 @@ impl Frames {
         {
             return functions(&mut self.symbolizer, &file, at - start + code, returns);
         }
-        let file = self.uprobes.contains(&at).then(|| "[uprobes]".into());
+        let file = arch::is_of_uprobes(at, self.page_size).then(|| "[uprobes]".into());
         vec![Call { file, ..unknown }]
     }
 
