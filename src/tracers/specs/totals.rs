@@ -13,6 +13,7 @@ use super::recorded::Recorded;
 use crate::error::Usage;
 use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals, Unit};
 use crate::event::{Shown, ShownKind};
+use crate::host::clock::boot_now;
 use crate::host::kallsyms::Symbols;
 use crate::host::possible_cpus;
 use crate::spec::ast::{Arg, Spec, Word};
@@ -299,7 +300,13 @@ impl Aggregation {
                 rows.push(self.row(&padded(&key)?, amount, recorded, symbols));
             }
         }
-        Ok(Totals { kind: recorded.kind, measure: self.measure(), names: self.names.clone(), rows })
+        Ok(Totals {
+            boot_ns: boot_now(),
+            kind: recorded.kind,
+            measure: self.measure(),
+            names: self.names.clone(),
+            rows,
+        })
     }
 
     /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.
