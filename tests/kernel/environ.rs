@@ -48,7 +48,7 @@ fn variables_are_those_of_the_program_that_starts() {
         );
         let first = &ended.events[0];
         assert_eq!(first["env"], json!({ "A": "it is", "EMPTY": "", "LD_A": "a\u{fffd}" }), "{flavour}: {first}");
-        assert_eq!(first["env_b64"]["LD_A"], "Yf8=", "{flavour}: {first}");
+        assert_eq!(first["env_b64"], json!(["TERfQT1h/w=="]), "{flavour}: {first}");
         let whole: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
         assert_eq!(uint(&first["env_bytes"]), (whole + "PATH=/bin:/usr/bin".len() + 1) as u64, "{flavour}: {first}");
         assert_eq!(first.get("env_truncated"), None);

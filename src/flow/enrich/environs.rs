@@ -169,11 +169,9 @@ fn compare(changes: &mut Vec<u8>, now: &List<'_>, before: &Known) {
     changes.clear();
     let (all, values) = variables(now.bytes, now.truncated());
     let (all_before, values_before) = variables(&before.bytes, before.truncated);
-    let mut add = |change: Change, Variable { name, value, .. }: &Variable<'_>| {
+    let mut add = |change: Change, Variable { whole, .. }: &Variable<'_>| {
         changes.push(change.mark());
-        changes.extend_from_slice(name);
-        changes.push(b'=');
-        changes.extend_from_slice(value);
+        changes.extend_from_slice(whole);
         changes.push(0);
     };
     for variable in &all {
