@@ -322,7 +322,7 @@ fn pipeline<'a>(
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
     pipeline.stacks = Stacks::of_host(Path::new("/"));
-    pipeline.environs = Environs::of_host(Path::new("/"));
+    pipeline.environs = Environs::of_host(Path::new("/"), !common.output.quiet);
     if setup::names(common) {
         let mut resolver = Resolver::new(Path::new("/"), host.cgroup2.as_deref());
         resolver.choose(setup::chosen(&common.filters)?);

@@ -102,10 +102,10 @@ fn what_differs_is_compared_with_what_the_parents_program_was_started_with() {
     let env = [("A", "1".into()), ("GONE", "1".into())];
     let script =
         "A=2 NEW=1 \"$0\" exit 0; export B=1; unset GONE; \"$0\" burst 0; (\"$0\" forks 0; :); exec \"$0\" forks 2";
-    for options in
-        [&["--env-diff"][..], &["--env-diff", "--events", "exec"], &["--env-diff", "--env", "A", "--threads"]]
-    {
-        let ended = run(options, &env, &shell(script));
+    let by_hook = flavours().into_iter().map(|flavour| vec!["--env-diff", "--attach", flavour]);
+    let more = [vec!["--env-diff", "--events", "exec"], vec!["--env-diff", "--env", "A", "--threads"]];
+    for options in by_hook.chain(more) {
+        let ended = run(&options, &env, &shell(script));
         assert_eq!(differs(&ended.events[0]), ["", "", ""], "coretrace is the parent: as /proc has it");
         assert_eq!(differs(exec_of(&ended, "exit 0")), ["NEW=1 ", "A=2 ", ""], "{options:?}");
         // Also of a fork that was not seen, and has ended.
