@@ -210,6 +210,7 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
         ("--path", !filters.path.is_empty()),
         ("--container (-c takes a cgroup)", !filters.container.is_empty()),
         ("--unit (-c takes a cgroup)", !filters.unit.is_empty()),
+        ("--ancestors", alone && common.limits.ancestors.is_some()),
         ("--count", alone && common.limits.count.is_some()),
         ("-o perfetto", common.output.format.lines().is_none()),
     ];

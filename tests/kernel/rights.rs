@@ -80,20 +80,23 @@ fn two_capabilities_are_enough() {
 fn environments_that_may_not_be_read_are_said_once() {
     let (scratch, targets) = (Scratch::new("unreadable"), targets());
     let mut shell = Command::new("sh");
-    shell.args(["-c", "read line; \"$0\" exit 0; \"$0\" exit 0; :", text(&targets)]).stdin(Stdio::piped());
+    shell.args(["-c", "read line; \"$0\" exit 0; \"$0\" exit 0; read line", text(&targets)]).stdin(Stdio::piped());
     let mut shell = shell.spawn().unwrap();
     let mut command = Command::new(&targets);
     command.args(["as", &with_caps(&[BPF, PERFMON])]).arg(copy_of_coretrace(&scratch));
     command.args(["proc", "-o", "json", "-O", "-", "-v", "--env-diff", "--follow", "-p", &shell.id().to_string()]);
     let mut trace = Trace::raw(&mut command);
     trace.ready();
-    shell.stdin.take().unwrap().write_all(b"\n").unwrap();
-    shell.wait().unwrap();
+    // It is there until its programs were seen.
+    let mut input = shell.stdin.take().unwrap();
+    input.write_all(b"\n").unwrap();
     let mut execs = 0;
     trace.wait_for("two programs", |event| {
         execs += usize::from(event["kind"] == "exec");
         execs == 2
     });
+    drop(input);
+    shell.wait().unwrap();
     let ended = trace.stop();
     let execs = ended.kind("exec");
     assert_eq!(
