@@ -2,6 +2,7 @@
 /* `probe`: kernel functions and tracepoints that a user chose. A program for each way to hook in. */
 #include "event.bpf.h"
 #include "compat.bpf.h"
+#include "above.bpf.h"
 #include "probe.bpf.h"
 #include "stack.bpf.h"
 #include "totals.bpf.h"
@@ -106,7 +107,7 @@ static __noinline bool fill_head(struct scratch *s, struct counters *c)
 	fill_head_of(&who, &head, probe_kind);
 	e->head = head;
 	e->head.seq = next_seq(c);
-	append_label(s, &e->head, &label);
+	append_of_head(s, &e->head, &label);
 	return true;
 }
 

@@ -38,6 +38,8 @@ pub enum Unit {
 /// All that was added up in one way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Totals {
+    /// When it was read, in nanoseconds since boot.
+    pub boot_ns: u64,
     /// The kind of events that these would have been.
     pub kind: u32,
     pub measure: Measure,
@@ -228,7 +230,7 @@ mod tests {
     }
 
     fn totals(measure: Measure, rows: Vec<Total>) -> Totals {
-        Totals { kind: 1, measure, names: vec!["pid".to_owned()], rows }
+        Totals { boot_ns: 0, kind: 1, measure, names: vec!["pid".to_owned()], rows }
     }
 
     #[test]

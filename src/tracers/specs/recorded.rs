@@ -81,6 +81,7 @@ impl Recorded {
         if way.stack > 0 {
             stacks::push(&mut event, way, &e, self.func(e.ip), sample)?;
         }
+        e.head.add_above(&mut event, sample)?;
         Ok(event)
     }
 
