@@ -337,10 +337,10 @@ impl Binary {
     /// cancel threads.)
     pub fn has_exceptions(&self) -> bool {
         let is_theirs = |name: &String| ["libstdc++", "libc++", "libgcc_s"].iter().any(|start| name.starts_with(start));
-        let handles = |name: &&str| self.symbols().address(name).is_some();
+        let handles = |name: &str| self.symbols().address(name).is_some();
         self.elf.section(".gcc_except_table").is_some()
             && (self.elf.libraries().iter().any(is_theirs)
-                || ["__gxx_personality_v0", "rust_eh_personality"].iter().any(|name| handles(&name)))
+                || ["__gxx_personality_v0", "rust_eh_personality"].into_iter().any(handles))
     }
 
     /// Static probes, by name.

@@ -78,7 +78,7 @@ fn static_probes_of_python3_show_what_it_does() {
 fn a_negative_result_of_a_programs_function_is_no_error_of_the_kernels() {
     for way in WAYS {
         let script = "import posix; posix.access('/not/there', 0)";
-        let spec = "libc:access(file, ret) if file == \"/not/there\"".to_owned();
+        let spec = "libc:access(pathname, ret) if pathname == \"/not/there\"".to_owned();
         let ended = traced("uprobe", way, &[spec], &[PYTHON, "-ISBc", script]);
         let event = calls(&ended, "access")[0];
         assert_eq!((&event["ret"], &event["errno"]), (&json!(-1), &Value::Null), "{way}: {event}");

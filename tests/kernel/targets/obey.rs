@@ -41,6 +41,10 @@ pub fn obey() {
                 crate::umark::calls(crate::number(n));
                 done()
             }
+            ["umark-compiled"] => {
+                crate::umark::compiled();
+                done()
+            }
             other => panic!("no such command: {other:?}"),
         };
         kin::say(&answer);
