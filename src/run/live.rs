@@ -314,7 +314,8 @@ impl Run<'_, '_> {
         while self.attached.turn(&self.limits.sources, true)? {
             self.fill(false)?;
         }
-        self.pipeline.borrow_mut().ledger.unreturned = self.attached.unreturned(&self.limits.sources);
+        self.pipeline.borrow_mut().ledger.unreturned = self.attached.unreturned();
+        self.pipeline.borrow_mut().ledger.unreturned_of = self.attached.unreturned_of(&self.limits.sources);
         self.pipeline.borrow_mut().ledger.failures = self.attached.failures(&self.limits.sources)?;
         let ends = self.limits.duration.map(|duration| self.begin + duration + GRACE);
         let mut wait = OutputWait::new(self.control, ends);

@@ -83,7 +83,8 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
                 if signature.source == Source::Table {
                     by_table.push(function.called().to_owned());
                 }
-                of_signature(&described.types, &function, signature, binary)
+                let scope = of_signature(&described.types, &function.name, signature, binary);
+                Scope { name: function.called().to_owned(), ..scope }
             }
             None => {
                 let scope = declared::untyped(spec, function.called(), binary.elf.machine);
@@ -124,12 +125,12 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
 }
 
 /// A function, at its entry.
-fn of_signature(types: &Types, function: &Function, signature: &Signature, binary: &Binary) -> Scope {
+fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binary) -> Scope {
     let machine = binary.elf.machine;
     let returns = (signature.returns > 0).then(|| Ty::of(signature.returns));
     let mut abi = Abi::new(machine, types, returns, signature.returns_by_reference);
     // What the compiler has made of a function is called with something else.
-    let changed = [".isra.", ".constprop.", ".part."].iter().any(|mark| function.name.contains(mark));
+    let changed = name.contains(".isra.") || name.contains(".constprop.") || name.contains(".part.");
     let param = |argument: &Argument| {
         let ty = argument.ty.map_or(Ty::Word, Ty::of);
         let by_abi = abi.next(types, ty, argument.by_reference);
@@ -148,7 +149,7 @@ fn of_signature(types: &Types, function: &Function, signature: &Signature, binar
     let result_at = returns.and_then(|ty| abi::result(machine, types, ty, signature.returns_by_reference));
     let result_at = result_at.map(|way| way.map_err(Why::from));
     Scope {
-        name: function.called().to_owned(),
+        name: name.to_owned(),
         params,
         returns,
         when: When::Entry,

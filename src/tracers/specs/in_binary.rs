@@ -70,7 +70,9 @@ impl InBinary {
                 notes: Vec::new(),
             };
             // A glob, or a name that several have, may be of some that have no such values.
-            let several = sites.each.iter().any(|site| sites.each.first().is_some_and(|first| first.name != site.name));
+            let is_named = matches!(&spec.target, ast::Target::User { place: ast::Place::Function(_), .. });
+            let differs = |site: &Site| is_named || sites.each.first().is_some_and(|first| first.name != site.name);
+            let several = sites.each.iter().skip(1).any(differs);
             let all_of_it = sites.each.into_iter().map(one).map(InBinary::with_result_too);
             let (mut groups, left_out) = match groups(all_of_it, several) {
                 Ok(found) => found,
@@ -85,13 +87,13 @@ impl InBinary {
                 groups.first_mut().into_iter().for_each(|first| first.notes.push(TOO_MANY_RESULTS.to_owned()));
             }
             if let Some(first) = groups.first_mut() {
-                // What arguments would be is nothing to say where none are shown.
-                first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
-                first.notes.extend(red_zone);
                 let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
                 let what =
                     if matches!(spec.target, ast::Target::Static { .. }) { "static probes" } else { "functions" };
                 first.notes.extend(missing::values(what, &names));
+                // What arguments would be is nothing to say where none are shown.
+                first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
+                first.notes.extend(red_zone);
             }
             all.extend(groups);
         }
