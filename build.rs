@@ -1,5 +1,6 @@
 //! Compiles every `src/bpf/*.bpf.c` with clang and generates a Rust skeleton for each, and the hash of its event
-//! layouts, by which recordings of other builds are recognised. Finds out what `--version` says.
+//! layouts, by which recordings of other builds are recognised. Finds out what `--version` says of libbpf and
+//! the architecture (of the commit: version/build.rs).
 
 use std::hash::Hasher;
 use std::io::Write;
@@ -35,32 +36,9 @@ fn main() -> Result<()> {
     for (name, source) in &sources {
         skeleton(name, source, &vmlinux, &out).with_context(|| format!("building {}", source.display()))?;
     }
-    println!("cargo:rustc-env=CORETRACE_COMMIT={}", commit(&root).unwrap_or_else(|| "unknown".to_owned()));
     println!("cargo:rustc-env=CORETRACE_LIBBPF={}", libbpf(&root)?);
     println!("cargo:rustc-env=CORETRACE_ARCH={arch}");
     Ok(())
-}
-
-/// The commit that this is built from: what the environment says, else git, where `root` is a checkout of its own, and
-/// not a directory in one of something else.
-fn commit(root: &Path) -> Option<String> {
-    println!("cargo:rerun-if-env-changed=CORETRACE_COMMIT");
-    if let Some(given) = env::var("CORETRACE_COMMIT").ok().filter(|given| !given.is_empty()) {
-        return Some(given);
-    }
-    let git = |args: &[&str]| {
-        let output = Command::new("git").current_dir(root).args(args).stderr(Stdio::null()).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
-        return None;
-    }
-    // Every commit and checkout adds a line to it. (Cargo would run this each time for a file that is not there.)
-    let log = root.join(git(&["rev-parse", "--git-path", "logs/HEAD"])?);
-    if log.exists() {
-        println!("cargo:rerun-if-changed={}", log.display());
-    }
-    git(&["rev-parse", "--short=12", "HEAD"])
 }
 
 /// The version of libbpf that the crate libbpf-sys has: `1.7.0` of its own version, `1.7.0+v1.7.0`.

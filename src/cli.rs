@@ -43,7 +43,7 @@ Exit status: 0 the end (also by Ctrl-C, -d, --count, a closed pipe), 1 an error,
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",
-    env!("CORETRACE_COMMIT"),
+    coretrace_version::commit!(),
     ", libbpf ",
     env!("CORETRACE_LIBBPF"),
     ", ",

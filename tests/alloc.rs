@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use coretrace::event::decode::Decode;
-use coretrace::event::{self, Event, Flags, Head, Kind, Life, List, Lost, Names, Shape, Value};
+use coretrace::event::{self, Ancestors, Env, Event, Flags, Head, Kind, Life, List, Lost, Names, Shape, Value};
 use coretrace::flow::enrich::Resolver;
 use coretrace::flow::filter::{self, CommGlobs, Filter};
 use coretrace::flow::ledger::Ledger;
@@ -50,11 +50,21 @@ fn event() -> Event<'static> {
     event
 }
 
+/// What of programs may be asked for, of names and values that are not UTF-8, and alike.
+fn started() -> Event<'static> {
+    let mut event = Event::new(&KIND, event().head);
+    event.push("env", Value::Env(Env::all(b"A=b\0C=\xff\0\xff=1\0\xfe=2\0A=2\0cut", 99, true)));
+    event.push("env_diff", Value::EnvDiff(Env::changes(b"+A=1\0~B=\xff\0-C=3\0", true)));
+    event.push("parent_comm", Value::Str(b"sh \xff"));
+    event.push("ancestors", Value::Ancestors(Ancestors { bytes: &[0xff; 60], truncated: true }));
+    event
+}
+
 #[test]
 fn a_format_allocates_nothing_once_it_has_seen_an_event() {
     let id = "0123456789abcdef".repeat(4);
     let container = Container { id, pod: Some("web-\u{202e}".to_owned()), ..Container::default() };
-    let (mut event, mut out) = (event(), Vec::with_capacity(1 << 20));
+    let (mut event, started, mut out) = (event(), started(), Vec::with_capacity(1 << 20));
     event.names = event.names.map(|names| Names { container: Some(&container), ..names });
     let lost = Lost { unix_ns: event.head.unix_ns, class: "exec".into(), cause: "buffer_full", count: 1, cpu: 0 };
     for format in Format::ALL {
@@ -67,6 +77,7 @@ fn a_format_allocates_nothing_once_it_has_seen_an_event() {
                 out.clear();
                 for _ in 0..times {
                     output.event(&mut out, &event).unwrap();
+                    output.event(&mut out, &started).unwrap();
                     output.lost(&mut out, &lost).unwrap();
                 }
             };

@@ -95,7 +95,8 @@ fn the_version_says_what_it_is_built_from() {
     let printed = text(&output.stdout);
     let rest = printed.strip_prefix(concat!("coretrace ", env!("CARGO_PKG_VERSION"), " (commit ")).expect(&printed);
     let [commit, libbpf, arch] = rest.trim_end().split(", ").collect::<Vec<_>>()[..] else { panic!("{printed}") };
-    let is_hash = commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hash = commit.strip_suffix("-changed").unwrap_or(commit);
+    let is_hash = hash.len() >= 7 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     assert!(output.status.success() && (is_hash || commit == "unknown" || option_env!("CORETRACE_COMMIT").is_some()));
     assert!(libbpf.strip_prefix("libbpf 1.").is_some_and(|minor| minor.starts_with(|c: char| c.is_ascii_digit())));
     assert_eq!(arch, concat!(env!("CORETRACE_ARCH"), ")"));
@@ -260,7 +261,7 @@ fn a_missing_command_is_reported_before_the_kernel_is_looked_at() {
 fn a_recording_that_is_missing_or_foreign_is_named() {
     let scratch = Scratch::new("foreign");
     let missing = scratch.0.join("missing");
-    let header = b"CORETRC\x02\x02\x00\x00\x00{}";
+    let header = b"CORETRC\x03\x02\x00\x00\x00{}";
     for (file, words) in [
         (missing.to_str().unwrap().to_owned(), "No such file or directory"),
         (scratch.0.to_str().unwrap().to_owned(), "Is a directory"),
@@ -269,11 +270,11 @@ fn a_recording_that_is_missing_or_foreign_is_named() {
         (scratch.file("newer", b"CORETRC\x01....................."), "another version"),
         (scratch.file("cut", &header[..10]), "ends in its header"),
         (scratch.file("no-tracers", header), "has no tracers"),
-        (scratch.file("huge", b"CORETRC\x02\xff\xff\xff\xff"), "damaged"),
+        (scratch.file("huge", b"CORETRC\x03\xff\xff\xff\xff"), "damaged"),
         (
             scratch.file(
                 "other",
-                b"CORETRC\x02\x50\x00\x00\x00{\"tracers\":[{\"name\":\"x\\u001b[31m\",\"layout\":\"0x1\"}],\"version\":\"9\",\"kernel\":\"6.1\"}",
+                b"CORETRC\x03\x50\x00\x00\x00{\"tracers\":[{\"name\":\"x\\u001b[31m\",\"layout\":\"0x1\"}],\"version\":\"9\",\"kernel\":\"6.1\"}",
             ),
             "this version does not have",
         ),

@@ -1,5 +1,7 @@
 //! Instructions that the kernel puts no probe on: what a probe replaces is executed elsewhere, which it allows for some.
 
+use iced_x86::{Decoder, DecoderOptions};
+
 use super::machine::Machine;
 
 /// Bytes of the longest instruction.
@@ -31,9 +33,37 @@ pub(super) fn refused(machine: Machine, bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Where the instruction begins that has byte `at` of code which begins with an instruction; None: there is something in
+/// it that is none.
+pub(super) fn instruction_at(machine: Machine, code: &[u8], at: usize) -> Option<usize> {
+    if machine != Machine::X86 {
+        return Some(at / 4 * 4);
+    }
+    let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+    loop {
+        let begin = decoder.position();
+        if !decoder.can_decode() || decoder.decode().is_invalid() {
+            return None;
+        }
+        if at < decoder.position() {
+            return Some(begin);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instruction_is_found_by_any_of_its_bytes() {
+        // push %rbp; mov %rsp,%rbp; mov $0x5,%edi; vmovd %esi,%xmm0; (no instruction)
+        let code = b"\x55\x48\x89\xe5\xbf\x05\x00\x00\x00\xc5\xf9\x6e\xc6\x06";
+        let begins = |at| instruction_at(Machine::X86, code, at);
+        assert_eq!([0, 1, 3, 4, 5, 8, 9, 12].map(begins), [0, 1, 1, 4, 4, 4, 9, 9].map(Some));
+        assert_eq!([13, 14, 99].map(begins), [None; 3]);
+        assert_eq!([0, 3, 4, 7].map(|at| instruction_at(Machine::Arm, b"", at)), [0, 0, 4, 4].map(Some));
+    }
 
     #[test]
     fn what_is_executed_elsewhere_takes_a_probe() {

@@ -26,6 +26,8 @@ pub(crate) struct Signature {
     /// Where it is written was passed, and is returned.
     pub returns_by_reference: bool,
     pub variadic: bool,
+    /// It is written in Rust, whose calling convention is its own.
+    pub is_rust: bool,
     pub source: Source,
 }
 
@@ -81,6 +83,7 @@ impl Binary {
                 returns: typed.number(found.returns),
                 returns_by_reference: found.returns_by_reference,
                 variadic: found.variadic,
+                is_rust: found.is_rust,
                 source: Source::Debug,
             }));
         }
@@ -131,6 +134,7 @@ impl Binary {
                 returns: found.returns,
                 returns_by_reference: false,
                 variadic: found.variadic,
+                is_rust: false,
                 source: Source::Table,
             });
         }
@@ -198,8 +202,14 @@ fn of_btf(types: &Types, name: &str) -> Option<Signature> {
     let found = types.find(kind::FUNC, name)?;
     let proto = types.get(found.refers).filter(|proto| proto.kind == kind::FUNC_PROTO)?;
     let (params, returns) = (Vec::new(), proto.refers);
-    let mut signature =
-        Signature { params, returns, returns_by_reference: false, variadic: false, source: Source::Btf };
+    let mut signature = Signature {
+        params,
+        returns,
+        returns_by_reference: false,
+        variadic: false,
+        is_rust: false,
+        source: Source::Btf,
+    };
     for row in proto.rows() {
         let (name, ty) = (types.text(row.u32(0)?)?, row.u32(4)?);
         let name = Some(name).filter(|name| !name.is_empty());

@@ -29,7 +29,7 @@ pub(crate) use self::below::below;
 pub(crate) use self::describe::{Argument, Signature, Source, no_types};
 pub(crate) use self::dwarf::Found;
 pub(crate) use self::machine::Machine;
-pub(crate) use self::open::Binary;
+pub(crate) use self::open::{Binary, is_changed};
 pub(crate) use self::origin::Origin;
 pub(crate) use self::symbolize::{Inside, Symbolizer, about};
 pub(crate) use self::symbols::Function;

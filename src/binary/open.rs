@@ -35,6 +35,11 @@ pub(crate) struct Binary {
     notes: RefCell<Vec<String>>,
 }
 
+/// Whether a name is one that compilers give to what they have made of a function (gcc: -fipa-sra, -fipa-cp, …).
+pub(crate) fn is_changed(name: &str) -> bool {
+    [".isra.", ".constprop.", ".part."].iter().any(|mark| name.contains(mark))
+}
+
 impl Binary {
     /// `path` as it is seen where `root` is `/`.
     ///
@@ -297,6 +302,45 @@ impl Binary {
     pub fn refused_at(&self, offset: u64) -> Option<&'static str> {
         let most = code::LONGEST.min(self.elf.source.size().checked_sub(offset)?);
         code::refused(self.elf.machine, &self.elf.source.part(offset, most)?)
+    }
+
+    /// Refuses a place within an instruction, where a probe would change what that does. Whether it is known that it is none.
+    ///
+    /// # Errors
+    /// When it is one.
+    pub fn begins_instruction(&self, address: u64, offset: u64) -> Result<bool, Wrong> {
+        /// No function is longer.
+        const FUNCTION: u64 = 1 << 20;
+        let start = match self.elf.machine {
+            Machine::Arm => Some(address / 4 * 4),
+            Machine::X86 => self.symbols().around(address).filter(|start| address - start < FUNCTION),
+        };
+        let begins = || {
+            let start = start?;
+            let from = self.elf.offset(start)?;
+            let most = offset.checked_sub(from)?.checked_add(code::LONGEST)?;
+            let bytes = self.elf.source.part(from, most.min(self.elf.source.size().checked_sub(from)?))?;
+            let at = usize::try_from(address - start).ok()?;
+            Some(start + code::instruction_at(self.elf.machine, &bytes, at)? as u64)
+        };
+        match begins() {
+            Some(begin) if begin != address => {
+                let place = self.elf.offset(begin).unwrap_or(begin);
+                let wrong = format!("{}: {offset:#x} is within an instruction, which begins at {place:#x}", self.name);
+                Err(Wrong::new(wrong).hint("a probe there would change what the program does"))
+            }
+            begin => Ok(begin.is_some()),
+        }
+    }
+
+    /// Whether there are functions of C++ or Rust, which exceptions may leave. (libc has some that handle its own way to
+    /// cancel threads.)
+    pub fn has_exceptions(&self) -> bool {
+        let is_theirs = |name: &String| ["libstdc++", "libc++", "libgcc_s"].iter().any(|start| name.starts_with(start));
+        let handles = |name: &&str| self.symbols().address(name).is_some();
+        self.elf.section(".gcc_except_table").is_some()
+            && (self.elf.libraries().iter().any(is_theirs)
+                || ["__gxx_personality_v0", "rust_eh_personality"].iter().any(|name| handles(&name)))
     }
 
     /// Static probes, by name.

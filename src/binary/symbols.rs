@@ -173,6 +173,13 @@ impl Symbols {
         functions(elf, self.each().filter(|symbol| symbol.address == address)).pop()
     }
 
+    /// The address of the function whose code an address is within.
+    pub fn around(&self, address: u64) -> Option<u64> {
+        let is_within = |symbol: &Symbol<'_>| address.checked_sub(symbol.address).is_some_and(|at| at < symbol.size);
+        let all = self.each().filter(|symbol| matches!(symbol.is, Is::Function { .. }) && is_within(symbol));
+        all.map(|symbol| symbol.address).max()
+    }
+
     /// The address of anything that is called so.
     pub fn address(&self, name: &str) -> Option<u64> {
         let mut found = self.each().filter(|symbol| symbol.is_called(name, None) && symbol.is != Is::Import);

@@ -15,9 +15,26 @@ enum conn_kind {
 EXPORT_TYPE(enum, conn_kind);
 
 #include "filter.bpf.h"
-#include "path.bpf.h"
+#include "above.bpf.h"
 #include "flow.bpf.h"
 #include "owner.bpf.h"
+
+/* Appends the name of the parent of the process that a flow is of. (What is above it was not kept.) */
+static __always_inline void append_parent(struct scratch *s, struct event_head *head, const struct owner *owner)
+{
+	struct ancestor parent = { .pid = owner->ppid };
+	u32 used = *(volatile u32 *)&s->used;
+
+	if (!settings.parent || used > sizeof(s->record) - BEHIND_ALL)
+		return;
+	head->above = used;
+	if (owner->is != OWNER_WANTED || !owner->ppid)
+		return;
+	__builtin_memcpy(parent.comm, owner->parent_comm, sizeof(parent.comm));
+	__builtin_memcpy(s->record + used, &parent, sizeof(parent));
+	head->ancestors = 1;
+	*(volatile u32 *)&s->used = used + sizeof(parent);
+}
 
 /* Shows a flow, or counts that it is not wanted or lost. `flow` is in a map. */
 static __noinline int show(void *ctx, u32 kind, u64 ct_address, struct flow *flow)
@@ -46,7 +63,7 @@ static __noinline int show(void *ctx, u32 kind, u64 ct_address, struct flow *flo
 	e->head.kind = kind;
 	e->head.cpu = bpf_get_smp_processor_id();
 	e->head.seq = next_seq(c);
-	e->head.heartbeat = 0;
+	e->head.flags = e->head.ancestors = e->head.above = 0;
 	e->head.label = (struct slice){};
 	e->via = flow->via == VIA_INCOMING ? VIA_UNKNOWN : flow->via;
 	e->duration_ns = kind == KIND_CONN_END && flow->began_ns ? e->head.boot_ns - flow->began_ns : NO_DURATION;
@@ -56,6 +73,7 @@ static __noinline int show(void *ctx, u32 kind, u64 ct_address, struct flow *flo
 	if (flow->replied)
 		e->status |= IPS_SEEN_REPLY;
 	label = flow->owner.label;
+	append_parent(s, &e->head, &flow->owner);
 	append_label(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return nothing();

@@ -60,9 +60,25 @@ struct event_head {
 	u32 unread; /* bits, by kind: fields that could not be read */
 	u8 comm[COMM_LEN];
 	struct slice label; /* in the whole record */
-	u32 heartbeat; /* it passed the filters as a heartbeat alone: it is not shown */
+	u8 flags; /* enum head_flag */
+	u8 ancestors; /* how many struct ancestor are at `above`, the parent first */
+	u16 above; /* where in the record they are; 0: they were not asked for */
 };
 EXPORT_TYPE(struct, event_head);
+
+enum head_flag {
+	HEAD_HEARTBEAT = 1, /* it passed the filters as a heartbeat alone: it is not shown */
+	HEAD_ANCESTORS = 2, /* all above the process were asked for, not its parent alone */
+	HEAD_ANCESTORS_CUT = 4, /* there are more above */
+};
+EXPORT_TYPE(enum, head_flag);
+
+/* A process above the one that an event is of, by its first thread. */
+struct ancestor {
+	u32 pid;
+	u8 comm[COMM_LEN];
+};
+EXPORT_TYPE(struct, ancestor);
 
 /* The label of a user or a cgroup in the map of labels; NUL-padded. */
 struct label {
@@ -87,6 +103,7 @@ struct counters {
 	u64 filtered;
 	u64 emitted;
 	u64 dropped[DROP_CAUSES];
+	u64 undecided; /* of the filtered ones, those that might have been wanted: the condition's values were unreadable */
 };
 
 /*
@@ -115,6 +132,8 @@ struct settings {
 	u32 spaces;    /* scratch spaces of each CPU, up to SPACES_MAX */
 	u32 names;     /* user space looks up cgroups, which may soon be gone: see known_cgroups */
 	u32 refuses;   /* … and refuses some */
+	u32 parent;    /* events have the name of the process's parent */
+	u32 ancestors; /* … and of all above it, at most so many */
 	u32 reserved;
 	struct label default_label; /* if the map has none */
 	struct label only_labelled;

@@ -12,7 +12,7 @@ enum exec_kind {
 EXPORT_TYPE(enum, exec_kind);
 
 #include "filter.bpf.h"
-#include "path.bpf.h"
+#include "above.bpf.h"
 #include "call.bpf.h"
 
 /* For failed attempts: how many strings are read, and bytes of each. */
@@ -47,7 +47,6 @@ struct execve_event {
 	struct slice interp; /* of a script */
 	struct slice argv;
 	u32 details;
-	u8 parent_comm[COMM_LEN];
 };
 EXPORT_TYPE(struct, execve_event);
 
@@ -80,8 +79,6 @@ static __always_inline struct scratch *begin(struct counters *c, bool direct, co
 	e->name_flags = e->base_flags = e->exe_flags = e->cwd_flags = 0;
 	e->name = e->base = e->exe = e->cwd = e->interp = e->argv = (struct slice){};
 	e->details = want_details;
-	bpf_probe_read_kernel(e->parent_comm, sizeof(e->parent_comm),
-			      &READ(false, READ(false, who->task, real_parent), group_leader)->comm);
 	if (want_details)
 		e->cwd_flags = append_cwd(s, who->task, &e->cwd, sizeof(*e));
 	return s;
@@ -142,7 +139,7 @@ static __always_inline int on_success(void *ctx, bool direct, struct task_struct
 
 	if (!append_argv(s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;
-	append_label(s, &e->head, &label);
+	append_of_head(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return 0;
 }
@@ -174,7 +171,7 @@ static __always_inline long args_step(u32 i, struct args_walk *w)
 		return 1;
 	}
 	used = *(volatile u32 *)&w->s->used;
-	if (used > sizeof(w->s->record) - ARG_BYTES - sizeof(struct label))
+	if (used > sizeof(w->s->record) - ARG_BYTES - BEHIND_ALL)
 		return 1;
 	n = read_user_str(w->s->record + used, ARG_BYTES, (void *)item);
 	if (n <= 0 || n > ARG_BYTES)
@@ -252,7 +249,7 @@ static __noinline int on_failure(void *ctx, const struct call *call, s64 ret)
 		}
 		append_args(s, e, call);
 	}
-	append_label(s, &e->head, &label);
+	append_of_head(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return nothing();
 }

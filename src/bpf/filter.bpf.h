@@ -287,7 +287,7 @@ static __always_inline bool passes(bool direct, const struct subject *who, struc
 		/* It is not read; but a register that it is in must have been written, for the verifier. */
 		*label = (struct label){};
 	}
-	head->heartbeat = beat_alone;
+	head->flags = beat_alone ? HEAD_HEARTBEAT : 0;
 	return true;
 }
 

@@ -135,6 +135,7 @@ struct owner {
 	u32 receives; /* how often it received since its socket was put into `receivers`; 0: it is not there */
 	u32 reserved;
 	u8 comm[COMM_LEN];
+	u8 parent_comm[COMM_LEN]; /* settings.parent */
 	struct label label;
 };
 

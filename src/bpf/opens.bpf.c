@@ -12,7 +12,7 @@ enum open_kind {
 EXPORT_TYPE(enum, open_kind);
 
 #include "filter.bpf.h"
-#include "path.bpf.h"
+#include "above.bpf.h"
 #include "call.bpf.h"
 
 /* include/uapi/asm-generic/fcntl.h: of common_open_flags() */
@@ -243,7 +243,7 @@ static __noinline int on_open(void *ctx, const struct call *call, s64 ret, struc
 		scratch_release(s);
 		goto filtered;
 	}
-	append_label(s, &e->head, &label);
+	append_of_head(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return nothing();
 filtered:

@@ -228,6 +228,15 @@ static __noinline u32 peer_of_message(const struct sock *sk, const struct msghdr
 	return true;
 }
 
+static __always_inline void take_parent(struct owner *owner, struct task_struct *task)
+{
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent, group_leader);
+
+	owner->ppid = process_id(false, parent);
+	if (settings.parent)
+		bpf_core_read(owner->parent_comm, sizeof(owner->parent_comm), &parent->comm);
+}
+
 /* Takes the current task for the process of a socket. */
 static __noinline int take_owner(u64 sk)
 {
@@ -246,13 +255,13 @@ static __noinline int take_owner(u64 sk)
 			return nothing();
 	}
 	fill_ids(false, who.task, &head);
-	if (passes(false, &who, &head, &owner.label, false, false, true) && !head.heartbeat)
+	if (passes(false, &who, &head, &owner.label, false, false, true) && !(head.flags & HEAD_HEARTBEAT))
 		owner.is = OWNER_WANTED;
 	else
 		owner.is = OWNER_REFUSED;
 	owner.pid = head.pid;
 	owner.tid = head.tid;
-	owner.ppid = process_id(false, READ(false, who.task, real_parent));
+	take_parent(&owner, who.task);
 	owner.uid = head.uid;
 	owner.gid = head.gid;
 	owner.cgroup_id = head.cgroup_id;
@@ -541,7 +550,7 @@ static __noinline int on_existing_socket(struct task_struct *thread, struct file
 		return nothing();
 	owner.pid = process_id(false, task);
 	owner.tid = thread_id(false, task);
-	owner.ppid = process_id(false, READ(false, task, real_parent));
+	take_parent(&owner, task);
 	owner.uid = BPF_CORE_READ(task, cred, uid.val);
 	owner.gid = BPF_CORE_READ(task, cred, gid.val);
 	owner.cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);

@@ -2,6 +2,7 @@
 /* `probe`: kernel functions and tracepoints that a user chose. A program for each way to hook in. */
 #include "event.bpf.h"
 #include "compat.bpf.h"
+#include "above.bpf.h"
 #include "probe.bpf.h"
 #include "stack.bpf.h"
 #include "totals.bpf.h"
@@ -63,6 +64,7 @@ static __noinline struct scratch *begin_hit(struct counters *c)
 	e->stack = 0;
 	e->reserved = 0;
 	STATE(s)->task = (u64)task;
+	STATE(s)->undecided = 0;
 	return s;
 }
 
@@ -105,7 +107,7 @@ static __noinline bool fill_head(struct scratch *s, struct counters *c)
 	fill_head_of(&who, &head, probe_kind);
 	e->head = head;
 	e->head.seq = next_seq(c);
-	append_label(s, &e->head, &label);
+	append_of_head(s, &e->head, &label);
 	return true;
 }
 
@@ -131,11 +133,20 @@ static __always_inline u64 returned(struct scratch *s, u64 ret)
 	return word && word < WORDS_MAX ? STATE(s)->words[word] : ret;
 }
 
+/* Of an event that is not wanted. */
 static __always_inline int refuse(struct scratch *s, struct counters *c)
 {
 	COUNT(c->filtered);
 	scratch_release(s);
 	return 0;
+}
+
+/* Of one that does not meet the condition, as far as that could be read. */
+static __always_inline int refuse_by_test(struct scratch *s, struct counters *c)
+{
+	if (STATE(s)->undecided && fill_head(s, c))
+		COUNT(c->undecided);
+	return refuse(s, c);
 }
 
 /* A hit that is only counted. */
@@ -169,7 +180,9 @@ static __always_inline int on_hit(void *ctx, u64 ip, u64 ret)
 	e = (void *)s->record;
 	take_words(ctx, s);
 	STATE(s)->ret = returned(s, ret);
-	if (!probe_test(ctx, s) || !fill_head(s, c))
+	if (!probe_test(ctx, s))
+		return refuse_by_test(s, c);
+	if (!fill_head(s, c))
 		return refuse(s, c);
 	e->ip = ip;
 	probe_fetch(ctx, s);
@@ -217,10 +230,11 @@ static __always_inline int on_enter(void *ctx, u64 ip, u64 frame)
 	e->stack = 0;
 	e->reserved = 0;
 	STATE(s)->task = key.task;
+	STATE(s)->undecided = 0;
 	take_words(ctx, s);
 	if (!probe_test(ctx, s)) {
 		COUNT(c->seen);
-		return refuse(s, c);
+		return refuse_by_test(s, c);
 	}
 	probe_fetch(ctx, s);
 	take_stack(ctx, s);
@@ -270,11 +284,14 @@ static __always_inline int on_return_of(void *ctx, u64 frame, u64 other, u64 ret
 		*(volatile u32 *)&s->used = e->slots;
 	e->slots = probe_slots;
 	STATE(s)->task = key.task;
+	STATE(s)->undecided = 0;
 	STATE(s)->duration = bpf_ktime_get_boot_ns() - e->duration_ns;
 	e->duration_ns = STATE(s)->duration;
 	take_words(ctx, s);
 	STATE(s)->ret = returned(s, ret);
-	if (!probe_return_test(ctx, s) || !fill_head(s, c))
+	if (!probe_return_test(ctx, s))
+		return refuse_by_test(s, c);
+	if (!fill_head(s, c))
 		return refuse(s, c);
 	probe_return_fetch(ctx, s);
 	if (stack_frames)

@@ -44,6 +44,7 @@ struct probe_state {
 	u64 duration;	      /* how long it took */
 	u64 task;	      /* the current one */
 	u64 frame;	      /* what distinguishes calls that are under way in one task */
+	u64 undecided;	      /* the condition asked for what could not be read */
 };
 EXPORT_TYPE(struct, probe_state);
 
@@ -142,18 +143,21 @@ static __always_inline u64 append_str(struct scratch *s, u64 at, u64 size, bool 
 	barrier_var(size);
 	if (size > STR_MAX)
 		return -1;
+	/* One more than it may have: the helpers put a NUL at the end of what they cut, too. */
 	if (user) {
-		n = read_user_str(s->record + used, size, (void *)at);
+		n = read_user_str(s->record + used, size + 1, (void *)at);
 		/* Not in memory yet, as constants that nothing has read before: where it begins, or goes on. */
 		if (n < 0 && bring(at))
-			n = read_user_str(s->record + used, size, (void *)at);
+			n = read_user_str(s->record + used, size + 1, (void *)at);
 		if (n < 0 && bring((at | (SMALLEST_PAGE - 1)) + 1))
-			n = read_user_str(s->record + used, size, (void *)at);
+			n = read_user_str(s->record + used, size + 1, (void *)at);
 	} else {
-		n = bpf_probe_read_kernel_str(s->record + used, size, (void *)at);
+		n = bpf_probe_read_kernel_str(s->record + used, size + 1, (void *)at);
 	}
-	if (n < 0 || n > STR_MAX)
+	if (n < 0 || n > STR_MAX + 1)
 		return -1;
+	if (n > (long)size)
+		n = size - 1;
 	*(volatile u32 *)&s->used = used + n;
 	return used | n << 16;
 }
@@ -248,8 +252,10 @@ static __noinline __attribute__((used)) u64 probe_same_text(struct scratch *s, u
 	if (text >= TEXTS_MAX || off > TAIL_MAX)
 		return 0;
 	n = text_lens[text];
-	/* With its NUL. */
-	if (which >> 32 ? len != n + 1 : len <= n)
+	if (n > TEXT_BYTES || (which >> 32 ? len != n + 1 : len < n))
+		return 0;
+	/* One that was cut has no NUL. */
+	if (which >> 32 && s->record[off + n])
 		return 0;
 	for (u64 i = 0; i < TEXT_BYTES; i++) {
 		if (i >= n)
@@ -260,24 +266,53 @@ static __noinline __attribute__((used)) u64 probe_same_text(struct scratch *s, u
 	return 1;
 }
 
-/* Whether a slot's string, up to as many bytes as a path may have, matches that glob. */
+/* A string that is held against a glob. */
+struct glob_walk {
+	struct scratch *s;
+	u64 live; /* the glob's places that the string so far may be at */
+	u32 at;	  /* where in the record the string begins */
+	u32 len;
+	u32 glob;
+	u32 reserved;
+};
+
+/* One byte; returns whether it is at its end. */
+static __always_inline long glob_step(u32 i, struct glob_walk *w)
+{
+	u64 at = (u64)w->at + i, glob = w->glob;
+	u8 byte;
+
+	if (i >= w->len)
+		return 1;
+	barrier_var(at);
+	barrier_var(glob);
+	if (at >= sizeof(w->s->record) || glob >= GLOBS_MAX)
+		return 1;
+	byte = w->s->record[at];
+	if (!byte)
+		return 1;
+	w->live = (w->live << 1 & glob_table[glob][byte]) | (w->live & glob_loop[glob]);
+	return 0;
+}
+
+static __noinline long glob_callback(u32 i, void *state)
+{
+	return glob_step(i, state);
+}
+
+/* Whether a slot's string matches that glob. */
 static __noinline __attribute__((used)) u64 probe_matches_glob(struct scratch *s, u64 slice, u64 glob)
 {
-	u64 off = slice & 0xffff, len = slice >> 16 & 0xffff, live;
+	struct glob_walk w = { .at = slice & 0xffff, .len = slice >> 16 & 0xffff, .glob = glob };
+	u32 number = s->number;
 
 	/* NULL, which is no string, has no bytes. */
-	if (glob >= GLOBS_MAX || off > TAIL_MAX || !len)
+	if (glob >= GLOBS_MAX || !w.len)
 		return 0;
-	live = glob_start[glob];
-	for (u64 i = 0; i < 256; i++) {
-		u8 byte;
-
-		if (i >= len)
-			break;
-		byte = s->record[off + i];
-		if (!byte)
-			break;
-		live = (live << 1 & glob_table[glob][byte]) | (live & glob_loop[glob]);
-	}
-	return !!(live & glob_accept[glob]);
+	w.s = bpf_map_lookup_elem(&scratch, &number);
+	if (!w.s)
+		return 0;
+	w.live = glob_start[glob];
+	REPEAT(STR_MAX, glob_step, glob_callback, w);
+	return !!(w.live & glob_accept[glob]);
 }

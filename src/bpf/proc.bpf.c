@@ -6,7 +6,7 @@
 #include "event.bpf.h"
 #include "compat.bpf.h"
 #include "filter.bpf.h"
-#include "path.bpf.h"
+#include "above.bpf.h"
 
 enum proc_kind {
 	KIND_EXEC = 0,
@@ -24,45 +24,35 @@ enum exec_unread {
 };
 EXPORT_TYPE(enum, exec_unread);
 
-/* What an event has beside what all of its kind have. */
-enum proc_has {
+/* What was asked for of a program that starts. */
+enum exec_has {
 	HAS_CWD = 1,
 	HAS_ENV = 2,
 	HAS_PROGRAMS = 4,
-	HAS_PARENT = 8,
-	HAS_ANCESTORS = 16,
-	ANCESTORS_CUT = 32, /* there are more above */
 };
-EXPORT_TYPE(enum, proc_has);
+EXPORT_TYPE(enum, exec_has);
 
-/* What is above a process, as it is then. */
-struct parents {
-	u8 comm[COMM_LEN];      /* of its parent */
-	struct slice ancestors; /* each a struct ancestor, the nearest first */
-	u32 has;                /* enum proc_has */
+/* With what a program was started. */
+struct exec_environ {
+	u64 bytes;   /* whole length, also of what was cut */
+	u64 program; /* see program_of() */
+	u64 parents_program;
+	u32 parents_pid;   /* see pid_of_program() */
+	struct slice list; /* in the whole record */
 };
-
-struct ancestor {
-	u32 pid;
-	u8 comm[COMM_LEN];
-};
-EXPORT_TYPE(struct, ancestor);
+EXPORT_TYPE(struct, exec_environ);
 
 struct exec_event {
 	struct event_head head;
 	u64 argv_bytes; /* whole length, also of what was cut */
-	u64 env_bytes;  /* likewise */
-	u64 program;    /* see program_of() */
-	u64 parents_program;
-	u64 parents_pid; /* see pid_of_program() */
 	u32 old_tid;    /* the thread's id before, where it was not the leader; else 0 */
 	u16 exe_flags;  /* enum path_flag */
 	u16 cwd_flags;
 	struct slice exe;
 	struct slice cwd;
 	struct slice argv;
-	struct slice env;
-	struct parents parents;
+	u16 has;     /* enum exec_has */
+	u16 environ; /* where in the record its struct exec_environ is; 0: there was no room for it */
 };
 EXPORT_TYPE(struct, exec_event);
 
@@ -73,7 +63,6 @@ struct exit_event {
 	u64 max_rss_bytes;
 	u32 status; /* as waitpid() has it */
 	u32 reserved;
-	struct parents parents;
 };
 EXPORT_TYPE(struct, exit_event);
 
@@ -82,43 +71,18 @@ struct fork_event {
 	u64 flags; /* clone flags, without the exit signal in the low byte */
 	u32 child_pid;
 	u32 child_tid;
-	struct parents parents;
 };
 EXPORT_TYPE(struct, fork_event);
 
 const volatile u32 want_cwd = 0;
 const volatile u32 want_env = 0;
 const volatile u32 want_programs = 0;
-const volatile u32 want_parent = 0;
-const volatile u32 want_ancestors = 0; /* at most so many */
 
-#define ANCESTORS_MAX 64
 /* How much of an environment is read: as much as there is room for behind the paths and arguments. */
 #define ENV_BYTES 24064
 #define ENV_BYTES_LESS 8192
 #define ENV_BYTES_LEAST 2048
-#define BEHIND_ENV (sizeof(struct label) + ANCESTORS_MAX * sizeof(struct ancestor))
-
-/*
- * Appends the environment of a program that has just started, or as much of its beginning as there is room for; it is where
- * the kernel wrote it, like the arguments. Sets its whole length; false: it was not read.
- */
-static __always_inline bool append_env(struct scratch *s, struct mm_struct *mm, u64 *bytes, struct slice *out, u32 fixed)
-{
-	u64 start = BPF_CORE_READ(mm, env_start);
-	u32 used = *(volatile u32 *)&s->used;
-
-	*bytes = BPF_CORE_READ(mm, env_end) - start;
-	out->off = used - fixed;
-	out->len = 0;
-	if (used <= sizeof(s->record) - ENV_BYTES - BEHIND_ENV)
-		return append_memory(s, start, *bytes, ENV_BYTES, out);
-	if (used <= sizeof(s->record) - ENV_BYTES_LESS - BEHIND_ENV)
-		return append_memory(s, start, *bytes, ENV_BYTES_LESS, out);
-	if (used <= sizeof(s->record) - ENV_BYTES_LEAST - BEHIND_ENV)
-		return append_memory(s, start, *bytes, ENV_BYTES_LEAST, out);
-	return true;
-}
+#define BEHIND_ENV (sizeof(struct label) + ANCESTORS_MAX * sizeof(struct ancestor) + sizeof(struct exec_environ))
 
 /*
  * Stands for the program that a process runs, and for the environment with which that was started, which its forks have, too:
@@ -149,91 +113,63 @@ static __always_inline u32 pid_of_program(struct task_struct *task, u64 program)
 	return process_id(false, task);
 }
 
-/* A walk from a process up to init. */
-struct climb {
-	struct scratch *s;
-	struct task_struct *task;
-	u64 cut; /* ANCESTORS_CUT until the top was found */
-};
-
-/* Appends the parent of a process; returns whether the climb is at its end. */
-static __always_inline long climb_step(u32 i, struct climb *w)
-{
-	/* Not in BPF_CORE_READ(): it looks for all structs in the kernel's types. */
-	struct task_struct *task = w->task, *parent = BPF_CORE_READ(task, real_parent, group_leader);
-	u32 used = *(volatile u32 *)&w->s->used;
-	struct ancestor above = { .pid = process_id(false, parent) };
-
-	/* Above init, or outside of coretrace's PID namespace. */
-	if (!above.pid) {
-		w->cut = 0;
-		return 1;
-	}
-	if (i >= want_ancestors || used > sizeof(w->s->record) - sizeof(above) - sizeof(struct label))
-		return 1;
-	bpf_core_read(above.comm, sizeof(above.comm), &parent->comm);
-	__builtin_memcpy(w->s->record + used, &above, sizeof(above));
-	*(volatile u32 *)&w->s->used = used + sizeof(above);
-	w->task = parent;
-	return 0;
-}
-
-static __noinline long climb_callback(u32 i, void *state)
-{
-	return climb_step(i, state);
-}
-
 /*
- * Appends the processes above the current one; returns ANCESTORS_CUT or 0. A global function, like walk_to_root().
+ * Appends the environment of a program that has just started, or as much of its beginning as there is room for; it is where
+ * the kernel wrote it, like the arguments. Sets its whole length; false: it was not read.
  */
-__noinline u64 climb_to_init(u32 number)
+static __always_inline bool append_list(struct scratch *s, struct mm_struct *mm, u64 *bytes, struct slice *out)
 {
-	struct climb w = { .task = (void *)bpf_get_current_task(), .cut = ANCESTORS_CUT };
+	u64 start = BPF_CORE_READ(mm, env_start);
+	u32 used = *(volatile u32 *)&s->used;
 
-	w.s = bpf_map_lookup_elem(&scratch, &number);
-	if (!w.s)
-		return ANCESTORS_CUT;
-	REPEAT(ANCESTORS_MAX + 1, climb_step, climb_callback, w);
-	return w.cut;
+	*bytes = BPF_CORE_READ(mm, env_end) - start;
+	out->off = used;
+	if (used <= sizeof(s->record) - ENV_BYTES - BEHIND_ENV)
+		return append_memory(s, start, *bytes, ENV_BYTES, out);
+	if (used <= sizeof(s->record) - ENV_BYTES_LESS - BEHIND_ENV)
+		return append_memory(s, start, *bytes, ENV_BYTES_LESS, out);
+	if (used <= sizeof(s->record) - ENV_BYTES_LEAST - BEHIND_ENV)
+		return append_memory(s, start, *bytes, ENV_BYTES_LEAST, out);
+	return true;
 }
 
-/* What is above a process, but for its ancestors. */
-static __always_inline void fill_parent(struct task_struct *task, struct parents *p)
+/* Appends with what a program was started, and which program it and its parent run. */
+static __always_inline void append_environ(struct scratch *s, struct exec_event *e, struct task_struct *task)
 {
+	struct exec_environ environ = {};
 	struct task_struct *parent;
+	u32 used;
 
-	if (!want_parent)
+	if (!append_list(s, BPF_CORE_READ(task, mm), &environ.bytes, &environ.list))
+		e->head.unread |= UNREAD_ENV;
+	if (want_programs) {
+		environ.program = program_of(task);
+		/* Not its leader: a thread that has ended has no memory. */
+		parent = BPF_CORE_READ(task, real_parent);
+		environ.parents_program = program_of(parent);
+		environ.parents_pid = pid_of_program(parent, environ.parents_program);
+	}
+	used = *(volatile u32 *)&s->used;
+	if (used > sizeof(s->record) - sizeof(environ) - BEHIND_ALL)
 		return;
-	parent = BPF_CORE_READ(task, real_parent, group_leader);
-	bpf_core_read(p->comm, sizeof(p->comm), &parent->comm);
-	p->has |= HAS_PARENT;
-}
-
-/* Adds the ancestors to an event in the scratch space that has this many fixed bytes. */
-static __always_inline void append_ancestors(struct scratch *s, struct parents *p, u32 fixed)
-{
-	u32 start = *(volatile u32 *)&s->used;
-
-	p->has |= HAS_ANCESTORS | climb_to_init(s->number);
-	p->ancestors.off = start - fixed;
-	p->ancestors.len = *(volatile u32 *)&s->used - start;
+	__builtin_memcpy(s->record + used, &environ, sizeof(environ));
+	e->environ = used;
+	*(volatile u32 *)&s->used = used + sizeof(environ);
 }
 
 /* Sends an event of so many bytes without a tail of its own; its label is put behind it, as emit_fixed() does. */
-static __always_inline void send(void *ctx, struct counters *c, struct event_head *head, struct parents *p,
-				 const struct label *label, u32 size)
+static __always_inline void send(void *ctx, struct counters *c, struct event_head *head, const struct label *label, u32 size)
 {
 	struct scratch *s;
 
-	if (!want_ancestors) {
+	if (!settings.parent && !settings.ancestors) {
 		emit_fixed(ctx, c, head, size);
 		return;
 	}
 	s = scratch_take(c, size);
 	if (!s)
 		return;
-	append_ancestors(s, p, size);
-	append_label(s, head, label);
+	append_of_head(s, head, label);
 	__builtin_memcpy(s->record, head, size);
 	scratch_emit(ctx, c, s);
 }
@@ -246,7 +182,6 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 	struct label label = {};
 	struct exec_event *e;
 	struct scratch *s;
-	struct task_struct *parent;
 	struct mm_struct *mm;
 
 	if (!c)
@@ -272,8 +207,7 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 
 	mm = READ(false, task, mm);
 	e->exe_flags = append_path(s, &BPF_CORE_READ(mm, exe_file)->f_path, &e->exe, sizeof(*e));
-	e->parents = (struct parents){ .has = (want_cwd ? HAS_CWD : 0) | (want_env ? HAS_ENV : 0) };
-	fill_parent(task, &e->parents);
+	e->has = (want_cwd ? HAS_CWD : 0) | (want_env ? HAS_ENV : 0) | (want_programs ? HAS_PROGRAMS : 0);
 	e->cwd = (struct slice){};
 	e->cwd_flags = 0;
 	if (want_cwd)
@@ -281,23 +215,10 @@ static __always_inline int on_exec(void *ctx, bool direct, struct task_struct *t
 
 	if (!append_argv(s, mm, &e->argv_bytes, &e->argv, sizeof(*e)))
 		e->head.unread |= UNREAD_ARGV;
-	e->env = (struct slice){};
-	e->env_bytes = 0;
-	if (want_env && !append_env(s, mm, &e->env_bytes, &e->env, sizeof(*e)))
-		e->head.unread |= UNREAD_ENV;
-	e->program = e->parents_program = 0;
-	e->parents_pid = 0;
-	if (want_programs) {
-		e->parents.has |= HAS_PROGRAMS;
-		e->program = program_of(task);
-		/* Not its leader: a thread that has ended has no memory. */
-		parent = BPF_CORE_READ(task, real_parent);
-		e->parents_program = program_of(parent);
-		e->parents_pid = pid_of_program(parent, e->parents_program);
-	}
-	if (want_ancestors)
-		append_ancestors(s, &e->parents, sizeof(*e));
-	append_label(s, &e->head, &label);
+	e->environ = 0;
+	if (want_env)
+		append_environ(s, e, task);
+	append_of_head(s, &e->head, &label);
 	scratch_emit(ctx, c, s);
 	return 0;
 }
@@ -332,8 +253,7 @@ static __always_inline int on_exit(void *ctx, bool direct, const struct subject 
 		r.e.cpu_ns = READ(direct, task, se.sum_exec_runtime);
 		r.e.lifetime_ns = r.e.head.boot_ns - READ(direct, task, start_boottime);
 	}
-	fill_parent(task, &r.e.parents);
-	send(ctx, c, &r.e.head, &r.e.parents, &r.label, sizeof(r.e));
+	send(ctx, c, &r.e.head, &r.label, sizeof(r.e));
 	return 0;
 }
 
@@ -362,8 +282,7 @@ static __always_inline int on_fork(void *ctx, bool direct, struct task_struct *c
 	}
 	r.e.head.seq = next_seq(c);
 	r.e.flags = flags;
-	fill_parent(task, &r.e.parents);
-	send(ctx, c, &r.e.head, &r.e.parents, &r.label, sizeof(r.e));
+	send(ctx, c, &r.e.head, &r.label, sizeof(r.e));
 	return 0;
 }
 

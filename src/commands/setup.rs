@@ -10,7 +10,7 @@ use crate::commands::outlet;
 use crate::error::Usage;
 use crate::escape::{self, shown};
 use crate::event::decode::Decode;
-use crate::event::{Kind, Life, Shape};
+use crate::event::{Field, Kind, Life, Shape};
 use crate::flow::enrich::Chosen;
 use crate::flow::filter::{self, CommGlobs, Filter};
 use crate::flow::ledger::Ledger;
@@ -36,6 +36,7 @@ pub(crate) fn session(tracers: &[&dyn Tracer], common: &Common, host: &Host) -> 
         [] => None,
         names => Some(filter::kinds_mask(names, tracers.iter().flat_map(|tracer| tracer.kinds())).context(Usage)?),
     };
+    check_ancestors(tracers, common)?;
     let uids = uids(filters)?;
     if uids.len() > UIDS_MAX {
         return Err(anyhow!("-u: at most {UIDS_MAX} users can be given").context(Usage));
@@ -50,6 +51,8 @@ pub(crate) fn session(tracers: &[&dyn Tracer], common: &Common, host: &Host) -> 
     let labels = labels(&common.labels)?;
     let mut session = base_session(tracers, &common.kernel, host)?;
     session.settings.labels = labels;
+    session.settings.parent = parent(common);
+    session.settings.ancestors = common.limits.ancestors.unwrap_or(0);
     session.settings.heartbeat = common.limits.heartbeat.map_or(0, |_| std::process::id());
     // --path asks for the file that a name led to, too.
     session.details = details(common) || !filters.path.is_empty();
@@ -96,6 +99,26 @@ pub(crate) fn details(common: &Common) -> bool {
         || !common.output.fields.is_empty()
         || common.output.format.is_complete()
         || common.limits.record.is_some()
+}
+
+/// Whether the name of a process's parent is shown, or kept to be shown.
+fn parent(common: &Common) -> bool {
+    let Output { wide, format, fields, summary, .. } = &common.output;
+    let is_shown = match fields.as_slice() {
+        [] => (*wide || format.is_complete()) && summary.is_none(),
+        names => names.iter().any(|name| *name == Field::PARENT_COMM.name),
+    };
+    is_shown || common.limits.record.is_some()
+}
+
+/// Whether a tracer's events have what is above their processes, where that is asked for.
+fn check_ancestors(tracers: &[&dyn Tracer], common: &Common) -> Result<()> {
+    let mut fields = tracers.iter().flat_map(|tracer| tracer.kinds()).flat_map(Kind::fields);
+    if common.limits.ancestors.is_some() && !fields.any(|field| field.name == Field::ANCESTORS.name) {
+        let why = "--ancestors: of a connection, only the name of its process's parent is known (parent_comm)";
+        return Err(anyhow!(why).context(Usage));
+    }
+    Ok(())
 }
 
 /// Whether events need names.

@@ -213,6 +213,7 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
         ("--path", !filters.path.is_empty()),
         ("--container (-c takes a cgroup)", !filters.container.is_empty()),
         ("--unit (-c takes a cgroup)", !filters.unit.is_empty()),
+        ("--ancestors", alone && common.limits.ancestors.is_some()),
         ("--count", alone && common.limits.count.is_some()),
         ("-o perfetto", common.output.format.lines().is_none()),
     ];
@@ -343,7 +344,7 @@ fn pipeline<'a>(
         pipeline.record(recorder.context("writing the recording")?, gauge);
     }
     pipeline.stacks = Stacks::of_host(Path::new("/"));
-    pipeline.environs = Environs::of_host(Path::new("/"));
+    pipeline.environs = Environs::of_host(Path::new("/"), !common.output.quiet);
     if setup::names(common) {
         let mut resolver = Resolver::new(Path::new("/"), host.cgroup2.as_deref());
         resolver.choose(setup::chosen(&common.filters)?);

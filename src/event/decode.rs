@@ -3,9 +3,11 @@
 use anyhow::{Context, Result};
 use plain::Plain;
 
+use super::ancestors::Ancestors;
 use super::event::Event;
 use super::head::until_nul;
-use super::value::List;
+use super::kind::{ANCESTORS, PARENT_COMM};
+use super::value::{List, Shape, Value};
 
 /// Where the kind is in every sample: in `struct event_head` (checked where a skeleton is declared).
 pub const KIND_AT: usize = 24;
@@ -26,6 +28,44 @@ pub struct Slice {
     pub off: u16,
     /// How long it is.
     pub len: u16,
+}
+
+/// Where in a sample the processes above that of its event are.
+#[derive(Debug, Clone, Copy)]
+pub struct Above {
+    /// In the whole sample; 0: none was asked for.
+    pub at: u16,
+    /// How many there are.
+    pub count: u8,
+    /// All of them are shown, not only the name of the parent.
+    pub all: bool,
+    /// There are more above.
+    pub truncated: bool,
+}
+
+impl Above {
+    /// Adds them to their event: `parent_comm`, where it has a parent, and `ancestors`.
+    ///
+    /// # Errors
+    /// When they reach past the sample.
+    pub fn add<'a>(self, event: &mut Event<'a>, sample: &'a [u8]) -> Result<()> {
+        if self.at == 0 {
+            return Ok(());
+        }
+        let len = u16::from(self.count) * Ancestors::SIZE as u16;
+        let bytes = part(sample, Slice { off: self.at, len }).context("what is above its process")?;
+        let ancestors = Ancestors { bytes, truncated: self.truncated };
+        match ancestors.iter().next() {
+            Some(parent) => event.push(PARENT_COMM, Value::Str(parent.comm)),
+            None if event.head.ppid == 0 || !event.head.has_process() => {}
+            // There was no room.
+            None => event.push(PARENT_COMM, Value::Unreadable(Shape::Str)),
+        }
+        if self.all {
+            event.push(ANCESTORS, Value::Ancestors(ancestors));
+        }
+        Ok(())
+    }
 }
 
 /// The variable bytes behind an event's fixed struct.

@@ -59,19 +59,14 @@ impl Change {
 /// A variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable<'a> {
+    /// `NAME=value`
+    pub whole: &'a [u8],
     pub name: &'a [u8],
     /// Of one that was removed: the value that it had.
     pub value: &'a [u8],
     pub change: Option<Change>,
     /// The value's end is missing.
     pub cut: bool,
-}
-
-impl Variable<'_> {
-    #[must_use]
-    pub fn is_utf8(&self) -> bool {
-        str::from_utf8(self.name).is_ok() && str::from_utf8(self.value).is_ok()
-    }
 }
 
 impl<'a> Env<'a> {
@@ -118,7 +113,7 @@ impl<'a> Env<'a> {
                 What::Named(globs) => globs.iter().any(|glob| matches(glob.as_bytes(), name)),
                 What::All | What::Changes => true,
             };
-            is_wanted.then_some(Variable { name, value, change, cut })
+            is_wanted.then_some(Variable { whole: text, name, value, change, cut })
         })
     }
 
@@ -126,11 +121,9 @@ impl<'a> Env<'a> {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for Variable { name, value, change, cut } in self.iter() {
+        for Variable { whole, change, cut, .. } in self.iter() {
             bytes.extend(change.map(Change::mark));
-            bytes.extend_from_slice(name);
-            bytes.push(b'=');
-            bytes.extend_from_slice(value);
+            bytes.extend_from_slice(whole);
             if !cut {
                 bytes.push(0);
             }

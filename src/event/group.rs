@@ -55,7 +55,7 @@ impl<'a> Slots<'a> {
                     None => Value::Uint(value),
                 }
             }
-            ShownKind::Pointer { slot } => pointer(self.number(*slot)?),
+            ShownKind::Pointer { slot } => self.pointer(self.number(*slot)?),
             ShownKind::Symbol { slot } => self.symbol(self.number(*slot)?),
             // STR_NULL of probe.bpf.h.
             ShownKind::Str { slot } => match self.bytes(*slot)? {
@@ -81,12 +81,12 @@ impl<'a> Slots<'a> {
     fn symbol(&self, address: u64) -> Value<'a> {
         match self.symbols.and_then(|symbols| symbols.at(address)) {
             Some((name, offset)) => Value::Symbol { address, name, offset },
-            None => pointer(address),
+            None => self.pointer(address),
         }
     }
 
     fn group(&self, style: Style, address: Option<usize>, parts: &'a [Shown]) -> Value<'a> {
-        let pointer = address.map(|slot| self.number(slot).map(pointer));
+        let pointer = address.map(|slot| self.number(slot).map(|at| self.pointer(at)));
         match (pointer, style, parts) {
             // Nothing is there.
             (Some(Ok(value @ (Value::Name(_) | Value::Ret(_)))), ..) => value,
@@ -120,15 +120,6 @@ impl<'a> Group<'a> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
         self.iter().find(|(of, _)| *of == name).map(|(_, value)| value)
-    }
-}
-
-/// include/linux/err.h: the last 4,095 addresses are errors.
-fn pointer(address: u64) -> Value<'static> {
-    match address.cast_signed() {
-        0 => Value::Name("NULL"),
-        error @ -4095..0 => Value::Ret(error),
-        _ => Value::Address(address),
     }
 }
 

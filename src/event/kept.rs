@@ -16,14 +16,10 @@ pub enum Kept {
         bytes: Box<[u8]>,
         total: u64,
     },
+    /// The variables that are shown; without a total: what differs.
     Env {
-        /// The variables that are shown.
         bytes: Box<[u8]>,
-        total: u64,
-        truncated: bool,
-    },
-    EnvDiff {
-        bytes: Box<[u8]>,
+        total: Option<u64>,
         truncated: bool,
     },
     Ancestors {
@@ -39,7 +35,7 @@ pub enum Kept {
 }
 
 impl Kept {
-    /// Keeps a value, of a list at most so many bytes (what is missing can be seen then). None: it refers to more than its
+    /// Keeps a value, of what may be long at most so many bytes (what is missing can be seen then). None: it refers to more than its
     /// bytes, to types or symbols.
     #[must_use]
     pub fn new(value: &Value<'_>, list_max: usize) -> Option<Self> {
@@ -50,16 +46,12 @@ impl Kept {
                 return Some(Kept::List { bytes: bytes.get(..list_max).unwrap_or(bytes).into(), total });
             }
             Value::Path(path) => return Some(Kept::path(&path)),
-            Value::Env(env) => {
-                let (bytes, truncated) = kept(&env, list_max);
-                return Some(Kept::Env { bytes, total: env.total.unwrap_or_default(), truncated });
-            }
-            Value::EnvDiff(env) => {
-                let (bytes, truncated) = kept(&env, list_max);
-                return Some(Kept::EnvDiff { bytes, truncated });
-            }
+            Value::Env(env) | Value::EnvDiff(env) => return Some(Kept::env(&env, list_max)),
             Value::Ancestors(Ancestors { bytes, truncated }) => {
-                return Some(Kept::Ancestors { bytes: bytes.into(), truncated });
+                // Whole ones.
+                let most = list_max - list_max % Ancestors::SIZE;
+                let kept = bytes.get(..most).unwrap_or(bytes);
+                return Some(Kept::Ancestors { bytes: kept.into(), truncated: truncated || kept.len() < bytes.len() });
             }
             Value::Name(_) | Value::Symbol { .. } | Value::Bytes(_) | Value::Group(_) | Value::Stack(_) => return None,
             Value::Uint(n) => Value::Uint(n),
@@ -95,6 +87,13 @@ impl Kept {
         Kept::Path { names: names.into(), called: called.into(), rest }
     }
 
+    fn env(env: &Env<'_>, most: usize) -> Self {
+        let mut bytes = env.to_bytes();
+        let truncated = env.truncated || bytes.len() > most;
+        bytes.truncate(most);
+        Kept::Env { bytes: bytes.into(), total: env.total, truncated }
+    }
+
     /// The value.
     #[must_use]
     pub fn value(&self) -> Value<'_> {
@@ -103,8 +102,8 @@ impl Kept {
             Kept::Str(bytes) => Value::Str(bytes),
             Kept::Cut(bytes) => Value::Cut(bytes),
             Kept::List { bytes, total } => Value::List(List { bytes, total: *total }),
-            Kept::Env { bytes, total, truncated } => Value::Env(Env::all(bytes, *total, *truncated)),
-            Kept::EnvDiff { bytes, truncated } => Value::EnvDiff(Env::changes(bytes, *truncated)),
+            Kept::Env { bytes, total: Some(total), truncated } => Value::Env(Env::all(bytes, *total, *truncated)),
+            Kept::Env { bytes, total: None, truncated } => Value::EnvDiff(Env::changes(bytes, *truncated)),
             Kept::Ancestors { bytes, truncated } => Value::Ancestors(Ancestors { bytes, truncated: *truncated }),
             Kept::Path { names, called, rest } => Value::Path(Path { names, called, ..*rest }),
         }
@@ -116,18 +115,10 @@ impl Kept {
         match self {
             Kept::Plain(_) => 0,
             Kept::Str(bytes) | Kept::Cut(bytes) | Kept::List { bytes, .. } => bytes.len(),
-            Kept::Env { bytes, .. } | Kept::EnvDiff { bytes, .. } | Kept::Ancestors { bytes, .. } => bytes.len(),
+            Kept::Env { bytes, .. } | Kept::Ancestors { bytes, .. } => bytes.len(),
             Kept::Path { names, called, .. } => names.len() + called.len(),
         }
     }
-}
-
-/// At most so many bytes of what is shown of an environment, and whether that is not all.
-fn kept(env: &Env<'_>, most: usize) -> (Box<[u8]>, bool) {
-    let mut bytes = env.to_bytes();
-    let truncated = env.truncated || bytes.len() > most;
-    bytes.truncate(most);
-    (bytes.into(), truncated)
 }
 
 #[cfg(test)]
@@ -147,6 +138,9 @@ mod tests {
             Value::Cut(b"a"),
             Value::List(list),
             Value::Path(path),
+            Value::Env(Env::all(b"A=1\0", 4, false)),
+            Value::EnvDiff(Env::changes(b"+A=1\0", true)),
+            Value::Ancestors(Ancestors { bytes: &[1; 40], truncated: false }),
             Value::Unreadable(Shape::List),
         ] {
             assert_eq!(Kept::new(&value, 1000).unwrap().value(), value);
@@ -159,5 +153,10 @@ mod tests {
         let whole = Value::List(List { bytes: b"abc\0def\0", total: 8 });
         let cut = Kept::new(&whole, 5).unwrap();
         assert_eq!((cut.size(), cut.value()), (5, Value::List(List { bytes: b"abc\0d", total: 8 })));
+        let above = Kept::new(&Value::Ancestors(Ancestors { bytes: &[1; 60], truncated: false }), 50).unwrap();
+        let whole_ones = Value::Ancestors(Ancestors { bytes: &[1; 40], truncated: true });
+        assert_eq!((above.size(), above.value()), (40, whole_ones));
+        let env = Kept::new(&Value::Env(Env::all(b"A=1\0B=2\0", 8, false)), 7).unwrap();
+        assert_eq!((env.size(), env.value()), (7, Value::Env(Env::all(b"A=1\0B=2", 8, true))));
     }
 }

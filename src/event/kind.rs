@@ -93,6 +93,9 @@ impl Kind {
     }
 }
 
+pub(super) const PARENT_COMM: &str = "parent_comm";
+pub(super) const ANCESTORS: &str = "ancestors";
+
 /// A field of a [`Kind`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -107,6 +110,17 @@ pub struct Field {
 }
 
 impl Field {
+    /// What events have of the process above theirs, where it was asked for: see [`super::decode::Above`].
+    pub const PARENT_COMM: Field = Field::new(
+        PARENT_COMM,
+        Shape::Str,
+        false,
+        "name of the parent process (-w, JSON, recordings); missing where it has none",
+    );
+    /// Likewise of all above it.
+    pub const ANCESTORS: Field =
+        Field::new(ANCESTORS, Shape::Ancestors, false, "the processes above it, its parent first (--ancestors)");
+
     /// A field that is known when coretrace is built.
     ///
     /// # Panics

@@ -38,6 +38,8 @@ pub enum Unit {
 /// All that was added up in one way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Totals {
+    /// When it was read, in nanoseconds since boot.
+    pub boot_ns: u64,
     /// The kind of events that these would have been.
     pub kind: u32,
     pub measure: Measure,
@@ -64,6 +66,7 @@ pub struct Keys {
     record: Vec<u8>,
     unread: u32,
     symbols: Option<Rc<Addresses>>,
+    of_program: bool,
 }
 
 impl PartialEq for Keys {
@@ -76,14 +79,21 @@ impl Keys {
     /// Those in a record of such slots, and what follows them. `symbols`: names for addresses.
     #[must_use]
     pub fn new(shown: Arc<[Shown]>, record: Vec<u8>, unread: u32, symbols: Option<Rc<Addresses>>) -> Self {
-        Keys { shown, record, unread, symbols }
+        Keys { shown, record, unread, symbols, of_program: false }
+    }
+
+    /// Those of a program (`yes`), or of the kernel.
+    #[must_use]
+    pub fn of_program(self, yes: bool) -> Self {
+        Keys { of_program: yes, ..self }
     }
 
     /// The values by their names.
     #[must_use]
     pub fn group(&self) -> Group<'_> {
         let count = u32::try_from(self.shown.len()).unwrap_or(u32::MAX);
-        Group::new(&self.shown, Slots::new(&self.record, 0, count, self.unread).with(self.symbols.as_deref()))
+        let slots = Slots::new(&self.record, 0, count, self.unread).with(self.symbols.as_deref());
+        Group::new(&self.shown, slots.of_program(self.of_program))
     }
 }
 
@@ -220,7 +230,7 @@ mod tests {
     }
 
     fn totals(measure: Measure, rows: Vec<Total>) -> Totals {
-        Totals { kind: 1, measure, names: vec!["pid".to_owned()], rows }
+        Totals { boot_ns: 0, kind: 1, measure, names: vec!["pid".to_owned()], rows }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct MappedCounters {
 }
 
 /// Of one kind on one CPU: `struct counters` (checked in `skeleton!`).
-pub(crate) const COUNTER_WORDS: usize = 3 + CAUSES;
+pub(crate) const COUNTER_WORDS: usize = 4 + CAUSES;
 
 impl MappedCounters {
     /// Maps the counters.

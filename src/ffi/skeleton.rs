@@ -34,7 +34,8 @@ macro_rules! skeleton {
             assert!(std::mem::offset_of!(counters, filtered) == 8);
             assert!(std::mem::offset_of!(counters, emitted) == 16);
             assert!(std::mem::offset_of!(counters, dropped) == 24);
-            assert!(size_of::<counters>() == 24 + 8 * CAUSES.len());
+            assert!(std::mem::offset_of!(counters, undecided) == 24 + 8 * CAUSES.len());
+            assert!(size_of::<counters>() == 32 + 8 * CAUSES.len());
             assert!(drop_cause::DROP_BUFFER_FULL.0 == 0 && same(CAUSES[0], "buffer_full"));
             assert!(drop_cause::DROP_SCRATCH_BUSY.0 == 1 && same(CAUSES[1], "scratch_busy"));
             assert!(drop_cause::DROP_MAP_FULL.0 == 2 && same(CAUSES[2], "map_full"));
@@ -59,7 +60,7 @@ macro_rules! skeleton {
                     uid: h.uid,
                     gid: h.gid,
                     comm: h.comm,
-                    heartbeat: h.heartbeat != 0,
+                    heartbeat: u32::from(h.flags) & $name::types::head_flag::HEAD_HEARTBEAT.0 != 0,
                 }
             }
         }
@@ -91,7 +92,32 @@ macro_rules! skeleton {
                 event.label = label;
                 Ok(event)
             }
+
+            /// Adds what is above its process, where that was asked for.
+            #[allow(dead_code)]
+            pub(super) fn add_above<'a>(
+                self,
+                event: &mut $crate::event::Event<'a>,
+                sample: &'a [u8],
+            ) -> anyhow::Result<()> {
+                use $name::types::head_flag;
+                let has = |flag: head_flag| u32::from(self.flags) & flag.0 != 0;
+                let above = $crate::event::decode::Above {
+                    at: self.above,
+                    count: self.ancestors,
+                    all: has(head_flag::HEAD_ANCESTORS),
+                    truncated: has(head_flag::HEAD_ANCESTORS_CUT),
+                };
+                above.add(event, sample)
+            }
         }
+
+        const _: () = {
+            use $crate::event::Ancestors;
+            use $name::types::ancestor;
+            assert!(size_of::<ancestor>() == Ancestors::SIZE && std::mem::offset_of!(ancestor, pid) == 0);
+            assert!(std::mem::offset_of!(ancestor, comm) == Ancestors::COMM_AT);
+        };
 
         const _: () = assert!($name::types::label { text: [0; $crate::load::labels::LABEL_LEN] }.text.len() == 32);
 
@@ -127,6 +153,8 @@ macro_rules! skeleton {
                     spaces: s.spaces,
                     names: s.names.into(),
                     refuses: s.refuses.into(),
+                    parent: s.parent.into(),
+                    ancestors: s.ancestors,
                     reserved: 0,
                     labels: labels.is_some().into(),
                     only_label: only.is_some().into(),

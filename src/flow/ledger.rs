@@ -19,17 +19,20 @@ pub struct Counters {
     pub emitted: u64,
     /// Lost, by cause.
     pub dropped: [u64; CAUSES.len()],
+    /// Of the filtered ones, those that might have been wanted: what their condition asks for could not be read.
+    pub undecided: u64,
 }
 
 impl Counters {
-    fn new([seen, filtered, emitted, dropped @ ..]: [u64; COUNTER_WORDS]) -> Self {
-        Counters { seen, filtered, emitted, dropped }
+    fn new([seen, filtered, emitted, dropped @ .., undecided]: [u64; COUNTER_WORDS]) -> Self {
+        Counters { seen, filtered, emitted, dropped, undecided }
     }
 
     fn add(&mut self, other: &Counters) {
         self.seen += other.seen;
         self.filtered += other.filtered;
         self.emitted += other.emitted;
+        self.undecided += other.undecided;
         self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, n)| *sum += n);
     }
 
@@ -78,9 +81,7 @@ pub struct Ledger {
     pub partial: bool,
     /// Calls whose entry was seen but not their return, at the end: they were under way, or the kernel did not show
     /// their return.
-    pub unreturned: u64,
-    /// Of which functions some of these are, and how many.
-    pub unreturned_of: Vec<(String, u64)>,
+    pub unreturned: Vec<(String, u64)>,
     /// What programs could not read or keep: events lack it, or show it as unreadable.
     pub failures: Vec<Failure>,
 }
@@ -222,6 +223,13 @@ impl fmt::Display for Ledger {
             for (cause, n) in CAUSES.iter().zip(account.kernel.dropped).filter(|(_, n)| *n > 0) {
                 write!(f, "\n  dropped: {n} {} ({cause})", account.kind.name)?;
             }
+            if account.kernel.undecided > 0 {
+                write!(
+                    f,
+                    "\n  undecided: {} of the filtered {} (what the condition asks for could not be read)",
+                    account.kernel.undecided, account.kind.name
+                )?;
+            }
             if account.tally.unwritten > 0 {
                 write!(f, "\n  dropped: {} {} (unwritten)", account.tally.unwritten, account.kind.name)?;
             }
@@ -234,16 +242,17 @@ impl fmt::Display for Ledger {
                 if self.partial { "; for which process, watched or not, is unknown" } else { "" }
             )?;
         }
-        if self.unreturned > 0 {
+        let unreturned: u64 = self.unreturned.iter().map(|(_, count)| count).sum();
+        if unreturned > 0 {
             write!(
                 f,
-                "\n  unreturned: {} (calls under way, or of which the kernel did not show the return)",
-                self.unreturned
+                "\n  unreturned: {unreturned} (calls under way, or of which the kernel did not show the return)"
             )?;
-            for (n, (of, count)) in self.unreturned_of.iter().enumerate() {
+            let of = self.unreturned.iter().filter(|(of, _)| !of.is_empty());
+            for (n, (of, count)) in of.enumerate() {
                 write!(f, "{} {count} of {}", if n == 0 { ":" } else { "," }, escape::line(of.as_bytes()))?;
             }
-            if !self.unreturned_of.is_empty() {
+            if self.unreturned.iter().any(|(of, _)| !of.is_empty()) {
                 write!(f, "; --entry shows calls when they begin")?;
             }
         }
@@ -263,7 +272,7 @@ mod tests {
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new(KINDS.iter());
         let a = ledger.account(3).unwrap();
-        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0, 0, 0] };
+        a.kernel = Counters { seen: 10, filtered: 2, emitted: 5, dropped: [1, 0, 2, 0, 0, 0], undecided: 0 };
         a.tally = Tally { delivered: 4, filtered: 1, unwritten: 0, aggregated: 0 };
         ledger
     }
@@ -307,11 +316,14 @@ mod tests {
         assert!(
             ledger.to_string().starts_with("12 seen = 3 filtered + 2 delivered + 1 aggregated + 5 dropped + 1 pending")
         );
-        ledger.unreturned = 5;
+        ledger.account(3).unwrap().kernel.undecided = 2;
+        assert!(ledger.to_string().contains("\n  undecided: 2 of the filtered a (what"));
+        ledger.unreturned = vec![("fn:vfs_*".to_owned(), 3), (String::new(), 2)];
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
-        ledger.unreturned_of = vec![("fn:vfs_*".to_owned(), 3)];
-        let of = "the return): 3 of fn:vfs_*; --entry shows calls when they begin";
-        assert!(ledger.to_string().ends_with(of), "{ledger}");
+        assert!(
+            ledger.to_string().ends_with("the return): 3 of fn:vfs_*; --entry shows calls when they begin"),
+            "{ledger}"
+        );
         ledger.failures = vec![Failure { what: "to read a socket", error: "EFAULT".to_owned(), count: 3 }];
         assert!(ledger.to_string().ends_with("\n  failed: 3 times, to read a socket (EFAULT)"), "{ledger}");
     }
@@ -327,7 +339,7 @@ mod tests {
 
     #[test]
     fn counters_are_read_in_the_order_of_the_kernels_struct() {
-        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6, 7, 8, 9] };
-        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6, 7, 8, 9]), counters);
+        let counters = Counters { seen: 1, filtered: 2, emitted: 3, dropped: [4, 5, 6, 7, 8, 9], undecided: 10 };
+        assert_eq!(Counters::new([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), counters);
     }
 }

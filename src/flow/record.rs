@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use crate::event::Lost;
 use crate::host::clock::WallClock;
 
-/// The first bytes of every recording.
-pub const MAGIC: &[u8; 8] = b"CORETRC\x02";
+/// The first bytes of every recording; the last is the version of the format. Since 3 there are [`Entry::Environ`] and
+/// [`Entry::Command`].
+pub const MAGIC: &[u8; 8] = b"CORETRC\x03";
+/// The oldest version that can be read.
+const OLDEST: u8 = 2;
 /// Nothing that the kernel sends is longer: a length above it means damage.
 const ENTRY_MAX: u32 = 1 << 20;
 /// Specs may name some ten thousand functions.
@@ -216,7 +219,13 @@ impl<R: Read> Reader<R> {
         let mut magic = [0; MAGIC.len()];
         let count = read_up_to(&mut input, &mut magic)?;
         ensure!(magic.get(..7) == MAGIC.get(..7) && count == magic.len(), "this is not a recording of coretrace");
-        ensure!(&magic == MAGIC, "this recording is of another version of the format ({})", magic[7]);
+        let [.., version] = magic;
+        let [.., newest] = *MAGIC;
+        ensure!(
+            (OLDEST..=newest).contains(&version),
+            "this recording is of another version of the format ({version}; this coretrace reads {OLDEST} to {newest}): \
+             use the coretrace that made it"
+        );
         let mut buffer = Vec::new();
         let len = u32::from_le_bytes(exact(&mut input)?.context("the recording ends in its header")?);
         ensure!(len <= HEADER_MAX, "the recording's header is damaged: it claims {len} bytes");
@@ -384,6 +393,8 @@ mod tests {
         let mut newer = recording();
         newer[7] += 1;
         assert!(format!("{:#}", read_all(&newer).1.unwrap_err()).contains("another version"));
+        newer[7] = OLDEST;
+        read_all(&newer).1.unwrap();
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What depends on the architecture that coretrace is built for: 64-bit x86, or 64-bit ARM. In C: src/bpf/arch.bpf.h.
 
-use std::ops::Range;
-
 use nix::unistd::{SysconfVar, sysconf};
 
 /// An architecture.
@@ -109,17 +107,20 @@ pub fn page_size() -> u32 {
     size.and_then(|size| u32::try_from(size).ok()).unwrap_or(4096)
 }
 
-/// Where the kernel puts what a function returns to whose return is watched (kernel/events/uprobes.c: `xol_add_vma`): the
-/// last page of a process, of pages of this size. Before 6.11 it is in stacks in place of the caller.
+/// Whether an address is where the kernel puts what a function returns to whose return is watched
+/// (kernel/events/uprobes.c: `xol_add_vma`): in the last page of a process, of pages of this size. Before 6.11 it is in
+/// stacks in place of the caller.
 #[must_use]
-pub fn uprobes_page(page_size: u32) -> Range<u64> {
+pub fn is_of_uprobes(address: u64, page_size: u32) -> bool {
     let page_size = u64::from(page_size);
-    let end: u64 = match Arch::HERE {
+    let ends = match Arch::HERE {
         // arch/x86/include/asm/page_64_types.h: TASK_SIZE_MAX leaves out the last page that addresses of 47 bits have.
-        Arch::X86 => (1 << 47) - page_size,
-        Arch::Arm => 1 << 48,
+        Arch::X86 => [(1 << 47) - page_size; 2],
+        // arch/arm64/include/asm/processor.h: TASK_SIZE_64 is of 52 bits where the kernel and the CPU have these, as
+        // kernels with pages of 16 or 64 KiB do.
+        Arch::Arm => [1 << 48, 1 << 52],
     };
-    end - page_size..end
+    ends.iter().any(|end| (end - page_size..*end).contains(&address))
 }
 
 /// Where Debian and its kin have libraries of this architecture.
@@ -145,10 +146,18 @@ mod tests {
 
     #[test]
     fn the_page_of_uprobes_is_the_last_one() {
-        let (page, of_64k) = (uprobes_page(4096).start, uprobes_page(65536).start);
+        let of_pages = |size: u32, ends: [u64; 4]| ends.map(|address| is_of_uprobes(address, size));
         match Arch::HERE {
-            Arch::X86 => assert_eq!(page, 0x7fff_ffff_e000),
-            Arch::Arm => assert_eq!((page, of_64k), (0xffff_ffff_f000, 0xffff_ffff_0000)),
+            Arch::X86 => assert_eq!(
+                of_pages(4096, [0x7fff_ffff_dfff, 0x7fff_ffff_e000, 0x7fff_ffff_efff, 0x7fff_ffff_f000]),
+                [false, true, true, false]
+            ),
+            Arch::Arm => {
+                let of_48_bits = [0xffff_fffe_ffff, 0xffff_ffff_0000, 0xffff_ffff_ffff, 1 << 48];
+                assert_eq!(of_pages(65536, of_48_bits), [false, true, true, false]);
+                assert_eq!(of_pages(4096, of_48_bits), [false, false, true, false]);
+                assert!(is_of_uprobes((1 << 52) - 1, 65536) && !is_of_uprobes(1 << 52, 65536));
+            }
         }
     }
 }

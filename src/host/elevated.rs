@@ -42,7 +42,8 @@ pub fn keep(caps: &[Cap]) -> Result<Vec<Cap>> {
     let kept: Vec<Cap> = caps.iter().copied().filter(|cap| had.has(*cap)).collect();
     keep_capabilities(Caps::of(&kept).0).context("giving up capabilities")?;
     // Else every program that root runs has all of them.
-    nix::sys::prctl::set_no_new_privs().context("giving up new rights")?;
+    nix::sys::prctl::set_no_new_privs()
+        .context("the capabilities are given up, but programs that it starts could get them back: no_new_privs")?;
     Ok(kept)
 }
 

@@ -12,6 +12,7 @@ pub mod kallsyms;
 pub mod mounts;
 pub mod preempt;
 pub mod procfs;
+pub(crate) mod untrusted;
 pub mod users;
 
 pub use self::cpus::{online_cpus, possible_cpus};

@@ -99,12 +99,6 @@ impl Part {
         late.into_iter().try_for_each(|program| self.hooks.attach_late(&program, &self.object))
     }
 
-    /// How many calls have begun and not returned yet.
-    fn unreturned(&self) -> u64 {
-        let maps = ["calls", "frames"].into_iter().filter_map(|name| shared::find(&self.object, name).ok());
-        maps.filter(|map| map.autocreate()).map(|map| map.keys().count() as u64).sum()
-    }
-
     /// Hooks that this kernel lacks.
     #[must_use]
     pub fn absent(&self) -> &[String] {
@@ -129,19 +123,14 @@ impl Attached {
         self.all().map(of).sum()
     }
 
-    /// How many calls have begun and not returned yet, for tracers that join the two (call.bpf.h).
+    /// How many calls have begun and not returned yet, for tracers that join the two (call.bpf.h), and of what.
     #[must_use]
-    pub fn unreturned(&self) -> u64 {
-        self.all().map(Part::unreturned).sum()
-    }
-
-    /// How many of these there are of each function that is watched.
-    #[must_use]
-    pub fn unreturned_of(&self, sources: &[&dyn Source]) -> Vec<(String, u64)> {
+    pub fn unreturned(&self, sources: &[&dyn Source]) -> Vec<(String, u64)> {
         let of = |part: &Part| {
+            let maps = ["calls", "frames"].into_iter().filter_map(|name| shared::find(&part.object, name).ok());
+            let count = maps.filter(|map| map.autocreate()).map(|map| map.keys().count()).sum::<usize>();
             let watched = sources.get(part.source).map_or("", |source| source.watched());
-            let count = if watched.is_empty() { 0 } else { part.unreturned() };
-            (count > 0).then(|| (watched.to_owned(), count))
+            (count > 0).then(|| (watched.to_owned(), count as u64))
         };
         self.parts.iter().filter_map(of).collect()
     }

@@ -54,6 +54,10 @@ pub struct Settings {
     pub heartbeat: u32,
     /// Scratch spaces of each CPU: programs that interrupt each other there, and still build events.
     pub spaces: u32,
+    /// Events have the name of the process's parent.
+    pub parent: bool,
+    /// … and of all above it, at most so many.
+    pub ancestors: u32,
     /// Events carry labels.
     pub labels: Option<Labels>,
 }

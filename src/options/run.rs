@@ -22,6 +22,9 @@ pub struct Limits {
     /// itself does is not shown then
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub heartbeat: Option<Duration>,
+    /// Show the processes above each, the nearest first, at most N of them (not with conn)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Output")]
+    pub ancestors: Option<u32>,
     /// Exit with 3 when events were lost
     #[arg(long)]
     pub strict: bool,

@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use self::process::Fields;
 pub(super) use self::process::{Begun, Place, Process, Program, called};
 use crate::event::{Event, Head, Life, Names, Value};
 
@@ -17,7 +18,7 @@ use crate::event::{Event, Head, Life, Names, Value};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub processes: usize,
-    /// Of arguments and paths, in bytes: of what comes when there are as many, lists are cut to [`CUT`].
+    /// Of arguments, paths and ancestors, in bytes: of what comes when there are as many, lists are cut to [`CUT`].
     pub bytes: usize,
     /// Of each list, in bytes.
     pub list: usize,
@@ -180,10 +181,16 @@ impl Processes {
         }
     }
 
-    fn program(&mut self, event: &Event<'_>) {
+    /// Keeps the fields of an event; returns whether there was no room for what is long.
+    fn fields(&self, event: &Event<'_>) -> (Fields, bool) {
         let full = self.kept.get() >= self.bounds.bytes;
         let list = if full { self.bounds.list.min(CUT) } else { self.bounds.list };
-        let program = Program::new(event, list, &self.kept);
+        (Fields::new(event, list, &self.kept), full)
+    }
+
+    fn program(&mut self, event: &Event<'_>) {
+        let (fields, full) = self.fields(event);
+        let program = Program::new(event, fields);
         let place = event.names.map(|names| self.place(&names));
         let known = self.of(&event.head).map(|process| {
             process.program = Some(Rc::new(program));
@@ -228,7 +235,7 @@ impl Processes {
         if process.begun == Begun::Unseen && start.zip(self.first_ns).is_some_and(|(start, first)| start <= first) {
             process.begun = Begun::Before;
         }
-        process.end(event, start, lifetime);
+        process.end(event, self.fields(event).0, start, lifetime);
         gone.ended = Some(process);
         gone
     }

@@ -193,6 +193,7 @@ impl Output for Text {
     }
 
     fn totals(&mut self, out: &mut dyn Write, totals: &Totals, now: i64) -> io::Result<()> {
+        self.times.know(totals.boot_ns, now);
         totals::totals(&mut self.line, out, totals, self.times.spell(now), self.look.columns())
     }
 

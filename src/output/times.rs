@@ -55,7 +55,12 @@ impl Times {
 
     /// Both clocks are as an event says.
     pub fn follow(&mut self, head: &Head) {
-        self.offset = head.unix_ns.saturating_sub(i64::try_from(head.boot_ns).unwrap_or(i64::MAX));
+        self.know(head.boot_ns, head.unix_ns);
+    }
+
+    /// Both clocks are so at one instant.
+    pub fn know(&mut self, boot_ns: u64, unix_ns: i64) {
+        self.offset = unix_ns.saturating_sub(i64::try_from(boot_ns).unwrap_or(i64::MAX));
     }
 
     /// A time (nanoseconds since 1970).

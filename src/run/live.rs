@@ -314,8 +314,7 @@ impl Run<'_, '_> {
         while self.attached.turn(&self.limits.sources, true)? {
             self.fill(false)?;
         }
-        self.pipeline.borrow_mut().ledger.unreturned = self.attached.unreturned();
-        self.pipeline.borrow_mut().ledger.unreturned_of = self.attached.unreturned_of(&self.limits.sources);
+        self.pipeline.borrow_mut().ledger.unreturned = self.attached.unreturned(&self.limits.sources);
         self.pipeline.borrow_mut().ledger.failures = self.attached.failures(&self.limits.sources)?;
         let ends = self.limits.duration.map(|duration| self.begin + duration + GRACE);
         let mut wait = OutputWait::new(self.control, ends);
@@ -360,7 +359,17 @@ fn reopen(path: Option<&Path>, pipeline: &mut Pipeline<'_>) {
     });
     match opened {
         Ok((file, is_new)) => pipeline.redirect(Box::new(file), is_new),
-        Err(error) => note(&format!("not opened again, the output goes on as before: {}: {error:#}", shown(path))),
+        Err(error) => {
+            let denied =
+                error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+            let hint = if denied {
+                "\n  a run gives up root's right to write to files of others: let who moves the file away not make a new one \
+                 (logrotate: nocreate), or make it writable by the user of this run"
+            } else {
+                ""
+            };
+            note(&format!("not opened again, the output goes on as before: {}: {error:#}{hint}", shown(path)));
+        }
     }
 }
 

@@ -75,7 +75,7 @@ pub fn give_up(need: Option<&[Cap]>, say: bool) {
         None => "no capabilities are given up: a heartbeat does what is watched for, and hooking a module that is loaded needs them all".to_owned(),
         Some(Ok(kept)) if kept.is_empty() => "all capabilities are given up".to_owned(),
         Some(Ok(kept)) => format!("all capabilities are given up but {}", names(&kept, ", ")),
-        Some(Err(error)) => return note(&format!("the run goes on with all its capabilities: {error:#}")),
+        Some(Err(error)) => return note(&format!("the run goes on, but not all rights could be given up: {error:#}")),
     };
     if say {
         note(&said);

@@ -118,7 +118,22 @@ pub(crate) enum Read {
     Dentry { offset: i32 },
 }
 
+impl Slot {
+    /// The same, of the longest string that can be read.
+    pub fn whole(mut self) -> Self {
+        if let Read::Str { max, .. } | Read::Located { max, .. } = &mut self.read {
+            *max = STR_MAX;
+        }
+        self
+    }
+}
+
 impl Read {
+    /// Whether it is a string of which nobody has said how much is wanted.
+    pub fn is_usual(self) -> bool {
+        matches!(self, Read::Str { max: STR_DEFAULT, .. } | Read::Located { max: STR_DEFAULT, .. })
+    }
+
     /// The most bytes that it adds to an event.
     pub fn longest(self) -> u32 {
         match self {

@@ -142,6 +142,7 @@ impl Decode for Conn {
         let kind = kind.with_context(|| format!("an event of the unknown kind {}", e.head.kind))?;
         let mut event = e.head.event(kind, sample)?;
         describe::fields(&mut event, &e)?;
+        e.head.add_above(&mut event, sample)?;
         Ok(event)
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use exec::types::{exec_kind, execve_event, execve_unread};
 
 use crate::event::decode::{self, Decode};
-use crate::event::{Event, Field, Kind, List, Shape, Value, until_nul};
+use crate::event::{Event, Field, Kind, List, Shape, Value};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::Beat;
 use crate::host::arch::handler;
@@ -48,7 +48,8 @@ static KINDS: [Kind; 1] = [Kind::new(
             ),
             Field::new("interp", Shape::Str, false, "the interpreter, where the file is a script"),
             Field::new("cwd", Shape::Path, false, "the working directory"),
-            Field::new("parent_comm", Shape::Str, false, "name of the parent process"),
+            Field::PARENT_COMM,
+            Field::ANCESTORS,
         ]
     },
 )];
@@ -70,6 +71,7 @@ impl Decode for Exec {
             },
         );
         if e.details == 0 {
+            e.head.add_above(&mut event, sample)?;
             return Ok(event);
         }
         event.push("path", called(&tail, (e.base, e.base_flags), (e.name, e.name_flags))?);
@@ -82,9 +84,7 @@ impl Decode for Exec {
             event.push("interp", Value::Str(tail.bytes(e.interp)?));
         }
         event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
-        let at = std::mem::offset_of!(execve_event, parent_comm);
-        let parent_comm = sample.get(at..at + size_of_val(&e.parent_comm)).unwrap_or_default();
-        event.push("parent_comm", Value::Str(until_nul(parent_comm)));
+        e.head.add_above(&mut event, sample)?;
         Ok(event)
     }
 }

@@ -57,6 +57,8 @@ static KINDS: [Kind; 1] = [Kind::new(
             ),
             Field::new("cwd", Shape::Path, false, "the working directory, from the root of the process on"),
             Field::new("by", Shape::Str, false, "exec or io_uring, where it was not a system call that opens"),
+            Field::PARENT_COMM,
+            Field::ANCESTORS,
         ]
     },
 )];
@@ -109,6 +111,7 @@ impl Decode for Open {
         }
         event.push("path", called(&tail, (e.base, e.base_flags), (e.name, e.name_flags))?);
         if e.details == 0 {
+            e.head.add_above(&mut event, sample)?;
             return Ok(event);
         }
         let unread = e.head.unread & open_unread::UNREAD_FLAGS.0 != 0;
@@ -129,6 +132,7 @@ impl Decode for Open {
         if let Some(by) = by {
             event.push("by", Value::Str(by.as_bytes()));
         }
+        e.head.add_above(&mut event, sample)?;
         Ok(event)
     }
 }

@@ -1,12 +1,10 @@
 //! `proc`: programs that start, processes and threads that begin and end.
 
-use std::mem::offset_of;
-
 use anyhow::{Context, Result, bail};
-use proc::types::{ancestor, exec_event, exec_unread, exit_event, fork_event, parents, proc_has, proc_kind};
+use proc::types::{exec_environ, exec_event, exec_has, exec_unread, exit_event, fork_event, proc_kind};
 
-use crate::event::decode::{self, Decode, Tail};
-use crate::event::{Ancestors, Env, Environment, Event, Field, Flags, Kind, Life, Shape, Value, until_nul};
+use crate::event::decode::{self, Decode};
+use crate::event::{Env, Environment, Event, Field, Flags, Kind, Life, List, Shape, Value};
 use crate::ffi::skeleton::{constants, paths, skeleton};
 use crate::flow::heartbeat::{self, Beat};
 use crate::load::plan::{Hook, Needed, Plan, Program};
@@ -15,7 +13,7 @@ use crate::load::source::{Embedded, Source};
 use crate::tracers::tracer::{Info, Tracer};
 use libbpf_rs::OpenObject;
 
-skeleton!(proc: exec_event, exit_event, fork_event);
+skeleton!(proc: exec_event, exec_environ, exit_event, fork_event);
 paths!(proc);
 
 /// The options of `proc` alone.
@@ -34,9 +32,6 @@ pub struct Proc {
     /// started: new (+), changed (~), and removed variables (-)
     #[arg(long)]
     env_diff: bool,
-    /// Show the processes above each, the nearest first, at most N of them
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    ancestors: Option<u32>,
 }
 
 const CODE: Field = Field::new("code", Shape::Code, false, "exit code, where it was not ended by a signal");
@@ -44,9 +39,6 @@ const SIGNAL: Field = Field::new("signal", Shape::Signal, false, "the signal tha
 const CORE: Field = Field::new("core", Shape::Bool, false, "whether core was dumped; there with a signal");
 const CHILD_PID: Field = Field::new("child_pid", Shape::Pid, true, "process id of the new task");
 const CHILD_TID: Field = Field::new("child_tid", Shape::Pid, true, "thread id of the new task");
-const PARENT_COMM: Field = Field::new("parent_comm", Shape::Str, false, "name of the parent process");
-const ANCESTORS: Field =
-    Field::new("ancestors", Shape::Ancestors, false, "the processes above it, its parent first (--ancestors)");
 const FLAGS: Field = Field::new("flags", Shape::Flags, true, "clone flags, without the exit signal");
 
 static KINDS: [Kind; 5] = [
@@ -72,8 +64,8 @@ static KINDS: [Kind; 5] = [
                     false,
                     "id of the thread that called exec, where not the process's first",
                 ),
-                PARENT_COMM,
-                ANCESTORS,
+                Field::PARENT_COMM,
+                Field::ANCESTORS,
             ]
         },
     )
@@ -95,8 +87,8 @@ static KINDS: [Kind; 5] = [
                     "CPU time of all its threads, but for the last slice (up to a tick); null: it had only that",
                 ),
                 Field::new("max_rss", Shape::Size, true, "the most memory that was resident"),
-                PARENT_COMM,
-                ANCESTORS,
+                Field::PARENT_COMM,
+                Field::ANCESTORS,
             ]
         },
     )
@@ -105,14 +97,14 @@ static KINDS: [Kind; 5] = [
         proc_kind::KIND_FORK.0,
         "fork",
         "a process created another one (the event is the parent's)",
-        const { &[CHILD_PID, CHILD_TID, FLAGS, PARENT_COMM, ANCESTORS] },
+        const { &[CHILD_PID, CHILD_TID, FLAGS, Field::PARENT_COMM, Field::ANCESTORS] },
     )
     .of_life(Life::Child("child_pid")),
     Kind::new(
         proc_kind::KIND_CLONE.0,
         "clone",
         "a process created a thread (--threads)",
-        const { &[CHILD_PID, CHILD_TID, FLAGS, PARENT_COMM, ANCESTORS] },
+        const { &[CHILD_PID, CHILD_TID, FLAGS, Field::PARENT_COMM, Field::ANCESTORS] },
     )
     .of_life(Life::Thread("child_tid")),
     Kind::new(
@@ -131,8 +123,8 @@ static KINDS: [Kind; 5] = [
                     true,
                     "its CPU time, but for the last slice (up to a tick); null: it had only that",
                 ),
-                PARENT_COMM,
-                ANCESTORS,
+                Field::PARENT_COMM,
+                Field::ANCESTORS,
             ]
         },
     )
@@ -183,14 +175,16 @@ static CLONE_FLAGS: [(u64, &str); 31] = [
 impl Decode for Proc {
     fn decode<'a>(&'a self, sample: &'a [u8]) -> Result<Event<'a>> {
         let (head, _) = decode::split::<proc::types::event_head>(sample)?;
-        match proc_kind(head.kind) {
+        let mut event = match proc_kind(head.kind) {
             proc_kind::KIND_EXEC => self.exec(sample),
             proc_kind::KIND_EXIT => exit(EXIT, sample),
             proc_kind::KIND_THREAD_EXIT => exit(THREAD_EXIT, sample),
             proc_kind::KIND_FORK => fork(FORK, sample),
             proc_kind::KIND_CLONE => fork(CLONE, sample),
             other => bail!("an event of the unknown kind {}", other.0),
-        }
+        }?;
+        head.add_above(&mut event, sample)?;
+        Ok(event)
     }
 }
 
@@ -206,20 +200,11 @@ impl Proc {
                 false => Value::List(tail.list(e.argv, e.argv_bytes)?),
             },
         );
-        let env = (!unread(exec_unread::UNREAD_ENV)).then(|| tail.list(e.env, e.env_bytes)).transpose()?;
-        if has_part(&e.parents, proc_has::HAS_ENV) && !self.env.is_empty() {
-            let named = env.map(|env| Value::Env(Env::named(env.bytes, env.total, &self.env)));
-            event.push("env", named.unwrap_or(Value::Unreadable(Shape::Env)));
-        }
-        if has_part(&e.parents, proc_has::HAS_PROGRAMS) {
-            let (program, parents_program) = (e.program, e.parents_program);
-            let parents_pid = u32::try_from(e.parents_pid).context("a process id")?;
-            event.environment = Some(Environment { list: env, program, parents_program, parents_pid });
-            // What differs is found later: it takes more than the event.
-            event.push("env_diff", Value::EnvDiff(Env::changes(&[], false)));
+        if has_part(&e, exec_has::HAS_ENV) {
+            self.environ(&mut event, &e, sample)?;
         }
         event.push("exe", path(&tail, e.exe, e.exe_flags)?);
-        if has_part(&e.parents, proc_has::HAS_CWD) {
+        if has_part(&e, exec_has::HAS_CWD) {
             event.push("cwd", path(&tail, e.cwd, e.cwd_flags)?);
         }
         if unread(exec_unread::UNREAD_OLD_TID) {
@@ -227,36 +212,39 @@ impl Proc {
         } else if e.old_tid != 0 {
             event.push("old_tid", Value::Pid(e.old_tid));
         }
-        parents(&mut event, sample, &tail, &e.parents, offset_of!(exec_event, parents))?;
         Ok(event)
     }
-}
 
-fn has_part(parents: &parents, part: proc_has) -> bool {
-    parents.has & part.0 != 0
-}
-
-/// Adds what is above a process; `at` is where that is in the sample.
-fn parents<'a>(event: &mut Event<'a>, sample: &'a [u8], tail: &Tail<'a>, of: &parents, at: usize) -> Result<()> {
-    if has_part(of, proc_has::HAS_PARENT) {
-        let at = at + offset_of!(parents, comm);
-        let comm = sample.get(at..at + of.comm.len()).unwrap_or_default();
-        event.push("parent_comm", Value::Str(until_nul(comm)));
+    /// Adds with what the program was started.
+    fn environ<'a>(&'a self, event: &mut Event<'a>, e: &exec_event, sample: &'a [u8]) -> Result<()> {
+        let (mut list, mut of) = (None, exec_environ::default());
+        if e.environ != 0 {
+            let at = sample.get(usize::from(e.environ)..).context("an environment behind the end of a sample")?;
+            of = decode::split::<exec_environ>(at)?.0;
+            if e.head.unread & exec_unread::UNREAD_ENV.0 == 0 {
+                list = Some(List { bytes: decode::part(sample, of.list)?, total: of.bytes });
+            }
+        }
+        if !self.env.is_empty() {
+            let named = list.map(|list| Value::Env(Env::named(list.bytes, list.total, &self.env)));
+            event.push("env", named.unwrap_or(Value::Unreadable(Shape::Env)));
+        }
+        if has_part(e, exec_has::HAS_PROGRAMS) {
+            let exec_environ { program, parents_program, parents_pid, .. } = of;
+            event.environment = Some(Environment { list, program, parents_program, parents_pid });
+            // What differs is found later: it takes more than the event.
+            event.push("env_diff", Value::EnvDiff(Env::changes(&[], false)));
+        }
+        Ok(())
     }
-    if has_part(of, proc_has::HAS_ANCESTORS) {
-        let truncated = has_part(of, proc_has::ANCESTORS_CUT);
-        event.push("ancestors", Value::Ancestors(Ancestors { bytes: tail.bytes(of.ancestors)?, truncated }));
-    }
-    Ok(())
 }
 
-const _: () = {
-    assert!(size_of::<ancestor>() == Ancestors::SIZE);
-    assert!(offset_of!(ancestor, pid) == 0 && offset_of!(ancestor, comm) == Ancestors::COMM_AT);
-};
+fn has_part(e: &exec_event, part: exec_has) -> bool {
+    u32::from(e.has) & part.0 != 0
+}
 
 fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
-    let (e, tail) = decode::split::<exit_event>(sample)?;
+    let (e, _) = decode::split::<exit_event>(sample)?;
     let mut event = e.head.event(kind, sample)?;
     // As in wait(2): the low seven bits are the signal, the eighth is set if core was dumped.
     match e.status & 0x7f {
@@ -272,7 +260,6 @@ fn exit<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
     if kind.id == EXIT.id {
         event.push("max_rss", Value::Size(e.max_rss_bytes));
     }
-    parents(&mut event, sample, &tail, &e.parents, offset_of!(exit_event, parents))?;
     Ok(event)
 }
 
@@ -282,12 +269,11 @@ fn pid(number: u32) -> Value<'static> {
 }
 
 fn fork<'a>(kind: &'static Kind, sample: &'a [u8]) -> Result<Event<'a>> {
-    let (e, tail) = decode::split::<fork_event>(sample)?;
+    let (e, _) = decode::split::<fork_event>(sample)?;
     let mut event = e.head.event(kind, sample)?;
     event.push("child_pid", pid(e.child_pid));
     event.push("child_tid", pid(e.child_tid));
     event.push("flags", Value::Flags(Flags { bits: e.flags, names: &CLONE_FLAGS }));
-    parents(&mut event, sample, &tail, &e.parents, offset_of!(fork_event, parents))?;
     Ok(event)
 }
 
@@ -348,8 +334,6 @@ impl Source for Proc {
             rodata.want_cwd = self.cwd.into();
             rodata.want_env = (self.env_diff || !self.env.is_empty()).into();
             rodata.want_programs = self.env_diff.into();
-            rodata.want_parent = session.details.into();
-            rodata.want_ancestors = self.ancestors.unwrap_or(0);
         })
     }
 }
@@ -393,5 +377,16 @@ impl Tracer for Proc {
         let of_threads = (1 << CLONE.id) | (1 << THREAD_EXIT.id);
         let threads = session.settings.kinds & !of_threads == 0;
         Some(Box::new(if threads { heartbeat::thread } else { heartbeat::process }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_have_no_room_for_what_nobody_asked_for() {
+        let sizes = [size_of::<exec_event>(), size_of::<exit_event>(), size_of::<fork_event>()];
+        assert_eq!(sizes, [112, 112, 96], "the parent, ancestors and environments are in the tail");
     }
 }

@@ -74,6 +74,9 @@ fn each_end_has_its_process_and_the_middle_has_none() {
         for (kind, n) in [("new", 0), ("end", 1)] {
             let [c, r, s] = [CLIENT, ROUTER, SERVER].map(|name| only(&ended, kind, &at(name), "tcp"));
             assert_eq!((&c["pid"], &c["via"], &c["comm"]), (&client, &json!("socket"), &json!("targets")), "{c}");
+            let own = std::fs::read_to_string("/proc/self/comm").unwrap();
+            assert_eq!((&c["parent_comm"], &s["parent_comm"]), (&json!(own.trim_end()), &json!(own.trim_end())), "{c}");
+            assert_eq!(r.get("parent_comm"), None, "{r}");
             assert_eq!((&r["pid"], &r["via"], &r["comm"]), (&Value::Null, &json!("forwarded"), &Value::Null), "{r}");
             assert_eq!((&s["pid"], &s["via"], &s["uid"]), (&server, &json!("accept"), &json!(0)), "{s}");
             // Who talks to whom: the client sees the router, the server the router's other end.

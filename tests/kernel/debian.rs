@@ -75,6 +75,17 @@ fn static_probes_of_python3_show_what_it_does() {
 }
 
 #[test]
+fn a_negative_result_of_a_programs_function_is_no_error_of_the_kernels() {
+    for way in WAYS {
+        let script = "import posix; posix.access('/not/there', 0)";
+        let spec = "libc:access(file, ret) if file == \"/not/there\"".to_owned();
+        let ended = traced("uprobe", way, &[spec], &[PYTHON, "-ISBc", script]);
+        let event = calls(&ended, "access")[0];
+        assert_eq!((&event["ret"], &event["errno"]), (&json!(-1), &Value::Null), "{way}: {event}");
+    }
+}
+
+#[test]
 fn callers_of_a_process_that_has_ended_are_in_the_libraries_that_it_had() {
     for way in WAYS {
         let ended = traced_with("uprobe", way, &["--stack=2"], &["libc:malloc".to_owned()], &[PYTHON, "--version"]);

@@ -6,6 +6,7 @@
 
 #![allow(clippy::cmp_owned, reason = "numbers out of JSON are compared with those that a program printed")]
 
+mod above;
 mod attach;
 mod attempts;
 mod awaited;

@@ -53,7 +53,8 @@ fn a_thousand_functions_of_the_kernel_are_one_link() {
     }
     let mut peer = Peer::obedient();
     let ended = counted("probe", "fn:[xj]*", &mut peer, |peer| assert_eq!(peer.order("umark 1"), "done"));
-    assert!(places(&ended) >= 900, "{:#?}", ended.stderr);
+    // Fewer than that on arm64, whose kernels have less of a PC.
+    assert!(places(&ended) >= 800, "{:#?}", ended.stderr);
     assert_eq!(ended.balance().dropped, 0, "{:#?}", ended.stderr);
 }
 

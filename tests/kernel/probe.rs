@@ -56,6 +56,34 @@ fn a_recording_has_the_names_of_addresses() {
 }
 
 #[test]
+fn a_string_that_was_cut_says_so() {
+    let spec =
+        "tp_btf:sched_process_exec(short=bprm->filename:str[8], exact=bprm->filename:str[10], all=bprm->filename:str)";
+    let ended = probed(&[], &[spec], "exec /bin/true");
+    let args = &with(&ended, "all", &json!("/bin/true"))[0]["args"];
+    assert_eq!((&args["short"], &args["short_truncated"]), (&json!("/bin/tr"), &json!(true)), "{args}");
+    assert_eq!((&args["exact"], &args["exact_truncated"]), (&json!("/bin/true"), &Value::Null), "{args}");
+}
+
+#[test]
+fn the_end_of_a_long_string_is_held_against_a_glob() {
+    let long = format!("/tmp/{}{}END", "x/".repeat(150), "y".repeat(100));
+    let spec = "fn:do_filp_open(name=pathname->name:str) if pathname->name ~ \"*yEND\"";
+    for way in ways() {
+        let ended = probed(&["--attach", way], &[spec], &format!("read line <{long}; read line <{long}x"));
+        let names: Vec<_> = ended.events.iter().map(|event| &event["args"]["name"]).collect();
+        assert_eq!(names, [&json!(long)], "{way}: {:#?}", ended.stderr);
+    }
+}
+
+#[test]
+fn arguments_of_system_calls_have_their_types() {
+    let spec = "tracepoint:syscalls:sys_enter_openat(dfd, filename) if dfd == -100 && dfd < 0";
+    let ended = probed(&[], &[spec], "read line </proc/self/status");
+    assert!(ended.events.iter().any(|event| event["args"]["dfd"] == json!(-100)), "{:#?}", ended.stderr);
+}
+
+#[test]
 fn conditions_are_tested_in_the_kernel() {
     let scratch = Scratch::new("conditions");
     let script = format!("cd {0}; touch one two three; rm one two three", text(&scratch.path("")));

@@ -1,9 +1,10 @@
 //! Rights: without them, a helpful message; with just enough of them, it works.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -73,6 +74,39 @@ fn two_capabilities_are_enough() {
         let ended = trace(&["as", &with_caps(&[have])], &[]);
         assert_says(&ended, &[lack, "setcap"]);
     }
+}
+
+#[test]
+fn environments_that_may_not_be_read_are_said_once() {
+    let (scratch, targets) = (Scratch::new("unreadable"), targets());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "read line; \"$0\" exit 0; \"$0\" exit 0; read line", text(&targets)]).stdin(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    let mut command = Command::new(&targets);
+    command.args(["as", &with_caps(&[BPF, PERFMON])]).arg(copy_of_coretrace(&scratch));
+    command.args(["proc", "-o", "json", "-O", "-", "-v", "--env-diff", "--follow", "-p", &shell.id().to_string()]);
+    let mut trace = Trace::raw(&mut command);
+    trace.ready();
+    // It is there until its programs were seen.
+    let mut input = shell.stdin.take().unwrap();
+    input.write_all(b"\n").unwrap();
+    let mut execs = 0;
+    trace.wait_for("two programs", |event| {
+        execs += usize::from(event["kind"] == "exec");
+        execs == 2
+    });
+    drop(input);
+    shell.wait().unwrap();
+    let ended = trace.stop();
+    let execs = ended.kind("exec");
+    assert_eq!(
+        execs.iter().map(|exec| &exec["env_diff"]).collect::<Vec<_>>(),
+        [&json!(null); 2],
+        "{:#?}",
+        ended.stderr
+    );
+    let notes = ended.stderr.iter().filter(|line| line.contains("--env-diff") && line.contains("CAP_SYS_PTRACE"));
+    assert_eq!(notes.count(), 1, "{:#?}", ended.stderr);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `--stack`: the calls that led to a hit, where they are known.
 
-use serde_json::Value;
+use std::process::Command;
 
-use crate::host::{Scratch, text};
+use serde_json::{Value, json};
+
+use crate::host::{Peer, Scratch, text};
 use crate::probe::{probed, ways as kernel_ways};
-use crate::support::{Ended, kernel};
+use crate::support::{Ended, Trace, coretrace, kernel, targets};
 use crate::uprobe::{WAYS, calls, traced};
 
 /// The functions of a stack, innermost first.
@@ -30,6 +32,23 @@ fn a_function_of_a_program_has_itself_and_its_caller() {
             let caller = &event["user_stack"][1];
             assert!(caller["offset"].as_u64().is_some_and(|offset| offset > 0), "{way}: behind the call: {event}");
         }
+    }
+}
+
+#[test]
+fn what_was_compiled_while_a_program_ran_has_its_names() {
+    let mut peer = Peer::start(["obey"]);
+    for way in WAYS {
+        let pid = peer.pid().to_string();
+        let mut command = Command::new(coretrace());
+        command.args(["uprobe", "-v", "-o", "json", "-O", "-", "--stack=2", "--attach", way, "-p", &pid]);
+        let mut trace = Trace::raw(command.arg(format!("{}:func_uprobe1(x:u64)", text(&targets()))));
+        trace.ready();
+        assert_eq!(peer.order("umark-compiled"), "done");
+        let ended = trace.stop();
+        let caller = &calls(&ended, "func_uprobe1")[0]["user_stack"][1];
+        assert_eq!(caller["function"], "compiled while it ran", "{way}: {caller}");
+        assert_eq!(caller["file"], json!(format!("/tmp/perf-{pid}.map")), "{way}: {caller}");
     }
 }
 

@@ -73,6 +73,48 @@ fn a_string_that_is_null_is_distinguished_from_one_that_cannot_be_read() {
 }
 
 #[test]
+fn a_condition_that_could_not_be_judged_is_counted() {
+    for way in WAYS {
+        let spec = "{}:func_recursive(depth:str) if depth ~ \"x*\"";
+        let ended = run("uprobe", &["--attach", way], &[spec], &["umark-recursion", "1"]);
+        assert!(ended.events.is_empty(), "{way}: {:#?}", ended.events);
+        // Nothing is at address 1; what is NULL, matches nothing.
+        let said = "  undecided: 1 of the filtered uprobe (what the condition asks for could not be read)";
+        assert!(ended.stderr.iter().any(|line| line == said), "{way}: {:#?}", ended.stderr);
+    }
+}
+
+#[test]
+fn entries_alone_are_hooked_where_nothing_else_is_asked_for() {
+    for way in WAYS {
+        let ended = traced("uprobe", &["--attach", way, "--entry-only"], &["{}:func_uprobe1(x:u64)"], &["umark", "1"]);
+        let event = calls(&ended, "func_uprobe1")[0];
+        assert_eq!(
+            (&event["args"], &event["ret"], &event["duration_ns"]),
+            (&json!({ "x": 1 }), &Value::Null, &Value::Null)
+        );
+        assert!(ended.stderr.iter().all(|line| !line.contains("an exception")), "{way}: {:#?}", ended.stderr);
+    }
+    let watched = traced("uprobe", &[], &["{}:func_uprobe1(x:u64)"], &["umark", "1"]);
+    assert!(watched.stderr.iter().any(|line| line.contains("--entry-only watches none")), "{:#?}", watched.stderr);
+}
+
+#[test]
+fn a_place_within_an_instruction_takes_no_probe() {
+    let me = targets();
+    let listed = crate::support::run(["uprobe", "--list", &format!("{}:func_uprobe1", text(&me))]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let offset = listed.split("0x").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an offset");
+    let offset = u64::from_str_radix(offset, 16).unwrap();
+    let refused = |at: u64| {
+        let mut command = Command::new(coretrace());
+        command.args(["uprobe", &format!("{}:{at:#x}", text(&me)), "--", "/bin/true"]);
+        String::from_utf8(command.output().unwrap().stderr).unwrap().contains("is within an instruction")
+    };
+    assert!((1..16).any(|more| refused(offset + more)) && !refused(offset));
+}
+
+#[test]
 fn each_call_of_a_recursion_has_its_own_result() {
     for way in WAYS {
         let ended = traced("uprobe", &["--attach", way], &["{}:func_recursive(depth:u64)"], &["umark-recursion", "9"]);

@@ -40,7 +40,8 @@ pub fn cross(arch: Arch) -> Result<Option<Cross>> {
         return Ok(None);
     }
     let text = printed(Command::new(root().join("scripts/cross")).arg(arch.name()))?;
-    let pairs = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    let words = shlex::split(&text).context("scripts/cross printed what no shell reads")?;
+    let pairs = words.iter().filter_map(|word| word.split_once('='));
     let environment: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let root = environment.iter().find(|(name, _)| name == "CORETRACE_GUEST");
     let root = PathBuf::from(&root.context("scripts/cross printed no CORETRACE_GUEST")?.1);

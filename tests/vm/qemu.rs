@@ -106,6 +106,10 @@ impl Machine {
         // gather them.
         let (machine, console) = match kernel.arch {
             Arch::X86 => (&["-cpu", "Nehalem,-cx16,+rdrand"][..], "ttyS0 tsc=reliable"),
+            // A Cortex-A72 has no pages of 16 KiB; this one also has addresses of 52 bits, as the kernel.
+            Arch::Arm if kernel.name.ends_with("-16k") => {
+                (&["-M", "virt", "-cpu", "max,pauth-impdef=on"][..], "ttyAMA0")
+            }
             Arch::Arm => (&["-M", "virt", "-cpu", "cortex-a72"][..], "ttyAMA0"),
         };
         command

@@ -22,6 +22,7 @@ pub(crate) struct Described {
     pub returns: Option<At>,
     pub returns_by_reference: bool,
     pub variadic: bool,
+    pub is_rust: bool,
 }
 
 /// A parameter or a variable.
@@ -166,13 +167,19 @@ impl<'a> Debug<'a> {
     /// What a function is called with, at its entry.
     pub fn described(&self, at: At, machine: Machine) -> Option<Described> {
         let (unit, entry) = self.entry(at)?;
+        // Assemblers say where functions are, and know nothing of what they are called with.
+        let language = language(&unit);
+        if language == Some(dw::DW_LANG_Mips_Assembler) {
+            return None;
+        }
+        let is_rust = language == Some(dw::DW_LANG_Rust);
         let low = self.address(&unit, &entry, dw::DW_AT_low_pc).or_else(|| self.first_range(&unit, &entry));
         let name = self.name(at).unwrap_or_default();
         let here = AtEntry { machine, address: low.unwrap_or(0), stage: entry_stage(&unit, &entry) };
         let (params, variadic) = self.params(at, &here);
         let returns = self.own_or_origin(at, |at, unit, entry| self.attr_ref(at.part, unit, entry, dw::DW_AT_type));
         let (name, returns_by_reference) = (String::from_utf8_lossy(name).into_owned(), self.by_reference(returns));
-        Some(Described { at, name, params, returns, returns_by_reference, variadic })
+        Some(Described { at, name, params, returns, returns_by_reference, variadic, is_rust })
     }
 
     /// Its own parameters, or of what it is made from where it has none.
@@ -263,4 +270,13 @@ impl Debug<'_> {
 
 fn constant(value: &AttributeValue<Slice<'_>>) -> Option<i64> {
     value.sdata_value().or_else(|| value.udata_value().map(u64::cast_signed))
+}
+
+/// What a unit was written in.
+fn language(unit: &Unit<Slice<'_>>) -> Option<gimli::DwLang> {
+    let root = unit.entry(gimli::UnitOffset(unit.header.size_of_header())).ok()?;
+    match root.attr_value(dw::DW_AT_language)? {
+        AttributeValue::Language(language) => Some(language),
+        _ => None,
+    }
 }

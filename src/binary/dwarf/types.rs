@@ -181,7 +181,7 @@ impl<'d, 'a> Typed<'d, 'a> {
     }
 
     fn members(&mut self, read: &Read<'_, 'a>) -> Vec<Row> {
-        let mut entries: Vec<Entry<'a>> = Vec::new();
+        let mut entries: Vec<(Entry<'a>, bool)> = Vec::new();
         let mut tags: Vec<gimli::DwTag> = Vec::new();
         self.debug.inside(read.at, |entry, depth| {
             tags.truncate(depth.saturating_sub(1));
@@ -190,19 +190,21 @@ impl<'d, 'a> Typed<'d, 'a> {
             let above = tags.get(..depth.saturating_sub(1)).unwrap_or_default();
             let inside = above.iter().all(|tag| matches!(*tag, dw::DW_TAG_variant_part | dw::DW_TAG_variant));
             if depth <= VARIANTS && inside && matches!(entry.tag(), dw::DW_TAG_member | dw::DW_TAG_inheritance) {
-                entries.push(entry.clone());
+                // Which variant it is.
+                entries.push((entry.clone(), above.last() == Some(&dw::DW_TAG_variant_part)));
             }
             entries.len() < ROWS
         });
-        entries.iter().filter_map(|entry| self.member(read, entry)).collect()
+        entries.iter().filter_map(|(entry, decides)| self.member(read, entry, *decides)).collect()
     }
 
-    fn member(&mut self, of: &Read<'_, 'a>, entry: &Entry<'a>) -> Option<Row> {
+    fn member(&mut self, of: &Read<'_, 'a>, entry: &Entry<'a>, decides: bool) -> Option<Row> {
         if entry.attr(dw::DW_AT_external).is_some() || entry.attr(dw::DW_AT_declaration).is_some() {
             return None;
         }
         let name = entry.attr_value(dw::DW_AT_name).and_then(|value| self.debug.text(of.at.part, of.unit, value));
         let name = name.filter(|_| entry.tag() == dw::DW_TAG_member).unwrap_or_default().to_vec();
+        let name = if decides && name.is_empty() { b"discriminant".to_vec() } else { name };
         let ty = self.debug.attr_ref(of.at.part, of.unit, entry, dw::DW_AT_type);
         let bytes = match entry.attr_value(dw::DW_AT_data_member_location) {
             None => 0,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::cache::MOST;
 use super::chosen::{Chosen, Verdict};
-use super::worker::{Answer, STUCK, Worker};
+use super::worker::{STUCK, Worker};
 use crate::host::containers::{Container, Files, containers, units};
 
 /// When a container that no file names is looked for again: runtimes make its cgroup and its files one after the other.
@@ -39,11 +39,20 @@ enum State {
     Again(Instant),
 }
 
+/// A cgroup, and its path.
+type Question = (u64, Box<[u8]>);
+/// The cgroup, and the containers that its path leads through.
+type Answer = (u64, Vec<Container>);
+
+fn worker(files: Files) -> Worker<Question, Answer> {
+    Worker::new("containers", move |(id, path): Question| (id, files.containers(&path)))
+}
+
 /// The cgroups of events.
 #[derive(Debug)]
 pub(super) struct Containers {
     /// None: what is known is that of a recording.
-    worker: Option<Worker>,
+    worker: Option<Worker<Question, Answer>>,
     pub(super) known: HashMap<u64, About>,
     pub(super) chosen: Chosen,
     /// Those of which something new is known.
@@ -57,7 +66,7 @@ impl Containers {
     /// Looks into these files.
     pub(super) fn new(files: Option<Files>) -> Self {
         Containers {
-            worker: files.map(Worker::new),
+            worker: files.map(worker),
             known: HashMap::new(),
             chosen: Chosen::default(),
             fresh: Vec::new(),
@@ -69,7 +78,7 @@ impl Containers {
     /// As long as a busy machine may take.
     #[cfg(test)]
     pub(super) fn patient(files: Files) -> Self {
-        Containers { worker: Some(Worker::patient(files)), ..Containers::new(None) }
+        Containers { worker: Some(worker(files).patient()), ..Containers::new(None) }
     }
 
     /// Whether a cgroup is known.
@@ -118,7 +127,7 @@ impl Containers {
 
     /// Takes what has been found meanwhile, and looks again where it is time to.
     pub(super) fn refresh(&mut self, id: u64) {
-        if let Some(worker) = self.worker.as_mut().filter(|worker| worker.owes()) {
+        if let Some(worker) = self.worker.as_mut().filter(|worker| worker.owed() > 0) {
             worker.answers(&mut self.answers);
             self.take_answers();
         }
@@ -137,7 +146,8 @@ impl Containers {
 
     fn ask(&mut self, id: u64, again: bool) {
         let (Some(worker), Some(about)) = (&mut self.worker, self.known.get_mut(&id)) else { return };
-        let asked = worker.ask(id, about.path.as_deref().unwrap_or_default(), &mut self.answers);
+        let path = about.path.as_deref().unwrap_or_default();
+        let asked = worker.ask((id, path.into()), &mut self.answers);
         about.state = if asked { State::Asked { since: Instant::now(), again } } else { State::Known };
         if !asked {
             about.sure = true;

@@ -5,18 +5,33 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::mem::take;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
+use super::worker::Worker;
 use crate::event::{Change, Env, Event, Life, List, Shape, Value, Variable};
+use crate::report::note;
 
 /// How many processes are remembered, and how many bytes of their environments: then all are forgotten, and looked up again.
 const MOST: usize = 8192;
 const MOST_BYTES: usize = 64 << 20;
 /// How much of a file in /proc is read: an entry of a recording has room for it.
 const MOST_READ: usize = 512 << 10;
+/// How many questions may wait for an answer: more come while a process holds up those who read of it.
+const MOST_ASKED: u32 = 64;
+
+/// A parent, and who has started its program: one that was forked has what the other has, and may be gone.
+type Pids = [u32; 2];
+type Question = (Pids, u64);
+
+/// What /proc has of them.
+#[derive(Debug)]
+struct Answer {
+    program: u64,
+    found: io::Result<(u32, Vec<u8>)>,
+}
 
 /// An environment that is remembered.
 #[derive(Debug, Clone)]
@@ -31,41 +46,67 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Environs {
     /// None: they are those of a recording.
-    proc: Option<PathBuf>,
+    worker: Option<Worker<Question, Answer>>,
+    answers: Vec<Answer>,
     /// By process.
     known: HashMap<u32, Known>,
+    /// Programs by the processes whose environment was asked for: it is not asked for again.
+    asked: HashMap<u32, u64>,
     /// Bytes of those that came since the last time that all were forgotten.
     bytes: usize,
     /// Those that were looked up since they were last taken.
     fresh: Vec<u32>,
     /// Of the current event: what differs.
     changes: Vec<u8>,
+    /// It is said when one may not be read: once.
+    says: bool,
 }
 
 impl Environs {
-    /// Those of the host whose `/` is there.
+    /// Those of the host whose `/` is there. `says`: a note may be printed.
     #[must_use]
-    pub fn of_host(root: &Path) -> Self {
-        Environs { proc: Some(root.join("proc")), ..Environs::default() }
+    pub fn of_host(root: &Path, says: bool) -> Self {
+        let proc = root.join("proc");
+        let look = move |(pids, program): Question| Answer { program, found: environ_of(&proc, pids, program) };
+        Environs { worker: Some(Worker::new("environments", look)), says, ..Environs::default() }
     }
 
     /// Looks up what is not known of the parent of a program that starts.
     pub fn look_up(&mut self, event: &Event<'_>) {
-        let (Some(proc), Some(now)) = (&self.proc, &event.environment) else { return };
-        let pids = [event.head.ppid, now.parents_pid];
-        if pids.iter().any(|pid| self.is_known(*pid, now.parents_program)) {
-            return;
+        let (Some(worker), Some(now)) = (&mut self.worker, &event.environment) else { return };
+        if worker.owed() > 0 {
+            worker.answers(&mut self.answers);
+            self.take_answers(true);
         }
-        // One that was forked has what the other has, and may be gone.
-        let of = |pid: u32| {
-            let bytes = environ(proc, pid)?;
-            // The event is a moment old: by now it may run another program, or be another process.
-            is_at(proc, pid, now.parents_program).then_some((pid, bytes))
-        };
-        let found = pids.into_iter().filter(|pid| *pid != 0).find_map(of);
-        let Some((pid, bytes)) = found else { return };
-        self.take_recorded(pid, now.parents_program, &bytes);
-        self.fresh.push(pid);
+        let Some(worker) = &mut self.worker else { return };
+        let (pids, program) = ([event.head.ppid, now.parents_pid], now.parents_program);
+        let is_known = |pid: &u32| self.known.get(pid).is_some_and(|known| known.program == program);
+        let is_asked = self.asked.get(&event.head.ppid) == Some(&program) || worker.owed() >= MOST_ASKED;
+        if !pids.iter().any(is_known) && !is_asked {
+            if self.asked.len() >= MOST {
+                self.asked.clear();
+            }
+            self.asked.insert(event.head.ppid, program);
+            worker.ask((pids, program), &mut self.answers);
+            self.take_answers(false);
+        }
+    }
+
+    /// `late`: what events have said meanwhile is newer.
+    fn take_answers(&mut self, late: bool) {
+        for Answer { program, found } in take(&mut self.answers) {
+            match found {
+                Ok((pid, bytes)) if !(late && self.known.contains_key(&pid)) => {
+                    self.take_recorded(pid, program, &bytes);
+                    self.fresh.push(pid);
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && take(&mut self.says) => note(
+                    "--env-diff: the environments of some processes may not be read: what differs from them is \
+                     not known (?); with CAP_SYS_PTRACE (as root) it is",
+                ),
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     /// What was looked up since then, with the process and the program that it is of.
@@ -92,7 +133,10 @@ impl Environs {
                     self.put(child, known);
                 }
             }
-            Some(Life::End) => _ = self.known.remove(&head.pid),
+            Some(Life::End) => {
+                self.known.remove(&head.pid);
+                self.asked.remove(&head.pid);
+            }
             _ => {}
         }
         let Some(now) = event.environment else { return };
@@ -114,13 +158,10 @@ impl Environs {
         }
     }
 
-    fn is_known(&self, pid: u32, program: u64) -> bool {
-        self.known.get(&pid).is_some_and(|known| known.program == program)
-    }
-
     fn put(&mut self, pid: u32, known: Known) {
         if self.known.len() >= MOST || self.bytes.saturating_add(known.bytes.len()) > MOST_BYTES {
             self.known.clear();
+            self.asked.clear();
             self.bytes = 0;
         }
         // Those of forked processes are shared.
@@ -142,13 +183,27 @@ fn is_at(proc: &Path, pid: u32, program: u64) -> bool {
     begin.is_some_and(|begin| (begin ^ program) & PLACE == 0)
 }
 
+/// The environment with which one of these processes was started that runs that program, and which it is.
+fn environ_of(proc: &Path, pids: Pids, program: u64) -> io::Result<(u32, Vec<u8>)> {
+    let mut failed = io::Error::from(io::ErrorKind::NotFound);
+    for pid in pids.into_iter().filter(|pid| *pid != 0) {
+        match environ(proc, pid) {
+            // The event is a moment old: by now it may run another program, or be another process.
+            Ok(bytes) if is_at(proc, pid, program) => return Ok((pid, bytes)),
+            Ok(_) => {}
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 /// What /proc has of a process, or its beginning.
-fn environ(proc: &Path, pid: u32) -> Option<Vec<u8>> {
+fn environ(proc: &Path, pid: u32) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = proc.join(pid.to_string()).join("environ");
-    File::open(file).ok()?.take(MOST_READ as u64).read_to_end(&mut bytes).ok()?;
+    File::open(file)?.take(MOST_READ as u64).read_to_end(&mut bytes)?;
     // What has no memory of its own (a thread of the kernel, a process that has ended) has none of these.
-    (!bytes.is_empty()).then_some(bytes)
+    if bytes.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(bytes) }
 }
 
 /// The first of each name, as getenv(3) takes it, and the order in which they come. One whose end is missing is left out.
@@ -169,11 +224,9 @@ fn compare(changes: &mut Vec<u8>, now: &List<'_>, before: &Known) {
     changes.clear();
     let (all, values) = variables(now.bytes, now.truncated());
     let (all_before, values_before) = variables(&before.bytes, before.truncated);
-    let mut add = |change: Change, Variable { name, value, .. }: &Variable<'_>| {
+    let mut add = |change: Change, Variable { whole, .. }: &Variable<'_>| {
         changes.push(change.mark());
-        changes.extend_from_slice(name);
-        changes.push(b'=');
-        changes.extend_from_slice(value);
+        changes.extend_from_slice(whole);
         changes.push(0);
     };
     for variable in &all {
@@ -197,6 +250,7 @@ mod tests {
     static EXEC: Kind =
         Kind::new(1, "exec", "A sample.", const { &[Field::new("env_diff", Shape::EnvDiff, false, "")] })
             .of_life(Life::Program);
+    static END: Kind = Kind::new(3, "exit", "A sample.", &[]).of_life(Life::End);
     static FORK: Kind = Kind::new(2, "fork", "A sample.", const { &[Field::new("child", Shape::Pid, true, "")] })
         .of_life(Life::Child("child"));
 
@@ -260,13 +314,40 @@ mod tests {
         assert_eq!(starts(&mut environs, [8, 7], [80, 70], "A=1 B=3 D=4 C=…"), "~B=3 +D=4…");
     }
 
+    /// As long as a busy machine may take.
+    fn of_tree(tree: &Tree) -> Environs {
+        let mut environs = Environs::of_host(tree.root(), false);
+        environs.worker = environs.worker.map(Worker::patient);
+        environs
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_looked_up_again() {
+        let tree = Tree::new();
+        let mut environs = of_tree(&tree);
+        assert_eq!(starts(&mut environs, [7, 1], [70, 10], "A=1 "), "?");
+        tree.file("proc/1/environ", "A=2\0");
+        tree.file("proc/1/stat", format!("1 (init) S {}10 20 0", "0 ".repeat(46)));
+        assert_eq!(
+            starts(&mut environs, [8, 1], [80, 10], "A=1 "),
+            "?",
+            "the file was not there when it was asked for"
+        );
+        // Another program of that process is another question.
+        tree.file("proc/1/stat", format!("1 (init) S {}11 20 0", "0 ".repeat(46)));
+        assert_eq!(starts(&mut environs, [9, 1], [90, 11], "A=1 "), "~A=1");
+        let ended = Event::new(&END, Head { pid: 1, ..Head::default() });
+        environs.add(&mut ended.clone());
+        assert!(environs.asked.is_empty() && !environs.known.contains_key(&1));
+    }
+
     #[test]
     fn what_was_there_before_is_looked_up_and_recorded() {
         let tree = Tree::new();
         tree.file("proc/1/environ", "HOME=/\0TERM=linux\0");
         // Its environment begins at 10.
         tree.file("proc/1/stat", format!("1 (a) b) S {}10 20 0", "0 ".repeat(46)));
-        let mut live = Environs::of_host(tree.root());
+        let mut live = of_tree(&tree);
         assert_eq!(starts(&mut live, [7, 1], [70, 10], "HOME=/ "), "-TERM=linux");
         assert_eq!(starts(&mut live, [8, 1], [80, 11], "HOME=/ "), "?", "it runs another program by now");
         let mut replayed = Environs::default();

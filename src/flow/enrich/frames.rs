@@ -1,7 +1,6 @@
 //! Where calls are: the functions of the kernel by its symbols, those of programs by the files that they run.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{ffi::OsString, fs};
 
 use super::cache::AGAIN;
+use super::jit::Compiled;
 use crate::binary::find::{Mapping, mappings, needed};
 use crate::binary::{Inside, Symbolizer, about, below};
 use crate::event::stack::BUILD_ID;
@@ -27,8 +27,8 @@ pub(super) struct Frames {
     root: PathBuf,
     symbols: Option<Symbols>,
     symbols_read: Option<Instant>,
-    /// Where the return of a function is watched, from 6.11 on not in stacks: see [`arch::uprobes_page`].
-    uprobes: Range<u64>,
+    /// In bytes.
+    page_size: u32,
     /// Files by their build ids.
     files: HashMap<[u8; BUILD_ID], File>,
     /// Which files were looked at, and the libraries that each needs.
@@ -39,6 +39,7 @@ pub(super) struct Frames {
     /// The file of an inode that the program of an inode has mapped, if it was found, and when it was looked for.
     of_inodes: HashMap<(u64, u64), (Option<File>, Instant)>,
     symbolizer: Symbolizer,
+    compiled: Compiled,
 }
 
 /// A file that calls may be in.
@@ -73,13 +74,14 @@ impl Frames {
             root: root.to_owned(),
             symbols: None,
             symbols_read: None,
-            uprobes: arch::uprobes_page(arch::page_size()),
+            page_size: arch::page_size(),
             files: HashMap::new(),
             seen: HashMap::new(),
             processes: HashMap::new(),
             missed: HashMap::new(),
             of_inodes: HashMap::new(),
             symbolizer: Symbolizer::default(),
+            compiled: Compiled::default(),
         }
     }
 
@@ -145,6 +147,14 @@ impl Frames {
             let Some(mapping) = mappings.find(|one| one.start <= inside && inside < one.end) else {
                 return vec![unknown];
             };
+            // What was compiled while it ran is in memory that is no file, or one without a name.
+            if mapping.inode == 0 || mapping.deleted {
+                let proc = self.root.join("proc");
+                if let Some(found) = self.compiled.at(inside, pid, user.image, &proc) {
+                    let (function, offset) = (Some(found.name.into()), found.offset + u64::from(returns));
+                    return vec![Call { function, offset, file: Some(found.file.into()), ..unknown }];
+                }
+            }
             if mapping.inode == 0 {
                 let name = mapping.path.to_string_lossy();
                 return vec![Call { file: (!name.is_empty()).then(|| name.as_ref().into()), ..unknown }];
@@ -167,7 +177,7 @@ impl Frames {
         {
             return functions(&mut self.symbolizer, &file, at - start + code, returns);
         }
-        let file = self.uprobes.contains(&at).then(|| "[uprobes]".into());
+        let file = arch::is_of_uprobes(at, self.page_size).then(|| "[uprobes]".into());
         vec![Call { file, ..unknown }]
     }
 

@@ -6,6 +6,7 @@ mod chosen;
 mod containers;
 mod environs;
 mod frames;
+mod jit;
 mod processes;
 mod resolver;
 mod stacks;

@@ -1,13 +1,14 @@
-//! Looks into files about containers, beside the loop that reads events: a file may be on a slow disk, or on one that
-//! never answers.
+//! Looks into files beside the loop that reads events: a file may be on a slow disk, or on one that never answers, and one
+//! of /proc waits for the memory of its process.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 
-use crate::host::containers::{Container, Files};
 use crate::host::{caps, elevated};
 
 /// How long an event may wait for files, so that it has its name. They are usually read in less than a millisecond; where
@@ -18,49 +19,49 @@ pub(super) const STUCK: Duration = Duration::from_secs(2);
 /// … but not for ever.
 const THREADS: u32 = 8;
 
-/// The cgroup, and the containers that its path leads through.
-pub(super) type Answer = (u64, Vec<Container>);
+type Look<Q, A> = Arc<dyn Fn(Q) -> A + Send + Sync>;
 
 /// A thread that looks into files.
-#[derive(Debug)]
-pub(super) struct Worker {
-    files: Files,
-    thread: Option<Thread>,
+pub(super) struct Worker<Q, A> {
+    name: &'static str,
+    look: Look<Q, A>,
+    thread: Option<Thread<Q, A>>,
     /// How many more may be started.
     left: u32,
     wait: Duration,
 }
 
-#[derive(Debug)]
-struct Thread {
-    asked: Sender<(u64, Box<[u8]>)>,
-    answers: Receiver<Answer>,
+struct Thread<Q, A> {
+    asked: Sender<Q>,
+    answers: Receiver<A>,
     /// Answers that it owes, and since when it has given none.
     owed: u32,
     since: Instant,
 }
 
-impl Worker {
-    pub fn new(files: Files) -> Self {
-        Worker { files, thread: None, left: THREADS, wait: WAIT }
+impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
+    /// Its thread has that name, and `look` finds the answers.
+    pub fn new(name: &'static str, look: impl Fn(Q) -> A + Send + Sync + 'static) -> Self {
+        Worker { name, look: Arc::new(look), thread: None, left: THREADS, wait: WAIT }
     }
 
     /// As long as a busy machine may take.
     #[cfg(test)]
-    pub fn patient(files: Files) -> Self {
-        Worker { wait: Duration::from_secs(60), ..Worker::new(files) }
+    pub fn patient(mut self) -> Self {
+        self.wait = Duration::from_secs(60);
+        self
     }
 
-    /// Asks for the containers of a cgroup's path, and hands over what is known by then: waits only where nothing else is
-    /// being waited for. Returns whether an answer is to be expected at all.
-    pub fn ask(&mut self, id: u64, path: &[u8], known: &mut Vec<Answer>) -> bool {
+    /// Asks, and hands over what is known by then: waits only where nothing else is being waited for. Returns whether an
+    /// answer is to be expected at all.
+    pub fn ask(&mut self, question: Q, known: &mut Vec<A>) -> bool {
         self.answers(known);
         if self.thread.as_ref().is_none_or(Thread::is_stuck) {
             let Some(left) = self.left.checked_sub(1) else { return false };
-            (self.left, self.thread) = (left, Thread::start(self.files.clone()));
+            (self.left, self.thread) = (left, Thread::start(self.name, Arc::clone(&self.look)));
         }
         let Some(thread) = &mut self.thread else { return false };
-        if thread.asked.send((id, path.into())).is_err() {
+        if thread.asked.send(question).is_err() {
             self.thread = None;
             return false;
         }
@@ -80,13 +81,13 @@ impl Worker {
         true
     }
 
-    /// Whether answers are to come.
-    pub fn owes(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| thread.owed > 0)
+    /// How many answers are to come.
+    pub fn owed(&self) -> u32 {
+        self.thread.as_ref().map_or(0, |thread| thread.owed)
     }
 
     /// What is known by now of what was asked before.
-    pub fn answers(&mut self, known: &mut Vec<Answer>) {
+    pub fn answers(&mut self, known: &mut Vec<A>) {
         let Some(thread) = &mut self.thread else { return };
         while thread.owed > 0
             && let Ok(answer) = thread.answers.try_recv()
@@ -97,27 +98,33 @@ impl Worker {
     }
 }
 
-impl Thread {
+impl<Q: Send + 'static, A: Send + 'static> Thread<Q, A> {
     /// It ends with its `asked`, at the latest with the process.
-    fn start(files: Files) -> Option<Self> {
-        let (asked, questions) = channel::<(u64, Box<[u8]>)>();
+    fn start(name: &str, look: Look<Q, A>) -> Option<Self> {
+        let (asked, questions) = channel();
         let (answer, answers) = channel();
-        let look = move || {
+        let work = move || {
             // Signals are for the thread that waits for them.
             let _ = SigSet::all().thread_set_mask();
-            // Files are in homes of users, and in containers.
+            // Files are in homes of users, and in containers, and of processes of other users.
             let _ = elevated::keep(&[caps::DAC_READ_SEARCH, caps::SYS_PTRACE]);
-            for (id, path) in questions {
-                if answer.send((id, files.containers(&path))).is_err() {
+            for question in questions {
+                if answer.send(look(question)).is_err() {
                     break;
                 }
             }
         };
-        thread::Builder::new().name("containers".to_owned()).stack_size(512 << 10).spawn(look).ok()?;
+        thread::Builder::new().name(name.to_owned()).stack_size(512 << 10).spawn(work).ok()?;
         Some(Thread { asked, answers, owed: 0, since: Instant::now() })
     }
 
     fn is_stuck(&self) -> bool {
         self.owed > 0 && self.since.elapsed() > STUCK
+    }
+}
+
+impl<Q, A> fmt::Debug for Worker<Q, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("name", &self.name).finish_non_exhaustive()
     }
 }

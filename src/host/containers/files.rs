@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::container::Container;
-use super::open::Base;
 use super::path::{self, Said};
+use crate::host::untrusted::Base;
 use crate::host::users;
 
 /// The longest file that is read: podman and CRI-O have all containers in one.

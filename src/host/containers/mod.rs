@@ -3,7 +3,6 @@
 
 mod container;
 mod files;
-mod open;
 mod path;
 mod process;
 #[cfg(test)]

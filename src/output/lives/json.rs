@@ -77,11 +77,11 @@ pub(in crate::output) fn about<M: SerializeMap>(
             field(map, name, &kept.value(), path)?;
         }
     }
-    for (name, kept) in process.end.iter().flat_map(|end| &end.fields) {
+    for (name, kept) in process.end.iter().flat_map(|end| end.fields.iter()) {
         field(map, name, &kept.value(), path)?;
     }
     // Its parent at the end may be another one than when it began to run its program, and a program may be its parent's.
-    let began = process.program.iter().filter(|_| process.end.is_none()).flat_map(|program| &program.fields);
+    let began = process.program.iter().filter(|_| process.end.is_none()).flat_map(|program| program.fields.iter());
     for (name, kept) in began.filter(|(name, _)| is_of_parent(name)) {
         field(map, name, &kept.value(), path)?;
     }

@@ -33,16 +33,38 @@ impl Begun {
     pub const ALL: [Begun; 4] = [Begun::Forked, Begun::Command, Begun::Before, Begun::Unseen];
 }
 
-/// Named values, in order.
-pub type Fields = Box<[(Box<str>, Kept)]>;
-
-fn keep(event: &Event<'_>, list_max: usize) -> Fields {
-    let fields = event.fields.iter();
-    fields.filter_map(|(name, value)| Some(((*name).into(), Kept::new(value, list_max)?))).collect()
+/// Named values, in order. What all of them take together is counted.
+#[derive(Debug)]
+pub struct Fields {
+    all: Box<[(Box<str>, Kept)]>,
+    kept: Rc<Cell<usize>>,
+    size: usize,
 }
 
-fn get<'a>(fields: &'a Fields, name: &str) -> Option<Value<'a>> {
-    fields.iter().find(|(of, _)| **of == *name).map(|(_, kept)| kept.value())
+impl Fields {
+    /// Those of an event, of what may be long at most so many bytes.
+    pub fn new(event: &Event<'_>, list_max: usize, kept: &Rc<Cell<usize>>) -> Self {
+        let fields = event.fields.iter();
+        let fields = fields.filter_map(|(name, value)| Some(((*name).into(), Kept::new(value, list_max)?)));
+        let all: Box<[(Box<str>, Kept)]> = fields.collect();
+        let size = all.iter().fold(0, |sum, (name, kept)| sum + name.len() + kept.size());
+        kept.set(kept.get().saturating_add(size));
+        Fields { all, kept: Rc::clone(kept), size }
+    }
+
+    pub fn get(&self, name: &str) -> Option<Value<'_>> {
+        self.iter().find(|(of, _)| *of == name).map(|(_, kept)| kept.value())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Kept)> {
+        self.all.iter().map(|(name, kept)| (&**name, kept))
+    }
+}
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        self.kept.set(self.kept.get().saturating_sub(self.size));
+    }
 }
 
 /// The name that a program was called by, without directories: in its arguments.
@@ -59,28 +81,16 @@ pub struct Program {
     pub boot_ns: u64,
     pub unix_ns: i64,
     pub fields: Fields,
-    /// What all programs take together.
-    kept: Rc<Cell<usize>>,
-    size: usize,
 }
 
 impl Program {
-    /// That which an event says has begun, of each list at most so many bytes.
-    pub fn new(event: &Event<'_>, list_max: usize, kept: &Rc<Cell<usize>>) -> Self {
-        let fields = keep(event, list_max);
-        let size = fields.iter().fold(0, |sum, (name, kept)| sum + name.len() + kept.size());
-        kept.set(kept.get().saturating_add(size));
-        Program { boot_ns: event.head.boot_ns, unix_ns: event.head.unix_ns, fields, kept: Rc::clone(kept), size }
+    /// That which an event says has begun.
+    pub fn new(event: &Event<'_>, fields: Fields) -> Self {
+        Program { boot_ns: event.head.boot_ns, unix_ns: event.head.unix_ns, fields }
     }
 
     pub fn get(&self, name: &str) -> Option<Value<'_>> {
-        get(&self.fields, name)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.kept.set(self.kept.get().saturating_sub(self.size));
+        self.fields.get(name)
     }
 }
 
@@ -205,17 +215,17 @@ impl Process {
         }
     }
 
-    pub fn end(&mut self, event: &Event<'_>, start_ns: Option<u64>, lifetime: Option<u64>) {
+    pub fn end(&mut self, event: &Event<'_>, fields: Fields, start_ns: Option<u64>, lifetime: Option<u64>) {
         let lifetime = lifetime.and_then(|ns| i64::try_from(ns).ok());
         let start_unix_ns = lifetime.map(|ns| event.head.unix_ns.saturating_sub(ns));
         self.last = event.head;
         self.label = event.label.into();
-        self.end = Some(End { start_ns, start_unix_ns, fields: keep(event, usize::MAX) });
+        self.end = Some(End { start_ns, start_unix_ns, fields });
     }
 
     /// What is known of its end, by name.
     pub fn ended(&self, name: &str) -> Option<Value<'_>> {
-        self.end.as_ref().and_then(|end| get(&end.fields, name))
+        self.end.as_ref().and_then(|end| end.fields.get(name))
     }
 
     /// How it ended: a code, or a signal.

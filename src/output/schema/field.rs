@@ -31,6 +31,10 @@ pub(super) fn add_field(object: &mut Object, field: &Field) {
         }
         Shape::Env => beside_env(object, name),
         Shape::EnvDiff => {
+            let arrays = Change::ALL.map(Change::name);
+            let properties = arrays.iter().map(|name| ((*name).to_owned(), wholes())).collect();
+            let schema = self::object(Json::Object(properties), &arrays);
+            object.maybe(format!("{name}_b64"), WHOLE, schema);
             let doc = "There where only the beginning of one of the two was read.";
             object.maybe(format!("{name}_truncated"), doc, holds());
         }
@@ -140,10 +144,15 @@ fn beside_list(object: &mut Object, name: &str) {
     object.maybe(format!("{name}_truncated"), "There where only the list's beginning is.", holds());
 }
 
+/// What has variables whose readable form is not all of them.
+const WHOLE: &str = "Each variable as NAME=value in base64 that is not UTF-8, or whose name has U+FFFD.";
+
+fn wholes() -> Json {
+    json!({ "type": "array", "items": base64() })
+}
+
 fn beside_env(object: &mut Object, name: &str) {
-    let doc = "All bytes of every value, in base64; there where any of them, or a name, is not UTF-8.";
-    let values = json!({ "type": "object", "additionalProperties": base64() });
-    object.maybe(format!("{name}_b64"), doc, values);
+    object.maybe(format!("{name}_b64"), WHOLE, wholes());
     let doc = "Length of the whole environment, a NUL after each string included.";
     object.maybe(format!("{name}_bytes"), doc, uint(u64::MAX));
     let doc = "There where only the environment's beginning was read: there may be more of these variables.";

@@ -107,6 +107,21 @@ fn what_does_not_fit_is_counted() {
 }
 
 #[test]
+fn what_is_above_a_process_is_let_go_of_when_it_ends() {
+    let ended = |ms, pid| {
+        let mut event = exit(ms, pid, 1, 1);
+        event.push("ancestors", Value::Ancestors(Ancestors { bytes: &[1; 400], truncated: false }));
+        event
+    };
+    let (mut output, mut out) = (lives(Lines::Json, Bounds { bytes: 100, ..Bounds::default() }), Vec::new());
+    for n in 0..3 {
+        output.event(&mut out, &ended(n, 5)).unwrap();
+    }
+    let printed = String::from_utf8(out).unwrap();
+    assert!(printed.lines().count() == 3 && !printed.contains("truncated"), "{printed}");
+}
+
+#[test]
 fn arguments_are_let_go_of_when_a_process_ends() {
     let little = Bounds { bytes: 64, ..Bounds::default() };
     let mut output = lives(Lines::Text, little);

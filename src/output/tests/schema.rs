@@ -113,7 +113,9 @@ fn totals_keep_to_the_schema() {
         };
         let rows = vec![row(&amount), row(&Amount::default())];
         let mut out = Vec::new();
-        build(Format::Json, UTC).totals(&mut out, &Totals { kind: 1, measure, names: Vec::new(), rows }, T).unwrap();
+        build(Format::Json, UTC)
+            .totals(&mut out, &Totals { boot_ns: 0, kind: 1, measure, names: Vec::new(), rows }, T)
+            .unwrap();
         for line in str::from_utf8(&out).unwrap().lines() {
             let mut object: JsonValue = serde_json::from_str(line).unwrap();
             validator.accepts(&object).unwrap();

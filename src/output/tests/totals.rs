@@ -30,7 +30,7 @@ fn of(name: &str, unit: Unit) -> Measured {
 fn print(format: Format, look: Look, measure: Measure, names: &[&str], rows: Vec<Total>) -> String {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let mut out = Vec::new();
-    build(format, look).totals(&mut out, &Totals { kind: 1, measure, names, rows }, T).unwrap();
+    build(format, look).totals(&mut out, &Totals { boot_ns: 5_000_000_000, kind: 1, measure, names, rows }, T).unwrap();
     String::from_utf8(out).expect("output is UTF-8")
 }
 
@@ -55,6 +55,16 @@ fn counts_are_a_table() {
             "\n",
         )
     );
+}
+
+#[test]
+fn totals_without_an_event_before_them_have_the_time_that_was_asked_for() {
+    let title = |time| {
+        let text = print(Format::Text, Look { time, ..UTC }, Measure::Count, &[], vec![alone(count(1))]);
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(title(Time::Mono), "      5.000000 hits");
+    assert_eq!((title(Time::Delta), title(Time::None)), ("     +0.000000 hits".to_owned(), "hits".to_owned()));
 }
 
 #[test]

@@ -117,3 +117,18 @@ fn a_chain_of_any_length_is_drawn_within_limits() {
     assert!(lines.len() > 4999 && lines.iter().all(|line| line.chars().count() < 200), "{}", lines.len());
     assert!(lines[4000].contains("└ +3983 top (fork)"), "{}", lines[4000]);
 }
+
+#[test]
+fn what_is_above_ended_processes_counts_for_the_bound() {
+    let ended = |ms, pid| {
+        let mut event = exit(ms, pid, 2, 1);
+        event.push("ancestors", Value::Ancestors(Ancestors { bytes: &[1; 400], truncated: false }));
+        event
+    };
+    let little = tree(TreeMode::End, Lines::Json, UTC, Bounds { bytes: 100, ..BOUNDS });
+    let events = [exec(1, 2, 1, "top\0"), fork(2, 2, 3), ended(3, 3), fork(4, 2, 4), ended(5, 4), exit(9, 2, 1, 8)];
+    let all = objects(little, &events);
+    let long = all.iter().filter(|object| object["ancestors"].as_array().is_some_and(|all| all.len() == 20)).count();
+    let cut = all.iter().filter(|object| object["ancestors_truncated"] == true).count();
+    assert_eq!((long, cut), (1, 1), "{all:#?}");
+}

@@ -87,7 +87,7 @@ fn environments_and_ancestors_in_both_formats() {
             "env",
             env(b"A}=}\0B=\xff\x1b", true),
             r"{'A}'='}' B=$'\xff\x1b'… …[cut: of 30 bytes]}",
-            r#""env":{"A}":"}","B":"�\u001b"},"env_b64":{"A}":"fQ==","B":"/xs="},"env_bytes":30,"env_truncated":true"#,
+            r#""env":{"A}":"}","B":"�\u001b"},"env_b64":["Qj3/Gw=="],"env_bytes":30,"env_truncated":true"#,
         ),
         ("env", env(b"", true), "{…[cut: of 30 bytes]}", r#""env":{},"env_bytes":30,"env_truncated":true"#),
         ("env_diff", diff(b"", false), "{}", r#""env_diff":{"new":{},"changed":{},"removed":{}}"#),
@@ -96,6 +96,13 @@ fn environments_and_ancestors_in_both_formats() {
             diff(b"+A=1\0~B=2 3\0-C=4\0", true),
             "{+A=1 ~B='2 3' -C …}",
             r#""env_diff":{"new":{"A":"1"},"changed":{"B":"2 3"},"removed":{"C":"4"}},"env_diff_truncated":true"#,
+        ),
+        (
+            "env_diff",
+            diff(b"+A=1\0~B=\xff\0-\xfe=4\0", false),
+            r"{+A=1 ~B=$'\xff' -$'\xfe'}",
+            "\"env_diff\":{\"new\":{\"A\":\"1\"},\"changed\":{\"B\":\"\u{fffd}\"},\"removed\":{\"\u{fffd}\":\"4\"}},\
+             \"env_diff_b64\":{\"new\":[],\"changed\":[\"Qj3/\"],\"removed\":[\"/j00\"]}",
         ),
         ("above", above(b"", false), "-", r#""above":[]"#),
         (
@@ -106,6 +113,21 @@ fn environments_and_ancestors_in_both_formats() {
         ),
         ("above", above(&chain[..20], true), "sh[7]<…", r#""above":[{"pid":7,"comm":"sh"}],"above_truncated":true"#),
     ]);
+}
+
+#[test]
+fn names_of_variables_that_look_the_same_lose_nothing_in_json() {
+    // Three names with one readable form, of which the last is that form; and as many of one name as there may be.
+    let env = b"\xff=1\0\xfe=2\0\xef\xbf\xbd=3\0A=1\0A=2\0";
+    check(&[(
+        "env",
+        Value::Env(Env::all(env, 23, false)),
+        "{$'\\xff'=1 $'\\xfe'=2 '\u{fffd}'=3 A=1 A=2}",
+        "\"env\":{\"\u{fffd}\":\"1\",\"A\":\"1\"},\"env_b64\":[\"/z0x\",\"/j0y\",\"77+9PTM=\"],\"env_bytes\":23",
+    )]);
+    let many: Vec<u8> = (0..1000).flat_map(|n| format!("V{}=1\0", n % 100).into_bytes()).collect();
+    let (_, line) = shown("env", Value::Env(Env::all(&many, many.len() as u64, false)));
+    assert_eq!(line.matches("\"V99\":").count() + line.matches("\"V0\":").count(), 2, "{line}");
 }
 
 #[test]

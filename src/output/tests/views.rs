@@ -19,6 +19,7 @@ pub(super) static EXIT: Kind = Kind::new(
             field("lifetime", Shape::Span),
             field("cpu", Shape::Span),
             field("max_rss", Shape::Size),
+            field("ancestors", Shape::Ancestors),
         ]
     },
 )

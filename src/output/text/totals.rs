@@ -45,7 +45,7 @@ fn title(line: &mut Line, totals: &Totals, time: &str) {
     line.paint(Paint::Dim);
     line.ascii(time);
     line.paint(Paint::Off);
-    line.ascii(" ");
+    line.ascii(if time.is_empty() { "" } else { " " });
     line.paint(Paint::Bold);
     match &totals.measure {
         Measure::Count => line.ascii("hits"),

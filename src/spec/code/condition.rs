@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::insn::{Asm, Label, Op, R0, R1, R2, R6, When, With, imm};
 use super::layout::{Function, Layout};
 use super::slots;
+use crate::event::BEHIND_NULL;
 use crate::spec::ir::{Compare, Slot, Test};
 
 /// What a test is of all events, if it is: where nothing is left to ask, no code may be, as it would not be reached.
@@ -107,17 +108,25 @@ impl Tests<'_> {
     ) -> Result<()> {
         let past = asm.label();
         let of = self.slots.get(slot).with_context(|| format!("a test of slot {slot}, which there is not"))?;
-        if slots::can_fail(of) {
-            asm.load(4, R1, R6, i32::try_from(self.layout.unread)?);
-            asm.jump(
-                When::Set,
-                R1,
-                With::Imm(slots::bit(slot.saturating_add(self.layout.first))?),
-                if when { past } else { to },
-            );
-        }
+        let unread = slots::can_fail(of).then(|| asm.label());
         asm.load(8, R2, R6, self.layout.value(slot)?);
+        if let Some(unread) = unread {
+            asm.load(4, R1, R6, i32::try_from(self.layout.unread)?);
+            asm.jump(When::Set, R1, With::Imm(slots::bit(slot.saturating_add(self.layout.first))?), unread);
+        }
         jump(self, asm, when);
+        if let Some(unread) = unread {
+            asm.goto(past);
+            asm.bind(unread);
+            // What is behind a NULL pointer is nothing: that is known.
+            let instead = if when { past } else { to };
+            asm.jump(When::Equal, R2, With::Imm(imm(BEHIND_NULL).context("a small number")?), instead);
+            asm.set(R1, 1);
+            asm.store(8, R6, i32::try_from(self.layout.undecided)?, R1);
+            if !when {
+                asm.goto(to);
+            }
+        }
         asm.bind(past);
         Ok(())
     }

@@ -12,6 +12,8 @@ pub(crate) struct Layout {
     pub values: u32,
     /// 32 bits: the slots that could not be read. Zero before.
     pub unread: u32,
+    /// 64 bits, not 0: the condition asked for one of those. Zero before.
+    pub undecided: u32,
     /// What was returned, how long it took, and the current task: 64 bits each.
     pub ret: u32,
     pub duration: u32,

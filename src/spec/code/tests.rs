@@ -14,6 +14,7 @@ const LAYOUT: Layout = Layout {
     words: 0x100,
     values: 0x400,
     unread: 0x600,
+    undecided: 0x700,
     ret: 0x20,
     duration: 0x40,
     task: 0x60,

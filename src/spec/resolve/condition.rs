@@ -1,7 +1,7 @@
 //! From a condition to the test that a program does.
 
 use super::error::{ResolveError, Wrong};
-use super::formats::{as_text, number};
+use super::formats::{as_text, as_text_of, number};
 use super::literal::operand;
 use super::maker::Maker;
 use super::path::{Part, part, way};
@@ -10,7 +10,7 @@ use super::spell::spell;
 use super::typed::{Shape, shape};
 use super::way::Way;
 use crate::spec::ast::{Condition, Expr, ExprKind, Literal, Op, Span};
-use crate::spec::ir::{Compare, STR_DEFAULT, Test};
+use crate::spec::ir::{Compare, STR_DEFAULT, STR_MAX, Test};
 use crate::types::model::Types;
 
 /// How deep conditions may be.
@@ -75,7 +75,7 @@ impl Maker<'_> {
         let way = only(self.types, way(self.types, scope, left)?);
         let string = as_text(self.types, &way);
         let whole = match (right, &string) {
-            (Literal::Text(text, text_span), Some(_)) => return self.text_test(&way, op, text, (span, text_span)),
+            (Literal::Text(text, _), Some(_)) => return self.text_test(&way, op, text, span),
             (_, None) => None,
             // Of a pointer, its address is compared.
             (_, Some(_)) if matches!(shape(self.types, way.ty), Shape::Pointer { .. } | Shape::Word) => None,
@@ -107,15 +107,12 @@ impl Maker<'_> {
         Ok(Test::Number { slot, op: compare, operand })
     }
 
-    fn text_test(&mut self, way: &Way, op: Op, text: &[u8], spans: (&Span, &Span)) -> Result<Test, ResolveError> {
-        // A longer one would be cut before it can be the same.
-        if text.len() >= STR_DEFAULT as usize {
-            let most = STR_DEFAULT - 1;
-            return Err(Wrong::new(format!("strings are compared up to {most} bytes")).at(spans.1));
-        }
-        let slot = match as_text(self.types, way) {
-            Some(slot) => slot.map_err(|wrong| wrong.at(spans.0))?,
-            None => return Err(Wrong::new("it is no string").at(spans.0)),
+    fn text_test(&mut self, way: &Way, op: Op, text: &[u8], span: &Span) -> Result<Test, ResolveError> {
+        // Its end counts, too.
+        let most = if op == Op::Glob { STR_MAX } else { STR_DEFAULT };
+        let slot = match as_text_of(self.types, way, most) {
+            Some(slot) => slot.map_err(|wrong| wrong.at(span))?,
+            None => return Err(Wrong::new("it is no string").at(span)),
         };
         let slot = self.add(slot);
         let text = text.to_vec();
@@ -124,7 +121,7 @@ impl Maker<'_> {
             Op::Ne => Test::Not(Box::new(Test::Text { slot, text, whole: true })),
             Op::Prefix => Test::Text { slot, text, whole: false },
             Op::Glob => Test::Glob { slot, glob: text },
-            _ => return Err(Wrong::new("strings are compared by ==, !=, ^= and ~").at(spans.0)),
+            _ => return Err(Wrong::new("strings are compared by ==, !=, ^= and ~").at(span)),
         })
     }
 }

@@ -146,6 +146,11 @@ fn may_be_text(types: &Types, ty: Ty) -> bool {
 
 /// The string here, for a condition; None: it is none.
 pub(crate) fn as_text(types: &Types, way: &Way) -> Option<Result<Slot, Wrong>> {
+    as_text_of(types, way, STR_DEFAULT)
+}
+
+/// The same, of up to so many bytes.
+pub(crate) fn as_text_of(types: &Types, way: &Way, most: u32) -> Option<Result<Slot, Wrong>> {
     let is = match shape(types, way.ty) {
         Shape::Pointer { to, .. } | Shape::Array { of: to, .. } => {
             matches!(shape(types, to), Shape::Int(Int { size: 1, .. }))
@@ -155,5 +160,5 @@ pub(crate) fn as_text(types: &Types, way: &Way) -> Option<Result<Slot, Wrong>> {
         Shape::Word => true,
         _ => false,
     };
-    is.then(|| text(types, way, STR_DEFAULT))
+    is.then(|| text(types, way, most))
 }

@@ -22,7 +22,8 @@ impl<'a> Maker<'a> {
 
     /// Which slot this is: the same read is done once.
     pub fn add(&mut self, slot: Slot) -> usize {
-        if let Some(at) = self.slots.iter().position(|other| *other == slot) {
+        let is_it = |other: &Slot| *other == slot || (slot.read.is_usual() && *other == slot.clone().whole());
+        if let Some(at) = self.slots.iter().position(is_it) {
             return at;
         }
         self.slots.push(slot);

@@ -1,6 +1,6 @@
 //! A classic tracepoint's record, by its format file (`/sys/kernel/tracing/events/CATEGORY/NAME/format`).
 
-use super::typed::{Ty, named, size};
+use super::typed::{Shape, Ty, named, shape, size};
 use crate::types::model::{Types, kind};
 
 /// A field of the record.
@@ -85,6 +85,12 @@ impl Field {
         }
     }
 
+    /// Whether it is an argument of a system call: these have 8 bytes each, of which their type says how many are used.
+    fn is_argument(&self, types: &Types, ty: Ty) -> bool {
+        let is_number = matches!(shape(types, ty), Shape::Int(_) | Shape::Enum { .. });
+        self.size == 8 && is_number && size(types, ty).is_some_and(|size| size < 8)
+    }
+
     fn btf(&self, types: &Types) -> Option<Ty> {
         let name = self.text.trim_end_matches(['*', ' ']);
         let pointers = u32::try_from(self.text.matches('*').count()).ok()?;
@@ -94,11 +100,12 @@ impl Field {
             ["union", name] => named(types, name, &[kind::UNION]),
             ["enum", name] => named(types, name, &[kind::ENUM, kind::ENUM64]),
             [name] => named(types, name, &[kind::TYPEDEF, kind::INT]),
-            _ => None,
+            ref names => named(types, &names.join(" "), &[kind::INT]),
         };
+        let has = |ty| size(types, ty) == Some(self.size.into()) || self.is_argument(types, ty);
         match found {
             Some(Ty::Btf { id, .. }) if pointers > 0 => Some(Ty::Btf { id, pointers }),
-            Some(ty) if pointers == 0 => (size(types, ty) == Some(self.size.into())).then_some(ty),
+            Some(ty) if pointers == 0 => has(ty).then_some(ty),
             _ => (pointers > 0).then_some(Ty::Btf { id: 0, pointers }),
         }
     }

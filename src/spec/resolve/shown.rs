@@ -66,9 +66,14 @@ impl Maker<'_> {
         }
         let typedefs = names(self.types, way.ty);
         let any = |list: &[&str]| typedefs.iter().any(|name| list.iter().any(|known| known.as_bytes() == *name));
+        // Of an int, too, whose bits mean something: the sign is one of them.
+        let has_bits = int.form == Form::Number && BITS.iter().any(|end| called.ends_with(end));
+        let bits_alone = has_bits && way.space != Space::User && called.ends_with("flags");
+        let int = Int { signed: int.signed && !bits_alone, ..int };
         let slot = self.add(way.number(int)?);
         let is_result = way.base == Base::Return && matches!(way.at, At::Value { .. });
-        let returned = is_result || RESULTS.contains(&called);
+        // In programs, a negative number is one: what went wrong is elsewhere (errno), or nothing did.
+        let returned = way.space != Space::User && (is_result || RESULTS.contains(&called));
         Ok(match int.form {
             _ if way.base == Base::Duration => ShownKind::Duration { slot },
             Form::Bool => ShownKind::Bool { slot },
@@ -78,7 +83,7 @@ impl Maker<'_> {
             _ if any(NETWORK) => ShownKind::Network { slot, size: int.size },
             _ if any(&["dev_t"]) => ShownKind::Device { slot },
             _ if int.signed && int.size >= 4 && returned => ShownKind::Ret { slot },
-            _ if !int.signed && BITS.iter().any(|end| called.ends_with(end)) => ShownKind::Hex { slot },
+            _ if !int.signed && has_bits => ShownKind::Hex { slot },
             _ => ShownKind::Int { slot, signed: int.signed },
         })
     }

@@ -15,10 +15,10 @@ pub(crate) use self::site::{Site, Sites};
 use super::error::{ResolveError, Wrong};
 use super::path::head;
 use super::scope::{Param, Scope, When, Why};
-use super::typed::Ty;
-use crate::binary::{Argument, Binary, Found, Function, Signature, Source, no_types};
+use super::typed::{Shape, Ty, named, names, shape};
+use crate::binary::{Argument, Binary, Found, Function, Signature, Source, is_changed, no_types};
 use crate::spec::ast::{Place, Spec, Target, Word};
-use crate::types::model::Types;
+use crate::types::model::{Types, kind};
 
 /// All places of a spec in a binary. `kernel`: the kernel's types, for what conditions ask of the head of each event
 /// (`pid`, `comm`, …).
@@ -83,8 +83,7 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
                 if signature.source == Source::Table {
                     by_table.push(function.called().to_owned());
                 }
-                let scope = of_signature(&described.types, &function.name, signature, binary);
-                Scope { name: function.called().to_owned(), ..scope }
+                of_signature(&described.types, &function, signature, binary)
             }
             None => {
                 let scope = declared::untyped(spec, function.called(), binary.elf.machine);
@@ -124,15 +123,19 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
     Sites { types: described.types, each, notes }
 }
 
+const RUST: &str = "Rust does not say how it passes structs and enums";
+
 /// A function, at its entry.
-fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binary) -> Scope {
+fn of_signature(types: &Types, function: &Function, signature: &Signature, binary: &Binary) -> Scope {
     let machine = binary.elf.machine;
     let returns = (signature.returns > 0).then(|| Ty::of(signature.returns));
     let mut abi = Abi::new(machine, types, returns, signature.returns_by_reference);
     // What the compiler has made of a function is called with something else.
-    let changed = name.contains(".isra.") || name.contains(".constprop.") || name.contains(".part.");
+    let changed = is_changed(&function.name);
+    // Rust passes and returns structs as it likes.
+    let is_rusts = |ty: Ty| signature.is_rust && matches!(shape(types, ty), Shape::Struct { .. });
     let param = |argument: &Argument| {
-        let ty = argument.ty.map_or(Ty::Word, Ty::of);
+        let ty = argument.ty.map_or(Ty::Word, |id| transparent(types, Ty::of(id)));
         let by_abi = abi.next(types, ty, argument.by_reference);
         let way = match &argument.found {
             Found::At(origin) => Ok(of_origin(origin, ty)),
@@ -141,6 +144,7 @@ fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binar
             Found::NotStated | Found::Computed | Found::Nowhere if changed => {
                 Err("the compiler has changed what this function is called with".into())
             }
+            Found::Later(_) | Found::NotStated | Found::Computed | Found::Nowhere if is_rusts(ty) => Err(RUST.into()),
             Found::Later(_) | Found::NotStated | Found::Computed | Found::Nowhere => by_abi.map_err(Why::from),
         };
         Param { name: argument.name.clone(), ty, way }
@@ -148,8 +152,9 @@ fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binar
     let params: Vec<Param> = signature.params.iter().map(param).collect();
     let result_at = returns.and_then(|ty| abi::result(machine, types, ty, signature.returns_by_reference));
     let result_at = result_at.map(|way| way.map_err(Why::from));
+    let result_at = if returns.is_some_and(is_rusts) { Some(Err(RUST.into())) } else { result_at };
     Scope {
-        name: name.to_owned(),
+        name: function.called().to_owned(),
         params,
         returns,
         when: When::Entry,
@@ -160,6 +165,20 @@ fn of_signature(types: &Types, name: &str, signature: &Signature, binary: &Binar
     }
 }
 
+/// Of what is a union only for the compiler's sake (glibc's `__CONST_SOCKADDR_ARG`), what is passed: an address.
+fn transparent(types: &Types, ty: Ty) -> Ty {
+    let is_one = |name: &&[u8]| matches!(*name, b"__SOCKADDR_ARG" | b"__CONST_SOCKADDR_ARG");
+    let Shape::Struct { of, .. } = shape(types, ty) else { return ty };
+    if !names(types, ty).iter().any(is_one) {
+        return ty;
+    }
+    let address = match named(types, "sockaddr", &[kind::STRUCT]) {
+        Some(Ty::Btf { id, .. }) => Ty::Btf { id, pointers: 1 },
+        _ => Ty::Btf { id: 0, pointers: 1 },
+    };
+    types.members(of).next().map_or(address, |first| Ty::of(first.id))
+}
+
 /// A place in the file: the entry of a function, or within one.
 fn of_offset(spec: &Spec, binary: &Binary, offset: u64, word: &Word) -> Result<Sites, ResolveError> {
     let span = word.span.end..spec.text.len();
@@ -167,7 +186,15 @@ fn of_offset(spec: &Spec, binary: &Binary, offset: u64, word: &Word) -> Result<S
     if let Some(function) = binary.function_at(address) {
         return Ok(entries(spec, binary, vec![function]));
     }
-    Ok(spots(spec, binary, &[address], |_| format!("{offset:#x}")))
+    let is_known = binary.begins_instruction(address, offset).map_err(|wrong| wrong.at(&span))?;
+    let mut sites = spots(spec, binary, &[address], |_| format!("{offset:#x}"));
+    if !is_known {
+        sites.notes.push(format!(
+            "{}: whether an instruction begins at {offset:#x} is not known: within one, a probe changes what the program does",
+            binary.name
+        ));
+    }
+    Ok(sites)
 }
 
 fn of_line(spec: &Spec, binary: &Binary, file: &Word, line: u32) -> Result<Sites, ResolveError> {

@@ -43,7 +43,8 @@ macro_rules! fields {
                     "what src has sent; there where the kernel counts it (net.netfilter.nf_conntrack_acct)",
                 ),
                 Field::new("reply", Shape::Traffic, false, "what came back, likewise"),
-                $($more),*
+                $($more,)*
+                Field::PARENT_COMM
             ]
         }
     };

@@ -31,6 +31,8 @@ pub(super) struct InBinary {
     /// Programs can read what their probe was attached with.
     cookies: bool,
     notes: Vec<String>,
+    /// Exceptions may leave its functions.
+    throws: Option<String>,
 }
 
 impl InBinary {
@@ -68,6 +70,7 @@ impl InBinary {
                 sites: vec![site],
                 cookies: opening.cookies(),
                 notes: Vec::new(),
+                throws: None,
             };
             // A glob, or a name that several have, may be of some that have no such values.
             let is_named = matches!(&spec.target, ast::Target::User { place: ast::Place::Function(_), .. });
@@ -87,13 +90,14 @@ impl InBinary {
                 groups.first_mut().into_iter().for_each(|first| first.notes.push(TOO_MANY_RESULTS.to_owned()));
             }
             if let Some(first) = groups.first_mut() {
+                // What arguments would be is nothing to say where none are shown.
+                first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
+                first.notes.extend(red_zone);
+                first.throws = binary.has_exceptions().then(|| binary.name.clone());
                 let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
                 let what =
                     if matches!(spec.target, ast::Target::Static { .. }) { "static probes" } else { "functions" };
                 first.notes.extend(missing::values(what, &names));
-                // What arguments would be is nothing to say where none are shown.
-                first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
-                first.notes.extend(red_zone);
             }
             all.extend(groups);
         }
@@ -140,7 +144,7 @@ impl InBinary {
 
     /// A group of each place.
     fn apart(self) -> Vec<InBinary> {
-        let InBinary { spec, types, path, sites, cookies, mut notes } = self;
+        let InBinary { spec, types, path, sites, cookies, mut notes, throws: _ } = self;
         let one = |site| InBinary {
             spec: spec.clone(),
             types: Rc::clone(&types),
@@ -148,6 +152,7 @@ impl InBinary {
             sites: vec![site],
             cookies,
             notes: std::mem::take(&mut notes),
+            throws: None,
         };
         sites.into_iter().map(one).collect()
     }
@@ -255,6 +260,14 @@ impl Subject for InBinary {
         let places = self.sites.iter().map(place).collect();
         let binary = plan::Binary { path: self.path.clone(), places };
         Target::User { binary: Arc::new(binary), when: half.when(), together: hook == Hook::UprobeMulti }
+    }
+
+    fn note_of_returns(&mut self) -> Option<String> {
+        let name = self.throws.take().filter(|_| self.is_call(Part::Call))?;
+        Some(format!(
+            "{name}: an exception (of C++, a panic of Rust) that leaves a function whose return is watched ends the program; \
+             --entry-only watches none"
+        ))
     }
 
     fn begins_functions(&self) -> bool {

@@ -14,6 +14,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::new("duration", Shape::Span, false, "how long the call took; likewise"),
     Field::new("kernel_stack", Shape::Stack, false, "the kernel's calls that led there (--stack)"),
     Field::new("user_stack", Shape::Stack, false, "the program's calls that led there (--stack)"),
+    Field::PARENT_COMM,
+    Field::ANCESTORS,
 ];
 
 /// How many specs a run takes, and how many of them are left: why there can be no more.

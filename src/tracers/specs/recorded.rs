@@ -51,6 +51,11 @@ impl Recorded {
         Kind::owned(self.kind, generic.name.to_string(), generic.doc.to_string(), FIELDS.to_vec())
     }
 
+    /// Whether its values are a program's.
+    pub fn is_of_program(&self) -> bool {
+        self.name != super::kinds::PROBE.name
+    }
+
     /// Whether addresses of the kernel are shown by the names that they have there.
     pub fn has_symbols(&self) -> bool {
         let shown = self.ways.iter().flat_map(|way| way.args.iter().chain(&way.ret));
@@ -64,7 +69,7 @@ impl Recorded {
         let way = self.ways.get(usize::from(e.way)).context("a way to hook in that the spec does not have")?;
         let mut event = e.head.event(kind, sample)?;
         let slots = Slots::new(sample, std::mem::offset_of!(probe_event, value), e.slots.into(), e.unread);
-        let slots = slots.with(symbols);
+        let slots = slots.with(symbols).of_program(self.is_of_program());
         event.push("func", Value::Str(self.func(e.ip).as_bytes()));
         event.push("args", Value::Group(Group::new(&way.args, slots)));
         if let Some(ret) = &way.ret {
@@ -76,6 +81,7 @@ impl Recorded {
         if way.stack > 0 {
             stacks::push(&mut event, way, &e, self.func(e.ip), sample)?;
         }
+        e.head.add_above(&mut event, sample)?;
         Ok(event)
     }
 

@@ -24,6 +24,9 @@ pub(crate) struct Shown {
     /// An event when a function is called and one when it returns, not one for both
     #[arg(long, conflicts_with_all = ["count_by", "sum", "hist"], help_heading = "Output")]
     pub entry: bool,
+    /// An event when a function is called, with its arguments; nothing waits for its return
+    #[arg(long, conflicts_with = "entry", help_heading = "Output")]
+    pub entry_only: bool,
     /// Addresses, where structs that are known would be summed up
     #[arg(long, help_heading = "Output")]
     pub raw: bool,
@@ -60,7 +63,8 @@ pub(crate) fn open(
             None => parse(text, grammar).context(Usage)?,
         };
         // Where a call is waited for to no end, its entry is enough.
-        let at_entry = request.is_some() && hooks_calls(&spec.target) && !totals::asks_for_return(&spec);
+        let counts_at_entry = request.is_some() && hooks_calls(&spec.target) && !totals::asks_for_return(&spec);
+        let at_entry = counts_at_entry || (shown.entry_only && hooks_calls(&spec.target));
         let parts: &[Part] = match (shown.entry && is_function(&spec.target), at_entry) {
             (true, _) => &[Part::Entry, Part::Call],
             (false, true) => &[Part::Entry],
@@ -77,6 +81,8 @@ pub(crate) fn open(
             for part in parts {
                 let kind = FIRST_KIND + u32::try_from(opening.specs)?;
                 opening.specs += 1;
+                let watches_returns = *part == Part::Call && grammar == Grammar::Uprobe;
+                opening.notes.extend(watches_returns.then(|| subject.note_of_returns()).flatten());
                 // Structs that are known are no values to add up by; their addresses are.
                 let raw = shown.raw || request.is_some();
                 let wanted = Wanted { part: *part, raw, frames: shown.stack.unwrap_or(0) };

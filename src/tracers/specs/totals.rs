@@ -14,6 +14,7 @@ use crate::error::Usage;
 use crate::event::total::{Amount, Keys, Measure, Measured, Power, Total, Totals, Unit};
 use crate::event::{Shown, ShownKind};
 use crate::host::addresses::Addresses;
+use crate::host::clock::boot_now;
 use crate::host::possible_cpus;
 use crate::spec::ast::{Arg, Spec, Word};
 use crate::spec::ir::SLOTS_MAX;
@@ -301,7 +302,13 @@ impl Aggregation {
                 rows.push(self.row(&padded(&key)?, amount, recorded, symbols));
             }
         }
-        Ok(Totals { kind: recorded.kind, measure: self.measure(), names: self.names.clone(), rows })
+        Ok(Totals {
+            boot_ns: boot_now(),
+            kind: recorded.kind,
+            measure: self.measure(),
+            names: self.names.clone(),
+            rows,
+        })
     }
 
     /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.
@@ -324,7 +331,8 @@ impl Aggregation {
         }
         slots.append(&mut texts);
         let symbols = self.shown.iter().any(|shown| shown.kind.has_symbols()).then(|| symbols.cloned()).flatten();
-        Total { func, by: Keys::new(Arc::clone(&self.shown), slots, key.unread, symbols), amount }
+        let by = Keys::new(Arc::clone(&self.shown), slots, key.unread, symbols).of_program(recorded.is_of_program());
+        Total { func, by, amount }
     }
 
     /// What one CPU has added up.

@@ -174,6 +174,10 @@ pub(super) trait Subject {
     }
     /// What has to be known to read its events, but for what each way reads. `name`: that of its kind.
     fn recorded(&self, kind: u32, name: &str) -> Recorded;
+    /// What watching returns may do to the program.
+    fn note_of_returns(&mut self) -> Option<String> {
+        None
+    }
     /// What is not as one might expect it.
     fn take_notes(&mut self) -> Vec<String>;
 }
@@ -310,6 +314,7 @@ fn layout(before: &Constants, holes: Holes) -> Result<Layout> {
         task: at(state + offset_of!(probe_state, task))?,
         values: at(record + offset_of!(probe_event, value))?,
         unread: at(record + offset_of!(probe_event, unread))?,
+        undecided: at(state + offset_of!(probe_state, undecided))?,
         first: before.slots as usize,
         texts: before.texts.len(),
         globs: before.globs.len(),

@@ -68,6 +68,7 @@ fn main() {
         ["umark", rounds] => umark::calls(number(rounds)),
         ["umark-forms", rounds] => umark::all_forms(number(rounds)),
         ["umark-absent"] => umark::absent(),
+        ["umark-compiled"] => umark::compiled(),
         ["umark-recursion", depth] => umark::recursion(number(depth)),
         ["umark-threads", count, rounds] => umark::threads(number(count), number(rounds)),
         // For the benchmarks.

@@ -220,6 +220,32 @@ fn unseen_pages(page: usize) -> *const u8 {
     }
 }
 
+/// `func_uprobe1(5)`, called by code that is in no file, but in `/tmp/perf-PID.map`: as a compiler would have made it while
+/// the program runs.
+#[allow(unsafe_code)]
+pub fn compiled() {
+    use nix::libc::{MAP_PRIVATE, PROT_EXEC, PROT_READ, mmap};
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    // f(called, with): a frame, called(with), and the end.
+    #[cfg(target_arch = "x86_64")]
+    const CODE: &[u8] = b"\x55\x48\x89\xe5\x48\x89\xf8\x48\x89\xf7\xff\xd0\x5d\xc3";
+    #[cfg(target_arch = "aarch64")]
+    const CODE: &[u8] = b"\xfd\x7b\xbf\xa9\xfd\x03\x00\x91\xe9\x03\x00\xaa\xe0\x03\x01\xaa\x20\x01\x3f\xd6\
+        \xfd\x7b\xc1\xa8\xc0\x03\x5f\xd6";
+    let flags = nix::sys::memfd::MFdFlags::empty();
+    let mut file: std::fs::File = nix::sys::memfd::memfd_create("compiled", flags).unwrap().into();
+    file.write_all(CODE).unwrap();
+    // SAFETY: the code is a function of this type, and stays as it is.
+    let caller = unsafe {
+        let at = mmap(std::ptr::null_mut(), CODE.len(), PROT_READ | PROT_EXEC, MAP_PRIVATE, file.as_raw_fd(), 0);
+        std::mem::transmute::<*mut nix::libc::c_void, extern "C" fn(extern "C" fn(u64) -> u64, u64) -> u64>(at)
+    };
+    let map = format!("{:x} {:x} compiled while it ran\n", caller as usize, CODE.len());
+    std::fs::write(format!("/tmp/perf-{}.map", std::process::id()), map).unwrap();
+    assert_eq!(caller(func_uprobe1, 5), 6);
+}
+
 /// `groupd:absent`, once: a number, a text and four bytes that are not in memory.
 #[allow(unsafe_code)]
 #[inline(never)]

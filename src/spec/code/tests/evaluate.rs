@@ -6,7 +6,7 @@ use super::*;
 use crate::event::BEHIND_NULL;
 
 /// What stands in the place of a value that cannot be read.
-const FAILED: u64 = 0;
+pub(super) const FAILED: u64 = 0;
 
 /// What a program finds at a hit.
 #[derive(Debug, Default)]

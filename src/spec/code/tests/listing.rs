@@ -219,7 +219,7 @@ fn a_condition_reads_what_its_next_part_needs_and_refuses_at_once() {
     let read = "r8 = *(u64 *)(r6 +256)
         *(u64 *)(r6 +1024) = r8
         r2 = *(u64 *)(r6 +1024)
-        if r2 s>= -5 goto 49
+        if r2 s>= -5 goto 61
         r8 = *(u64 *)(r6 +264)
         r2 = r8
         r1 = r6
@@ -235,23 +235,24 @@ fn a_condition_reads_what_its_next_part_needs_and_refuses_at_once() {
         r1 = *(u32 *)(r6 +1536)
         r1 |= 2
         *(u32 *)(r6 +1536) = r1\n";
-    let whole = "r1 = *(u32 *)(r6 +1536)
-        if r1 & 2 goto AT
-        r2 = *(u64 *)(r6 +1032)
-        r1 = r6
-        r3 = 0x100000000 ll
-        r4 = r7
-        call SameText
-        if r0 != 0 goto 49\n";
-    let glob = "r1 = *(u32 *)(r6 +1536)
-        if r1 & 2 goto AT
-        r2 = *(u64 *)(r6 +1032)
-        r1 = r6
-        r3 = 0
-        r4 = r7
-        call MatchesGlob
-        if r0 != 0 goto 49\n";
-    let tests = [whole.replace("AT", "30"), glob.replace("AT", "38"), whole.replace("AT", "47")].concat();
+    let one = |function: &str, arg: &str, [unread, past]: [u32; 2]| {
+        format!(
+            "r2 = *(u64 *)(r6 +1032)
+            r1 = *(u32 *)(r6 +1536)
+            if r1 & 2 goto {unread}
+            r1 = r6
+            r3 = {arg}
+            r4 = r7
+            call {function}
+            if r0 != 0 goto 61
+            goto {past}
+            if r2 == 1 goto {past}
+            r1 = 1
+            *(u64 *)(r6 +1792) = r1\n"
+        )
+    };
+    let whole = |places| one("SameText", "0x100000000 ll", places);
+    let tests = [whole([31, 34]), one("MatchesGlob", "0", [43, 46]), whole([56, 59])].concat();
     let end = "r0 = 1
         exit
         r0 = 0

@@ -42,6 +42,7 @@ impl<'a> Machine<'a> {
             machine.put(SCRATCH + u64::from(at), 8, value);
         }
         machine.put(SCRATCH + u64::from(LAYOUT.unread), 4, 0);
+        machine.put(SCRATCH + u64::from(LAYOUT.undecided), 8, 0);
         machine
     }
 

@@ -1,6 +1,6 @@
 //! Random programs in random worlds: what the code does is what the program means.
 
-use super::evaluate::World;
+use super::evaluate::{FAILED, World};
 use super::machine::{CONTEXT, Machine};
 use super::properties::check;
 use super::*;
@@ -166,12 +166,21 @@ fn compare(program: &Program, world: &World, values: &[Result<u64, u64>], seen: 
     let wanted = program.test.as_ref();
     let wanted = wanted.is_none_or(|test| world.test(test, values, &generated.texts, &generated.globs));
     assert_eq!(accepted, u64::from(wanted), "whether it is wanted");
+    let failed = |slot: usize| values[slot] == Err(FAILED);
+    let undecided = machine.get(LAYOUT.undecided, 8);
+    match &program.test {
+        Some(Test::Number { slot, .. } | Test::Text { slot, .. } | Test::Glob { slot, .. }) => {
+            assert_eq!(undecided, u64::from(failed(*slot)), "whether its condition could be judged");
+        }
+        _ => assert!(undecided == 0 || (0..program.early).any(failed), "undecided, where all was read"),
+    }
     if !wanted {
         seen.refused += 1;
         return;
     }
     seen.accepted += 1;
     let mut expected = Machine::new(world).scratch;
+    expected[LAYOUT.undecided as usize..][..8].copy_from_slice(&undecided.to_le_bytes());
     machine.run(&fetch);
     let mut unread = 0_u32;
     for (n, value) in values.iter().enumerate() {

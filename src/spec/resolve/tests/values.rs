@@ -1,7 +1,7 @@
 //! What values mean, and when an event is wanted.
 
 use super::*;
-use crate::spec::ir::{Compare, Test};
+use crate::spec::ir::{Compare, STR_MAX, Test};
 
 #[test]
 fn every_argument_has_a_meaning_with_nothing_declared() {
@@ -84,6 +84,9 @@ fn what_a_condition_needs_is_read_first_and_once() {
     let found = at_entry("vfs_unlink", "dentry->d_name.name", "dentry->d_name.name ~ \"*.c\"").unwrap();
     assert_eq!((found.program.early, found.program.slots.len()), (1, 1));
     assert_eq!(found.program.test, Some(Test::Glob { slot: 0, glob: b"*.c".to_vec() }));
+    assert_eq!(found.program.slots[0].read.longest(), STR_MAX, "its end counts");
+    let found = at_entry("vfs_unlink", "dentry->d_name.name:str[8]", "dentry->d_name.name ~ \"*.c\"").unwrap();
+    assert_eq!(found.program.slots.iter().map(|slot| slot.read.longest()).collect::<Vec<_>>(), [STR_MAX, 8]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::types::bytes::Bytes;
 use crate::types::model::Types;
 
 pub(super) const FLOAT: &str = "it is passed in a register for floats, which probes cannot read";
+const FLOAT_RESULT: &str = "it is in a register for floats, which probes cannot read";
 const EMPTY: &str = "nothing is passed";
 const LOST: &str = "where it is written was passed, and is no longer known when the function returns";
 /// How deep structs are in each other.
@@ -47,7 +48,8 @@ pub(super) struct Abi {
 impl Abi {
     /// Of a function that returns that.
     pub fn new(machine: Machine, types: &Types, returns: Option<Ty>, by_reference: bool) -> Self {
-        let memory = by_reference || returns.is_some_and(|ty| class(types, ty, machine) == Class::Memory);
+        let in_memory = |ty| class(types, ty, machine) == Class::Memory && !is_x87(types, ty, machine);
+        let memory = by_reference || returns.is_some_and(in_memory);
         // Where it is to be written comes first; arm64 has a register of its own for that.
         let integers = usize::from(memory && machine == Machine::X86);
         Self { machine, integers, floats: 0, stack: 0 }
@@ -122,15 +124,14 @@ impl Abi {
 pub(super) fn result(machine: Machine, types: &Types, ty: Ty, by_reference: bool) -> Option<Result<Way, &'static str>> {
     let plain = user(Way { base: Base::Return, ..Way::word(0, false, ty) });
     match class(types, ty, machine) {
-        Class::Floats => Some(Err("it is in a register for floats, which probes cannot read")),
+        Class::Floats => Some(Err(FLOAT_RESULT)),
         Class::Memory if machine == Machine::Arm => Some(Err(LOST)),
+        Class::Memory if is_x87(types, ty, machine) => Some(Err(FLOAT_RESULT)),
         Class::Memory => Some(Ok(pointed(plain, ty))),
         _ if by_reference && machine == Machine::X86 => Some(Ok(pointed(plain, ty))),
         _ if by_reference => Some(Err(LOST)),
         Class::Registers([Half::None, _]) => Some(Err(EMPTY)),
-        Class::Registers([Half::Float, Half::None | Half::Float]) => {
-            Some(Err("it is in a register for floats, which probes cannot read"))
-        }
+        Class::Registers([Half::Float, Half::None | Half::Float]) => Some(Err(FLOAT_RESULT)),
         Class::Registers([Half::Integer, Half::Integer]) => {
             Some(Ok(Way { second: Some(machine.second_result()), ..plain }))
         }
@@ -156,6 +157,13 @@ fn pointed(way: Way, ty: Ty) -> Way {
             Way { derefs: vec![deref], at: At::Memory { offset: 0, space: Space::User }, ty, ..way }
         }
     }
+}
+
+/// A `long double`, alone or as all that a struct has: passed on the stack, but returned in a register of its own (the
+/// classes X87 and X87UP of System V).
+fn is_x87(types: &Types, ty: Ty, machine: Machine) -> bool {
+    let is_whole = size(types, ty) == Some(16) && floats_alone(types, ty) == Some(16);
+    machine == Machine::X86 && (wide(types, ty) || is_whole)
 }
 
 /// A number of 16 bytes: where it is on the stack is a multiple of that.

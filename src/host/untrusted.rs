@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 
 /// A directory from which others are opened.
 #[derive(Debug)]
-pub(super) struct Base(OwnedFd);
+pub(crate) struct Base(OwnedFd);
 
 /// As a place alone: nothing is read, and no driver of a device is asked.
 const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -35,8 +35,8 @@ impl Base {
         openat2(self.0.as_fd(), path, OpenHow::new().flags(flags).resolve(only)).ok()
     }
 
-    /// All of a regular file of up to `most` bytes; none of a longer one.
-    pub fn read(&self, path: impl AsRef<Path>, most: u64) -> Option<Vec<u8>> {
+    /// A regular file.
+    pub fn file(&self, path: impl AsRef<Path>) -> Option<File> {
         // First as a place: some devices do something when they are opened.
         let place = File::from(self.open(path.as_ref(), OFlag::O_PATH | OFlag::O_CLOEXEC)?);
         if !place.metadata().ok()?.is_file() {
@@ -44,7 +44,13 @@ impl Base {
         }
         let file = File::from(self.open(path.as_ref(), FILE)?);
         // It may be another one by now.
-        let size = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        file.metadata().ok()?.is_file().then_some(file)
+    }
+
+    /// All of a regular file of up to `most` bytes; none of a longer one.
+    pub fn read(&self, path: impl AsRef<Path>, most: u64) -> Option<Vec<u8>> {
+        let file = self.file(path)?;
+        let size = file.metadata().ok()?.len();
         let mut bytes = Vec::with_capacity(usize::try_from(size.min(most)).ok()?);
         file.take(most + 1).read_to_end(&mut bytes).ok()?;
         (bytes.len() as u64 <= most).then_some(bytes)
