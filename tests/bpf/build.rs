@@ -57,6 +57,7 @@ fn binaries(from: &Path, to: &Path, clang: &str) {
     build("clang", clang, "functions.c", "-g -gdwarf-5 -O2 -pie -fPIE");
     build("clang4", clang, "functions.c", "-g -gdwarf-4 -O0 -pie -fPIE");
     build("packed", &cc, "functions.c", "-g -O2 -gz=zlib");
+    build("split", &cc, "functions.c", "-g -gsplit-dwarf -O0 -no-pie -fno-pie");
     build("static", &cc, "functions.c", "-O2 -static");
     build("library", &cc, "functions.c", "-g -O2 -shared -fPIC -Wl,-soname,libfunctions.so.1");
     let versions = format!("-O1 -shared -fPIC -Wl,--version-script={}", from.join("versions.map").display());

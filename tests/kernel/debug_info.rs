@@ -145,3 +145,26 @@ fn functions_of_namespaces_are_called_as_in_the_source() {
         }
     }
 }
+
+#[test]
+fn notes_name_their_function_and_lines_have_no_backslash() {
+    let line = 1 + SOURCE.lines().position(|line| line.ends_with("// line: doubled")).unwrap();
+    let scratch = Scratch::new("notes");
+    let program = program(&scratch, PROGRAMS[0]);
+    let specs = ["with_floats".to_owned(), format!("functions.c:{line}(number)")];
+    let mut command = Command::new(coretrace());
+    command.arg("uprobe").args(specs.map(|spec| format!("{}:{spec}", text(&program)))).arg("--").arg(&program);
+    let stderr = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(stderr.contains("coretrace: with_floats: not shown: first, third"), "{stderr}");
+    assert!(stderr.contains(&format!(" caller_one (functions.c:{line})(number=1)")), "{stderr}");
+}
+
+#[test]
+fn calls_that_have_not_returned_are_named() {
+    let scratch = Scratch::new("unreturned");
+    let program = program(&scratch, PROGRAMS[0]);
+    // exit(3), which it ends with, does not return.
+    let ended = run(text(&program), "auto", &["{}:simple(fd)", "libc:exit(status:i32)"]);
+    let said = |text: &&String| text.contains("unreturned: 1 (") && text.contains(": 1 of exit; --entry shows calls");
+    assert!(ended.stderr.iter().any(|line| said(&line)), "{:#?}", ended.stderr);
+}

@@ -114,3 +114,16 @@ fn this_very_process_has_mapped_its_program() {
     let own = std::env::current_exe().unwrap();
     assert!(all.iter().any(|one| one.path == own && !one.deleted), "{all:?}");
 }
+
+#[test]
+fn what_has_moved_to_libc_is_said_to_be_there() {
+    let tree = Tree::new();
+    let bytes = std::fs::read(test_objects::binary("plain")).unwrap();
+    for (file, moved) in [("lib/libpthread.so.0", true), ("lib/libdl-2.31.so", false), ("lib/libm.so.6", false)] {
+        tree.file(file, &bytes);
+        let binary = Binary::open(tree.root(), Path::new(&format!("/{file}"))).unwrap();
+        let wrong = binary.functions("pthread_create").unwrap_err().to_string();
+        assert!(wrong.contains("there is no function pthread_create"), "{wrong}");
+        assert_eq!(wrong.contains("since glibc 2.34 it is in libc: libc:pthread_create"), moved, "{file}: {wrong}");
+    }
+}

@@ -73,7 +73,9 @@ impl InBinary {
                 throws: None,
             };
             // A glob, or a name that several have, may be of some that have no such values.
-            let several = sites.each.iter().any(|site| sites.each.first().is_some_and(|first| first.name != site.name));
+            let is_named = matches!(&spec.target, ast::Target::User { place: ast::Place::Function(_), .. });
+            let differs = |site: &Site| is_named || sites.each.first().is_some_and(|first| first.name != site.name);
+            let several = sites.each.iter().skip(1).any(differs);
             let all_of_it = sites.each.into_iter().map(one).map(InBinary::with_result_too);
             let (mut groups, left_out) = match groups(all_of_it, several) {
                 Ok(found) => found,

@@ -39,6 +39,13 @@ fn well_known_functions_are_in_a_table() {
 }
 
 #[test]
+fn debug_information_in_files_of_its_own_is_said_to_be_that() {
+    let (_, sites) = uprobe(&binary("split"), "simple").unwrap();
+    let why = "nothing is known of the arguments of simple, as its debug information is in .dwo files";
+    assert!(sites.notes.iter().any(|note| note.contains(why)), "{:?}", sites.notes);
+}
+
+#[test]
 fn versions_of_a_function_are_distinguished() {
     let it = binary("versions");
     let places = |text: &str| {
