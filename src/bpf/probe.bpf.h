@@ -266,6 +266,9 @@ static __noinline __attribute__((used)) u64 probe_same_text(struct scratch *s, u
 	return 1;
 }
 
+/* How long it may be where there is no bpf_loop (5.17): the verifier of 5.10 gives up on more turns. */
+#define GLOB_BYTES 256
+
 /* A string that is held against a glob. */
 struct glob_walk {
 	struct scratch *s;
@@ -313,6 +316,13 @@ static __noinline __attribute__((used)) u64 probe_matches_glob(struct scratch *s
 	if (!w.s)
 		return 0;
 	w.live = glob_start[glob];
-	REPEAT(STR_MAX, glob_step, glob_callback, w);
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		bpf_loop(STR_MAX, glob_callback, &w, 0);
+	} else if (w.len > GLOB_BYTES) {
+		STATE(s)->undecided = 1;
+		return 0;
+	} else {
+		REPEAT(GLOB_BYTES, glob_step, glob_callback, w);
+	}
 	return !!(w.live & glob_accept[glob]);
 }

@@ -73,7 +73,13 @@ fn the_end_of_a_long_string_is_held_against_a_glob() {
     for way in ways() {
         let ended = probed(&["--attach", way], &[&spec], &format!("read line <{long}; read line <{long}x"));
         let names: Vec<_> = ended.events.iter().map(|event| &event["args"]["name"]).collect();
-        assert_eq!(names, [&json!(long)], "{way}: {:#?}", ended.stderr);
+        // Before bpf_loop, 256 bytes are all that programs can go through.
+        if kernel() >= (5, 17) {
+            assert_eq!(names, [&json!(long)], "{way}: {:#?}", ended.stderr);
+        } else {
+            let said = |line: &String| line.contains("undecided: 2 of the filtered probe");
+            assert!(names.is_empty() && ended.stderr.iter().any(said), "{way}: {names:?} {:#?}", ended.stderr);
+        }
     }
 }
 
