@@ -78,6 +78,15 @@ impl<'a> Slots<'a> {
         })
     }
 
+    /// An address. The kernel's last 4,095 are errors (include/linux/err.h).
+    fn pointer(&self, address: u64) -> Value<'static> {
+        match address.cast_signed() {
+            0 => Value::Name("NULL"),
+            error @ -4095..0 if !self.of_program => Value::Ret(error),
+            _ => Value::Address(address),
+        }
+    }
+
     fn symbol(&self, address: u64) -> Value<'a> {
         match self.symbols.and_then(|symbols| symbols.at(address)) {
             Some((name, offset)) => Value::Symbol { address, name, offset },

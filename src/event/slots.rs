@@ -1,7 +1,6 @@
 //! The slots of a record, and groups of them, before it is known what they mean.
 
 use super::shown::{Shown, Style};
-use super::value::Value;
 use crate::host::addresses::Addresses;
 
 /// The value of a slot that could not be read because there was a NULL pointer on the way; otherwise that is 0.
@@ -17,7 +16,7 @@ pub struct Slots<'a> {
     /// A bit for each that could not be read.
     unread: u32,
     /// They are a program's: no address is an error of the kernel's.
-    of_program: bool,
+    pub(super) of_program: bool,
     /// Names for addresses.
     pub(super) symbols: Option<&'a Addresses>,
 }
@@ -39,15 +38,6 @@ impl<'a> Slots<'a> {
     #[must_use]
     pub fn of_program(self, yes: bool) -> Self {
         Slots { of_program: yes, ..self }
-    }
-
-    /// An address. The kernel's last 4,095 are errors (include/linux/err.h).
-    pub(super) fn pointer(&self, address: u64) -> Value<'static> {
-        match address.cast_signed() {
-            0 => Value::Name("NULL"),
-            error @ -4095..0 if !self.of_program => Value::Ret(error),
-            _ => Value::Address(address),
-        }
     }
 
     /// The 8 bytes of one, whether they are its value or not; None where there is no such slot.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::event::Lost;
 use crate::host::clock::WallClock;
 
-/// The first bytes of every recording; the last is the version of the format. Since 3 there are [`Entry::Environ`] and
-/// [`Entry::Command`].
+/// The first bytes of every recording; the last is the version of the format. Since 3 there are [`Entry::Environ`],
+/// [`Entry::Command`] and [`Entry::Symbol`].
 pub const MAGIC: &[u8; 8] = b"CORETRC\x03";
 /// The oldest version that can be read.
 const OLDEST: u8 = 2;
