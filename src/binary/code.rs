@@ -33,22 +33,23 @@ pub(super) fn refused(machine: Machine, bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Where the instruction begins that has byte `at` of code which begins with an instruction; None: there is something in
-/// it that is none.
+/// Where the instruction begins that has byte `at` of a function's code; None: there is something in it that is none, so
+/// that it is not known where instructions begin.
 pub(super) fn instruction_at(machine: Machine, code: &[u8], at: usize) -> Option<usize> {
     if machine != Machine::X86 {
         return Some(at / 4 * 4);
     }
-    let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
-    loop {
+    let (mut decoder, mut found) = (Decoder::new(64, code, DecoderOptions::NONE), None);
+    while decoder.can_decode() {
         let begin = decoder.position();
-        if !decoder.can_decode() || decoder.decode().is_invalid() {
+        if decoder.decode().is_invalid() {
             return None;
         }
-        if at < decoder.position() {
-            return Some(begin);
+        if (begin..decoder.position()).contains(&at) {
+            found = Some(begin);
         }
     }
+    found
 }
 
 #[cfg(test)]
@@ -59,9 +60,11 @@ mod tests {
     fn an_instruction_is_found_by_any_of_its_bytes() {
         // push %rbp; mov %rsp,%rbp; mov $0x5,%edi; vmovd %esi,%xmm0; (no instruction)
         let code = b"\x55\x48\x89\xe5\xbf\x05\x00\x00\x00\xc5\xf9\x6e\xc6\x06";
-        let begins = |at| instruction_at(Machine::X86, code, at);
+        let begins = |at| instruction_at(Machine::X86, &code[..13], at);
         assert_eq!([0, 1, 3, 4, 5, 8, 9, 12].map(begins), [0, 1, 1, 4, 4, 4, 9, 9].map(Some));
-        assert_eq!([13, 14, 99].map(begins), [None; 3]);
+        assert_eq!([13, 99].map(begins), [None; 2]);
+        assert_eq!([0, 4, 13].map(|at| instruction_at(Machine::X86, code, at)), [None; 3], "there is data in it");
+        assert_eq!(instruction_at(Machine::X86, &code[..6], 0), None, "the last one is cut");
         assert_eq!([0, 3, 4, 7].map(|at| instruction_at(Machine::Arm, b"", at)), [0, 0, 4, 4].map(Some));
     }
 

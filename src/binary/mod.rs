@@ -33,4 +33,5 @@ pub(crate) use self::open::{Binary, is_changed};
 pub(crate) use self::origin::Origin;
 pub(crate) use self::symbolize::{Inside, Symbolizer, about};
 pub(crate) use self::symbols::Function;
+pub(crate) use self::symbols::is_fragment;
 pub(crate) use self::usdt::{Operand, Place, Semaphore, StaticProbe};

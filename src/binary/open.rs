@@ -312,14 +312,12 @@ impl Binary {
         /// No function is longer.
         const FUNCTION: u64 = 1 << 20;
         let start = match self.elf.machine {
-            Machine::Arm => Some(address / 4 * 4),
-            Machine::X86 => self.symbols().around(address).filter(|start| address - start < FUNCTION),
+            Machine::Arm => Some((address / 4 * 4, 4)),
+            Machine::X86 => self.symbols().around(address).filter(|(_, size)| *size <= FUNCTION),
         };
         let begins = || {
-            let start = start?;
-            let from = self.elf.offset(start)?;
-            let most = offset.checked_sub(from)?.checked_add(code::LONGEST)?;
-            let bytes = self.elf.source.part(from, most.min(self.elf.source.size().checked_sub(from)?))?;
+            let (start, size) = start?;
+            let bytes = self.elf.source.part(self.elf.offset(start)?, size)?;
             let at = usize::try_from(address - start).ok()?;
             Some(start + code::instruction_at(self.elf.machine, &bytes, at)? as u64)
         };

@@ -151,7 +151,9 @@ impl Symbols {
         let wanted = |symbol: &&Symbol<'_>| version.is_some() || !symbol.hidden || !current;
         let mut there = functions(elf, found.iter().filter(wanted).copied());
         if there.is_empty() {
-            let in_source = |symbol: &Symbol<'_>| symbol.is_in_source(|other| other == name.as_bytes());
+            let in_source = |symbol: &Symbol<'_>| {
+                !is_fragment(symbol.name) && symbol.is_in_source(|other| other == name.as_bytes())
+            };
             there = functions(elf, self.each().filter(in_source));
         }
         if there.is_empty() { Err(self.missing(elf, name, &found)) } else { Ok(there) }
@@ -160,7 +162,8 @@ impl Symbols {
     /// The functions that a glob matches, each once, by name.
     pub fn matching(&self, elf: &Elf, glob: &str) -> Vec<Function> {
         let is = |name: &[u8]| glob::matches(glob.as_bytes(), name);
-        functions(elf, self.each().filter(|symbol| !symbol.hidden && (is(symbol.name) || symbol.is_in_source(is))))
+        let may_be = |symbol: &Symbol<'_>| !symbol.hidden && !is_fragment(symbol.name);
+        functions(elf, self.each().filter(|symbol| may_be(symbol) && (is(symbol.name) || symbol.is_in_source(is))))
     }
 
     /// All functions, each once, by name.
@@ -173,11 +176,11 @@ impl Symbols {
         functions(elf, self.each().filter(|symbol| symbol.address == address)).pop()
     }
 
-    /// The address of the function whose code an address is within.
-    pub fn around(&self, address: u64) -> Option<u64> {
+    /// The address and the size of the function whose code an address is within.
+    pub fn around(&self, address: u64) -> Option<(u64, u64)> {
         let is_within = |symbol: &Symbol<'_>| address.checked_sub(symbol.address).is_some_and(|at| at < symbol.size);
         let all = self.each().filter(|symbol| matches!(symbol.is, Is::Function { .. }) && is_within(symbol));
-        all.map(|symbol| symbol.address).max()
+        all.map(|symbol| (symbol.address, symbol.size)).max()
     }
 
     /// The address of anything that is called so.
@@ -217,6 +220,14 @@ impl Symbols {
             ),
         }
     }
+}
+
+/// Whether it is a part of a function that the compiler has put elsewhere (gcc: -freorder-blocks-and-partition): it is
+/// jumped to, not called, and no address to return to is on the stack.
+pub(crate) fn is_fragment(name: &[u8]) -> bool {
+    const MARK: &[u8] = b".cold";
+    let ends = |at: usize| name.get(at + MARK.len()).is_none_or(|next| *next == b'.');
+    name.windows(MARK.len()).enumerate().any(|(at, part)| at > 0 && part == MARK && ends(at))
 }
 
 fn table(elf: &Elf, section: &Section, dynamic: bool) -> Result<Option<Table>, Wrong> {
@@ -314,4 +325,20 @@ fn functions<'a>(elf: &Elf, symbols: impl Iterator<Item = Symbol<'a>>) -> Vec<Fu
     let mut found: Vec<Function> = by_address.into_values().filter_map(function).collect();
     found.sort_by(|a, b| (a.called(), a.address).cmp(&(b.called(), b.address)));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_fragment;
+
+    #[test]
+    fn parts_of_functions_that_are_elsewhere_are_known_by_their_names() {
+        let fragments = ["_ZN2ns4methEi.cold", "f.cold.3", "f.constprop.0.cold", "f.cold.isra.0"];
+        assert!(fragments.iter().all(|name| is_fragment(name.as_bytes())));
+        assert!(
+            ["f", "cold", ".cold", "f.coldest", "f.part.0", "is.cold_start"]
+                .iter()
+                .all(|name| !is_fragment(name.as_bytes()))
+        );
+    }
 }

@@ -252,7 +252,8 @@ static __noinline __attribute__((used)) u64 probe_same_text(struct scratch *s, u
 	if (text >= TEXTS_MAX || off > TAIL_MAX)
 		return 0;
 	n = text_lens[text];
-	if (n > TEXT_BYTES || (which >> 32 ? len != n + 1 : len < n))
+	/* NULL, which is no string, has no bytes. */
+	if (!len || n > TEXT_BYTES || (which >> 32 ? len != n + 1 : len < n))
 		return 0;
 	/* One that was cut has no NUL. */
 	if (which >> 32 && s->record[off + n])
@@ -303,10 +304,11 @@ static __noinline long glob_callback(u32 i, void *state)
 	return glob_step(i, state);
 }
 
-/* Whether a slot's string matches that glob. */
-static __noinline __attribute__((used)) u64 probe_matches_glob(struct scratch *s, u64 slice, u64 glob)
+/* Whether a slot's string matches that glob; what is undecided, as `otherwise` says. */
+static __noinline __attribute__((used)) u64 probe_matches_glob(struct scratch *s, u64 slice, u64 arg)
 {
-	struct glob_walk w = { .at = slice & 0xffff, .len = slice >> 16 & 0xffff, .glob = glob };
+	struct glob_walk w = { .at = slice & 0xffff, .len = slice >> 16 & 0xffff, .glob = arg };
+	u64 glob = (u32)arg, otherwise = arg >> 32;
 	u32 number = s->number;
 
 	/* NULL, which is no string, has no bytes. */
@@ -320,7 +322,7 @@ static __noinline __attribute__((used)) u64 probe_matches_glob(struct scratch *s
 		bpf_loop(STR_MAX, glob_callback, &w, 0);
 	} else if (w.len > GLOB_BYTES) {
 		STATE(s)->undecided = 1;
-		return 0;
+		return otherwise;
 	} else {
 		REPEAT(GLOB_BYTES, glob_step, glob_callback, w);
 	}

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use libbpf_rs::query::{LinkTypeInfo, PerfEventLinkInfo, PerfEventType};
-use libbpf_rs::{Link, MapCore, Object};
+use libbpf_rs::{Link, Map, MapCore, MapFlags, Object};
 
 use crate::event::Failure;
 use crate::event::total::Totals;
@@ -128,7 +128,13 @@ impl Attached {
     pub fn unreturned(&self, sources: &[&dyn Source]) -> Vec<(String, u64)> {
         let of = |part: &Part| {
             let maps = ["calls", "frames"].into_iter().filter_map(|name| shared::find(&part.object, name).ok());
-            let count = maps.filter(|map| map.autocreate()).map(|map| map.keys().count()).sum::<usize>();
+            // A call that has returned, and could not be taken out, has no time at which it began.
+            let is_open = |map: &Map<'_>, key: &Vec<u8>| {
+                let began = map.lookup(key, MapFlags::ANY).ok().flatten();
+                began.is_some_and(|value| map.name() != "frames" || value.iter().take(8).any(|byte| *byte != 0))
+            };
+            let open = |map: Map<'_>| map.keys().filter(|key| is_open(&map, key)).count();
+            let count = maps.filter(|map| map.autocreate()).map(open).sum::<usize>();
             let watched = sources.get(part.source).map_or("", |source| source.watched());
             (count > 0).then(|| (watched.to_owned(), count as u64))
         };

@@ -31,7 +31,8 @@ pub(crate) struct Program {
     /// What is read, in this order. A slot's value is 64 bits in the event: a number, or where its bytes are in the tail.
     pub slots: Vec<Slot>,
     /// The event is wanted where this holds; None: always. Slots that it asks for come before all others, and one
-    /// that could not be read makes a test false (and `!` of it true).
+    /// that could not be read makes the whole false, but where something else makes it true. (What is behind a NULL
+    /// pointer is nothing: tests of it are false, and `!` of them true.)
     pub test: Option<Test>,
     /// How many of the slots the test needs: the first ones.
     pub early: usize,

@@ -79,9 +79,14 @@ impl Environs {
             self.take_answers(true);
         }
         let Some(worker) = &mut self.worker else { return };
+        if worker.is_stuck() {
+            // What it was asked is asked again.
+            self.asked.clear();
+        }
         let (pids, program) = ([event.head.ppid, now.parents_pid], now.parents_program);
         let is_known = |pid: &u32| self.known.get(pid).is_some_and(|known| known.program == program);
-        let is_asked = self.asked.get(&event.head.ppid) == Some(&program) || worker.owed() >= MOST_ASKED;
+        let is_asked =
+            self.asked.get(&event.head.ppid) == Some(&program) || (worker.owed() >= MOST_ASKED && !worker.is_stuck());
         if !pids.iter().any(is_known) && !is_asked {
             if self.asked.len() >= MOST {
                 self.asked.clear();

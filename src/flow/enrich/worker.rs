@@ -81,6 +81,12 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
         true
     }
 
+    /// Whether something holds its thread up: another one takes its place at the next question, and what was asked before
+    /// is not answered.
+    pub fn is_stuck(&self) -> bool {
+        self.thread.as_ref().is_some_and(Thread::is_stuck)
+    }
+
     /// How many answers are to come.
     pub fn owed(&self) -> u32 {
         self.thread.as_ref().map_or(0, |thread| thread.owed)

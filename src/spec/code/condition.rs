@@ -64,35 +64,47 @@ fn number_of(list: &mut Vec<Vec<u8>>, bytes: &[u8], before: usize) -> u64 {
 impl Tests<'_> {
     /// Jumps there if the test is `when`, else goes on. It must be one that asks something.
     pub(super) fn branch(&mut self, asm: &mut Asm, test: &Test, when: bool, to: Label) -> Result<()> {
+        self.branch_within(asm, test, false, (when, to))
+    }
+
+    /// `negated`: it is within a `!`, so that what is not known has to count as true, for the whole to be refused.
+    fn branch_within(&mut self, asm: &mut Asm, test: &Test, negated: bool, (when, to): (bool, Label)) -> Result<()> {
         match test {
-            Test::All(tests) => self.branch_several(asm, tests, false, when, to),
-            Test::Any(tests) => self.branch_several(asm, tests, true, when, to),
-            Test::Not(test) => self.branch(asm, test, !when, to),
-            Test::Number { slot, op, operand } => self.branch_one(asm, *slot, when, to, |_, asm, jump| {
+            Test::All(tests) => self.branch_several(asm, tests, false, negated, (when, to)),
+            Test::Any(tests) => self.branch_several(asm, tests, true, negated, (when, to)),
+            Test::Not(test) => self.branch_within(asm, test, !negated, (!when, to)),
+            Test::Number { slot, op, operand } => self.branch_one(asm, *slot, negated, (when, to), |_, asm, jump| {
                 compare(asm, *op, *operand, jump, to);
             }),
-            Test::Text { slot, text, whole } => self.branch_one(asm, *slot, when, to, |tests, asm, jump| {
+            Test::Text { slot, text, whole } => self.branch_one(asm, *slot, negated, (when, to), |tests, asm, jump| {
                 let arg = number_of(&mut tests.texts, text, tests.layout.texts) | u64::from(*whole) << 32;
                 ask(asm, Function::SameText, arg, jump, to);
             }),
-            Test::Glob { slot, glob } => self.branch_one(asm, *slot, when, to, |tests, asm, jump| {
-                let arg = number_of(&mut tests.globs, glob, tests.layout.globs);
+            Test::Glob { slot, glob } => self.branch_one(asm, *slot, negated, (when, to), |tests, asm, jump| {
+                let arg = number_of(&mut tests.globs, glob, tests.layout.globs) | u64::from(negated) << 32;
                 ask(asm, Function::MatchesGlob, arg, jump, to);
             }),
         }
     }
 
     /// Several tests, of which one alone decides if it is `decides`.
-    fn branch_several(&mut self, asm: &mut Asm, tests: &[Test], decides: bool, when: bool, to: Label) -> Result<()> {
+    fn branch_several(
+        &mut self,
+        asm: &mut Asm,
+        tests: &[Test],
+        decides: bool,
+        negated: bool,
+        (when, to): (bool, Label),
+    ) -> Result<()> {
         let mut open: Vec<_> = tests.iter().filter(|test| constant(test).is_none()).collect();
         if when == decides {
-            return open.iter().try_for_each(|test| self.branch(asm, test, when, to));
+            return open.iter().try_for_each(|test| self.branch_within(asm, test, negated, (when, to)));
         }
         // The last one says what they all are.
         let Some(last) = open.pop() else { return Ok(()) };
         let past = asm.label();
-        open.iter().try_for_each(|test| self.branch(asm, test, decides, past))?;
-        self.branch(asm, last, when, to)?;
+        open.iter().try_for_each(|test| self.branch_within(asm, test, negated, (decides, past)))?;
+        self.branch_within(asm, last, negated, (when, to))?;
         asm.bind(past);
         Ok(())
     }
@@ -102,8 +114,8 @@ impl Tests<'_> {
         &mut self,
         asm: &mut Asm,
         slot: usize,
-        when: bool,
-        to: Label,
+        negated: bool,
+        (when, to): (bool, Label),
         jump: impl FnOnce(&mut Self, &mut Asm, bool),
     ) -> Result<()> {
         let past = asm.label();
@@ -119,11 +131,11 @@ impl Tests<'_> {
             asm.goto(past);
             asm.bind(unread);
             // What is behind a NULL pointer is nothing: that is known.
-            let instead = if when { past } else { to };
-            asm.jump(When::Equal, R2, With::Imm(imm(BEHIND_NULL).context("a small number")?), instead);
+            let nothing = if when { past } else { to };
+            asm.jump(When::Equal, R2, With::Imm(imm(BEHIND_NULL).context("a small number")?), nothing);
             asm.set(R1, 1);
             asm.store(8, R6, i32::try_from(self.layout.undecided)?, R1);
-            if !when {
+            if negated == when {
                 asm.goto(to);
             }
         }

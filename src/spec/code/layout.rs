@@ -64,7 +64,8 @@ pub(crate) enum Function {
     Dentry,
     /// Whether a string (a slot's value) is a text, or begins with it; `arg`: number of the text | whole << 32.
     SameText,
-    /// Whether a glob matches a string (a slot's value); `arg`: number of the glob.
+    /// Whether a glob matches a string (a slot's value); `arg`: number of the glob | what is to be said
+    /// where it is not known << 32.
     MatchesGlob,
 }
 

@@ -16,7 +16,7 @@ use super::error::{ResolveError, Wrong};
 use super::path::head;
 use super::scope::{Param, Scope, When, Why};
 use super::typed::{Shape, Ty, named, names, shape};
-use crate::binary::{Argument, Binary, Found, Function, Signature, Source, is_changed, no_types};
+use crate::binary::{Argument, Binary, Found, Function, Signature, Source, is_changed, is_fragment, no_types};
 use crate::spec::ast::{Place, Spec, Target, Word};
 use crate::types::model::{Types, kind};
 
@@ -94,7 +94,8 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
             }
         };
         let (name, offset) = (function.called().to_owned(), function.offset);
-        each.push(Site { name, offset, semaphore: None, returns: true, in_red_zone: false, scope });
+        let returns = !is_fragment(name.as_bytes());
+        each.push(Site { name, offset, semaphore: None, returns, in_red_zone: false, scope });
     }
     let what = |names: &[String]| match names {
         [one] => one.clone(),

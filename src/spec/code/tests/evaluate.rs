@@ -127,20 +127,30 @@ impl World {
     }
 
     pub fn test(&self, test: &Test, values: &[Result<u64, u64>], texts: &[Vec<u8>], globs: &[Vec<u8>]) -> bool {
+        self.within(test, false, values, (texts, globs))
+    }
+
+    /// `negated`: within a `!`, where what is not known counts as true.
+    fn within(&self, test: &Test, negated: bool, values: &[Result<u64, u64>], lists: (&[Vec<u8>], &[Vec<u8>])) -> bool {
+        let (texts, globs) = lists;
         let find = |list: &[Vec<u8>], bytes: &[u8]| list.iter().position(|other| other == bytes);
-        let says =
-            |function, slot: usize, arg| values[slot].is_ok_and(|value| self.function(function, value, arg) != 0);
+        let says = |function, slot: usize, arg| match values[slot] {
+            Ok(value) => self.function(function, value, arg) != 0,
+            Err(instead) => instead == FAILED && negated,
+        };
         match test {
-            Test::All(tests) => tests.iter().all(|test| self.test(test, values, texts, globs)),
-            Test::Any(tests) => tests.iter().any(|test| self.test(test, values, texts, globs)),
-            Test::Not(test) => !self.test(test, values, texts, globs),
-            Test::Number { slot, op, operand } => values[*slot].is_ok_and(|value| compare(value, *op, *operand)),
+            Test::All(tests) => tests.iter().all(|test| self.within(test, negated, values, lists)),
+            Test::Any(tests) => tests.iter().any(|test| self.within(test, negated, values, lists)),
+            Test::Not(test) => !self.within(test, !negated, values, lists),
+            Test::Number { slot, op, operand } => match values[*slot] {
+                Ok(value) => compare(value, *op, *operand),
+                Err(instead) => instead == FAILED && negated,
+            },
             // What is in no list is of a part that no code was made for.
             Test::Text { slot, text, whole } => find(texts, text)
                 .is_some_and(|at| says(Function::SameText, *slot, at as u64 + (u64::from(*whole) << 32))),
-            Test::Glob { slot, glob } => {
-                find(globs, glob).is_some_and(|at| says(Function::MatchesGlob, *slot, at as u64))
-            }
+            Test::Glob { slot, glob } => find(globs, glob)
+                .is_some_and(|at| says(Function::MatchesGlob, *slot, at as u64 | u64::from(negated) << 32)),
         }
     }
 }

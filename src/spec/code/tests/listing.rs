@@ -219,7 +219,7 @@ fn a_condition_reads_what_its_next_part_needs_and_refuses_at_once() {
     let read = "r8 = *(u64 *)(r6 +256)
         *(u64 *)(r6 +1024) = r8
         r2 = *(u64 *)(r6 +1024)
-        if r2 s>= -5 goto 61
+        if r2 s>= -5 goto 65
         r8 = *(u64 *)(r6 +264)
         r2 = r8
         r1 = r6
@@ -244,15 +244,16 @@ fn a_condition_reads_what_its_next_part_needs_and_refuses_at_once() {
             r3 = {arg}
             r4 = r7
             call {function}
-            if r0 != 0 goto 61
+            if r0 != 0 goto 65
             goto {past}
             if r2 == 1 goto {past}
             r1 = 1
-            *(u64 *)(r6 +1792) = r1\n"
+            *(u64 *)(r6 +1792) = r1
+            goto 65\n"
         )
     };
     let whole = |places| one("SameText", "0x100000000 ll", places);
-    let tests = [whole([31, 34]), one("MatchesGlob", "0", [43, 46]), whole([56, 59])].concat();
+    let tests = [whole([31, 35]), one("MatchesGlob", "0x100000000 ll", [45, 49]), whole([59, 63])].concat();
     let end = "r0 = 1
         exit
         r0 = 0
