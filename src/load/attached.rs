@@ -1,5 +1,7 @@
 //! Attached programs, until they are dropped.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use libbpf_rs::query::{LinkTypeInfo, PerfEventLinkInfo, PerfEventType};
 use libbpf_rs::{Link, Map, MapCore, MapFlags, Object};
@@ -16,6 +18,7 @@ use crate::load::plan::{Hook, Plan, Program};
 use crate::load::session::Session;
 use crate::load::shared::{self, Shared};
 use crate::load::source::Source;
+use crate::report::note;
 
 /// All programs of a run.
 #[derive(Debug)]
@@ -237,13 +240,22 @@ impl Attached {
         let links: Vec<Link> =
             last.chain(self.parts.iter().rev().flat_map(|part| part.hooks.links.take().into_iter().rev())).collect();
         let mut done = Ok(());
-        for link in links {
+        let (count, mut said) = (links.len(), Instant::now());
+        for (n, link) in (1..).zip(links) {
             drop(link);
             done = done.and_then(|()| meanwhile());
+            if said.elapsed() >= SAY && n < count {
+                note(&format!("{} of {count} hooks are left: the kernel takes its time to let go of each", count - n));
+                said = Instant::now();
+            }
         }
         done
     }
 }
+
+/// How often it is said what is left to be detached: single links on functions of programs take 16 to 130 ms each (the
+/// kernel waits for all CPUs).
+const SAY: Duration = Duration::from_secs(2);
 
 /// How often the kernel did not run a probe, as another one was running there, or as too many calls were under way to watch
 /// the returns of all (since 6.7: 3acf8ace6823, bpf: Add missed value to kprobe perf link info).
