@@ -35,11 +35,6 @@ pub(crate) struct Binary {
     notes: RefCell<Vec<String>>,
 }
 
-/// Whether a name is one that compilers give to what they have made of a function (gcc: -fipa-sra, -fipa-cp, …).
-pub(crate) fn is_changed(name: &str) -> bool {
-    [".isra.", ".constprop.", ".part."].iter().any(|mark| name.contains(mark))
-}
-
 impl Binary {
     /// `path` as it is seen where `root` is `/`.
     ///

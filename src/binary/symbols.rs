@@ -222,6 +222,11 @@ impl Symbols {
     }
 }
 
+/// Whether a name is one that compilers give to what they have made of a function (gcc: -fipa-sra, -fipa-cp, …).
+pub(crate) fn is_changed(name: &str) -> bool {
+    [".isra.", ".constprop.", ".part."].iter().any(|mark| name.contains(mark))
+}
+
 /// Whether it is a part of a function that the compiler has put elsewhere (gcc: -freorder-blocks-and-partition): it is
 /// jumped to, not called, and no address to return to is on the stack.
 pub(crate) fn is_fragment(name: &[u8]) -> bool {
