@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::known::words;
+use crate::known::{without_misses, words};
 use crate::support::{Ended, Trace, coretrace, must_have, targets};
 
 /// The ways to hook in, those that see most first.
@@ -59,7 +59,9 @@ pub fn open_command<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Co
 
 /// Traces `targets ARGS…` to its end, all of it delivered; the events in the order of their times.
 pub fn traced_opens<S: AsRef<OsStr>>(options: &[&str], args: impl IntoIterator<Item = S>) -> Ended {
-    let mut ended = Trace::raw(open_command(options).arg("--").arg(targets()).args(args)).end();
+    let args: Vec<_> = args.into_iter().collect();
+    let mut ended =
+        without_misses(options, || Trace::raw(open_command(options).arg("--").arg(targets()).args(&args)).end());
     ended.assert_clean();
     ended.events.sort_by_key(|event| event["boot_ns"].as_u64());
     ended
