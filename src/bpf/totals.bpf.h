@@ -46,6 +46,7 @@ EXPORT_TYPE(struct, total);
 /* Set by user space before load. */
 const volatile u32 total_mode = TOTAL_NONE;
 const volatile u32 total_keys = 0;
+const volatile u32 total_alone = 0; /* hits are counted, all of them together: the ledger does, and there is no map */
 const volatile u32 total_slot[TOTAL_KEYS] = {}; /* SLOTS_MAX: where the probe was hit */
 const volatile u32 total_is_text[TOTAL_KEYS] = {};
 const volatile u32 total_value = 0; /* the slot that is added up */
@@ -175,16 +176,19 @@ static __always_inline struct total *total_of(const void *key, struct counters *
 /* Counts a hit of which no slot is read. */
 static __always_inline void total_count(struct counters *c, u64 ip)
 {
+	struct total *t;
 	/* As struct total_key: the map's keys are as long as what is needed of it. */
 	struct {
 		u64 reserved;
 		u64 number[TOTAL_KEYS];
 	} key = { .number[0] = total_keys ? ip : 0 };
-	struct total *t = total_of(&key, c);
 
-	if (!t)
-		return;
-	COUNT(t->count);
+	if (!total_alone) {
+		t = total_of(&key, c);
+		if (!t)
+			return;
+		COUNT(t->count);
+	}
 	COUNT(c->emitted);
 }
 
@@ -226,6 +230,9 @@ static __always_inline void deliver(void *ctx, struct counters *c, struct scratc
 		scratch_emit(ctx, c, s);
 		return;
 	}
-	total_add(s, c);
+	if (total_alone)
+		COUNT(c->emitted);
+	else
+		total_add(s, c);
 	scratch_release(s);
 }

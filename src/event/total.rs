@@ -46,6 +46,8 @@ pub struct Totals {
     /// The values that hits of one row have in common, as they were written.
     pub names: Vec<String>,
     pub rows: Vec<Total>,
+    /// There is one row, and how many hits it has is what the ledger has: see `Pipeline::aggregate`.
+    pub in_ledger: bool,
 }
 
 /// One row: what was added up of the hits that have the same keys.
@@ -230,7 +232,7 @@ mod tests {
     }
 
     fn totals(measure: Measure, rows: Vec<Total>) -> Totals {
-        Totals { boot_ns: 0, kind: 1, measure, names: vec!["pid".to_owned()], rows }
+        Totals { boot_ns: 0, kind: 1, measure, names: vec!["pid".to_owned()], rows, in_ledger: false }
     }
 
     #[test]

@@ -388,10 +388,15 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Enters what was added up in the kernel into the ledger.
-    pub fn aggregate(&mut self, all: &[Totals]) {
+    /// Enters what was added up in the kernel into the ledger; what only the ledger has, where it was just read, into the
+    /// totals.
+    pub fn aggregate(&mut self, all: &mut [Totals]) {
         for totals in all {
             if let Some(account) = self.ledger.account(totals.kind) {
+                if totals.in_ledger {
+                    totals.rows.iter_mut().for_each(|row| row.amount.count = account.kernel.emitted);
+                    totals.rows.retain(|row| row.amount.count > 0);
+                }
                 account.tally.aggregated =
                     totals.rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.amount.count));
             }

@@ -102,7 +102,7 @@ impl Starter<'_> {
                 Err(why) => refused.push(Refused { hook, tried: Some(log_start..log_len()), why }),
             }
         }
-        Err(none_works(refused))
+        Err(if refused.is_empty() { no_such_way(source) } else { none_works(refused) })
     }
 
     /// Where a module comes or goes meanwhile, once more: it would not be known what of it is hooked.
@@ -148,11 +148,17 @@ impl fmt::Display for Refused {
     }
 }
 
+/// No plan is of the way that `--attach` asks for.
+fn no_such_way(source: &dyn Source) -> anyhow::Error {
+    let mut there: Vec<&str> = source.plans().iter().map(|plan| plan.hook.name()).collect();
+    there.dedup();
+    let (watched, there) = (source.watched(), there.join(", "));
+    let of = if watched.is_empty() { source.name() } else { watched };
+    anyhow!("--attach: {of} has no such way; it has {there}").context(Usage)
+}
+
 /// The failure of the best way that was tried: the first thing to fix. (If none was tried, the best of all.)
 fn none_works(mut refused: Vec<Refused>) -> anyhow::Error {
-    if refused.is_empty() {
-        return anyhow!("this tracer has no such way to attach (--attach)").context(Usage);
-    }
     let best = refused.remove(refused.iter().position(|plan| plan.tried.is_some()).unwrap_or(0));
     if let Some(messages) = best.tried {
         blame(messages);

@@ -297,8 +297,8 @@ impl Run<'_, '_> {
         let mut pipeline = self.pipeline.borrow_mut();
         self.read_ledger(&mut pipeline);
         pipeline.ledger.missed = self.attached.missed();
-        let totals = self.attached.totals(&self.limits.sources)?;
-        pipeline.aggregate(&totals);
+        let mut totals = self.attached.totals(&self.limits.sources)?;
+        pipeline.aggregate(&mut totals);
         let now = pipeline.measured_clock().unix_ns(boot_now());
         pipeline.totals(totals, now);
         pipeline.stats(now);
@@ -328,8 +328,8 @@ impl Run<'_, '_> {
             let mut pipeline = self.pipeline.borrow_mut();
             self.read_ledger(&mut pipeline);
             pipeline.ledger.missed = missed;
-            let totals = self.attached.totals(&self.limits.sources)?;
-            pipeline.aggregate(&totals);
+            let mut totals = self.attached.totals(&self.limits.sources)?;
+            pipeline.aggregate(&mut totals);
             let undecodable = pipeline.undecodable.is_some();
             if pipeline.ledger.balances() || undecodable || Instant::now() >= deadline {
                 break totals;

@@ -27,6 +27,9 @@ pub(crate) struct Row {
     pub bits: u8,
 }
 
+/// What a complex number has first, as GNU C calls it: no struct has a member of that name.
+pub(crate) const REAL: &str = "__real__";
+
 /// Types, one after the other: each call returns the number of its type, and they count from 1.
 #[derive(Debug)]
 pub(crate) struct Builder {

@@ -36,6 +36,7 @@ mod filters;
 mod first;
 mod fork;
 mod heartbeat;
+mod hits;
 mod host;
 mod known;
 mod labels;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use gimli::{AttributeValue, Unit, constants as dw};
 
 use super::entries::{At, Debug, Entry, Slice};
-use crate::types::builder::{Builder, Row, Sign};
+use crate::types::builder::{Builder, REAL, Row, Sign};
 use crate::types::model::kind;
 
 /// From so many on, structs are only named …
@@ -28,6 +28,10 @@ enum Item {
     Array {
         of: u32,
         counts: Vec<u32>,
+    },
+    /// A half of a complex number.
+    Float {
+        size: u8,
     },
 }
 
@@ -83,6 +87,7 @@ impl<'d, 'a> Typed<'d, 'a> {
             let before = self.builder.next();
             match item {
                 Item::Array { of, counts } => self.array(of, &counts),
+                Item::Float { size } => drop(self.builder.float(b"", size)),
                 Item::Entry(at) => self.entry(at),
             }
             // Numbers are given in the order in which types are written.
@@ -150,6 +155,13 @@ impl<'d, 'a> Typed<'d, 'a> {
         let whole = matches!(size, 1 | 2 | 4 | 8 | 16);
         match encoding {
             dw::DW_ATE_float if whole && size > 1 => self.builder.float(name, size),
+            dw::DW_ATE_complex_float if matches!(size, 4 | 8 | 16 | 32) => {
+                let size = size / 2;
+                let id = self.add(Item::Float { size });
+                let row = |name: &str, offset| Row { name: name.into(), id, offset, bits: 0 };
+                let halves = [row(REAL, 0), row("__imag__", u32::from(size) * 8)];
+                self.builder.composite(kind::STRUCT, name, u32::from(size) * 2, &halves)
+            }
             dw::DW_ATE_boolean if whole => self.builder.int(name, size, Sign::Bool),
             // A character of its own kind is a number here; `char` itself is known by its name.
             dw::DW_ATE_signed | dw::DW_ATE_signed_char if whole => self.builder.int(name, size, Sign::Signed),

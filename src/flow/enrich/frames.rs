@@ -16,6 +16,24 @@ use crate::event::{Call, UserStack};
 use crate::host::kallsyms::Symbols;
 use crate::host::{arch, procfs};
 
+/// What was found of a call.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub calls: Vec<Call>,
+    /// It is the same whenever it is looked up.
+    pub lasts: bool,
+}
+
+impl Found {
+    pub fn lasting(calls: Vec<Call>) -> Self {
+        Found { calls, lasts: true }
+    }
+
+    pub fn for_now(call: Call) -> Self {
+        Found { calls: vec![call], lasts: false }
+    }
+}
+
 /// The most files, and processes, that are remembered.
 const MOST: usize = 4096;
 /// How long it is believed that a process has mapped what it had.
@@ -138,47 +156,53 @@ impl Frames {
     }
 
     /// A call at an address of a process.
-    pub fn in_process(&mut self, at: u64, returns: bool, pid: u32, user: &UserStack<'_>) -> Vec<Call> {
+    pub fn in_process(&mut self, at: u64, returns: bool, pid: u32, user: &UserStack<'_>) -> Found {
         let unknown = Call { address: Some(at), ..Call::default() };
         let inside = at.saturating_sub(returns.into());
         if self.read_mappings(pid, user, inside) {
             let process = self.processes.get(&pid);
             let mut mappings = process.iter().flat_map(|process| process.mappings.iter());
             let Some(mapping) = mappings.find(|one| one.start <= inside && inside < one.end) else {
-                return vec![unknown];
+                return Found::for_now(unknown);
             };
             // What was compiled while it ran is in memory that is no file, or one without a name.
             if mapping.inode == 0 || mapping.deleted {
                 let proc = self.root.join("proc");
                 if let Some(found) = self.compiled.at(inside, pid, user.image, &proc) {
                     let (function, offset) = (Some(found.name.into()), found.offset + u64::from(returns));
-                    return vec![Call { function, offset, file: Some(found.file.into()), ..unknown }];
+                    return Found::for_now(Call { function, offset, file: Some(found.file.into()), ..unknown });
                 }
             }
             if mapping.inode == 0 {
                 let name = mapping.path.to_string_lossy();
-                return vec![Call { file: (!name.is_empty()).then(|| name.as_ref().into()), ..unknown }];
+                return Found::for_now(Call { file: (!name.is_empty()).then(|| name.as_ref().into()), ..unknown });
             }
             let (offset, mapping) = (at - mapping.start + mapping.offset, mapping.clone());
             let file = self.mapped_file(pid, &mapping);
-            return functions(&mut self.symbolizer, &file, offset, returns);
+            return Found::lasting(functions(&mut self.symbolizer, &file, offset, returns));
         }
         // The process has ended: what the caller is in is known, and where its own file was.
         let caller = user.caller_in.filter(|_| at == user.caller);
         if let Some((inode, offset)) = caller
             && let Some(file) = self.of_inode(inode, user)
         {
-            return functions(&mut self.symbolizer, &file, offset, returns);
+            return Found::lasting(functions(&mut self.symbolizer, &file, offset, returns));
         }
         let (start, end) = user.code;
         if (start..end).contains(&inside)
             && let Some(file) = self.exe(user)
             && let Some(code) = about(&file.path).and_then(|about| about.code)
         {
-            return functions(&mut self.symbolizer, &file, at - start + code, returns);
+            return Found::lasting(functions(&mut self.symbolizer, &file, at - start + code, returns));
         }
         let file = arch::is_of_uprobes(at, self.page_size).then(|| "[uprobes]".into());
-        vec![Call { file, ..unknown }]
+        Found::lasting(vec![Call { file, ..unknown }])
+    }
+
+    /// As if it was looked up long ago.
+    #[cfg(test)]
+    pub fn doubt(&mut self) {
+        self.compiled.doubt();
     }
 
     /// Reads what a process has mapped, if it still runs that program; false: it does not.

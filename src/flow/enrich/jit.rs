@@ -71,6 +71,12 @@ impl Compiled {
         Some(Function { name, offset: address - start, file: &map.name })
     }
 
+    /// As if it was looked up long ago.
+    #[cfg(test)]
+    pub fn doubt(&mut self) {
+        self.known.values_mut().for_each(|map| map.looked -= FRESH * 2);
+    }
+
     fn look(&mut self, key: (u32, u64), of_process: &Path) {
         let before = self.known.remove(&key);
         let name = format!("/tmp/perf-{}.map", innermost(key.0, of_process));

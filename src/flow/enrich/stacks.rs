@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::mem::take;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::frames::Frames;
+use super::frames::{Found, Frames};
 use crate::event::stack::{BUILD_ID, addresses};
 use crate::event::{Call, Event, Place, UserStack, Value};
 
 /// The most calls that are remembered.
 const MOST: usize = 1 << 16;
+/// How long memory is believed to have the same code where a program may put other code.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Where a call is, and in which program, if that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,15 +29,16 @@ pub(super) enum Key {
     Process { pid: u32, image: u64, at: u64, returns: bool },
 }
 
-/// The functions of calls, each looked up once.
+/// The functions of calls, each looked up once; again after a while those in memory that is no file's, where a program may
+/// have compiled other functions, or not said yet what they are.
 ///
-/// What an address of a process meant is kept as long as the process runs the same program, though it may have mapped
-/// another file there meanwhile.
+/// What an address in a file of a process meant is kept as long as the process runs the same program, though it may have
+/// mapped another file there meanwhile.
 #[derive(Debug, Default)]
 pub struct Stacks {
     /// None: what is not known is not looked up, as in a replay.
     frames: Option<Frames>,
-    known: HashMap<Key, Arc<[Call]>>,
+    known: HashMap<Key, Known>,
     /// Those that were looked up since they were last taken.
     fresh: Vec<(Key, Arc<[Call]>)>,
     /// Functions that are known by their names alone.
@@ -42,6 +46,13 @@ pub struct Stacks {
     /// Of the current event.
     kernel: Shown,
     user: Shown,
+}
+
+#[derive(Debug)]
+struct Known {
+    calls: Arc<[Call]>,
+    /// When it is looked up again; None: never.
+    until: Option<Instant>,
 }
 
 /// The calls of a stack that are shown, and whether there are more.
@@ -109,7 +120,7 @@ impl Stacks {
     /// When it is damaged.
     pub fn take_recorded(&mut self, bytes: &[u8]) -> Result<()> {
         let Recorded { key, calls } = serde_json::from_slice::<Recorded<Vec<Call>>>(bytes).context("a call's names")?;
-        self.remember(key, calls.into());
+        self.remember(key, calls.into(), true);
         Ok(())
     }
 
@@ -118,7 +129,7 @@ impl Stacks {
         all.calls.clear();
         for at in addresses(kernel) {
             let key = Key::Kernel { at, returns: !all.calls.is_empty() };
-            let calls = self.calls(key, |frames| frames.kernel(at, key.returns()));
+            let calls = self.calls(key, |frames| Found::lasting(frames.kernel(at, key.returns())));
             // The program that took the stack, and what leads to it, are no calls of the kernel's.
             if !(all.calls.is_empty() && calls.iter().all(is_of_tracing)) {
                 all.calls.push(calls);
@@ -159,7 +170,7 @@ impl Stacks {
         match place {
             Place::File { id, offset } => {
                 let key = Key::File { id, at: offset, returns };
-                self.calls(key, |frames| frames.in_file(&id, offset, returns, pid, user))
+                self.calls(key, |frames| Found::lasting(frames.in_file(&id, offset, returns, pid, user)))
             }
             Place::Address(at) => {
                 let key = Key::Process { pid, image: user.image, at, returns };
@@ -169,26 +180,33 @@ impl Stacks {
     }
 
     /// What is known of a call; it is looked up where it was not before.
-    fn calls(&mut self, key: Key, look: impl FnOnce(&mut Frames) -> Vec<Call>) -> Arc<[Call]> {
-        if let Some(known) = self.known.get(&key) {
-            return Arc::clone(known);
+    fn calls(&mut self, key: Key, look: impl FnOnce(&mut Frames) -> Found) -> Arc<[Call]> {
+        let known = self.known.get(&key);
+        if let Some(known) = known.filter(|known| known.until.is_none_or(|until| Instant::now() < until)) {
+            return Arc::clone(&known.calls);
         }
-        let calls: Arc<[Call]> = match &mut self.frames {
-            Some(frames) => look(frames).into(),
-            None => Arc::new([key.unknown()]),
+        let before = known.map(|known| Arc::clone(&known.calls));
+        let found = match &mut self.frames {
+            Some(frames) => look(frames),
+            None => Found::lasting(vec![key.unknown()]),
         };
-        if self.frames.is_some() {
+        // The process may have ended meanwhile: what was known of it is better than nothing.
+        let same = before.filter(|before| **before == *found.calls || (is_named(before) && !is_named(&found.calls)));
+        let is_new = same.is_none();
+        let calls = same.unwrap_or_else(|| found.calls.into());
+        if is_new && self.frames.is_some() {
             self.fresh.push((key, Arc::clone(&calls)));
         }
-        self.remember(key, Arc::clone(&calls));
+        self.remember(key, Arc::clone(&calls), found.lasts);
         calls
     }
 
-    fn remember(&mut self, key: Key, calls: Arc<[Call]>) {
+    fn remember(&mut self, key: Key, calls: Arc<[Call]>, lasts: bool) {
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        self.known.insert(key, calls);
+        let until = (!lasts).then(|| Instant::now() + FRESH);
+        self.known.insert(key, Known { calls, until });
     }
 }
 
@@ -206,6 +224,10 @@ impl Key {
             Key::File { id, at, .. } => Call::in_unknown_file(id, *at),
         }
     }
+}
+
+fn is_named(calls: &[Call]) -> bool {
+    calls.iter().any(|call| call.function.is_some())
 }
 
 /// Whether an address may be the same place: it is the same within a page, of which files are mapped as a whole.
@@ -303,6 +325,46 @@ mod tests {
         );
     }
 
+    /// Removes the file at the end of a test.
+    struct Removed(std::path::PathBuf);
+
+    impl Drop for Removed {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn code_that_a_program_makes_anew_is_looked_up_again() {
+        // Code in memory that is no file's: what the kernel itself puts into each process.
+        let all = crate::binary::find::mappings(std::process::id(), Path::new("/proc")).unwrap();
+        let at = all.iter().find(|mapping| mapping.path == Path::new("[vdso]")).unwrap().start;
+        let frames = frame(None, at);
+        let map = Removed(format!("/tmp/perf-{}.map", std::process::id()).into());
+        let mut stacks = Stacks::of_host(Path::new("/"));
+        let mut name = |line: Option<&str>| {
+            if let Some(name) = line {
+                std::fs::write(&map.0, format!("{at:x} 40 {name}\n")).unwrap();
+            } else {
+                let _ = std::fs::remove_file(&map.0);
+            }
+            let before = calls(&mut stacks, own(&frames))[0].function.clone();
+            stacks.known.values_mut().for_each(|known| known.until = known.until.map(|_| Instant::now()));
+            stacks.frames.as_mut().unwrap().doubt();
+            let after = calls(&mut stacks, own(&frames))[0].function.clone();
+            (before.as_deref().map(str::to_owned), after.as_deref().map(str::to_owned), stacks.take_fresh().count())
+        };
+        let some = |name: &str| Some(name.to_owned());
+        assert_eq!(name(None), (None, None, 1));
+        assert_eq!(name(Some("first")), (None, some("first"), 1), "a recording has it, too");
+        assert_eq!(name(Some("second one")), (some("first"), some("second one"), 1));
+        assert_eq!(
+            name(None),
+            (some("second one"), some("second one"), 0),
+            "it has ended, or does not say it any more"
+        );
+    }
+
     #[test]
     fn an_address_of_another_program_is_not_looked_up_in_this_one() {
         let frames = frame(None, address());
@@ -360,7 +422,7 @@ mod tests {
         for (at, name) in names {
             let call = Call { address: Some(at), function: Some(name.into()), ..Call::default() };
             for returns in [false, true] {
-                stacks.remember(Key::Kernel { at, returns }, [call.clone()].into());
+                stacks.remember(Key::Kernel { at, returns }, [call.clone()].into(), true);
             }
         }
         let kernel = [1_u64, 2, 3, 4].map(u64::to_ne_bytes).concat();

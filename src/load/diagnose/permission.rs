@@ -106,6 +106,11 @@ pub(super) fn refused(failure: &Failure) -> Option<Diagnosis> {
     let modules = host.lsms.as_deref().unwrap_or_default();
     let module = modules.iter().find(|name| ["selinux", "apparmor", "smack", "tomoyo"].contains(&name.as_str()));
     let mut hints = Vec::new();
+    let refused = failure.log.line(&["prog '", "BPF program load failed"]).unwrap_or_default();
+    if ["fentry", "fexit"].iter().any(|way| refused.contains(way)) {
+        // Seen on a kernel of 6.18 that takes all other programs, those on tp_btf, too.
+        hints.push("it may refuse programs on fentry and fexit alone: try other ways to hook in, as kprobe".to_owned());
+    }
     if host.container.is_some() || host.seccomp {
         hints.push(
             "in a container: start it with `--privileged --pid=host`, or with `--security-opt seccomp=unconfined`"

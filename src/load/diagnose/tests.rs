@@ -288,6 +288,8 @@ fn refused_for_no_visible_reason_names_the_suspects() {
     assert_mentions(&explained(EPERM, &[TRIVIAL], &tree.host()), &["seccomp filter is active", "--privileged"]);
     tree.file("sys/kernel/security/lsm", "capability,selinux");
     assert_mentions(&explained(EPERM, &[TRIVIAL], &tree.host()), &["ausearch"]);
+    let line = "prog 'probe_fentry': BPF program load failed: -EPERM";
+    assert_mentions(&explained(EPERM, &[line], &tree.host()), &["fentry and fexit alone", "kprobe"]);
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn totals_keep_to_the_schema() {
         let rows = vec![row(&amount), row(&Amount::default())];
         let mut out = Vec::new();
         build(Format::Json, UTC)
-            .totals(&mut out, &Totals { boot_ns: 0, kind: 1, measure, names: Vec::new(), rows }, T)
+            .totals(&mut out, &Totals { boot_ns: 0, kind: 1, measure, names: Vec::new(), rows, in_ledger: false }, T)
             .unwrap();
         for line in str::from_utf8(&out).unwrap().lines() {
             let mut object: JsonValue = serde_json::from_str(line).unwrap();

@@ -30,7 +30,9 @@ fn of(name: &str, unit: Unit) -> Measured {
 fn print(format: Format, look: Look, measure: Measure, names: &[&str], rows: Vec<Total>) -> String {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let mut out = Vec::new();
-    build(format, look).totals(&mut out, &Totals { boot_ns: 5_000_000_000, kind: 1, measure, names, rows }, T).unwrap();
+    build(format, look)
+        .totals(&mut out, &Totals { boot_ns: 5_000_000_000, kind: 1, measure, names, rows, in_ledger: false }, T)
+        .unwrap();
     String::from_utf8(out).expect("output is UTF-8")
 }
 

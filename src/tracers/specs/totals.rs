@@ -215,7 +215,7 @@ fn map_of<'a>(object: &'a mut OpenObject) -> Result<OpenMapMut<'a>> {
     object.maps_mut().find(|map| map.name() == MAP).context("the object has no totals")
 }
 
-/// Leaves out the map of a program that sends what it sees.
+/// Leaves out the map of a program that has no rows in it.
 pub(super) fn leave_out(object: &mut OpenObject) -> Result<()> {
     map_of(object)?.set_autocreate(false).context("leaving out the totals")
 }
@@ -248,8 +248,22 @@ impl Aggregation {
         }
     }
 
+    /// The function that all hits are of which are counted together: the ledger has them, and the map is not needed.
+    fn alone<'a>(&'a self, recorded: &'a Recorded) -> Option<&'a str> {
+        let by_func = self.slots == [KeySlot::Func];
+        let only = match recorded.functions.as_slice() {
+            [] => &recorded.func,
+            [(_, name)] => name,
+            _ => return None,
+        };
+        (self.mode == total_mode::TOTAL_COUNT && by_func).then_some(only)
+    }
+
     /// Sizes the map.
-    pub fn size(&self, object: &mut OpenObject) -> Result<()> {
+    pub fn size(&self, object: &mut OpenObject, recorded: &Recorded) -> Result<()> {
+        if self.alone(recorded).is_some() {
+            return leave_out(object);
+        }
         let (key, value) = (u32::try_from(self.key_bytes())?, u32::try_from(self.value_bytes())?);
         let mut map = map_of(object)?;
         map.set_key_size(key).context("sizing the totals")?;
@@ -257,8 +271,9 @@ impl Aggregation {
         map.set_max_entries(entries(key, value, possible_cpus()?)).context("sizing the totals")
     }
 
-    pub fn set(&self, rodata: &mut rodata) -> Result<()> {
+    pub fn set(&self, rodata: &mut rodata, recorded: &Recorded) -> Result<()> {
         rodata.total_mode = self.mode.0;
+        rodata.total_alone = self.alone(recorded).is_some().into();
         rodata.total_keys = u32::try_from(self.slots.len())?;
         for (n, key) in self.slots.iter().enumerate() {
             let places = rodata.total_slot.get_mut(n).zip(rodata.total_is_text.get_mut(n));
@@ -289,6 +304,19 @@ impl Aggregation {
     ///
     /// By system calls: see `ledger` in event.bpf.h for what the kernel may skip meanwhile, if its hooks are still there.
     pub fn read(&self, object: &Object, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Result<Totals> {
+        let alone = self.alone(recorded);
+        let totals = |rows| Totals {
+            boot_ns: boot_now(),
+            kind: recorded.kind,
+            measure: self.measure(),
+            names: self.names.clone(),
+            rows,
+            in_ledger: alone.is_some(),
+        };
+        if let Some(func) = alone {
+            let by = Keys::new(Arc::clone(&self.shown), Vec::new(), 0, None).of_program(recorded.is_of_program());
+            return Ok(totals(vec![Total { func: func.to_owned(), by, amount: Amount::default() }]));
+        }
         let map = object.maps().find(|map| map.name() == MAP).context("the object has no totals")?;
         let mut rows = Vec::new();
         for key in map.keys() {
@@ -302,13 +330,7 @@ impl Aggregation {
                 rows.push(self.row(&padded(&key)?, amount, recorded, symbols));
             }
         }
-        Ok(Totals {
-            boot_ns: boot_now(),
-            kind: recorded.kind,
-            measure: self.measure(),
-            names: self.names.clone(),
-            rows,
-        })
+        Ok(totals(rows))
     }
 
     /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.

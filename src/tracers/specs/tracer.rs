@@ -128,7 +128,7 @@ impl Source for SpecTracer {
         let [kind] = &self.kinds;
         way.constants.size_frames(object)?;
         match &way.aggregation {
-            Some(aggregation) => aggregation.size(object)?,
+            Some(aggregation) => aggregation.size(object, &self.recorded)?,
             None => totals::leave_out(object)?,
         }
         constants!(probe, session, object, |rodata| {
@@ -138,7 +138,7 @@ impl Source for SpecTracer {
             rodata.stack_typed = session.kernel_btf.into();
             way.constants.set(rodata)?;
             if let Some(aggregation) = &way.aggregation {
-                aggregation.set(rodata)?;
+                aggregation.set(rodata, &self.recorded)?;
             }
         })
     }

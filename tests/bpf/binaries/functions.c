@@ -85,6 +85,11 @@ KEEP double with_floats(double first, int second, float third, long double fourt
     sink += second + fifth + (int)fourth;
     return first + third;
 }
+KEEP long double _Complex with_complex(double _Complex first, int second, long double _Complex third,
+                                       float _Complex *fourth, int fifth) {
+    sink += second + fifth + (int)__real__ *fourth;
+    return first + third;
+}
 KEEP struct mixed returns_mixed(long n) {
     struct mixed mixed = {1.5, n};
     sink += n;
@@ -108,6 +113,10 @@ KEEP void nothing(void) {
 KEEP unsigned __int128 huge(unsigned __int128 number, int behind) {
     sink += behind + (uint64_t)number;
     return number + 1;
+}
+KEEP int wide_behind_one(int before, unsigned __int128 number, int behind) {
+    sink += before + behind + (uint64_t)number;
+    return behind;
 }
 
 static inline __attribute__((always_inline)) int inlined_one(int number) {
@@ -152,8 +161,11 @@ int main(int argc, char **argv) {
     pair = by_value(pair, mixed, floats, 4);
     large = by_memory(large, 5);
     sink += (uint64_t)with_floats(1, 2, 3, 4, 5) + (uint64_t)returns_mixed(3).d + bits_by_value(flags, callback, &pair);
+    float _Complex both = 8;
+    sink += (int)__real__ with_complex(1, 2, 3, &both, 5);
     variadic("%d", 7);
     nothing();
+    sink += wide_behind_one(1, 2, 3);
     sink += huge(1, 2) + caller_one(1) + caller_two(2) + recursive(3) + twin(1) + weak_one(2);
     return malloc(3) == NULL || strlen(argv[0]) == 0;
 }

@@ -4,6 +4,7 @@ use crate::binary::Machine;
 use crate::spec::ir::{Base, Space};
 use crate::spec::resolve::typed::{Shape, Ty, shape, size};
 use crate::spec::resolve::way::{At, Way};
+use crate::types::builder::REAL;
 use crate::types::bytes::Bytes;
 use crate::types::model::Types;
 
@@ -13,6 +14,8 @@ const EMPTY: &str = "nothing is passed";
 const LOST: &str = "where it is written was passed, and is no longer known when the function returns";
 /// How deep structs are in each other.
 const DEPTH: u8 = 16;
+/// How many parts of a value are looked at: what is passed in registers has no more.
+const PARTS: usize = 512;
 /// The most elements of an array that is passed in registers: two times 8 bytes.
 const ELEMENTS: u32 = 16;
 
@@ -73,23 +76,23 @@ impl Abi {
                 };
                 Ok(pointed(way, ty))
             }
-            Class::Memory => Ok(self.on_stack(ty, bytes, if wide(types, ty) { 16 } else { 8 })),
+            Class::Memory => Ok(self.on_stack(ty, bytes, align(types, ty))),
             Class::Floats => {
                 self.floats += 1;
                 Err(FLOAT)
             }
             Class::Registers([Half::None, _]) => Err(EMPTY),
-            Class::Registers(halves) => self.in_registers(ty, bytes, halves),
+            Class::Registers(halves) => self.in_registers(ty, bytes, halves, align(types, ty)),
         }
     }
 
-    fn in_registers(&mut self, ty: Ty, bytes: u64, halves: [Half; 2]) -> Result<Way, &'static str> {
+    fn in_registers(&mut self, ty: Ty, bytes: u64, halves: [Half; 2], align: u64) -> Result<Way, &'static str> {
         let all = self.machine.arguments().len();
         let count = |half| halves.iter().filter(|other| **other == half).count();
         let (integers, floats) = (count(Half::Integer), count(Half::Float));
         // Two registers for one number begin at an even one.
-        if self.machine == Machine::Arm && integers == 2 && matches!(ty, Ty::Btf { .. }) && bytes == 16 {
-            // (A struct of two words does not ask for that, but one with such a number, which no known function takes.)
+        if self.machine == Machine::Arm && integers == 2 && align == 16 {
+            self.integers = self.integers.next_multiple_of(2);
         }
         if self.integers + integers > all || self.floats + floats > 8 {
             if self.machine == Machine::Arm {
@@ -97,7 +100,7 @@ impl Abi {
                 self.integers = if integers > 0 { all } else { self.integers };
                 self.floats = if floats > 0 { 8 } else { self.floats };
             }
-            return Ok(self.on_stack(ty, bytes, 8));
+            return Ok(self.on_stack(ty, bytes, align));
         }
         self.floats += floats;
         let mut words = halves.map(|half| if half == Half::Integer { self.register() } else { None }).into_iter();
@@ -159,16 +162,36 @@ fn pointed(way: Way, ty: Ty) -> Way {
     }
 }
 
-/// A `long double`, alone or as all that a struct has: passed on the stack, but returned in a register of its own (the
-/// classes X87 and X87UP of System V).
+/// A `long double`, alone or as all that a struct has, or a complex one: passed on the stack, but returned in registers of
+/// their own (the classes X87, X87UP and COMPLEX_X87 of System V).
 fn is_x87(types: &Types, ty: Ty, machine: Machine) -> bool {
-    let is_whole = size(types, ty) == Some(16) && floats_alone(types, ty) == Some(16);
-    machine == Machine::X86 && (wide(types, ty) || is_whole)
+    let is_whole = size(types, ty) == Some(16) || is_complex(types, ty);
+    machine == Machine::X86 && (wide(types, ty) || (is_whole && floats_alone(types, ty) == Some(16)))
 }
 
-/// A number of 16 bytes: where it is on the stack is a multiple of that.
+fn is_complex(types: &Types, ty: Ty) -> bool {
+    let Shape::Struct { of, .. } = shape(types, ty) else { return false };
+    types.members(of).next().is_some_and(|first| first.name == REAL.as_bytes())
+}
+
 fn wide(types: &Types, ty: Ty) -> bool {
     matches!(shape(types, ty), Shape::Float { size: 16 })
+}
+
+/// What an argument's place on the stack is a multiple of: 16 where it is, or has in it, a number of 16 bytes.
+fn align(types: &Types, ty: Ty) -> u64 {
+    let mut todo = vec![ty];
+    for _ in 0..PARTS {
+        let Some(ty) = todo.pop() else { break };
+        match shape(types, ty) {
+            Shape::Float { size: 16 } => return 16,
+            Shape::Int(int) if int.size > 8 => return 16,
+            Shape::Array { of, .. } => todo.push(of),
+            Shape::Struct { of, .. } => todo.extend(types.members(of).take(PARTS).map(|member| Ty::of(member.id))),
+            _ => {}
+        }
+    }
+    8
 }
 
 fn class(types: &Types, ty: Ty, machine: Machine) -> Class {
@@ -181,8 +204,8 @@ fn class(types: &Types, ty: Ty, machine: Machine) -> Class {
             if machine == Machine::Arm && floats_alone(types, ty).is_some() {
                 return Class::Floats;
             }
-            let mut halves = [Half::None; 2];
-            if size > 16 || !fill(types, ty, 0, &mut halves, DEPTH) {
+            let (mut halves, mut left) = ([Half::None; 2], PARTS);
+            if size > 16 || !fill(types, ty, 0, &mut halves, &mut left) {
                 return Class::Memory;
             }
             match machine {
@@ -195,8 +218,9 @@ fn class(types: &Types, ty: Ty, machine: Machine) -> Class {
 }
 
 /// Says of each half of a struct what is in it; false: it is on the stack.
-fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], depth: u8) -> bool {
-    let Some(depth) = depth.checked_sub(1) else { return false };
+fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], parts: &mut usize) -> bool {
+    let Some(left) = parts.checked_sub(1) else { return false };
+    *parts = left;
     let mut mark = |from: u64, bytes: u64, what: Half| {
         let last = from.saturating_add(bytes.max(1) - 1) / 8;
         for half in from / 8..=last {
@@ -209,7 +233,7 @@ fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], depth: u8) -> bo
         Shape::Struct { of, .. } => types.members(of).all(|member| {
             let from = at.saturating_add(u64::from(member.offset) / 8);
             match member.bits {
-                0 => fill(types, Ty::of(member.id), from, halves, depth),
+                0 => fill(types, Ty::of(member.id), from, halves, parts),
                 bits => {
                     let last = (u64::from(member.offset) % 8 + u64::from(bits)).div_ceil(8);
                     let mut inner = [Half::None; 2];
@@ -230,7 +254,7 @@ fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], depth: u8) -> bo
         Shape::Array { of, count } => {
             let each = size(types, of).unwrap_or(0);
             let count = count.min(ELEMENTS + 1);
-            (0..u64::from(count)).all(|n| fill(types, of, at.saturating_add(n.saturating_mul(each)), halves, depth))
+            (0..u64::from(count)).all(|n| fill(types, of, at.saturating_add(n.saturating_mul(each)), halves, parts))
         }
         Shape::Float { size: 16 } => false,
         Shape::Float { size } => mark(at, size.into(), Half::Float),

@@ -36,6 +36,14 @@ fn arguments_are_where_the_calling_convention_has_them() {
         assert_eq!(returned(&it, "by_memory(ret.words[1])"), "[ret+8]u8", "{name}");
         assert_eq!(returned(&it, "returns_mixed(ret.n)"), "ax", "{name}");
         assert_eq!(returned(&it, "with_floats"), "", "{name}");
+        assert_eq!(
+            read("with_complex(second,third,fourth,fifth)"),
+            "di:i4 bytes16(sp+8) bytes16(sp+24) si dx:i4",
+            "{name}"
+        );
+        assert_eq!(returned(&it, "with_complex"), "", "{name}");
+        assert!(wrong(&it, "with_complex(first)").contains("a register for floats"), "{name}");
+        assert_eq!(read("wide_behind_one(before,behind)"), "di:i4 cx:i4", "{name}");
         assert_eq!(returned(&it, "nothing"), "", "{name}");
     }
 }

@@ -130,17 +130,20 @@ fn conditions_ask_for_the_head_by_the_kernels_types() {
 fn arm_has_its_own_convention() {
     // By the same types, as if the program were of that machine.
     let it = binary("plain");
-    let (_, sites) = uprobe(&it, "many").unwrap();
-    let types = &sites.types;
-    let params = &sites.each[0].scope(When::Entry).params;
-    let mut abi = Abi::new(crate::binary::Machine::Arm, types, None, false);
-    let ways: Vec<Way> = params.iter().map(|param| abi.next(types, param.ty, false).unwrap()).collect();
-    let at = |way: &Way| match (way.base, way.at) {
+    let at = |way: Way| match (way.base, way.at) {
         (Base::Word { index, .. }, At::Value { .. }) => format!("x{index}"),
         (Base::Word { index: 31, .. }, At::Memory { offset, .. }) => format!("sp+{offset}"),
         other => format!("{other:?}"),
     };
-    let all: Vec<String> = ways.iter().map(at).collect();
+    let all = |function: &str| {
+        let (_, sites) = uprobe(&it, function).unwrap();
+        let mut abi = Abi::new(crate::binary::Machine::Arm, &sites.types, None, false);
+        let params = &sites.each[0].scope(When::Entry).params;
+        let ways = params.iter().map(|param| abi.next(&sites.types, param.ty, false).map_or("-".to_owned(), at));
+        ways.collect::<Vec<_>>().join(" ")
+    };
     // A struct of two words finds one register left, and goes onto the stack with all that follows.
-    assert_eq!(all, ["x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "sp+0", "sp+16"]);
+    assert_eq!(all("many"), "x0 x1 x2 x3 x4 x5 x6 x7 sp+0 sp+16");
+    // A complex number is two floats, and one of 16 bytes begins in an even register.
+    assert_eq!((&*all("with_complex"), &*all("wide_behind_one")), ("- x0 - x1 x2", "x0 x2 x4"));
 }
