@@ -124,9 +124,18 @@ fn what_cannot_be_probed_is_reported_with_the_reason() {
     // arch/x86/kernel/traps.c: NOKPROBE or noinstr; kernel/rcu: notrace.
     let marked = if cfg!(target_arch = "x86_64") { "exc_int3" } else { "do_debug_exception" };
     let kprobe = format!("kprobe:{marked}");
+    let by_type: &[&str] = if lacks_fentry() || kernel() < (5, 16) {
+        // Old types have only what is traced.
+        &["trace_clock_local"]
+    } else {
+        &["be hooked by fentry or fexit: it is marked so (notrace"]
+    };
     for (spec, messages) in [
         ("fn:no_such_function_at_all", &["has no function no_such_function_at_all", "inlined everywhere"][..]),
         (&*kprobe, &["be probed: it is marked so (notrace, NOKPROBE_SYMBOL", "kprobes/blacklist"]),
+        // kernel/trace/trace_clock.c: notrace.
+        ("fn:trace_clock_local", &["trace_clock_local", ": it is marked so (notrace"]),
+        ("fentry:trace_clock_local", by_type),
     ] {
         let mut command = Command::new(targets());
         command.args(["mounts", "+tracefs"]).arg(coretrace()).args(["probe", spec, "--", "/bin/true"]);

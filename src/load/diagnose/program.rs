@@ -221,12 +221,25 @@ pub(super) fn function(failure: &Failure) -> Option<Diagnosis> {
 /// A function that is there, but takes no probe.
 pub(super) fn unprobeable(failure: &Failure) -> Option<Diagnosis> {
     const REFUSALS: [&str; 3] = ["perf event: -EINVAL", "perf event: -EADDRNOTAVAIL", "perf event: -EOPNOTSUPP"];
-    let line = REFUSALS.iter().find_map(|refusal| failure.log.line(&["failed to create k", "probe '", refusal]))?;
+    let release = printable(&failure.host.release);
+    let refused = REFUSALS.iter().find_map(|refusal| failure.log.line(&["failed to create k", "probe '", refusal]));
+    // ftrace has no place of it (kernel/bpf/trampoline.c: register_fentry), or only one that others change.
+    if refused.is_none()
+        && failure.log.line(&["prog '", "failed to attach: -EBUSY"]).is_some()
+        && failure.is(&[Errno::EBUSY])
+    {
+        return found(
+            format!(
+                "kernel {release} does not let that function be hooked by fentry or fexit: it is marked so (notrace, noinstr), or a live patch has changed it"
+            ),
+            ["what can be probed: coretrace probe --list"],
+        );
+    }
+    let line = refused?;
     let name = printable(line.split_once("probe '")?.1.split(['\'', '+']).next()?).to_string();
     found(
         format!(
-            "kernel {} does not let `{name}` be probed: it is marked so (notrace, NOKPROBE_SYMBOL, __init), or its first instruction cannot be moved",
-            printable(&failure.host.release),
+            "kernel {release} does not let `{name}` be probed: it is marked so (notrace, NOKPROBE_SYMBOL, __init), or its first instruction cannot be moved"
         ),
         ["what can be probed: coretrace probe --list", "the marked ones: /sys/kernel/debug/kprobes/blacklist"],
     )

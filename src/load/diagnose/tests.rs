@@ -293,6 +293,16 @@ fn refused_for_no_visible_reason_names_the_suspects() {
 }
 
 #[test]
+fn a_function_that_takes_no_probe_is_told_from_one_that_is_not_there() {
+    let busy = Errno::EBUSY as i32;
+    let text = explained(busy, &["prog 'probe_fexit': failed to attach: -EBUSY"], &host());
+    assert_mentions(&text, &["does not let that function be hooked by fentry", "notrace"]);
+    assert_eq!(explained(busy, &[], &host()), "nothing");
+    let line = "prog 'probe_kprobe': failed to create kprobe 'trace_clock_local+0x0' perf event: -EINVAL";
+    assert_mentions(&explained(EINVAL, &[line], &host()), &["`trace_clock_local` be probed", "notrace"]);
+}
+
+#[test]
 fn an_old_kernel_is_the_last_guess() {
     let log = ["map 'events': failed to create: -EINVAL"];
     assert_mentions(
