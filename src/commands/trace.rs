@@ -155,6 +155,7 @@ impl<'a> Starter<'a> {
     fn new(common: &'a Common) -> Result<Self> {
         let user = common.limits.user.as_deref().map(|name| users::user(Path::new("/"), name)).transpose()?;
         let inherited = Inherited::read()?;
+        launch::raise_limit_of_files();
         if let Some(program) = common.command.first() {
             launch::check(program)?;
         }

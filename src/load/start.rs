@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::Range;
 
 use anyhow::{Result, anyhow};
+use nix::errno::Errno;
 
 use crate::error::Usage;
 use crate::ffi::log::{blame, log_len, mark_log};
 use crate::load::attached::{Attached, Part};
+use crate::load::diagnose::errno;
 use crate::load::kin::{self, Kin};
 use crate::load::labels::Labels;
 use crate::load::object;
@@ -157,9 +159,15 @@ fn no_such_way(source: &dyn Source) -> anyhow::Error {
     anyhow!("--attach: {of} has no such way; it has {there}").context(Usage)
 }
 
+/// Memory or files, as error numbers.
+const SHORT: [i32; 3] = [Errno::EMFILE as i32, Errno::ENFILE as i32, Errno::ENOMEM as i32];
+
 /// The failure of the best way that was tried: the first thing to fix. (If none was tried, the best of all.)
 fn none_works(mut refused: Vec<Refused>) -> anyhow::Error {
-    let best = refused.remove(refused.iter().position(|plan| plan.tried.is_some()).unwrap_or(0));
+    // What there is too little of is missing for any way.
+    let short = |plan: &Refused| errno(&plan.why).is_some_and(|errno| SHORT.contains(&errno));
+    let first = refused.iter().position(short).or_else(|| refused.iter().position(|plan| plan.tried.is_some()));
+    let best = refused.remove(first.unwrap_or(0));
     if let Some(messages) = best.tried {
         blame(messages);
     }
@@ -187,6 +195,13 @@ mod tests {
         assert!(error.ends_with("\n  fentry: not permitted"), "{error}");
         assert_eq!(error.matches("no tracefs").count(), 1, "{error}");
         assert!(error.starts_with("no way to hook in works here:\n  btf: "), "{error}");
+        let files = "failed to attach kprobe: Too many open files (os error 24)";
+        let all = vec![
+            refused(Hook::KprobeMulti, Some(1..2), "no kprobe.multi (os error 95)"),
+            refused(Hook::Kprobe, Some(2..3), files),
+        ];
+        let error = format!("{:#}", none_works(all));
+        assert!(error.ends_with(&format!("\n  kprobe: {files}")), "what there is too little of comes first: {error}");
         let only = none_works(vec![refused(Hook::Btf, None, NO_KERNEL_BTF)]);
         assert_eq!(format!("{only:#}"), NO_KERNEL_BTF);
     }

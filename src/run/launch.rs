@@ -33,6 +33,19 @@ pub struct Inherited {
     pub signals: signals::Inherited,
     /// `RLIMIT_MEMLOCK` in bytes, soft and hard.
     pub memlock: (u64, u64),
+    /// `RLIMIT_NOFILE`, soft and hard.
+    pub files: (u64, u64),
+}
+
+/// Lets this process open more files, where a run hooks many functions: before 5.18 and 6.6, each takes two of them. Where
+/// that is refused, it goes on with what it may.
+pub fn raise_limit_of_files() {
+    /// As far as that is refused, to the hard limit.
+    const FILES: u64 = 1 << 16;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft < FILES && (hard >= FILES || setrlimit(Resource::RLIMIT_NOFILE, FILES, FILES).is_err()) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
+    }
 }
 
 impl Inherited {
@@ -42,19 +55,22 @@ impl Inherited {
     /// When the kernel refuses.
     pub fn read() -> Result<Self> {
         let memlock = getrlimit(Resource::RLIMIT_MEMLOCK).context("reading the limit of locked memory")?;
-        Ok(Inherited { signals: signals::inherited(), memlock })
+        let files = getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit of open files")?;
+        Ok(Inherited { signals: signals::inherited(), memlock, files })
     }
 
     fn to_arg(self) -> String {
         let signals::Inherited { blocked, ignored, closed } = self.signals;
-        format!("{blocked}:{ignored}:{closed}:{}:{}", self.memlock.0, self.memlock.1)
+        let (memlock, files) = (self.memlock, self.files);
+        format!("{blocked}:{ignored}:{closed}:{}:{}:{}:{}", memlock.0, memlock.1, files.0, files.1)
     }
 
     fn of_arg(arg: &OsStr) -> Option<Self> {
         let mut numbers = arg.to_str()?.split(':').map(|number| number.parse::<u64>().ok());
         let mut next = || numbers.next()?;
         let (blocked, ignored, closed) = (next()?, next()?, u8::try_from(next()?).ok()?);
-        Some(Inherited { signals: signals::Inherited { blocked, ignored, closed }, memlock: (next()?, next()?) })
+        let signals = signals::Inherited { blocked, ignored, closed };
+        Some(Inherited { signals, memlock: (next()?, next()?), files: (next()?, next()?) })
     }
 }
 
@@ -232,6 +248,8 @@ fn become_command(args: &[OsString]) -> Result<std::convert::Infallible> {
     signals::restore(&inherited.signals);
     let (soft, hard) = inherited.memlock;
     setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard).context("restoring the limit of locked memory")?;
+    let (soft, hard) = inherited.files;
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).context("restoring the limit of open files")?;
     let (wait, report) = fds.to_str().and_then(|fds| fds.split_once(',')).context("the pipes' numbers")?;
     // Both are open before the parent goes on: afterwards, what this process opens counts as CMD's.
     let mut released = File::open(format!("/proc/self/fd/{wait}")).context("opening a pipe")?;

@@ -1,4 +1,5 @@
 //! A thousand functions at once, where the kernel hooks them by one link: below, each takes tens of milliseconds to let go.
+//! And more than the process may have files open.
 
 use std::io::Write;
 use std::time::Instant;
@@ -70,4 +71,22 @@ fn a_thousand_functions_of_a_program_are_one_link() {
     let calls =
         |func: &str| ended.events.iter().find(|total| total["func"] == func).map(|total| total["count"].clone());
     assert_eq!((calls("func_uprobe1"), calls("func_uprobe2")), (Some(json!(3)), Some(json!(3))), "{:#?}", ended.events);
+}
+
+#[test]
+fn more_functions_are_hooked_than_files_may_be_open() {
+    if !in_vm() {
+        return skip("many::more_functions_are_hooked_than_files_may_be_open", "not in a VM");
+    }
+    // One link for each of some thirty functions, which takes two files from 5.15 on.
+    let me = text(&coretrace()).to_owned();
+    let traced =
+        format!("{me} probe -v --attach kprobe --count-by func 'fn:vfs_[a-m]*' -- /bin/sh -c 'ulimit -n; ulimit -Hn'");
+    let mut command = std::process::Command::new(targets());
+    command.args(["mounts", "+tracefs", "/bin/sh", "-c", &format!("ulimit -n 48; {traced}")]);
+    let ended = Trace::raw(&mut command).output();
+    assert!(ended.status.success(), "{:#?}", ended.stderr);
+    assert!(places(&ended) > 24, "{:#?}", ended.stderr);
+    let limits: Vec<_> = ended.stdout.iter().filter(|line| *line == "48").collect();
+    assert_eq!(limits.len(), 2, "the command has the limits that it would have had: {:#?}", ended.stdout);
 }
