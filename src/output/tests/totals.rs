@@ -60,6 +60,16 @@ fn counts_are_a_table() {
 }
 
 #[test]
+fn functions_have_the_names_that_they_have_in_events() {
+    let named = |count| Total { func: "<A as B>::f".to_owned(), ..alone(count) };
+    let table = print(Format::Text, UTC, Measure::Count, &["func"], vec![named(count(3))]);
+    assert!(table.ends_with("\n     3 <A as B>::f\n"), "{table}");
+    let powers = Amount { count: 1, powers: [(Power::at(1).unwrap(), 1)].into(), ..Amount::default() };
+    let bars = print(Format::Text, UTC, Measure::Histogram(of("n", Unit::Plain)), &["func"], vec![named(powers)]);
+    assert!(bars.contains("\n<A as B>::f: 1 hit\n"), "{bars}");
+}
+
+#[test]
 fn totals_without_an_event_before_them_have_the_time_that_was_asked_for() {
     let title = |time| {
         let text = print(Format::Text, Look { time, ..UTC }, Measure::Count, &[], vec![alone(count(1))]);

@@ -92,7 +92,8 @@ struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    fn new(title: &str, cells: Vec<Value<'a>>) -> Self {
+    /// The `n`-th.
+    fn new(n: usize, title: &str, cells: Vec<Value<'a>>) -> Self {
         let is_word = title.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let title = if is_word { title.to_uppercase() } else { title.to_owned() };
         let mut line = Line::new(None, false);
@@ -100,19 +101,27 @@ impl<'a> Column<'a> {
         let mut width = line.column();
         for cell in &cells {
             line.clear();
-            value(&mut line, At::Here, cell, Show::Whole);
+            put(&mut line, At::Here, cell, n == 0);
             width = width.max(line.column());
         }
         Column { title, cells, width: width.min(COLUMN_MAX) }
     }
 }
 
+/// A cell; functions may have blanks in their names, as in events: `<A as B>::f`.
+fn put(line: &mut Line, at: At, cell: &Value<'_>, is_func: bool) {
+    match cell {
+        Value::Str(func) if is_func => at.write(line, |line| line.escaped(func)),
+        cell => value(line, at, cell, Show::Whole),
+    }
+}
+
 fn columns(rows: &[Total]) -> Vec<Column<'_>> {
-    let func = Column::new("func", rows.iter().map(|row| Value::Str(row.func.as_bytes())).collect());
+    let func = Column::new(0, "func", rows.iter().map(|row| Value::Str(row.func.as_bytes())).collect());
     let names: Vec<&str> =
         rows.first().map_or_else(Vec::new, |row| row.by.group().iter().map(|(name, _)| name).collect());
     let of = |n: usize| rows.iter().filter_map(move |row| row.by.group().iter().nth(n).map(|(_, value)| value));
-    let keys = names.iter().enumerate().map(|(n, name)| Column::new(name, of(n).collect()));
+    let keys = names.iter().enumerate().map(|(n, name)| Column::new(n + 1, name, of(n).collect()));
     std::iter::once(func).chain(keys).collect()
 }
 
@@ -147,9 +156,9 @@ fn table(
         line.clear();
         ends.iter().zip(row).for_each(|(end, number)| At::End(*end).ascii(line, number));
         let mut start = behind;
-        for column in &columns {
+        for (number, column) in columns.iter().enumerate() {
             if let Some(cell) = column.cells.get(n) {
-                value(line, At::Start(start), cell, Show::Whole);
+                put(line, At::Start(start), cell, number == 0);
             }
             start += column.width + 1;
         }
@@ -162,7 +171,7 @@ fn table(
 fn bars(line: &mut Line, out: &mut dyn Write, row: &Total, of: &Measured, width: usize) -> io::Result<()> {
     line.clear();
     line.paint(Paint::Bold);
-    line.escaped_word(row.func.as_bytes());
+    line.escaped(row.func.as_bytes());
     line.paint(Paint::Off);
     let by = row.by.group();
     if by.iter().next().is_some() {

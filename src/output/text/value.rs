@@ -50,7 +50,7 @@ impl At {
     }
 
     /// Adds there what is not aligned to the right, as its length is not known.
-    fn write(self, line: &mut Line, add: impl FnOnce(&mut Line)) {
+    pub(super) fn write(self, line: &mut Line, add: impl FnOnce(&mut Line)) {
         self.begin(line);
         add(line);
     }
