@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::SigSet;
 
 use crate::host::{caps, elevated};
+use crate::report::note;
 
 /// How long an event may wait for files, so that it has its name. They are usually read in less than a millisecond; where
 /// they are not, this is waited once, and no more until the answer has come.
@@ -29,6 +30,9 @@ pub(super) struct Worker<Q, A> {
     /// How many more may be started.
     left: u32,
     wait: Duration,
+    stuck: Duration,
+    /// It is said once that nothing is looked up any more.
+    said: bool,
 }
 
 struct Thread<Q, A> {
@@ -42,7 +46,7 @@ struct Thread<Q, A> {
 impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
     /// Its thread has that name, and `look` finds the answers.
     pub fn new(name: &'static str, look: impl Fn(Q) -> A + Send + Sync + 'static) -> Self {
-        Worker { name, look: Arc::new(look), thread: None, left: THREADS, wait: WAIT }
+        Worker { name, look: Arc::new(look), thread: None, left: THREADS, wait: WAIT, stuck: STUCK, said: false }
     }
 
     /// As long as a busy machine may take.
@@ -56,8 +60,11 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
     /// answer is to be expected at all.
     pub fn ask(&mut self, question: Q, known: &mut Vec<A>) -> bool {
         self.answers(known);
-        if self.thread.as_ref().is_none_or(Thread::is_stuck) {
-            let Some(left) = self.left.checked_sub(1) else { return false };
+        if self.thread.is_none() || self.is_stuck() {
+            let Some(left) = self.left.checked_sub(1) else {
+                self.give_up();
+                return false;
+            };
             (self.left, self.thread) = (left, Thread::start(self.name, Arc::clone(&self.look)));
         }
         let Some(thread) = &mut self.thread else { return false };
@@ -84,7 +91,18 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
     /// Whether something holds its thread up: another one takes its place at the next question, and what was asked before
     /// is not answered.
     pub fn is_stuck(&self) -> bool {
-        self.thread.as_ref().is_some_and(Thread::is_stuck)
+        self.thread.as_ref().is_some_and(|thread| thread.is_stuck(self.stuck))
+    }
+
+    fn give_up(&mut self) {
+        if !self.said {
+            note(&format!(
+                "{}: not looked up any more; {THREADS} times, a file did not answer within {} s",
+                self.name,
+                self.stuck.as_secs()
+            ));
+        }
+        self.said = true;
     }
 
     /// How many answers are to come.
@@ -124,13 +142,30 @@ impl<Q: Send + 'static, A: Send + 'static> Thread<Q, A> {
         Some(Thread { asked, answers, owed: 0, since: Instant::now() })
     }
 
-    fn is_stuck(&self) -> bool {
-        self.owed > 0 && self.since.elapsed() > STUCK
+    fn is_stuck(&self, stuck: Duration) -> bool {
+        self.owed > 0 && self.since.elapsed() > stuck
     }
 }
 
 impl<Q, A> fmt::Debug for Worker<Q, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_never_answer_are_given_up_and_reported_once() {
+        let (_never, question) = channel::<()>();
+        let question = std::sync::Mutex::new(question);
+        let mut worker = Worker::new("files", move |()| question.lock().map(|waits| waits.recv().is_ok()).is_ok());
+        (worker.wait, worker.stuck) = (Duration::ZERO, Duration::ZERO);
+        let mut known = Vec::new();
+        let asked: Vec<bool> = (0..THREADS + 2).map(|_| worker.ask((), &mut known)).collect();
+        assert_eq!(asked.iter().filter(|asked| **asked).count(), THREADS as usize, "{asked:?}");
+        assert!(worker.said && !asked.last().unwrap() && known.is_empty());
     }
 }
