@@ -121,8 +121,8 @@ fn each_call_of_a_recursion_in_the_kernel_has_its_own_duration() {
 
 #[test]
 fn what_cannot_be_probed_is_reported_with_the_reason() {
-    // arch/x86/kernel/traps.c: NOKPROBE or noinstr; kernel/rcu: notrace.
-    let marked = if cfg!(target_arch = "x86_64") { "exc_int3" } else { "do_debug_exception" };
+    // arch/x86/kernel/traps.c: NOKPROBE or noinstr; kernel/notifier.c: NOKPROBE.
+    let marked = if cfg!(target_arch = "x86_64") { "exc_int3" } else { "notify_die" };
     let kprobe = format!("kprobe:{marked}");
     let by_type: &[&str] = if lacks_fentry() || kernel() < (5, 16) {
         // Old types have only what is traced.

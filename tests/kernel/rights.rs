@@ -14,7 +14,7 @@ use crate::support::{Ended, Trace, in_vm, kernel, skip, targets};
 /// include/uapi/linux/capability.h
 pub const DAC_READ_SEARCH: u32 = 2;
 const SYS_ADMIN: u32 = 21;
-const SYS_RESOURCE: u32 = 24;
+pub const SYS_RESOURCE: u32 = 24;
 pub const PERFMON: u32 = 38;
 pub const BPF: u32 = 39;
 

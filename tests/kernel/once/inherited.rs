@@ -154,8 +154,9 @@ fn a_command_whose_coretrace_was_killed_before_it_was_released_never_runs() {
     }
     let fds = format!("{},{}", released.as_raw_fd(), say.as_raw_fd());
     let mut command = Command::new(coretrace());
-    let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
-    command.args(["__child", &fds, "-", &format!("0:0:0:{soft}:{hard}"), "touch", text(&marker)]);
+    let [memlock, files] = [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_NOFILE].map(|of| getrlimit(of).unwrap());
+    let inherited = format!("0:0:0:{}:{}:{}:{}", memlock.0, memlock.1, files.0, files.1);
+    command.args(["__child", &fds, "-", &inherited, "touch", text(&marker)]);
     let mut child = command.spawn().unwrap();
     drop((released, say));
     let mut pid = [0; 4];
