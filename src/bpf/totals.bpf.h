@@ -46,7 +46,6 @@ EXPORT_TYPE(struct, total);
 /* Set by user space before load. */
 const volatile u32 total_mode = TOTAL_NONE;
 const volatile u32 total_keys = 0;
-const volatile u32 total_alone = 0; /* hits are counted, all of them together: the ledger does, and there is no map */
 const volatile u32 total_slot[TOTAL_KEYS] = {}; /* SLOTS_MAX: where the probe was hit */
 const volatile u32 total_is_text[TOTAL_KEYS] = {};
 const volatile u32 total_value = 0; /* the slot that is added up */
@@ -62,6 +61,12 @@ struct {
 
 /* In the scratch space, before what is known of the hit: a record never gets that long. */
 #define TOTAL_KEY(s) ((struct total_key *)((s)->record + STATE_AT - sizeof(struct total_key)))
+
+/* Hits are counted, all of them together: the ledger does that, and there is no map. A constant. */
+static __always_inline bool total_in_ledger(void)
+{
+	return total_mode == TOTAL_COUNT && !total_keys;
+}
 
 /* All hits are counted, together or by where they were: nothing of them is read. A constant. */
 static __always_inline bool total_bare(void)
@@ -181,9 +186,9 @@ static __always_inline void total_count(struct counters *c, u64 ip)
 	struct {
 		u64 reserved;
 		u64 number[TOTAL_KEYS];
-	} key = { .number[0] = total_keys ? ip : 0 };
+	} key = { .number[0] = ip };
 
-	if (!total_alone) {
+	if (!total_in_ledger()) {
 		t = total_of(&key, c);
 		if (!t)
 			return;
@@ -230,7 +235,7 @@ static __always_inline void deliver(void *ctx, struct counters *c, struct scratc
 		scratch_emit(ctx, c, s);
 		return;
 	}
-	if (total_alone)
+	if (total_in_ledger())
 		COUNT(c->emitted);
 	else
 		total_add(s, c);

@@ -40,7 +40,7 @@ pub struct Inherited {
 /// Lets this process open more files, where a run hooks many functions: before 5.18 and 6.6, each takes two of them. Where
 /// that is refused, it goes on with what it may.
 pub fn raise_limit_of_files() {
-    /// As far as that is refused, to the hard limit.
+    /// More than any run hooks; without the right to that, as many as the hard limit allows.
     const FILES: u64 = 1 << 16;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if soft < FILES && (hard >= FILES || setrlimit(Resource::RLIMIT_NOFILE, FILES, FILES).is_err()) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::group::items;
-use super::value::{At, here, value};
+use super::value::{At, func, here, value};
 use crate::event::{Event, Names, Shape, Value};
 use crate::output::line::{Line, Paint};
 use crate::output::tables::{Column, Show};
@@ -62,12 +62,8 @@ pub(super) fn is_call(event: &Event<'_>) -> bool {
 
 /// `f(a=1, b="x") = 0 [12.3us]`
 fn call(line: &mut Line, event: &Event<'_>) {
-    if let Some(func) = event.get(FUNC) {
-        match func {
-            // With blanks: it is the first word of its column.
-            Value::Str(func) => line.escaped(func),
-            other => value(line, At::Here, other, Show::Whole),
-        }
+    if let Some(name) = event.get(FUNC) {
+        func(line, At::Here, name);
     }
     line.ascii("(");
     if let Some(Value::Group(args)) = event.get(ARGS) {

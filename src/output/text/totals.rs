@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::group::items;
-use super::value::{At, here, value};
+use super::value::{At, func, here, value};
 use crate::event::Value;
 use crate::event::total::{Amount, Measure, Measured, Power, Total, Totals, Unit};
 use crate::output::line::{Line, Paint};
@@ -89,11 +89,14 @@ struct Column<'a> {
     title: String,
     cells: Vec<Value<'a>>,
     width: usize,
+    put: Put,
 }
 
+/// How a cell is written.
+type Put = fn(&mut Line, At, &Value<'_>);
+
 impl<'a> Column<'a> {
-    /// The `n`-th.
-    fn new(n: usize, title: &str, cells: Vec<Value<'a>>) -> Self {
+    fn new(title: &str, cells: Vec<Value<'a>>, put: Put) -> Self {
         let is_word = title.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let title = if is_word { title.to_uppercase() } else { title.to_owned() };
         let mut line = Line::new(None, false);
@@ -101,27 +104,20 @@ impl<'a> Column<'a> {
         let mut width = line.column();
         for cell in &cells {
             line.clear();
-            put(&mut line, At::Here, cell, n == 0);
+            put(&mut line, At::Here, cell);
             width = width.max(line.column());
         }
-        Column { title, cells, width: width.min(COLUMN_MAX) }
-    }
-}
-
-/// A cell; functions may have blanks in their names, as in events: `<A as B>::f`.
-fn put(line: &mut Line, at: At, cell: &Value<'_>, is_func: bool) {
-    match cell {
-        Value::Str(func) if is_func => at.write(line, |line| line.escaped(func)),
-        cell => value(line, at, cell, Show::Whole),
+        Column { title, cells, width: width.min(COLUMN_MAX), put }
     }
 }
 
 fn columns(rows: &[Total]) -> Vec<Column<'_>> {
-    let func = Column::new(0, "func", rows.iter().map(|row| Value::Str(row.func.as_bytes())).collect());
+    let func = Column::new("func", rows.iter().map(|row| Value::Str(row.func.as_bytes())).collect(), func);
     let names: Vec<&str> =
         rows.first().map_or_else(Vec::new, |row| row.by.group().iter().map(|(name, _)| name).collect());
     let of = |n: usize| rows.iter().filter_map(move |row| row.by.group().iter().nth(n).map(|(_, value)| value));
-    let keys = names.iter().enumerate().map(|(n, name)| Column::new(n + 1, name, of(n).collect()));
+    let key = |line: &mut Line, at: At, cell: &Value<'_>| value(line, at, cell, Show::Whole);
+    let keys = names.iter().enumerate().map(|(n, name)| Column::new(name, of(n).collect(), key));
     std::iter::once(func).chain(keys).collect()
 }
 
@@ -156,9 +152,9 @@ fn table(
         line.clear();
         ends.iter().zip(row).for_each(|(end, number)| At::End(*end).ascii(line, number));
         let mut start = behind;
-        for (number, column) in columns.iter().enumerate() {
+        for column in &columns {
             if let Some(cell) = column.cells.get(n) {
-                put(line, At::Start(start), cell, number == 0);
+                (column.put)(line, At::Start(start), cell);
             }
             start += column.width + 1;
         }

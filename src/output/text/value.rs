@@ -50,7 +50,7 @@ impl At {
     }
 
     /// Adds there what is not aligned to the right, as its length is not known.
-    pub(super) fn write(self, line: &mut Line, add: impl FnOnce(&mut Line)) {
+    fn write(self, line: &mut Line, add: impl FnOnce(&mut Line)) {
         self.begin(line);
         add(line);
     }
@@ -190,6 +190,14 @@ fn list(line: &mut Line, list: &List<'_>) {
 }
 
 /// `NAME`, or `NAME+0x10` for what is behind its beginning.
+/// A function, of which the name may have blanks: `<A as B>::f`.
+pub(super) fn func(line: &mut Line, at: At, func: &Value<'_>) {
+    match func {
+        Value::Str(name) => at.write(line, |line| line.escaped(name)),
+        other => value(line, at, other, Show::Whole),
+    }
+}
+
 fn symbol(line: &mut Line, name: &str, offset: u64) {
     line.escaped_word(name.as_bytes());
     if offset > 0 {

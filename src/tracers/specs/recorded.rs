@@ -85,6 +85,15 @@ impl Recorded {
         Ok(event)
     }
 
+    /// The function that all events are of, if there is one only.
+    pub fn only_function(&self) -> Option<&str> {
+        match self.functions.as_slice() {
+            [] => Some(&self.func),
+            [(_, name)] => Some(name),
+            _ => None,
+        }
+    }
+
     /// The function that was called.
     pub fn func(&self, ip: u64) -> &str {
         let found = match self.by {

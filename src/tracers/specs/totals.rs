@@ -248,20 +248,26 @@ impl Aggregation {
         }
     }
 
-    /// The function that all hits are of which are counted together: the ledger has them, and the map is not needed.
-    fn alone<'a>(&'a self, recorded: &'a Recorded) -> Option<&'a str> {
-        let by_func = self.slots == [KeySlot::Func];
-        let only = match recorded.functions.as_slice() {
-            [] => &recorded.func,
-            [(_, name)] => name,
-            _ => return None,
-        };
-        (self.mode == total_mode::TOTAL_COUNT && by_func).then_some(only)
+    /// The same for what a spec has hooked: hits of one function are not distinguished by it.
+    pub fn of_hooked(mut self, recorded: &Recorded) -> Self {
+        if self.mode == total_mode::TOTAL_COUNT
+            && self.slots == [KeySlot::Func]
+            && let Some(only) = recorded.only_function()
+        {
+            self.slots.clear();
+            only.clone_into(&mut self.label);
+        }
+        self
     }
 
-    /// Sizes the map.
-    pub fn size(&self, object: &mut OpenObject, recorded: &Recorded) -> Result<()> {
-        if self.alone(recorded).is_some() {
+    /// Whether hits are counted, all of them together: the ledger does that (`total_in_ledger` of totals.bpf.h).
+    fn in_ledger(&self) -> bool {
+        self.mode == total_mode::TOTAL_COUNT && self.slots.is_empty()
+    }
+
+    /// Sizes the map, or leaves it out.
+    pub fn size(&self, object: &mut OpenObject) -> Result<()> {
+        if self.in_ledger() {
             return leave_out(object);
         }
         let (key, value) = (u32::try_from(self.key_bytes())?, u32::try_from(self.value_bytes())?);
@@ -271,9 +277,8 @@ impl Aggregation {
         map.set_max_entries(entries(key, value, possible_cpus()?)).context("sizing the totals")
     }
 
-    pub fn set(&self, rodata: &mut rodata, recorded: &Recorded) -> Result<()> {
+    pub fn set(&self, rodata: &mut rodata) -> Result<()> {
         rodata.total_mode = self.mode.0;
-        rodata.total_alone = self.alone(recorded).is_some().into();
         rodata.total_keys = u32::try_from(self.slots.len())?;
         for (n, key) in self.slots.iter().enumerate() {
             let places = rodata.total_slot.get_mut(n).zip(rodata.total_is_text.get_mut(n));
@@ -304,19 +309,22 @@ impl Aggregation {
     ///
     /// By system calls: see `ledger` in event.bpf.h for what the kernel may skip meanwhile, if its hooks are still there.
     pub fn read(&self, object: &Object, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Result<Totals> {
-        let alone = self.alone(recorded);
-        let totals = |rows| Totals {
+        let rows = match self.in_ledger() {
+            true => vec![self.row(&total_key::default(), Amount::default(), recorded, symbols)],
+            false => self.rows(object, recorded, symbols)?,
+        };
+        Ok(Totals {
             boot_ns: boot_now(),
             kind: recorded.kind,
             measure: self.measure(),
             names: self.names.clone(),
             rows,
-            in_ledger: alone.is_some(),
-        };
-        if let Some(func) = alone {
-            let by = Keys::new(Arc::clone(&self.shown), Vec::new(), 0, None).of_program(recorded.is_of_program());
-            return Ok(totals(vec![Total { func: func.to_owned(), by, amount: Amount::default() }]));
-        }
+            in_ledger: self.in_ledger(),
+        })
+    }
+
+    /// Those of the map.
+    fn rows(&self, object: &Object, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Result<Vec<Total>> {
         let map = object.maps().find(|map| map.name() == MAP).context("the object has no totals")?;
         let mut rows = Vec::new();
         for key in map.keys() {
@@ -330,7 +338,7 @@ impl Aggregation {
                 rows.push(self.row(&padded(&key)?, amount, recorded, symbols));
             }
         }
-        Ok(totals(rows))
+        Ok(rows)
     }
 
     /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.

@@ -76,7 +76,7 @@ impl SpecTracer {
     pub fn aggregate(&mut self, request: &Request, label: Option<&str>) -> Result<()> {
         let label = label.unwrap_or(&self.recorded.func);
         self.ways.iter_mut().try_for_each(|way| {
-            way.aggregation = Some(request.of(&way.meaning, label)?);
+            way.aggregation = Some(request.of(&way.meaning, label)?.of_hooked(&self.recorded));
             Ok(())
         })
     }
@@ -128,7 +128,7 @@ impl Source for SpecTracer {
         let [kind] = &self.kinds;
         way.constants.size_frames(object)?;
         match &way.aggregation {
-            Some(aggregation) => aggregation.size(object, &self.recorded)?,
+            Some(aggregation) => aggregation.size(object)?,
             None => totals::leave_out(object)?,
         }
         constants!(probe, session, object, |rodata| {
@@ -138,7 +138,7 @@ impl Source for SpecTracer {
             rodata.stack_typed = session.kernel_btf.into();
             way.constants.set(rodata)?;
             if let Some(aggregation) = &way.aggregation {
-                aggregation.set(rodata, &self.recorded)?;
+                aggregation.set(rodata)?;
             }
         })
     }

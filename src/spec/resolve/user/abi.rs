@@ -166,16 +166,12 @@ fn pointed(way: Way, ty: Ty) -> Way {
 /// their own (the classes X87, X87UP and COMPLEX_X87 of System V).
 fn is_x87(types: &Types, ty: Ty, machine: Machine) -> bool {
     let is_whole = size(types, ty) == Some(16) || is_complex(types, ty);
-    machine == Machine::X86 && (wide(types, ty) || (is_whole && floats_alone(types, ty) == Some(16)))
+    machine == Machine::X86 && is_whole && floats_alone(types, ty) == Some(16)
 }
 
 fn is_complex(types: &Types, ty: Ty) -> bool {
     let Shape::Struct { of, .. } = shape(types, ty) else { return false };
     types.members(of).next().is_some_and(|first| first.name == REAL.as_bytes())
-}
-
-fn wide(types: &Types, ty: Ty) -> bool {
-    matches!(shape(types, ty), Shape::Float { size: 16 })
 }
 
 /// What an argument's place on the stack is a multiple of: 16 where it is, or has in it, a number of 16 bytes.
