@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::dwarf::{Found, Frames, Param, Typed};
 use super::open::Binary;
+use super::passing::Passing;
 use super::symbols::Function;
 use crate::types::builder::Builder;
 use crate::types::image::Fault as TypesFault;
@@ -23,11 +24,14 @@ pub(crate) struct Signature {
     pub params: Vec<Argument>,
     /// A type; 0: nothing is returned.
     pub returns: u32,
-    /// Where it is written was passed, and is returned.
-    pub returns_by_reference: bool,
+    /// How it is returned: by reference, where it is written was passed, and is returned.
+    pub result: Passing,
     pub variadic: bool,
     /// It is written in Rust, whose calling convention is its own.
     pub is_rust: bool,
+    /// The compiler has changed what it is called with.
+    pub is_changed: bool,
+    pub never_returns: bool,
     pub source: Source,
 }
 
@@ -38,8 +42,7 @@ pub(crate) struct Argument {
     /// None: it is not known.
     pub ty: Option<u32>,
     pub found: Found,
-    /// What is passed is its address.
-    pub by_reference: bool,
+    pub passing: Passing,
 }
 
 /// What is known at a place within a function.
@@ -81,9 +84,11 @@ impl Binary {
             each.push(found.map(|found| Signature {
                 params: found.params.iter().map(|param| argument(&mut typed, param)).collect(),
                 returns: typed.number(found.returns),
-                returns_by_reference: found.returns_by_reference,
+                result: found.result,
                 variadic: found.variadic,
                 is_rust: found.is_rust,
+                is_changed: found.is_changed,
+                never_returns: found.never_returns,
                 source: Source::Debug,
             }));
         }
@@ -127,14 +132,16 @@ impl Binary {
                 name: Some(name.clone()).filter(|name| !name.is_empty()),
                 ty: Some(*ty),
                 found: Found::NotStated,
-                by_reference: false,
+                passing: Passing::ByValue,
             };
             *each = Some(Signature {
                 params: found.params.iter().map(param).collect(),
                 returns: found.returns,
-                returns_by_reference: false,
+                result: Passing::ByValue,
                 variadic: found.variadic,
                 is_rust: false,
+                is_changed: false,
+                never_returns: false,
                 source: Source::Table,
             });
         }
@@ -172,7 +179,7 @@ pub(crate) fn no_types() -> Types {
 
 fn argument(typed: &mut Typed<'_, '_>, param: &Param) -> Argument {
     let ty = param.ty.map(|ty| typed.number(Some(ty))).filter(|ty| *ty > 0);
-    Argument { name: param.name.clone(), ty, found: param.found.clone(), by_reference: param.by_reference }
+    Argument { name: param.name.clone(), ty, found: param.found.clone(), passing: param.passing }
 }
 
 /// The names of a function, without versions; what a name is written with for linkers comes last.
@@ -205,9 +212,11 @@ fn of_btf(types: &Types, name: &str) -> Option<Signature> {
     let mut signature = Signature {
         params,
         returns,
-        returns_by_reference: false,
+        result: Passing::ByValue,
         variadic: false,
         is_rust: false,
+        is_changed: false,
+        never_returns: false,
         source: Source::Btf,
     };
     for row in proto.rows() {
@@ -216,7 +225,7 @@ fn of_btf(types: &Types, name: &str) -> Option<Signature> {
         if ty == 0 {
             signature.variadic = true;
         } else {
-            signature.params.push(Argument { name, ty: Some(ty), found: Found::NotStated, by_reference: false });
+            signature.params.push(Argument { name, ty: Some(ty), found: Found::NotStated, passing: Passing::ByValue });
         }
     }
     Some(signature)

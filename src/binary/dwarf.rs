@@ -1,13 +1,14 @@
 //! Debug information (DWARF 2 to 5), of which no more is looked at than is asked for.
 //!
 //! [`Loaded`] has the bytes; [`struct@Debug`] is the view of them: units and entries ([`entries`]), functions ([`functions`]),
-//! types ([`types`]), lines ([`lines`]), and where values are ([`place`], [`frame`]).
+//! types ([`types`]), lines ([`lines`]), and where values are ([`place`], [`frame`]), and how they are passed ([`passing`]).
 
 mod entries;
 mod frame;
 mod functions;
 mod inlined;
 mod lines;
+mod passing;
 mod place;
 mod types;
 

@@ -69,6 +69,8 @@ pub(crate) struct Elf {
     pub machine: Machine,
     #[allow(dead_code, reason = "it is part of what the header says")]
     pub kind: Kind,
+    /// Where the program begins; 0: nowhere.
+    pub entry: u64,
     pub sections: Vec<Section>,
     names: Vec<u8>,
     pub segments: Vec<Segment>,
@@ -122,8 +124,9 @@ impl Elf {
             elf::ET_DYN => Kind::Shared,
             _ => Kind::Other,
         };
-        let mut elf =
-            Self { source, identity, machine, kind, sections: Vec::new(), names: Vec::new(), segments: Vec::new() };
+        let entry = header.e_entry.get(Little);
+        let (sections, names, segments) = (Vec::new(), Vec::new(), Vec::new());
+        let mut elf = Self { source, identity, machine, kind, entry, sections, names, segments };
         elf.segments = elf.read_segments(header).ok_or_else(|| damaged("it ends before its segments do"))?;
         elf.read_sections(header).ok_or_else(|| damaged("it ends before its section headers do"))?;
         Ok(elf)

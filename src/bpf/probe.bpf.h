@@ -131,7 +131,7 @@ static __always_inline bool bring(u64 at)
 	return probe_sleepable && !bpf_copy_from_user(&byte, sizeof(byte), (void *)at);
 }
 
-static __always_inline u64 append_str(struct scratch *s, u64 at, u64 size, bool user)
+static __always_inline u64 append_str(struct scratch *s, u64 at, u64 size, bool user, bool array)
 {
 	u64 used = *(volatile u32 *)&s->used;
 	long n;
@@ -157,15 +157,18 @@ static __always_inline u64 append_str(struct scratch *s, u64 at, u64 size, bool 
 	if (n < 0 || n > STR_MAX + 1)
 		return -1;
 	if (n > (long)size)
-		n = size - 1;
+		n = array ? size + 1 : size - 1;
 	*(volatile u32 *)&s->used = used + n;
 	return used | n << 16;
 }
 
-/* The same with a string, up to its NUL, which is counted. One that has none was cut. */
+/*
+ * The same with a string, up to its NUL, which is counted. One that has none was cut; of an array, which has no more bytes,
+ * it gets one.
+ */
 static __noinline __attribute__((used)) u64 probe_str(struct scratch *s, u64 at, u64 arg)
 {
-	return append_str(s, at, (u32)arg, is_user(at, arg >> 32));
+	return append_str(s, at, (u32)arg, is_user(at, (u8)(arg >> 32)), arg >> 63);
 }
 
 /* A string in a tracepoint's record: `at` is the address of where it says where (offset, and length << 16). */
@@ -176,7 +179,7 @@ static __noinline __attribute__((used)) u64 probe_located(struct scratch *s, u64
 	if (bpf_probe_read_kernel(&where, sizeof(where), (void *)at))
 		return -1;
 	STATE(s)->frame = (u64)ctx;
-	return append_str(s, STATE(s)->frame + (u16)where, (u32)max, false);
+	return append_str(s, STATE(s)->frame + (u16)where, (u32)max, false, false);
 }
 
 /* A struct path, as a path in the mount namespace; the flags of the walk in bits 32 and up. */

@@ -107,8 +107,9 @@ pub(crate) enum Read {
     Plain { offset: i32, shift: u8, narrow: Option<(u8, bool)> },
     /// 1, 2, 4 or 8 bytes there; then a bit field is cut out: shifted left, then right, with its sign or without.
     Number { offset: i32, space: Space, size: u8, left: u8, right: u8, signed: bool },
-    /// A string there, up to its NUL, of at most `max` bytes with it.
-    Str { offset: i32, space: Space, max: u32 },
+    /// A string there, up to its NUL, of at most `max` bytes with it. `array`: there are no more bytes, so that one without
+    /// a NUL has all of them, and is whole.
+    Str { offset: i32, space: Space, max: u32, array: bool },
     /// So many bytes there.
     Bytes { offset: i32, space: Space, len: u32 },
     /// `__data_loc`: 4 bytes there say where in the context a string is (offset, and length << 16).
@@ -122,7 +123,7 @@ pub(crate) enum Read {
 impl Slot {
     /// The same, of the longest string that can be read.
     pub fn whole(mut self) -> Self {
-        if let Read::Str { max, .. } | Read::Located { max, .. } = &mut self.read {
+        if let Read::Str { max, array: false, .. } | Read::Located { max, .. } = &mut self.read {
             *max = STR_MAX;
         }
         self
@@ -139,7 +140,8 @@ impl Read {
     pub fn longest(self) -> u32 {
         match self {
             Read::Plain { .. } | Read::Number { .. } => 0,
-            Read::Str { max, .. } | Read::Located { max, .. } => max,
+            Read::Str { max, array, .. } => max.saturating_add(array.into()),
+            Read::Located { max, .. } => max,
             Read::Bytes { len, .. } => len,
             Read::Path { .. } | Read::Dentry { .. } => PATH_MAX,
         }

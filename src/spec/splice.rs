@@ -192,7 +192,7 @@ mod tests {
 
     fn generated() -> Generated {
         let word = |index| Base::Word { index, typed: false };
-        let text = Read::Str { offset: 8, space: Space::ByAddress, max: 256 };
+        let text = Read::Str { offset: 8, space: Space::ByAddress, max: 256, array: false };
         let number = Read::Number { offset: 4, space: Space::Kernel, size: 4, left: 0, right: 0, signed: true };
         let way = vec![Deref { offset: 16, space: Space::Kernel }, Deref { offset: 0, space: Space::ByAddress }];
         let slots = vec![

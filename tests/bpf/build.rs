@@ -62,7 +62,12 @@ fn binaries(from: &Path, to: &Path, clang: &str) {
     build("library", &cc, "functions.c", "-g -O2 -shared -fPIC -Wl,-soname,libfunctions.so.1");
     let versions = format!("-O1 -shared -fPIC -Wl,--version-script={}", from.join("versions.map").display());
     build("versions", &cc, "versions.c", &versions);
-    build("methods", clang, "methods.cpp", "-x c++ -g -O1");
+    build("methods", clang, "methods.cpp", "-x c++ -g -O1 -fno-rtti");
+    // (This leaves out how classes are passed, as GCC does.)
+    build("methods-strict", clang, "methods.cpp", "-x c++ -g -gdwarf-4 -gstrict-dwarf -O0 -fno-rtti -fno-exceptions");
+    build("passed", &cc, "passed.c", "-g -O0");
+    build("passed-small", &cc, "passed.c", "-g -O2");
+    build("passed-clang", clang, "passed.c", "-g -O1");
     build("marks", &cc, "marks.c", "-O2 -pie -fPIE");
     build("marks-fixed", &cc, "marks.c", "-O0 -no-pie -fno-pie");
     build("starts", &cc, "starts.c", "-O2");

@@ -151,3 +151,24 @@ fn static_probes_of_the_c_library_show_what_it_does() {
         assert!(start[0]["boot_ns"].as_u64() < complete[0]["boot_ns"].as_u64(), "{way}");
     }
 }
+
+/// The dynamic linker.
+const LINKER: &str =
+    if cfg!(target_arch = "x86_64") { "/lib64/ld-linux-x86-64.so.2" } else { "/lib/ld-linux-aarch64.so.1" };
+
+#[test]
+fn a_program_goes_on_whose_functions_cannot_be_watched_where_they_return() {
+    for way in WAYS {
+        // The entry point has the number of arguments where others have the address that they return to.
+        let specs = [format!("{LINKER}:_start"), "libc:exit".to_owned()];
+        let ended = traced("uprobe", way, &specs, &[PYTHON, "-ISBc", "import sys; print(sys.argv[1])", "an argument"]);
+        assert_eq!(ended.stdout, ["an argument"], "{way}: {:#?}", ended.stderr);
+        for func in ["_start", "exit"] {
+            let [call] = calls(&ended, func)[..] else { panic!("{way} {func}: {:#?}", ended.events) };
+            assert!(call.get("duration_ns").is_none() && call.get("ret").is_none(), "{way}: {call}");
+            let said = format!("shown when they are called, not when they return: {func} (");
+            assert!(ended.stderr.iter().any(|line| line.contains(&said)), "{way}: {:#?}", ended.stderr);
+        }
+        assert!(!ended.stderr.iter().any(|line| line.contains("unreturned")), "{way}: {:#?}", ended.stderr);
+    }
+}

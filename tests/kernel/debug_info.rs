@@ -78,6 +78,18 @@ fn functions_parameters_and_types_are_known_by_debug_information() {
 }
 
 #[test]
+fn an_array_of_characters_without_an_end_has_all_of_them() {
+    let scratch = Scratch::new("full");
+    for ((name, bytes), way) in PROGRAMS.into_iter().zip(WAYS) {
+        let program = program(&scratch, (name, bytes));
+        for condition in ["tag->text == \"full\"", "tag->text ~ \"*ull\"", "!(tag->text == \"ful\")"] {
+            let ended = traced(text(&program), way, &[&format!("{{}}:full(text=tag->text) if {condition}")]);
+            assert_eq!(call(&ended, "full")["args"], json!({ "text": "full" }), "{name} {condition}: and is not cut");
+        }
+    }
+}
+
+#[test]
 fn a_line_of_the_source_is_a_place() {
     let line = |what: &str| 1 + SOURCE.lines().position(|line| line.ends_with(&format!("// line: {what}"))).unwrap();
     let scratch = Scratch::new("lines");

@@ -55,6 +55,15 @@ fn functions_have_their_arguments_and_results() {
 }
 
 #[test]
+fn a_program_whose_entry_point_is_watched_goes_on() {
+    for way in WAYS {
+        let ended = traced("uprobe", &["--attach", way], &["{}:_start", "{}:func_uprobe1(x:u64)"], &["umark", "1"]);
+        assert_eq!(calls(&ended, "func_uprobe1")[0]["args"], json!({"x": 1}), "{way}: {:#?}", ended.stderr);
+        assert!(calls(&ended, "_start")[0].get("duration_ns").is_none(), "{way}");
+    }
+}
+
+#[test]
 fn a_glob_names_each_function() {
     for way in WAYS {
         let ended = traced("uprobe", &["--attach", way], &["{}:func_uprobe*"], &["umark", "2"]);

@@ -9,6 +9,7 @@ use gimli::{
     Section, Unit, UnitHeader, UnitOffset, UnitType, constants as dw,
 };
 
+use super::super::passing::Passing;
 use crate::types::image::find;
 
 pub(crate) type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -55,6 +56,8 @@ pub(crate) struct Debug<'a> {
     types: Vec<UnitHeader<Slice<'a>>>,
     units: RefCell<Units<'a>>,
     signatures: RefCell<Option<HashMap<u64, At>>>,
+    /// How values of types are passed, of those that were asked for.
+    pub(super) passings: RefCell<HashMap<At, Passing>>,
     pub(super) left: Cell<u64>,
 }
 
@@ -73,7 +76,8 @@ impl<'a> Debug<'a> {
         });
         let info = File { headers: headers_of(&dwarf), dwarf };
         let (units, signatures) = (RefCell::default(), RefCell::default());
-        Self { info, shared, types, units, signatures, left: Cell::new(ENTRIES) }
+        let passings = RefCell::default();
+        Self { info, shared, types, units, signatures, passings, left: Cell::new(ENTRIES) }
     }
 
     pub(super) fn dwarf(&self, part: Part) -> &Dwarf<Slice<'a>> {

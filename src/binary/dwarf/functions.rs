@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use gimli::{AttributeValue, Unit, constants as dw};
 
 use super::super::machine::Machine;
+use super::super::passing::Passing;
 use super::entries::{At, Debug, Entry, Part, Slice};
-use super::place::{Entry as AtEntry, Found, Stage, place};
+use super::place::{Entry as AtEntry, Found, Stage, passing, place};
 
 /// The most parameters of a function.
 const PARAMS: usize = 256;
@@ -20,9 +21,12 @@ pub(crate) struct Described {
     pub params: Vec<Param>,
     /// None: it returns nothing.
     pub returns: Option<At>,
-    pub returns_by_reference: bool,
+    pub result: Passing,
     pub variadic: bool,
     pub is_rust: bool,
+    /// It is called with something else than its source says.
+    pub is_changed: bool,
+    pub never_returns: bool,
 }
 
 /// A parameter or a variable.
@@ -33,8 +37,7 @@ pub(crate) struct Param {
     /// None: it is not known.
     pub ty: Option<At>,
     pub found: Found,
-    /// It is a class that is not copied: what is passed is its address.
-    pub by_reference: bool,
+    pub passing: Passing,
 }
 
 impl<'a> Debug<'a> {
@@ -178,8 +181,13 @@ impl<'a> Debug<'a> {
         let here = AtEntry { machine, address: low.unwrap_or(0), stage: entry_stage(&unit, &entry) };
         let (params, variadic) = self.params(at, &here);
         let returns = self.own_or_origin(at, |at, unit, entry| self.attr_ref(at.part, unit, entry, dw::DW_AT_type));
-        let (name, returns_by_reference) = (String::from_utf8_lossy(name).into_owned(), self.by_reference(returns));
-        Some(Described { at, name, params, returns, returns_by_reference, variadic, is_rust })
+        let (name, result) = (String::from_utf8_lossy(name).into_owned(), self.passing(returns));
+        // The compiler has changed what a function is called with that only it calls (LLVM: DeadArgumentElimination.cpp).
+        let convention = entry.attr_value(dw::DW_AT_calling_convention);
+        let is_changed = convention == Some(AttributeValue::CallingConvention(dw::DW_CC_nocall));
+        let never = self.own_or_origin(at, |_, _, entry| entry.attr_value(dw::DW_AT_noreturn));
+        let never_returns = never == Some(AttributeValue::Flag(true));
+        Some(Described { at, name, params, returns, result, variadic, is_rust, is_changed, never_returns })
     }
 
     /// Its own parameters, or of what it is made from where it has none.
@@ -217,14 +225,23 @@ impl<'a> Debug<'a> {
         let name = self.name(at).map(|name| String::from_utf8_lossy(name).into_owned());
         let name = name.filter(|name| !name.is_empty() && (!made_up || name == "this"));
         let ty = self.own_or_origin(at, |at, unit, entry| self.attr_ref(at.part, unit, entry, dw::DW_AT_type));
-        let found = match entry.attr_value(dw::DW_AT_location) {
+        let location = entry.attr_value(dw::DW_AT_location);
+        let stated = location.as_ref().and_then(|location| passing(self, &unit, location, here));
+        let found = match location {
             Some(value) => place(self, &unit, value, here),
             None => match entry.attr_value(dw::DW_AT_const_value).and_then(|value| constant(&value)) {
                 Some(constant) => Found::At(super::super::origin::Origin::Constant(constant)),
                 None => Found::Nowhere,
             },
         };
-        Some(Param { name, ty, found, by_reference: self.by_reference(ty) })
+        let passing = match (self.passing(ty), stated) {
+            // What is read there at its entry is an address.
+            (Passing::ByValue | Passing::Unknown, Some(Passing::ByReference)) => Passing::ByReference,
+            // Older Clang does not say of a constructor that it is the one of every class.
+            (Passing::ByReference, Some(Passing::ByValue)) => Passing::ByValue,
+            (passing, _) => passing,
+        };
+        Some(Param { name, ty, found, passing })
     }
 }
 
@@ -246,25 +263,6 @@ fn fill(addresses: &[u64], found: &mut [Option<usize>], mut ranges: Vec<(u64, u6
         let before = ranges.partition_point(|(begin, ..)| begin <= address);
         let last = before.checked_sub(1).and_then(|last| ranges.get(last));
         *found = last.filter(|(_, end, _)| address < end).map(|(.., unit)| *unit);
-    }
-}
-
-impl Debug<'_> {
-    /// Whether the calling convention of a type says that its address is passed.
-    fn by_reference(&self, mut ty: Option<At>) -> bool {
-        for _ in 0..8 {
-            let Some((unit, entry)) = ty.and_then(|ty| self.entry(ty)) else { return false };
-            match entry.tag() {
-                dw::DW_TAG_typedef | dw::DW_TAG_const_type | dw::DW_TAG_volatile_type => {
-                    ty = ty.and_then(|ty| self.attr_ref(ty.part, &unit, &entry, dw::DW_AT_type));
-                }
-                _ => {
-                    let how = entry.attr_value(dw::DW_AT_calling_convention);
-                    return how == Some(AttributeValue::CallingConvention(dw::DW_CC_pass_by_reference));
-                }
-            }
-        }
-        false
     }
 }
 

@@ -4,6 +4,7 @@ use gimli::{AttributeValue, Expression, Operation, Register, Unit};
 
 use super::super::machine::Machine;
 use super::super::origin::Origin;
+use super::super::passing::Passing;
 use super::entries::{Debug, Part, Slice};
 
 /// The most steps of an expression.
@@ -77,6 +78,35 @@ pub(super) fn place<'a>(
             Some(None) => Found::Nowhere,
             None => Found::NotStated,
         },
+    }
+}
+
+/// How a parameter is passed, where its location says that: it is found by an address that is kept in the frame, or that
+/// is in a register for arguments at the entry; or it is in the frame itself.
+pub(super) fn passing<'a>(
+    debug: &Debug<'a>,
+    unit: &Unit<Slice<'a>>,
+    location: &AttributeValue<Slice<'a>>,
+    here: &Entry,
+) -> Option<Passing> {
+    let expression = match location {
+        AttributeValue::Exprloc(expression) => *expression,
+        AttributeValue::Block(bytes) => Expression(*bytes),
+        other => listed(debug, unit, *other, here.address).flatten()?,
+    };
+    let mut operations = expression.operations(unit.encoding());
+    let is_argument = |register: Register| {
+        here.machine.of_dwarf(register.0).is_some_and(|word| here.machine.arguments().contains(&word))
+    };
+    match (operations.next().ok()?, operations.next().ok()?, operations.next().ok()?) {
+        (Some(Operation::FrameOffset { .. }), None, _) => Some(Passing::ByValue),
+        (Some(Operation::FrameOffset { .. }), Some(Operation::Deref { space: false, .. }), None) => {
+            Some(Passing::ByReference)
+        }
+        (Some(Operation::RegisterOffset { register, offset: 0, .. }), None, _) if is_argument(register) => {
+            Some(Passing::ByReference)
+        }
+        _ => None,
     }
 }
 

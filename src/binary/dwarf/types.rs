@@ -29,9 +29,14 @@ enum Item {
         of: u32,
         counts: Vec<u32>,
     },
-    /// A half of a complex number.
+    /// A half of a complex number, …
     Float {
         size: u8,
+    },
+    /// … of whole numbers (of GNU C), or of a pointer to a method.
+    Int {
+        size: u8,
+        sign: Sign,
     },
 }
 
@@ -88,6 +93,7 @@ impl<'d, 'a> Typed<'d, 'a> {
             match item {
                 Item::Array { of, counts } => self.array(of, &counts),
                 Item::Float { size } => drop(self.builder.float(b"", size)),
+                Item::Int { size, sign } => drop(self.builder.int(b"", size, sign)),
                 Item::Entry(at) => self.entry(at),
             }
             // Numbers are given in the order in which types are written.
@@ -131,13 +137,26 @@ impl<'d, 'a> Typed<'d, 'a> {
                 let (returns, (params, variadic)) = (self.of(&read), self.params(at));
                 self.builder.proto(returns, &params, variadic);
             }
-            dw::DW_TAG_ptr_to_member_type => {
-                self.builder.int(b"pointer to member", 8, Sign::Unsigned);
-            }
+            dw::DW_TAG_ptr_to_member_type => self.member_pointer(&read),
             _ => {
                 self.builder.declared(name, false);
             }
         }
+    }
+
+    /// A member of a class is where it is in there; a method is an address, or a number in a table, and what is added to
+    /// the object's address (Itanium C++ ABI, 2.3).
+    fn member_pointer(&mut self, read: &Read<'_, 'a>) {
+        let to = self.debug.attr_ref(read.at.part, read.unit, read.entry, dw::DW_AT_type);
+        let is_method =
+            to.and_then(|to| self.debug.entry(to)).is_some_and(|(_, to)| to.tag() == dw::DW_TAG_subroutine_type);
+        if !is_method {
+            self.builder.int(b"pointer to member", 8, Sign::Unsigned);
+            return;
+        }
+        let id = self.add(Item::Int { size: 8, sign: Sign::Signed });
+        let row = |name: &str, offset| Row { name: name.into(), id, offset, bits: 0 };
+        self.builder.composite(kind::STRUCT, b"pointer to method", 16, &[row("ptr", 0), row("adj", 64)]);
     }
 
     /// The type that an entry refers to.
@@ -156,11 +175,15 @@ impl<'d, 'a> Typed<'d, 'a> {
         match encoding {
             dw::DW_ATE_float if whole && size > 1 => self.builder.float(name, size),
             dw::DW_ATE_complex_float if matches!(size, 4 | 8 | 16 | 32) => {
-                let size = size / 2;
-                let id = self.add(Item::Float { size });
-                let row = |name: &str, offset| Row { name: name.into(), id, offset, bits: 0 };
-                let halves = [row(REAL, 0), row("__imag__", u32::from(size) * 8)];
-                self.builder.composite(kind::STRUCT, name, u32::from(size) * 2, &halves)
+                let id = self.add(Item::Float { size: size / 2 });
+                self.complex(name, id, size / 2)
+            }
+            // GCC writes it so (gcc/dwarf2out.cc: base_type_die), and Clang.
+            dw::DW_ATE_lo_user if matches!(size, 2 | 4 | 8 | 16) => {
+                let is_unsigned = name.windows(8).any(|word| word == b"unsigned");
+                let sign = if is_unsigned { Sign::Unsigned } else { Sign::Signed };
+                let id = self.add(Item::Int { size: size / 2, sign });
+                self.complex(name, id, size / 2)
             }
             dw::DW_ATE_boolean if whole => self.builder.int(name, size, Sign::Bool),
             // A character of its own kind is a number here; `char` itself is known by its name.
@@ -170,6 +193,13 @@ impl<'d, 'a> Typed<'d, 'a> {
             }
             _ => self.builder.composite(kind::STRUCT, name, size.into(), &[]),
         };
+    }
+
+    /// A number of two halves.
+    fn complex(&mut self, name: &[u8], id: u32, size: u8) -> u32 {
+        let row = |name: &str, offset| Row { name: name.into(), id, offset, bits: 0 };
+        let halves = [row(REAL, 0), row("__imag__", u32::from(size) * 8)];
+        self.builder.composite(kind::STRUCT, name, u32::from(size) * 2, &halves)
     }
 
     fn composite(&mut self, kind: u8, name: &[u8], read: &Read<'_, 'a>) {

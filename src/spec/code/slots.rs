@@ -269,8 +269,9 @@ impl Reader<'_> {
                     _ => self.cut(left, right, signed),
                 }
             }
-            Read::Str { offset, space, max } => {
-                self.by_function(Function::Str, offset, u64::from(max) | number(space) << 32)
+            Read::Str { offset, space, max, array } => {
+                let arg = u64::from(max) | number(space) << 32 | u64::from(array) << 63;
+                self.by_function(Function::Str, offset, arg)
             }
             Read::Bytes { offset, space, len } => {
                 self.by_function(Function::Bytes, offset, u64::from(len) | number(space) << 32)

@@ -27,6 +27,17 @@ impl Maker<'_> {
             }
             Format::Float { size } => {
                 fits(self.types, way, size, "a float")?;
+                // Its first bytes are no smaller float.
+                match shape(self.types, way.ty) {
+                    Shape::Float { size: own } if own > 8 && own != size => {
+                        return Err(Wrong::new(format!(
+                            "it is a float of {} bits, and cannot be read as one of {}",
+                            u32::from(own) * 8,
+                            u32::from(size) * 8
+                        )));
+                    }
+                    _ => {}
+                }
                 self.float(way, size)
             }
             Format::Pointer => Ok(ShownKind::Pointer { slot: self.address(way)? }),

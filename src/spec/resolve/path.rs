@@ -93,6 +93,9 @@ fn root(types: &Types, scope: &Scope, name: &str) -> Result<Way, Wrong> {
         }
         return param.way.clone().map_err(|why| Wrong::new(format!("{name} cannot be read: {why}")));
     }
+    if let ("ret" | "duration", Some(why)) = (name, scope.left) {
+        return Err(Wrong::new(format!("{} is not watched where it returns: {why}", scope.name)));
+    }
     match name {
         "ret" if !scope.when.has_result() => {
             Err(Wrong::new(format!("there is no result at the entry of {}", scope.name)).hint("hook its return"))

@@ -73,6 +73,8 @@ pub(crate) struct Scope {
     pub head: Option<Vec<Param>>,
     /// Where what is returned is, if that is not in one register alone; or why it cannot be read.
     pub result_at: Option<Result<Way, Why>>,
+    /// Why the return of what is hooked at its entry is left alone, if it is.
+    pub left: Option<&'static str>,
 }
 
 /// A parameter, or a field of a record.
@@ -104,7 +106,7 @@ impl Scope {
             Words::Registers(machine) => machine.result() + 1,
         };
         let (name, returns, when) = (function.name.clone(), function.returns, hook.when);
-        Self { name, params, returns, when, result_words, hidden: 0, head: None, result_at: None }
+        Self { name, params, returns, when, result_words, hidden: 0, head: None, result_at: None, left: None }
     }
 
     /// Of a classic tracepoint's record.
@@ -118,7 +120,17 @@ impl Scope {
         });
         let hidden = fields.iter().take_while(|field| field.name.starts_with("common_")).count();
         let (name, params) = (name.to_owned(), params.collect());
-        Self { name, params, returns: None, when: When::Entry, result_words: 0, hidden, head: None, result_at: None }
+        Self {
+            name,
+            params,
+            returns: None,
+            when: When::Entry,
+            result_words: 0,
+            hidden,
+            head: None,
+            result_at: None,
+            left: None,
+        }
     }
 
     /// Of a system call, hooked at its wrapper: its one argument is where the registers of the caller are. `known`: its
@@ -151,6 +163,7 @@ impl Scope {
             result_words,
             hidden: 0,
             head: None,
+            left: None,
             result_at: None,
         }
     }
@@ -165,7 +178,7 @@ impl Scope {
         // Which of them are its arguments is not known.
         let (returns, hidden) = (Some(Ty::Word), params.len());
         let (result_words, name) = (machine.result() + 1, name.to_owned());
-        Self { name, params, returns, when, result_words, hidden, head: None, result_at: None }
+        Self { name, params, returns, when, result_words, hidden, head: None, result_at: None, left: None }
     }
 
     /// A parameter by its name, else by its number.

@@ -8,7 +8,7 @@ use super::spell::spell;
 use super::typed::{Form, Int, Shape, Ty, names, shape, size, values};
 use super::way::{At, Way};
 use crate::event::{Shown, ShownKind, Style};
-use crate::spec::ir::{Base, Read, STR_DEFAULT, Slot, Space};
+use crate::spec::ir::{Base, Read, STR_DEFAULT, STR_MAX, Slot, Space};
 use crate::types::model::Types;
 
 /// How many elements of an array are shown, and bytes of anything.
@@ -185,12 +185,13 @@ impl Maker<'_> {
 
 /// A string whose type says that it may be one.
 pub(crate) fn text(types: &Types, way: &Way, max: u32) -> Result<Slot, Wrong> {
-    let read = |way: &Way, max: u32| way.memory(|offset, space| Read::Str { offset, space, max });
+    let within = |way: &Way, max: u32, array: bool| way.memory(|offset, space| Read::Str { offset, space, max, array });
+    let read = |way: &Way, max: u32| within(way, max, false);
     match shape(types, way.ty) {
         Shape::Located { text: true } => located(way, max),
         Shape::Pointer { .. } | Shape::Word => read(&way.follow(types)?.anywhere(), max),
         Shape::Array { count: 0, .. } => read(way, max),
-        Shape::Array { count, .. } => read(way, max.min(count)),
+        Shape::Array { count, .. } if count <= max && count < STR_MAX => within(way, count, true),
         _ => read(way, max),
     }
 }

@@ -16,7 +16,7 @@ use super::error::{ResolveError, Wrong};
 use super::path::head;
 use super::scope::{Param, Scope, When, Why};
 use super::typed::{Shape, Ty, named, names, shape};
-use crate::binary::{Argument, Binary, Found, Function, Signature, Source, is_changed, is_fragment, no_types};
+use crate::binary::{Argument, Binary, Found, Function, Returns, Signature, Source, is_changed, no_types};
 use crate::spec::ast::{Place, Spec, Target, Word};
 use crate::types::model::{Types, kind};
 
@@ -78,7 +78,7 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
     let (mut unknown, mut by_table) = (Vec::new(), Vec::new());
     let mut each = Vec::new();
     for (function, signature) in functions.into_iter().zip(&described.each) {
-        let scope = match signature {
+        let mut scope = match signature {
             Some(signature) => {
                 if signature.source == Source::Table {
                     by_table.push(function.called().to_owned());
@@ -86,15 +86,20 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
                 of_signature(&described.types, &function, signature, binary)
             }
             None => {
-                let scope = declared::untyped(spec, function.called(), binary.elf.machine);
-                if scope.params.iter().all(|param| param.name.is_none()) {
+                let mut scope = declared::untyped(spec, function.called(), binary.elf.machine);
+                if binary.is_go() {
+                    scope.params.retain(|param| param.name.is_some());
+                    scope.params.iter_mut().for_each(|param| param.way = Err(GO.into()));
+                }
+                if scope.params.iter().all(|param| param.name.is_none()) && !binary.is_go() {
                     unknown.push(function.called().to_owned());
                 }
                 scope
             }
         };
         let (name, offset) = (function.called().to_owned(), function.offset);
-        let returns = !is_fragment(name.as_bytes());
+        let returns = binary.returns_of(&function, signature.as_ref().is_some_and(|signature| signature.never_returns));
+        scope.left = returns.why_not();
         each.push(Site { name, offset, semaphore: None, returns, in_red_zone: false, scope });
     }
     let what = |names: &[String]| match names {
@@ -124,20 +129,27 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
     Sites { types: described.types, each, notes }
 }
 
+const GO: &str =
+    "Go passes values in registers of its own, and its debug information does not say where this one is then";
+const NO_RESULT: &str = "the compiler has changed this function, and may have left out what it returns";
 const RUST: &str = "Rust does not say how it passes structs and enums";
 
 /// A function, at its entry.
 fn of_signature(types: &Types, function: &Function, signature: &Signature, binary: &Binary) -> Scope {
     let machine = binary.elf.machine;
     let returns = (signature.returns > 0).then(|| Ty::of(signature.returns));
-    let mut abi = Abi::new(machine, types, returns, signature.returns_by_reference);
+    let mut abi = Abi::new(machine, types, returns, signature.result);
     // What the compiler has made of a function is called with something else.
-    let changed = is_changed(&function.name);
-    // Rust passes and returns structs as it likes.
-    let is_rusts = |ty: Ty| signature.is_rust && matches!(shape(types, ty), Shape::Struct { .. });
+    let changed = is_changed(&function.name) || signature.is_changed;
+    // Rust passes and returns structs as it likes, and Go everything.
+    let its_own = |ty: Ty| match shape(types, ty) {
+        _ if binary.is_go() => Some(GO),
+        Shape::Struct { .. } if signature.is_rust => Some(RUST),
+        _ => None,
+    };
     let param = |argument: &Argument| {
         let ty = argument.ty.map_or(Ty::Word, |id| transparent(types, Ty::of(id)));
-        let by_abi = abi.next(types, ty, argument.by_reference);
+        let by_abi = abi.next(types, ty, argument.passing);
         let way = match &argument.found {
             Found::At(origin) => Ok(of_origin(origin, ty)),
             Found::Later(origin) if changed => Ok(of_origin(origin, ty)),
@@ -145,15 +157,19 @@ fn of_signature(types: &Types, function: &Function, signature: &Signature, binar
             Found::NotStated | Found::Computed | Found::Nowhere if changed => {
                 Err("the compiler has changed what this function is called with".into())
             }
-            Found::Later(_) | Found::NotStated | Found::Computed | Found::Nowhere if is_rusts(ty) => Err(RUST.into()),
-            Found::Later(_) | Found::NotStated | Found::Computed | Found::Nowhere => by_abi.map_err(Why::from),
+            Found::Later(_) | Found::NotStated | Found::Computed | Found::Nowhere => match its_own(ty) {
+                Some(why) => Err(why.into()),
+                None => by_abi.map_err(Why::from),
+            },
         };
         Param { name: argument.name.clone(), ty, way }
     };
     let params: Vec<Param> = signature.params.iter().map(param).collect();
-    let result_at = returns.and_then(|ty| abi::result(machine, types, ty, signature.returns_by_reference));
+    let result_at = returns.and_then(|ty| abi::result(machine, types, ty, signature.result));
     let result_at = result_at.map(|way| way.map_err(Why::from));
-    let result_at = if returns.is_some_and(is_rusts) { Some(Err(RUST.into())) } else { result_at };
+    let result_at = returns.and_then(its_own).map_or(result_at, |why| Some(Err(why.into())));
+    let has_no_result = signature.is_changed || function.name.contains(".isra.");
+    let result_at = if has_no_result { Some(Err(NO_RESULT.into())) } else { result_at };
     Scope {
         name: function.called().to_owned(),
         params,
@@ -162,6 +178,7 @@ fn of_signature(types: &Types, function: &Function, signature: &Signature, binar
         result_words: machine.result() + 1,
         hidden: 0,
         head: None,
+        left: None,
         result_at,
     }
 }
@@ -214,7 +231,7 @@ fn spots(spec: &Spec, binary: &Binary, addresses: &[u64], name: impl Fn(Option<&
     if functions.iter().all(Option::is_some) {
         let mut sites = entries(spec, binary, functions.into_iter().flatten().collect());
         sites.each.iter_mut().for_each(|site| {
-            (site.name, site.returns) = (name(Some(&site.name)), false);
+            (site.name, site.returns) = (name(Some(&site.name)), Returns::Within);
             (site.scope.returns, site.scope.result_at) = (None, None);
         });
         return sites;
@@ -244,7 +261,7 @@ fn spots(spec: &Spec, binary: &Binary, addresses: &[u64], name: impl Fn(Option<&
             }
             None => Scope { returns: None, ..declared::untyped(spec, &name, machine) },
         };
-        each.push(Site { name, offset, semaphore: None, returns: false, in_red_zone: false, scope });
+        each.push(Site { name, offset, semaphore: None, returns: Returns::Within, in_red_zone: false, scope });
     }
     Sites { types, each, notes: Vec::new() }
 }

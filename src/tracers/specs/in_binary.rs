@@ -1,5 +1,6 @@
 //! What a spec names in binaries: places, in groups that are hooked and read alike.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::kinds::room;
 use super::missing;
 use super::recorded::{By, Recorded, in_page};
 use super::way::{self, Candidate, Half, Part, Read, Subject, refused};
+use crate::binary::Returns;
 use crate::error::Usage;
 use crate::load::plan::{self, Hook, Target};
 use crate::names::glob::is_glob;
@@ -137,6 +139,27 @@ impl InBinary {
         self
     }
 
+    /// Calls that are shown at their entry alone, and why.
+    fn note_of_returns_left_alone(&self) -> Option<String> {
+        const LISTED: usize = 8;
+        let mut whys: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for site in &self.sites {
+            if let Some(why) = site.returns.why_not() {
+                whys.entry(why).or_default().insert(&site.name);
+            }
+        }
+        let each = whys.iter().map(|(why, names)| {
+            let listed: Vec<&str> = names.iter().take(LISTED).copied().collect();
+            let more = names.len() - listed.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{}{more} ({why})", listed.join(", "))
+        });
+        let each: Vec<String> = each.collect();
+        let binary = self.path.file_name().unwrap_or_default().to_string_lossy();
+        (!each.is_empty())
+            .then(|| format!("{binary}: shown when they are called, not when they return: {}", each.join("; ")))
+    }
+
     fn with_nothing(mut self) -> Self {
         self.spec.args = Some(Vec::new());
         self
@@ -163,7 +186,7 @@ impl InBinary {
 
     /// Whether entry and return are both hooked.
     fn is_call(&self, part: Part) -> bool {
-        part == Part::Call && self.sites.iter().all(|site| site.returns)
+        part == Part::Call && self.sites.iter().all(|site| site.returns == Returns::Watched)
     }
 }
 
@@ -198,7 +221,8 @@ fn groups(all: impl Iterator<Item = InBinary>, some: bool) -> Result<(Vec<InBina
             let distinguished = |other: &Site| {
                 group.cookies || in_page(other.offset) != in_page(site.offset) || other.name == site.name
             };
-            *of == reads && group.sites.iter().all(distinguished)
+            let alike = |other: &Site| (other.returns == Returns::Watched) == (site.returns == Returns::Watched);
+            *of == reads && group.sites.iter().all(|other| alike(other) && distinguished(other))
         };
         match groups.iter_mut().find(fits) {
             Some((_, group)) => group.sites.append(&mut one.sites),
@@ -263,6 +287,9 @@ impl Subject for InBinary {
     }
 
     fn note_of_returns(&mut self) -> Option<String> {
+        if let Some(note) = self.note_of_returns_left_alone() {
+            return Some(note);
+        }
         let name = self.throws.take().filter(|_| self.is_call(Part::Call))?;
         Some(format!(
             "{name}: an exception (of C++, a panic of Rust) that leaves a function whose return is watched ends the program; \
@@ -271,7 +298,7 @@ impl Subject for InBinary {
     }
 
     fn begins_functions(&self) -> bool {
-        self.sites.iter().all(|site| site.returns)
+        self.sites.iter().all(|site| site.returns.is_called())
     }
 
     fn recorded(&self, kind: u32, name: &str) -> Recorded {

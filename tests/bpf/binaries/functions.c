@@ -107,6 +107,17 @@ KEEP int variadic(const char *format, ...) {
     sink += first;
     return first;
 }
+struct tag {
+    char text[4];
+    char after;
+};
+KEEP int full(const struct tag *tag) {
+    sink += tag->text[0] + tag->after;
+    return tag->text[3];
+}
+KEEP _Noreturn void never_returns(int status) {
+    exit(status);
+}
 KEEP void nothing(void) {
     sink++;
 }
@@ -165,7 +176,12 @@ int main(int argc, char **argv) {
     sink += (int)__real__ with_complex(1, 2, 3, &both, 5);
     variadic("%d", 7);
     nothing();
+    struct tag tag = {{'f', 'u', 'l', 'l'}, 'x'};
+    full(&tag);
     sink += wide_behind_one(1, 2, 3);
     sink += huge(1, 2) + caller_one(1) + caller_two(2) + recursive(3) + twin(1) + weak_one(2);
+    if (argc > 1000) {
+        never_returns(argc);
+    }
     return malloc(3) == NULL || strlen(argv[0]) == 0;
 }

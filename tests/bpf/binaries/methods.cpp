@@ -31,11 +31,41 @@ __attribute__((noinline)) long takes(owner one, int after) {
     sink += one.value + after;
     return sink;
 }
+struct follows {
+    int value;
+    follows(int value) : value(value) {}
+    follows(const follows &) = default;
+    virtual long get() { return value; }
+};
+struct holds {
+    owner inner;
+};
+struct plain {
+    int value;
+    plain(int value) : value(value) {}
+    plain(const plain &) = default;
+    plain(const char *, int);
+};
+struct empty {};
+struct moves {
+    long first, second;
+};
+using method = long (moves::*)(int);
+__attribute__((noinline)) long takes_many(follows one, holds two, plain three, empty, method four, int after) {
+    sink += one.value + two.inner.value + three.value + after + (four != nullptr);
+    return sink;
+}
+__attribute__((noinline)) owner gives(int value) {
+    sink += value;
+    return owner(value);
+}
 } // namespace space
 
 int main(int argc, char **) {
     derived of{};
     of.third = 3;
     space::counter counter;
-    return counter.add(argc, of, space::kind::some) + static_cast<int>(space::takes(owner(3), 4));
+    return counter.add(argc, of, space::kind::some) + static_cast<int>(space::takes(owner(3), 4)) +
+           static_cast<int>(space::takes_many(space::follows(1), space::holds{owner(2)}, space::plain(3), {}, nullptr, 5)) +
+           space::gives(6).value;
 }

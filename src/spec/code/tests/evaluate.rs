@@ -114,8 +114,8 @@ impl World {
                     (_, true) => ((value << left).cast_signed() >> right).cast_unsigned(),
                 })
             }
-            Read::Str { offset, space, max } => {
-                ask(Function::Str, offset, u64::from(max) + (space_number(space) << 32))
+            Read::Str { offset, space, max, array } => {
+                ask(Function::Str, offset, u64::from(max) + (space_number(space) << 32) + (u64::from(array) << 63))
             }
             Read::Bytes { offset, space, len } => {
                 ask(Function::Bytes, offset, u64::from(len) + (space_number(space) << 32))

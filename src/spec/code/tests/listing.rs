@@ -186,7 +186,7 @@ fn typed_pointers_are_loaded_until_a_step_is_not() {
     // A number is as it was loaded, with zeros above.
     assert_listing(&fetch(all), &format!("{body}{}", tail.replace("AT", "17").replace("INSTEAD", "r8 = 1")));
     // The string's function gets a number, of which the verifier does not know that it was a pointer.
-    let text = slot(typed, &[(40, Space::Typed)], Read::Str { offset: 4, space: Space::User, max: 256 });
+    let text = slot(typed, &[(40, Space::Typed)], Read::Str { offset: 4, space: Space::User, max: 256, array: false });
     let body = "r8 = *(u64 *)(r7 +8)
         if r8 == 0 goto 19
         r8 = *(u64 *)(r8 +40)
@@ -207,8 +207,10 @@ fn typed_pointers_are_loaded_until_a_step_is_not() {
 
 #[test]
 fn a_condition_reads_what_its_next_part_needs_and_refuses_at_once() {
-    let slots =
-        vec![slot(word(0), &[], PLAIN), slot(word(1), &[], Read::Str { offset: 0, space: Space::Kernel, max: 64 })];
+    let slots = vec![
+        slot(word(0), &[], PLAIN),
+        slot(word(1), &[], Read::Str { offset: 0, space: Space::Kernel, max: 64, array: false }),
+    ];
     let text = |text: &[u8]| Test::Text { slot: 1, text: text.to_vec(), whole: true };
     let test = Test::All(vec![
         is(0, Compare::Less { signed: true }, 5_u64.wrapping_neg()),

@@ -91,7 +91,7 @@ impl Random {
                 let left = u8::try_from(self.below(u64::from(right) + 1)).unwrap().max(64 - 8 * size).min(right);
                 Read::Number { offset, space, size, left, right, signed: self.one_in(2) }
             }
-            7 | 8 => Read::Str { offset, space, max: limit },
+            7 | 8 => Read::Str { offset, space, max: limit, array: false },
             9 => Read::Bytes { offset, space, len: limit },
             10 => Read::Located { offset, max: limit },
             _ => self.of(&[Read::Path { offset: 16 }, Read::Dentry { offset: 24 }]),

@@ -9,7 +9,7 @@ fn number(offset: i32, size: u8, bits: (u8, u8), signed: bool) -> Read {
 #[test]
 fn a_chain_has_as_few_steps_as_there_are_pointers() {
     let found = slot("copy_process", "parent->mm->exe_file->f_path.dentry->d_name.name:str");
-    let read = Read::Str { offset: 0, space: Space::ByAddress, max: 256 };
+    let read = Read::Str { offset: 0, space: Space::ByAddress, max: 256, array: false };
     assert_eq!(found, Slot { base: word(0), derefs: kernel(&[1000, 800, 72, 40]), read });
     assert_eq!(slot("copy_process", "parent.mm.exe_file->f_path->dentry.d_name->name:str"), found, "`.` is `->`");
 }
@@ -54,7 +54,7 @@ fn pointers_are_followed_by_a_star() {
 #[test]
 fn what_is_tagged_as_a_users_stays_it() {
     let found = slot("vfs_read", "buf:str[16]");
-    assert_eq!(found.read, Read::Str { offset: 0, space: Space::User, max: 16 });
+    assert_eq!(found.read, Read::Str { offset: 0, space: Space::User, max: 16, array: false });
     let inner = slot("vfs_read", "((struct qstr *)buf)->name:str");
     assert_eq!(inner.derefs, [Deref { offset: 8, space: Space::Kernel }], "a cast takes the tag away");
 }
@@ -83,7 +83,7 @@ fn roots_are_words_of_the_context() {
         Slot { base: Base::Task, derefs: Vec::new(), read: number(1200, 4, (32, 32), true) }
     );
     assert_eq!(slot("thing_do", "pid").read, number(1204, 4, (32, 32), true), "a process is a thread group");
-    assert_eq!(slot("thing_do", "comm").read, Read::Str { offset: 1400, space: Space::Kernel, max: 16 });
+    assert_eq!(slot("thing_do", "comm").read, Read::Str { offset: 1400, space: Space::Kernel, max: 16, array: true });
     assert_eq!(slot("thing_do", "uid").derefs, kernel(&[1300]));
     let found = at_return("vfs_read", Some("ret, duration"), "").unwrap();
     assert_eq!(found.program.words, 5, "what is returned is behind the arguments");
@@ -131,7 +131,7 @@ fn a_record_is_read_from_its_begin() {
          dentry:Alone*(name:Path) rel:Hex"
     );
     assert_eq!(found.program.slots[0].read, Read::Located { offset: 8, max: 256 });
-    assert_eq!(found.program.slots[1].read, Read::Str { offset: 12, space: Space::Kernel, max: 16 });
+    assert_eq!(found.program.slots[1].read, Read::Str { offset: 12, space: Space::Kernel, max: 16, array: true });
     let found = resolve(&write::spec(Some("args[1], common_pid, dentry->d_flags"), ""), &types, &scope).unwrap();
     assert_eq!(found.program.slots[0].read, number(48, 8, (0, 0), false));
     assert_eq!(
@@ -155,7 +155,7 @@ fn a_system_call_has_the_registers_of_its_caller() {
         Slot {
             base: Base::Word { index: 14, typed: false },
             derefs: kernel(&[104]),
-            read: Read::Str { offset: 0, space: Space::User, max: 256 }
+            read: Read::Str { offset: 0, space: Space::User, max: 256, array: false }
         }
     );
     let unknown = scopes(&target("other"), &types, probe, None).unwrap().remove(0);

@@ -50,7 +50,10 @@ fn a_format_overrides_the_type() {
     );
     assert_eq!(kinds("thing->numbers:ptr, thing->data:str[3]"), "thing->numbers:Pointer thing->data:Str");
     assert_eq!(kinds("*p:u32, *p:f64, *p:str"), "*p:Int *p_2:Float *p_3:Str");
-    assert_eq!(slot("thing_do", "thing->data:str[3]").read, Read::Str { offset: 136, space: Space::Kernel, max: 3 });
+    assert_eq!(
+        slot("thing_do", "thing->data:str[3]").read,
+        Read::Str { offset: 136, space: Space::Kernel, max: 3, array: false }
+    );
     assert_eq!(slot("thing_do", "p:bytes[4]").read, Read::Bytes { offset: 0, space: Space::ByAddress, len: 4 });
     assert_eq!(slot("thing_do", "thing->numbers:ptr").read, Read::Plain { offset: 40, shift: 0, narrow: None });
 }

@@ -1,6 +1,6 @@
 //! Where the calling convention has arguments at a function's entry: System V for x86-64, AAPCS64 for arm64.
 
-use crate::binary::Machine;
+use crate::binary::{Machine, Passing};
 use crate::spec::ir::{Base, Space};
 use crate::spec::resolve::typed::{Shape, Ty, shape, size};
 use crate::spec::resolve::way::{At, Way};
@@ -12,8 +12,12 @@ pub(super) const FLOAT: &str = "it is passed in a register for floats, which pro
 const FLOAT_RESULT: &str = "it is in a register for floats, which probes cannot read";
 const EMPTY: &str = "nothing is passed";
 const LOST: &str = "where it is written was passed, and is no longer known when the function returns";
+const UNKNOWN: &str = "how it, or a value before it, is passed is not known";
+const UNKNOWN_RESULT: &str = "how it is returned is not known";
 /// How deep structs are in each other.
 const DEPTH: u8 = 16;
+/// Registers for floats.
+const FLOATS: usize = 8;
 /// How many parts of a value are looked at: what is passed in registers has no more.
 const PARTS: usize = 512;
 /// The most elements of an array that is passed in registers: two times 8 bytes.
@@ -46,16 +50,22 @@ pub(super) struct Abi {
     floats: usize,
     /// Bytes on the stack.
     stack: u64,
+    /// It is not known how what came before is passed.
+    lost: bool,
 }
 
 impl Abi {
     /// Of a function that returns that.
-    pub fn new(machine: Machine, types: &Types, returns: Option<Ty>, by_reference: bool) -> Self {
+    pub fn new(machine: Machine, types: &Types, returns: Option<Ty>, passing: Passing) -> Self {
         let in_memory = |ty| class(types, ty, machine) == Class::Memory && !is_x87(types, ty, machine);
-        let memory = by_reference || returns.is_some_and(in_memory);
+        let memory = match passing {
+            Passing::ByReference => true,
+            Passing::ByValue => returns.is_some_and(in_memory),
+            Passing::InFloat(_) | Passing::Unknown => false,
+        };
         // Where it is to be written comes first; arm64 has a register of its own for that.
         let integers = usize::from(memory && machine == Machine::X86);
-        Self { machine, integers, floats: 0, stack: 0 }
+        Self { machine, integers, floats: 0, stack: 0, lost: passing == Passing::Unknown && machine == Machine::X86 }
     }
 
     fn register(&mut self) -> Option<u32> {
@@ -64,10 +74,26 @@ impl Abi {
         Some(word)
     }
 
-    /// Where an argument is; or why it cannot be read. `by_reference`: its address is passed.
-    pub fn next(&mut self, types: &Types, ty: Ty, by_reference: bool) -> Result<Way, &'static str> {
+    /// Where an argument is; or why it cannot be read.
+    pub fn next(&mut self, types: &Types, ty: Ty, passing: Passing) -> Result<Way, &'static str> {
         let bytes = size(types, ty).unwrap_or(8);
-        let class = if by_reference { Class::Memory } else { class(types, ty, self.machine) };
+        let by_reference = passing == Passing::ByReference;
+        let class = match passing {
+            Passing::ByReference => Class::Memory,
+            Passing::ByValue => class(types, ty, self.machine),
+            // (Of arm64's 8 bytes and more in a vector, and of x86's.)
+            Passing::InFloat(size @ (4 | 8 | 16)) if self.floats < FLOATS && (size > 4 || !is_array(types, ty)) => {
+                Class::Registers([Half::Float, Half::None])
+            }
+            // Wider ones are in registers that a program may be built with or without.
+            Passing::InFloat(_) | Passing::Unknown => {
+                self.lost = true;
+                return Err(UNKNOWN);
+            }
+        };
+        if self.lost {
+            return Err(UNKNOWN);
+        }
         match class {
             Class::Memory if by_reference || self.machine == Machine::Arm => {
                 let way = match self.register() {
@@ -94,11 +120,11 @@ impl Abi {
         if self.machine == Machine::Arm && integers == 2 && align == 16 {
             self.integers = self.integers.next_multiple_of(2);
         }
-        if self.integers + integers > all || self.floats + floats > 8 {
+        if self.integers + integers > all || self.floats + floats > FLOATS {
             if self.machine == Machine::Arm {
                 // What comes behind finds no register either.
                 self.integers = if integers > 0 { all } else { self.integers };
-                self.floats = if floats > 0 { 8 } else { self.floats };
+                self.floats = if floats > 0 { FLOATS } else { self.floats };
             }
             return Ok(self.on_stack(ty, bytes, align));
         }
@@ -124,7 +150,13 @@ impl Abi {
 }
 
 /// Where what is returned is; None: in the register that all results are in.
-pub(super) fn result(machine: Machine, types: &Types, ty: Ty, by_reference: bool) -> Option<Result<Way, &'static str>> {
+pub(super) fn result(machine: Machine, types: &Types, ty: Ty, passing: Passing) -> Option<Result<Way, &'static str>> {
+    let by_reference = passing == Passing::ByReference;
+    match passing {
+        Passing::InFloat(4 | 8 | 16) => return Some(Err(FLOAT_RESULT)),
+        Passing::InFloat(_) | Passing::Unknown => return Some(Err(UNKNOWN_RESULT)),
+        Passing::ByReference | Passing::ByValue => {}
+    }
     let plain = user(Way { base: Base::Return, ..Way::word(0, false, ty) });
     match class(types, ty, machine) {
         Class::Floats => Some(Err(FLOAT_RESULT)),
@@ -169,6 +201,10 @@ fn is_x87(types: &Types, ty: Ty, machine: Machine) -> bool {
     machine == Machine::X86 && is_whole && floats_alone(types, ty) == Some(16)
 }
 
+fn is_array(types: &Types, ty: Ty) -> bool {
+    matches!(shape(types, ty), Shape::Array { .. })
+}
+
 fn is_complex(types: &Types, ty: Ty) -> bool {
     let Shape::Struct { of, .. } = shape(types, ty) else { return false };
     types.members(of).next().is_some_and(|first| first.name == REAL.as_bytes())
@@ -201,7 +237,7 @@ fn class(types: &Types, ty: Ty, machine: Machine) -> Class {
                 return Class::Floats;
             }
             let (mut halves, mut left) = ([Half::None; 2], PARTS);
-            if size > 16 || !fill(types, ty, 0, &mut halves, &mut left) {
+            if size > 16 || !fill(types, ty, 0, &mut halves, &mut left, machine) {
                 return Class::Memory;
             }
             match machine {
@@ -214,11 +250,15 @@ fn class(types: &Types, ty: Ty, machine: Machine) -> Class {
 }
 
 /// Says of each half of a struct what is in it; false: it is on the stack.
-fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], parts: &mut usize) -> bool {
+fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], parts: &mut usize, machine: Machine) -> bool {
     let Some(left) = parts.checked_sub(1) else { return false };
     *parts = left;
     let mut mark = |from: u64, bytes: u64, what: Half| {
         let last = from.saturating_add(bytes.max(1) - 1) / 8;
+        // Of a packed struct, such a part has it on the stack (System V, 3.2.3: "it contains unaligned fields").
+        if machine == Machine::X86 && !from.is_multiple_of(bytes.max(1)) {
+            return false;
+        }
         for half in from / 8..=last {
             let Some(half) = usize::try_from(half).ok().and_then(|half| halves.get_mut(half)) else { return false };
             *half = if *half == Half::Integer || what == Half::Integer { Half::Integer } else { what };
@@ -229,7 +269,7 @@ fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], parts: &mut usiz
         Shape::Struct { of, .. } => types.members(of).all(|member| {
             let from = at.saturating_add(u64::from(member.offset) / 8);
             match member.bits {
-                0 => fill(types, Ty::of(member.id), from, halves, parts),
+                0 => fill(types, Ty::of(member.id), from, halves, parts, machine),
                 bits => {
                     let last = (u64::from(member.offset) % 8 + u64::from(bits)).div_ceil(8);
                     let mut inner = [Half::None; 2];
@@ -250,7 +290,8 @@ fn fill(types: &Types, ty: Ty, at: u64, halves: &mut [Half; 2], parts: &mut usiz
         Shape::Array { of, count } => {
             let each = size(types, of).unwrap_or(0);
             let count = count.min(ELEMENTS + 1);
-            (0..u64::from(count)).all(|n| fill(types, of, at.saturating_add(n.saturating_mul(each)), halves, parts))
+            (0..u64::from(count))
+                .all(|n| fill(types, of, at.saturating_add(n.saturating_mul(each)), halves, parts, machine))
         }
         Shape::Float { size: 16 } => false,
         Shape::Float { size } => mark(at, size.into(), Half::Float),

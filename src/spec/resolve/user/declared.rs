@@ -78,6 +78,7 @@ pub(super) fn untyped(spec: &Spec, name: &str, machine: Machine) -> Scope {
         result_words: machine.result() + 1,
         hidden: 0,
         head: None,
+        left: None,
         result_at: Some(Ok(user(Way { base: crate::spec::ir::Base::Return, ..Way::word(0, false, Ty::Word) }))),
     }
 }

@@ -1,7 +1,7 @@
 //! A place in a binary, and what names mean there.
 
 use super::abi::user;
-use crate::binary::Origin;
+use crate::binary::{Origin, Returns};
 use crate::spec::ir::{Base, Space};
 use crate::spec::resolve::scope::{Scope, When};
 use crate::spec::resolve::typed::Ty;
@@ -27,8 +27,8 @@ pub(crate) struct Site {
     pub offset: u64,
     /// Where the counter is in the file that turns a static probe on.
     pub semaphore: Option<u64>,
-    /// It is the entry of a function, which can be hooked where it returns, too.
-    pub returns: bool,
+    /// Whether it is the entry of a function that can be hooked where it returns, too.
+    pub returns: Returns,
     /// An argument is below the stack pointer (see [`crate::binary::Place::in_red_zone`]).
     pub in_red_zone: bool,
     pub(super) scope: Scope,

@@ -2,6 +2,7 @@
 
 use super::declared::{declared, numbered, ty};
 use super::site::{Site, Sites, of_origin};
+use crate::binary::Returns;
 use crate::binary::{Binary, Operand, Place, Semaphore, StaticProbe};
 use crate::names::{closest, glob};
 use crate::spec::ast::{Format, Spec, Word};
@@ -48,7 +49,7 @@ pub(super) fn sites(spec: &Spec, binary: &Binary, provider: &Word, name: &Word) 
             };
             let scope = scope(spec, &name, place, floats, binary);
             let in_red_zone = place.in_red_zone(&binary.elf);
-            each.push(Site { name: name.clone(), offset, semaphore, returns: false, in_red_zone, scope });
+            each.push(Site { name: name.clone(), offset, semaphore, returns: Returns::Within, in_red_zone, scope });
         }
         if lost > 0 {
             notes.push(format!("{}: {lost} places of {name} are in no code that is loaded", binary.name));
@@ -74,6 +75,7 @@ fn scope(spec: &Spec, name: &str, place: &Place, floats: [u32; 2], binary: &Bina
         result_words: binary.elf.machine.result() + 1,
         hidden: 0,
         head: None,
+        left: None,
         result_at: None,
     }
 }

@@ -3,6 +3,7 @@
 mod functions;
 mod known;
 mod look;
+mod passed;
 
 use std::path::Path;
 

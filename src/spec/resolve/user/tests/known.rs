@@ -1,6 +1,7 @@
 //! What is known without debug information: declared arguments, the table of prototypes, the notes of static probes.
 
 use super::*;
+use crate::binary::Passing;
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
@@ -137,9 +138,10 @@ fn arm_has_its_own_convention() {
     };
     let all = |function: &str| {
         let (_, sites) = uprobe(&it, function).unwrap();
-        let mut abi = Abi::new(crate::binary::Machine::Arm, &sites.types, None, false);
+        let mut abi = Abi::new(crate::binary::Machine::Arm, &sites.types, None, Passing::ByValue);
         let params = &sites.each[0].scope(When::Entry).params;
-        let ways = params.iter().map(|param| abi.next(&sites.types, param.ty, false).map_or("-".to_owned(), at));
+        let ways =
+            params.iter().map(|param| abi.next(&sites.types, param.ty, Passing::ByValue).map_or("-".to_owned(), at));
         ways.collect::<Vec<_>>().join(" ")
     };
     // A struct of two words finds one register left, and goes onto the stack with all that follows.

@@ -27,3 +27,16 @@ fn look() {
     }
     println!("{} static probes", list_statics(&it, "", "").len());
 }
+
+#[test]
+fn a_function_is_not_watched_where_it_returns_if_the_program_would_break() {
+    let it = binary("plain");
+    let returns = |text: &str| uprobe(&it, text).unwrap().1.each[0].returns;
+    assert!(matches!(returns("_start"), Returns::Jumped(why) if why.contains("begins there")));
+    assert!(matches!(returns("never_returns"), Returns::Left("it does not return")));
+    assert_eq!(returns("simple"), Returns::Watched);
+    assert!(returns("never_returns").is_called() && !returns("_start").is_called());
+    let found = uprobe(&it, "never_returns(ret)").and_then(|found| resolved(found, When::Entry));
+    let error = found.unwrap_err().to_string();
+    assert!(error.contains("never_returns is not watched where it returns: it does not return"), "{error}");
+}
