@@ -92,6 +92,7 @@ impl Output for Tree {
         let running = self.processes.drain();
         let unfinished = running.len() as u64;
         running.into_iter().for_each(|process| self.forest.add(process));
+        self.forest.link();
         match &mut self.form {
             Form::Text(text) => text.tree(out, &self.forest)?,
             Form::Json(json) => json.tree(out, &self.forest)?,

@@ -249,6 +249,17 @@ impl Process {
         other.end.is_some() && (self.end.is_none() || self.last.boot_ns >= other.last.boot_ns)
     }
 
+    /// When it began, since boot: as its end says, or the event that created it; None: that is not known.
+    pub fn start_ns(&self) -> Option<u64> {
+        let created = matches!(self.begun, Begun::Forked | Begun::Command).then_some(self.first_ns);
+        self.end.as_ref().and_then(|end| end.start_ns).or(created)
+    }
+
+    /// Whether it may have been there then.
+    pub fn was_there(&self, boot_ns: u64) -> bool {
+        self.start_ns().is_none_or(|start| start <= boot_ns) && (self.end.is_none() || self.last.boot_ns >= boot_ns)
+    }
+
     /// When it began: as its end says, else when it was first heard of.
     pub fn start_unix_ns(&self) -> i64 {
         self.end.as_ref().and_then(|end| end.start_unix_ns).unwrap_or(self.first_unix_ns)

@@ -90,6 +90,31 @@ fn what_was_not_seen_is_a_hole() {
 }
 
 #[test]
+fn a_process_whose_parent_came_after_it_is_below_that() {
+    // Of both, only the ends were seen: the child's first.
+    let ends = [exit(20, 3, 2, 10), exit(25, 4, 3, 2), exit(30, 2, 1, 25)];
+    let of = |events: &[Event<'_>]| {
+        objects(tree(TreeMode::End, Lines::Json, UTC, BOUNDS), events)
+            .iter()
+            .filter(|object| object["kind"] == "node")
+            .map(|node| (node["pid"].as_u64().unwrap(), node["depth"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    // The third one's parent had ended by then, so that its number is another one's: it was not seen.
+    assert_eq!(of(&ends), [(4, 1), (2, 0), (3, 1)]);
+    let lines = text(UTC, &ends);
+    let want = ["? (not seen, but by its children)", "└ last", "last (before the run)", "└ last (before the run)"];
+    assert_eq!(branches(&lines)[..4], want);
+    // Nothing but a program of the child was seen before its parent did something.
+    assert_eq!(of(&[exec(1, 3, 2, "a\0"), exec(2, 2, 1, "b\0")]), [(2, 0), (3, 1)]);
+    // A number is used again: the parent is the one that was there then.
+    let twice = [exit(10, 2, 1, 8), exit(20, 3, 2, 1), exit(30, 2, 1, 15), exit(40, 2, 1, 8)];
+    assert_eq!(of(&twice), [(2, 0), (2, 1), (3, 2), (2, 1)], "below the second one");
+    // What makes no sense is no endless tree.
+    assert_eq!(of(&[exec(1, 3, 2, "a\0"), exec(2, 2, 3, "b\0"), exec(3, 4, 4, "c\0")]).len(), 3);
+}
+
+#[test]
 fn a_number_that_is_used_again_is_another_process() {
     let events = [fork(1, 2, 3), exec(2, 3, 2, "one\0"), fork(20, 2, 3), exec(21, 3, 2, "two\0"), exit(22, 3, 2, 2)];
     assert_eq!(branches(&text(UTC, &events))[..3], ["parent (not ended)", "├ one (not ended)", "└ two"]);
