@@ -189,7 +189,7 @@ fn losses_are_records_in_json_and_notes_beside_text() {
     recorder.lost(0, 0, &lost(7, 1)).unwrap();
     recorder.sample(&recording.samples[1]).unwrap();
     recorder.lost(99, 99, &lost(1, 0)).unwrap();
-    recorder.end().unwrap();
+    recorder.end(None).unwrap();
     let json = printed(&path, &["-o", "json"]);
     let text = printed(&path, &["--utc"]);
     fs::remove_file(&path).unwrap();

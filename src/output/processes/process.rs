@@ -13,7 +13,7 @@ pub enum Begun {
     Forked,
     /// It is CMD, which began with the run.
     Command,
-    /// It was there before the first event.
+    /// It was there before the run began.
     Before,
     /// Not at all: the event was lost or filtered.
     Unseen,
@@ -149,6 +149,8 @@ pub struct Process {
     /// How many other events it had, by their kinds.
     pub events: Vec<(Box<str>, u64)>,
     pub end: Option<End>,
+    /// When the run was over, where it had not ended by then.
+    pub runs_ns: Option<u64>,
 }
 
 impl Process {
@@ -170,6 +172,7 @@ impl Process {
             place: None,
             events: Vec::new(),
             end: None,
+            runs_ns: None,
         }
     }
 
@@ -238,15 +241,26 @@ impl Process {
         matches!(self.code(), Some(Value::Code(1..) | Value::Signal(_)))
     }
 
-    /// How long it lived, as far as that is known.
-    pub fn lived_ns(&self) -> u64 {
-        let start = self.end.as_ref().and_then(|end| end.start_ns).unwrap_or(self.first_ns);
-        self.last.boot_ns.saturating_sub(start)
+    /// Until when it is known to have been there: its end, or that of the run; else its last event.
+    fn until_ns(&self) -> u64 {
+        self.runs_ns.unwrap_or(self.last.boot_ns)
     }
 
-    /// Whether it was still there when that one ended.
+    /// How long it lived, as far as that is known: see [`Process::lived_longer`].
+    pub fn lived_ns(&self) -> u64 {
+        self.until_ns().saturating_sub(self.start_ns().unwrap_or(self.first_ns))
+    }
+
+    /// Whether it lived longer than is known: it runs on, or its beginning or its end was not seen.
+    pub fn lived_longer(&self) -> bool {
+        self.end.is_none() || self.start_ns().is_none()
+    }
+
+    /// Whether it was still there when that one ended (or the run did, and it had not).
     pub fn outlived(&self, other: &Process) -> bool {
-        other.end.is_some() && (self.end.is_none() || self.last.boot_ns >= other.last.boot_ns)
+        let is_known = other.end.is_some() || other.runs_ns.is_some();
+        let is_unseen = self.end.is_none() && self.runs_ns.is_none();
+        is_known && (is_unseen || self.until_ns() >= other.until_ns())
     }
 
     /// When it began, since boot: as its end says, or the event that created it; None: that is not known.

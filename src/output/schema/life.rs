@@ -27,6 +27,11 @@ pub(super) fn node(kinds: &[&Kind]) -> Json {
     let doc = "Whether it is in the longest chain of waiting.";
     object.always("longest_chain", doc, json!({ "type": "boolean" }));
     object.always("more", "How many more were below it, being too many to be kept.", uint(u64::MAX));
+    let doc = "How long it lived, as far as that is known: until its end, else until that of the run (or its last event, where its number \
+               is another one's now).";
+    object.always("lived_ns", doc, uint(u64::MAX));
+    let doc = "Whether it lived longer than that: it had not ended by then, or its beginning or its end was not seen.";
+    object.always("lived_longer", doc, json!({ "type": "boolean" }));
     about(&mut object, kinds);
     object.finish(NODE, "A process in the tree, parents before their children (--tree).")
 }
@@ -50,7 +55,7 @@ fn about(object: &mut Object, kinds: &[&Kind]) {
     let (name, doc) = Names::CONTAINER;
     object.maybe(name.into(), &format!("{doc} Likewise."), container());
     let names = Begun::ALL.map(Begun::name);
-    let doc = "How its beginning is known: by its parent's event (fork); it is the command, which began with the run (command); it was there before the first event (before); \
+    let doc = "How its beginning is known: by its parent's event (fork); it is the command, which began with the run (command); it was there before the run began (before; in a recording of 0.1.0, before the first event); \
                or not at all, as that event was lost or filtered (unseen).";
     object.always("begun", doc, json!({ "type": "string", "enum": names }));
     let doc = "When it began; there where its end was seen. Null: that could not be read.";

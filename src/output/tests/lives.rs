@@ -1,6 +1,6 @@
 //! Lives, also of processes of which not all was seen.
 
-use super::views::{end, exec, exit, fork, objects, open, shown};
+use super::views::{MS, end, exec, exit, fork, objects, open, shown};
 use super::*;
 use crate::output::lives::Lives;
 use crate::output::processes::Bounds;
@@ -28,7 +28,7 @@ fn a_life_is_a_line_when_it_ends() {
         String::from_utf8(out).unwrap() + &text(&events),
         "START           DURATION    CPU       RSS    CODE     PID    PPID COMM            ARGS\n\
          00:00:00.010000   20.0ms 10.0ms    1.0MiB       0       6       5 last            cc1 'a b'\n\
-         -- processes that have not ended: 1\n"
+         -- processes that have not ended (or whose end was not seen): 1\n"
     );
 }
 
@@ -76,6 +76,15 @@ fn what_was_not_seen_is_not_made_up() {
 }
 
 #[test]
+fn what_began_after_the_run_was_not_there_before_it_though_nothing_was_seen_before() {
+    let mut lives = lives(Lines::Text, Bounds::default());
+    lives.began(5 * MS);
+    let printed = shown(lives, &[exit(100, 5, 1, 96), exit(101, 6, 1, 90), exit(102, 7, 1, 90)]);
+    let ends = printed.lines().map(|line| line.rsplit_once("last").unwrap().1.trim_start()).collect::<Vec<_>>();
+    assert_eq!(ends, ["(before the run)", "(its start was not seen)", "(its start was not seen)"]);
+}
+
+#[test]
 fn a_number_that_is_used_again_is_another_process() {
     // Its end was lost: the next one's fork shows that, or how long that one lived.
     let printed =
@@ -95,7 +104,7 @@ fn what_does_not_fit_is_counted() {
         [fork(1, 5, 6), fork(2, 5, 7), exec(3, 7, 5, "x\0"), exit(4, 7, 5, 2), exit(5, 6, 5, 4), exit(9, 8, 5, 3)];
     let printed = shown(lives(Lines::Text, few), &events);
     assert!(
-        printed.ends_with("\n-- processes not kept, being too many at once: 1\n-- processes that have not ended: 1\n"),
+        printed.ends_with("\n-- processes not kept, being too many at once: 1\n-- processes that have not ended (or whose end was not seen): 1\n"),
         "{printed}"
     );
     let little = Bounds { bytes: 1, ..Bounds::default() };

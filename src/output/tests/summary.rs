@@ -52,7 +52,7 @@ fn programs_files_and_failures_are_added_up() {
          COUNT ERROR\n     \
          2 open ENOENT\n     \
          1 open EACCES\n\
-         -- processes that have not ended: 1\n"
+         -- processes that have not ended (or whose end was not seen): 1\n"
     );
 }
 

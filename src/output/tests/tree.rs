@@ -1,6 +1,6 @@
 //! Trees, also of processes of which not all was seen.
 
-use super::views::{end, exec, exit, fork, objects, shown};
+use super::views::{end, exec, exit, fork, objects, shown, shown_of_run};
 use super::*;
 use crate::output::TreeMode;
 use crate::output::processes::Bounds;
@@ -115,6 +115,50 @@ fn a_process_whose_parent_came_after_it_is_below_that() {
 }
 
 #[test]
+fn what_has_not_ended_runs_until_the_end_of_the_run() {
+    let events = [exec(1, 2, 1, "make\0"), fork(2, 2, 3), exec(3, 3, 2, "sleep\0"), fork(4, 2, 4), exit(9, 4, 2, 5)];
+    let lines = |over| {
+        let printed = shown_of_run(tree(TreeMode::End, Lines::Text, UTC, BOUNDS), &events, over);
+        printed.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(Some(1002)),
+        [
+            "*    >1.00s      ?         ?       ?       2 make (not ended)",
+            "*    >1.00s      ?         ?       ?       3 ├ sleep (not ended)",
+            "     5.00ms 2.50ms    1.0MiB       0       4 └ make (fork)",
+            "* longest chain of waiting: make >1.00s > sleep >1.00s",
+            "-- processes that have not ended (or whose end was not seen): 2",
+        ]
+    );
+    let unknown = lines(None);
+    assert!(unknown[0].contains(" >8.00ms "), "until the last event: {unknown:#?}");
+    assert!(unknown.last().unwrap().contains("shown up to the last event"), "{unknown:#?}");
+    let late = lines(Some(3));
+    assert!(late[0].contains(" >8.00ms "), "events come until the hooks are gone: {late:#?}");
+}
+
+#[test]
+fn the_longest_chain_may_begin_below_what_did_not_wait() {
+    // What started a daemon has ended; another one lived longer than that, and not as long as the daemon.
+    let events = [
+        exec(1, 2, 1, "start\0"),
+        fork(2, 2, 3),
+        exec(3, 3, 2, "daemon\0"),
+        exit(4, 2, 1, 3),
+        fork(5, 3, 4),
+        exec(6, 4, 3, "work\0"),
+        exec(10, 9, 1, "other\0"),
+        exit(50, 9, 1, 49),
+        exit(900, 4, 3, 895),
+        exit(1000, 3, 1, 998),
+    ];
+    let lines = text(UTC, &events);
+    assert_eq!(lines.last().unwrap(), "* longest chain of waiting: daemon 998ms > work 895ms");
+    assert_eq!(branches(&lines)[..4], ["start", "└ daemon", "  └ work", "other"]);
+}
+
+#[test]
 fn a_number_that_is_used_again_is_another_process() {
     let events = [fork(1, 2, 3), exec(2, 3, 2, "one\0"), fork(20, 2, 3), exec(21, 3, 2, "two\0"), exit(22, 3, 2, 2)];
     assert_eq!(branches(&text(UTC, &events))[..3], ["parent (not ended)", "├ one (not ended)", "└ two"]);
@@ -139,7 +183,8 @@ fn a_chain_of_any_length_is_drawn_within_limits() {
     let mut events = vec![exec(1, 2, 1, "top\0")];
     events.extend((2..5000).map(|pid| fork(u64::from(pid), pid, pid + 1)));
     let lines = text(UTC, &events);
-    assert!(lines.len() > 4999 && lines.iter().all(|line| line.chars().count() < 200), "{}", lines.len());
+    assert!(lines.len() > 4999 && lines.iter().all(|line| line.chars().count() < 600), "{}", lines.len());
+    assert!(lines[4999].ends_with(" > … 4975 more"), "{}", lines[4999]);
     assert!(lines[4000].contains("└ +3983 top (fork)"), "{}", lines[4000]);
 }
 

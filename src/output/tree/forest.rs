@@ -129,21 +129,25 @@ impl Forest {
         !self.children.contains_key(&id) && self.more(id) == 0
     }
 
-    /// The longest chain of waiting: the process that lived longest, of the children that it outlived the one that lived
-    /// longest, and so on.
+    /// The longest chain of waiting: of the processes for which no parent waited (as it ended before) the one that lived
+    /// longest, of the children that it outlived the one that lived longest, and so on.
     pub(super) fn longest_chain(&self) -> Vec<u64> {
-        let longest = |ids: Vec<u64>, before: Option<&Process>| {
-            let all = ids.into_iter().filter_map(|id| self.get(id));
-            let waited = all.filter(|process| before.is_none_or(|parent| parent.outlived(process)));
-            // The first of those that lived as long.
-            waited.max_by_key(|process| (process.lived_ns(), std::cmp::Reverse(process.id)))
+        let outlived = |process: &&Process| {
+            let parent = process.parent.and_then(|parent| self.get(parent));
+            parent.is_some_and(|parent| parent.outlived(process))
         };
+        let mut next = longest(self.processes.values().filter(|process| !outlived(process)));
         let (mut chain, mut seen) = (Vec::new(), HashSet::new());
-        let mut next = longest(self.roots(), None);
         while let Some(process) = next.filter(|process| seen.insert(process.id)) {
             chain.push(process.id);
-            next = longest(self.children(process.id), Some(process));
+            let children = self.children.get(&process.id).into_iter().flatten();
+            next = longest(children.filter_map(|id| self.get(*id)).filter(outlived));
         }
         chain
     }
+}
+
+/// The one that lived longest, and came first of those.
+fn longest<'a>(all: impl Iterator<Item = &'a Process>) -> Option<&'a Process> {
+    all.max_by_key(|process| (process.lived_ns(), std::cmp::Reverse(process.id)))
 }

@@ -11,7 +11,7 @@ use crate::output::look::Look;
 use crate::output::processes::{Begun, Process};
 use crate::output::tables::{Room, Show};
 use crate::output::text::{At, value};
-use crate::output::units::span;
+use crate::output::units::{Short, short, span};
 
 /// Where columns end: marks, how long, CPU time, memory, how it ended, and, where there is room, which.
 const DURATION: usize = 11;
@@ -21,6 +21,8 @@ const CODE: usize = 36;
 const PID: usize = 44;
 /// How many levels are drawn as such.
 const DEEP: usize = 16;
+/// How much of the longest chain is shown.
+const LINKS: usize = 24;
 
 pub(super) struct TreeText {
     line: Line,
@@ -98,17 +100,34 @@ impl TreeText {
         line.clear();
         line.ascii("* longest chain of waiting:");
         let mut separator = " ";
-        let mut any = false;
-        for process in chain.take_while(|_| !separator.is_empty()) {
-            any = true;
+        let mut chain = chain.peekable();
+        let any = chain.peek().is_some();
+        for process in chain.by_ref().take(LINKS) {
             line.ascii(separator);
             line.escaped(process.name());
             line.ascii(" ");
+            line.ascii(if process.lived_longer() { MORE } else { "" });
             line.ascii(&*span(process.lived_ns()));
-            separator = if line.is_full() { "" } else { " > " };
+            separator = " > ";
+        }
+        let more = chain.count();
+        if more > 0 {
+            line.ascii(separator);
+            line.ellipsis();
+            line.ascii(" ");
+            line.number(more);
+            line.ascii(" more");
         }
         if any { line.write(out) } else { Ok(()) }
     }
+}
+
+/// Marks what is more than is known.
+const MORE: &str = ">";
+
+/// How long one lived that had not ended when the run did. (Of one whose end was not seen, nobody knows.)
+fn so_far(process: &Process) -> Option<Short> {
+    process.runs_ns.map(|_| short(format_args!("{MORE}{}", &*span(process.lived_ns()))))
 }
 
 /// Of several: the longest, the sum of CPU time, the most memory.
@@ -118,6 +137,7 @@ fn numbers(line: &mut Line, all: &[&Process]) {
         _ => None,
     };
     let known = |name: &'static str| all.iter().filter_map(move |process| span(name, process));
+    let so_far = all.first().and_then(|process| so_far(process));
     let columns = [
         (DURATION, known("lifetime").max().map(Value::Span)),
         (CPU, known("cpu").reduce(u64::saturating_add).map(Value::Span)),
@@ -127,6 +147,7 @@ fn numbers(line: &mut Line, all: &[&Process]) {
     for (end, known) in columns {
         match known {
             Some(known) => value(line, At::End(end), &known, Show::Whole),
+            None if end == DURATION && so_far.is_some() => At::End(end).ascii(line, so_far.as_deref().unwrap_or("?")),
             None => At::End(end).ascii(line, if all.is_empty() { "" } else { "?" }),
         }
     }
