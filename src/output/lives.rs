@@ -19,6 +19,7 @@ use crate::event::total::Totals;
 use crate::event::{Event, Lost};
 
 pub(super) use self::json::{LIFE, about};
+pub(super) use self::text::chain;
 
 /// Puts lives together.
 pub(super) struct Lives {

@@ -146,8 +146,8 @@ impl Processes {
     /// was: by the last event.
     pub(super) fn drain(&mut self, over_ns: Option<u64>) -> Vec<Process> {
         let over_ns = self.newest_ns.max(over_ns.unwrap_or(0));
-        let running = |(_, process)| Process { runs_ns: Some(over_ns), ..process };
-        let mut all: Vec<Process> = self.by_pid.drain().map(running).collect();
+        let mut all: Vec<Process> = self.by_pid.drain().map(|(_, process)| process).collect();
+        all.iter_mut().for_each(|process| process.runs_ns = Some(over_ns));
         all.sort_by_key(|process| process.id);
         all
     }
@@ -205,8 +205,7 @@ impl Processes {
         let program = Program::new(event, fields);
         let place = event.names.map(|names| self.place(&names));
         let known = self.of(&event.head).map(|process| {
-            process.program = Some(Rc::new(program));
-            process.programs += 1;
+            process.run(program);
             process.place = place;
         });
         if full && known.is_some() {

@@ -57,7 +57,7 @@ impl Tree {
         Tree {
             processes: Processes::new(bounds),
             forest: Forest::new(bounds.processes),
-            live: live.then(|| Box::new(Text::new(look, Table::tree()))),
+            live: live.then(|| Box::new(Text::new(look, Table::tree(look.room())))),
             form,
             beside: Beside::new(lines, look, table),
         }

@@ -130,6 +130,8 @@ pub struct Process {
     pub parent: Option<u64>,
     pub depth: usize,
     pub pid: u32,
+    /// Who created it; where that was not seen, its parent when it was first heard of. That of its last event may be another
+    /// one, as its parent has ended.
     pub ppid: u32,
     /// When the first event of it happened: its parent's where that was seen.
     pub first_ns: u64,
@@ -141,6 +143,8 @@ pub struct Process {
     pub inherited: Option<Rc<Program>>,
     /// How many it ran.
     pub programs: u32,
+    /// The names of those before: the first ones, and the one before the last.
+    before: Vec<Box<[u8]>>,
     /// Of its last event.
     pub last: Head,
     pub label: Box<[u8]>,
@@ -167,6 +171,7 @@ impl Process {
             program: None,
             inherited: None,
             programs: 0,
+            before: Vec::new(),
             last: head,
             label: Box::default(),
             place: None,
@@ -186,6 +191,11 @@ impl Process {
         self.program.as_ref().or(self.inherited.as_ref()).map(Rc::clone)
     }
 
+    /// Who created it, where that was seen: not always its parent.
+    pub fn creator(&self) -> Option<u32> {
+        (self.begun == Begun::Forked).then_some(self.ppid)
+    }
+
     /// The name of that program: as it was called, without directories; else its own.
     pub fn name(&self) -> &[u8] {
         called(self.ran().and_then(|program| program.get("argv"))).unwrap_or(self.last.comm())
@@ -199,6 +209,29 @@ impl Process {
     /// The unit that it is in.
     pub fn unit(&self) -> Option<&[u8]> {
         self.place.as_ref()?.unit.as_deref()
+    }
+
+    /// It runs that program from here on.
+    pub fn run(&mut self, program: Program) {
+        /// Of each name, and how many there are of them.
+        const NAME: usize = 32;
+        const NAMES: usize = 3;
+        if self.program.is_some() {
+            let name = self.name();
+            let name = name.get(..NAME).unwrap_or(name).into();
+            self.before.truncate(NAMES - 1);
+            self.before.push(name);
+        }
+        self.program = Some(Rc::new(program));
+        self.programs += 1;
+    }
+
+    /// The names of the programs that it ran before the last one; None: of some that are not kept.
+    pub fn before(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let left_out = (self.programs as usize).saturating_sub(self.before.len() + 1);
+        let (first, last) = self.before.split_at(self.before.len().saturating_sub(1));
+        let (first, last) = (first.iter().map(|name| Some(&**name)), last.iter().map(|name| Some(&**name)));
+        first.chain((left_out > 0).then_some(None)).chain(last)
     }
 
     /// Counts an event of that kind.

@@ -1,6 +1,6 @@
 //! Trees, also of processes of which not all was seen.
 
-use super::views::{end, exec, exit, fork, objects, shown, shown_of_run};
+use super::views::{end, exec, exit, fork, objects, open, shown, shown_of_run};
 use super::*;
 use crate::output::TreeMode;
 use crate::output::processes::Bounds;
@@ -20,7 +20,7 @@ fn text(look: Look, events: &[Event<'_>]) -> Vec<String> {
 
 /// What stands behind the numbers.
 fn branches(lines: &[String]) -> Vec<&str> {
-    lines.iter().map(|line| line.get(45..).unwrap_or(line)).collect()
+    lines.iter().map(|line| line.get(47..).unwrap_or(line)).collect()
 }
 
 fn build() -> Vec<Event<'static>> {
@@ -39,12 +39,12 @@ fn the_tree_has_what_ended_alike_in_one_line_and_marks_failures_and_the_longest_
     assert_eq!(
         text(UTC, &build()),
         [
-            "*    60.0ms 30.0ms    1.0MiB       0       2 make -j",
-            "*    50.0ms 25.0ms    1.0MiB       0       3 ├ cc 'a b'",
-            "     25.0ms 20.5ms    1.0MiB       0       - │ ├ × 2 cc1 …",
-            "*    34.0ms 17.0ms    1.0MiB       0      12 │ ├ cc1 c",
-            " !   1.00ms  500us    1.0MiB SIGKILL      20 │ └ cc (fork)",
-            "     2.00ms 1.00ms    1.0MiB       0      30 └ true",
+            "*    60.0ms  30.0ms    1.0MiB        0       2 make -j",
+            "*    50.0ms  25.0ms    1.0MiB        0       3 ├ cc 'a b'",
+            "     25.0ms  20.5ms    1.0MiB        0       - │ ├ × 2 cc1 …",
+            "*    34.0ms  17.0ms    1.0MiB        0      12 │ ├ cc1 c",
+            " !   1.00ms   500us    1.0MiB  SIGKILL      20 │ └ cc (fork)",
+            "     2.00ms  1.00ms    1.0MiB        0      30 └ true",
             "* longest chain of waiting: make 60.0ms > cc 50.0ms > cc1 34.0ms",
         ]
     );
@@ -124,9 +124,9 @@ fn what_has_not_ended_runs_until_the_end_of_the_run() {
     assert_eq!(
         lines(Some(1002)),
         [
-            "*    >1.00s      ?         ?       ?       2 make (not ended)",
-            "*    >1.00s      ?         ?       ?       3 ├ sleep (not ended)",
-            "     5.00ms 2.50ms    1.0MiB       0       4 └ make (fork)",
+            "*    >1.00s       ?         ?        ?       2 make (not ended)",
+            "*    >1.00s       ?         ?        ?       3 ├ sleep (not ended)",
+            "     5.00ms  2.50ms    1.0MiB        0       4 └ make (fork)",
             "* longest chain of waiting: make >1.00s > sleep >1.00s",
             "-- processes that have not ended (or whose end was not seen): 2",
         ]
@@ -156,6 +156,51 @@ fn the_longest_chain_may_begin_below_what_did_not_wait() {
     let lines = text(UTC, &events);
     assert_eq!(lines.last().unwrap(), "* longest chain of waiting: daemon 998ms > work 895ms");
     assert_eq!(branches(&lines)[..4], ["start", "└ daemon", "  └ work", "other"]);
+}
+
+#[test]
+fn a_process_that_ran_several_programs_says_so() {
+    let mut events = vec![exec(1, 2, 1, "sh\0-c\0x\0"), exec(2, 2, 1, "env\0"), exec(3, 2, 1, "python3\0x.py\0")];
+    events.push(exit(9, 2, 1, 8));
+    assert_eq!(branches(&text(UTC, &events))[0], "sh → env → python3 x.py");
+    events.insert(3, exec(4, 2, 1, "nice\0"));
+    events.insert(4, exec(5, 2, 1, "true\0"));
+    assert_eq!(branches(&text(UTC, &events))[0], "sh → env → … → nice → true");
+    // Alike, but for what they ran before.
+    let mut two = vec![exec(1, 2, 1, "make\0"), fork(2, 2, 3), exec(3, 3, 2, "env\0"), exec(4, 3, 2, "cc\0")];
+    two.extend([exit(5, 3, 2, 3), fork(6, 2, 4), exec(7, 4, 2, "cc\0"), exit(8, 4, 2, 2)]);
+    two.extend([fork(10, 2, 5), exec(11, 5, 2, "ld\0"), exit(30, 5, 2, 20)]);
+    assert_eq!(branches(&text(UTC, &two))[1], "├ × 2 cc …");
+}
+
+#[test]
+fn sums_of_which_not_all_is_known_are_more_than_that() {
+    let mut events = vec![exec(1, 2, 1, "make\0"), fork(1, 2, 9), exec(1, 9, 2, "ld\0"), exit(90, 9, 2, 89)];
+    for pid in 3..6 {
+        let mut end = exit(10, pid, 2, 6);
+        end.fields.retain(|(name, _)| *name != "cpu" || pid > 3);
+        events.extend([fork(4, 2, pid), exec(5, pid, 2, "cc\0"), end]);
+    }
+    let lines = text(UTC, &events);
+    assert_eq!(lines[2], "     6.00ms >6.00ms    1.0MiB        0       - └ × 3 cc");
+}
+
+#[test]
+fn long_names_of_signals_stay_in_their_column() {
+    let events = [9, 26, 34, 64].map(|signal| end(5, signal, 1, 9, ("signal", Value::Signal(signal))));
+    let lines = text(UTC, &events);
+    let codes: Vec<&str> = lines.iter().filter_map(|line| line.get(30..46)).take(4).collect();
+    assert_eq!(codes, [" SIGKILL       9", "  VTALRM      26", "SIGRTMIN      34", "RTMIN+30      64"]);
+}
+
+#[test]
+fn threads_are_told_apart_and_wide_lines_have_all_columns() {
+    let mut event = open(3, 2, 3, b"/a");
+    event.head.tid = 7;
+    let live = |look| shown(tree(TreeMode::Live, Lines::Text, look, BOUNDS), std::slice::from_ref(&event));
+    assert!(live(UTC).starts_with("00:00:00.003000 open          2 sh tid=7 ret=3 path=/a"), "{}", live(UTC));
+    let wide = live(WIDE);
+    assert!(wide.starts_with("00:00:00.003000 open          2       1       7  1000   100 sh ret=3 path=/a"), "{wide}");
 }
 
 #[test]

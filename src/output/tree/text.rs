@@ -7,18 +7,20 @@ use super::forest::Forest;
 use super::walk::{Item, walk};
 use crate::event::Value;
 use crate::output::line::{Line, Paint};
+use crate::output::lives::chain;
 use crate::output::look::Look;
 use crate::output::processes::{Begun, Process};
+use crate::output::spelling::SignalName;
 use crate::output::tables::{Room, Show};
 use crate::output::text::{At, value};
 use crate::output::units::{Short, short, span};
 
 /// Where columns end: marks, how long, CPU time, memory, how it ended, and, where there is room, which.
 const DURATION: usize = 11;
-const CPU: usize = 18;
-const RSS: usize = 28;
-const CODE: usize = 36;
-const PID: usize = 44;
+const CPU: usize = 19;
+const RSS: usize = 29;
+const CODE: usize = 38;
+const PID: usize = 46;
 /// How many levels are drawn as such.
 const DEEP: usize = 16;
 /// How much of the longest chain is shown.
@@ -130,13 +132,13 @@ fn so_far(process: &Process) -> Option<Short> {
     process.runs_ns.map(|_| short(format_args!("{MORE}{}", &*span(process.lived_ns()))))
 }
 
-/// Of several: the longest, the sum of CPU time, the most memory.
+/// Of several: the longest, the sum of CPU time (of what is known), the most memory.
 fn numbers(line: &mut Line, all: &[&Process]) {
-    let span = |name: &str, process: &Process| match process.ended(name) {
+    let number = |name: &str, process: &Process| match process.ended(name) {
         Some(Value::Span(ns) | Value::Size(ns)) => Some(ns),
         _ => None,
     };
-    let known = |name: &'static str| all.iter().filter_map(move |process| span(name, process));
+    let known = |name: &'static str| all.iter().filter_map(move |process| number(name, process));
     let so_far = all.first().and_then(|process| so_far(process));
     let columns = [
         (DURATION, known("lifetime").max().map(Value::Span)),
@@ -144,8 +146,13 @@ fn numbers(line: &mut Line, all: &[&Process]) {
         (RSS, known("max_rss").max().map(Value::Size)),
         (CODE, all.first().and_then(|process| process.code())),
     ];
+    let cpu_is_partial = known("cpu").count() < all.len();
     for (end, known) in columns {
         match known {
+            Some(Value::Span(sum)) if end == CPU && cpu_is_partial => {
+                At::End(end).ascii(line, &short(format_args!("{MORE}{}", &*span(sum))));
+            }
+            Some(Value::Signal(signal)) => At::End(end).alarm(line, &SignalName(signal).short(CODE - RSS - 1)),
             Some(known) => value(line, At::End(end), &known, Show::Whole),
             None if end == DURATION && so_far.is_some() => At::End(end).ascii(line, so_far.as_deref().unwrap_or("?")),
             None => At::End(end).ascii(line, if all.is_empty() { "" } else { "?" }),
@@ -197,15 +204,17 @@ fn what(line: &mut Line, item: &Item<'_>, waited: bool) {
 }
 
 fn same_args(one: &Process, other: &Process) -> bool {
-    match (one.ran(), other.ran()) {
-        (Some(one), Some(other)) => one.get("argv") == other.get("argv"),
-        (one, other) => one.is_none() && other.is_none(),
-    }
+    one.before().eq(other.before())
+        && match (one.ran(), other.ran()) {
+            (Some(one), Some(other)) => one.get("argv") == other.get("argv"),
+            (one, other) => one.is_none() && other.is_none(),
+        }
 }
 
 /// The name of the program, its arguments, and what is special about it.
 fn command(line: &mut Line, process: &Process, waited: bool) {
     let argv = process.ran().and_then(|program| program.get("argv"));
+    chain(line, process);
     if waited {
         line.paint(Paint::Bold);
     }
