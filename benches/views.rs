@@ -131,7 +131,7 @@ fn record(file: &Path, count: u32) -> Result<()> {
     for pid in FIRST + 1..=FIRST + count {
         put(&mut exit, &[(PID, pid), (TID, pid), (PPID, FIRST)])?;
     }
-    recorder.end()?;
+    recorder.end(None)?;
     let (forked, ended) = (tracer.decode(&fork)?, tracer.decode(&exit)?);
     let last = Some(Value::Pid(FIRST + count));
     ensure!(forked.get("child_pid").copied() == last, "where the child's id is in a fork");

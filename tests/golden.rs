@@ -173,6 +173,27 @@ fn on_a_terminal_lines_are_cut_and_coloured() {
 }
 
 #[test]
+fn a_recording_says_when_the_run_began_and_was_over() {
+    let recording = samples::read("proc");
+    let path = std::env::temp_dir().join(format!("coretrace-golden-times-{}.rec", std::process::id()));
+    // The first thing that a sample has is its time.
+    let first = recording.samples[0].first_chunk().copied().map(u64::from_ne_bytes).unwrap();
+    let tree = |over: Option<u64>| {
+        let mut recorder = Recorder::new(BufWriter::new(File::create(&path).unwrap()), &recording.header).unwrap();
+        recorder.begin(recording.clock, first - 1_000_000_000).unwrap();
+        recorder.sample(&recording.samples[0]).unwrap();
+        recorder.end(over).unwrap();
+        let printed = printed(&path, &["--tree=end"]);
+        fs::remove_file(&path).unwrap();
+        assert!(printed.stderr.is_empty());
+        String::from_utf8(printed.stdout).unwrap()
+    };
+    let (known, unknown) = (tree(Some(first + 5_000_000_000)), tree(None));
+    assert!(known.contains(" >5.00s ") && !known.contains("is not known"), "{known}");
+    assert!(unknown.contains(" >0ns ") && unknown.contains("when the run was over is not known: 1"), "{unknown}");
+}
+
+#[test]
 fn losses_are_records_in_json_and_notes_beside_text() {
     let recording = samples::read("proc");
     let path = std::env::temp_dir().join(format!("coretrace-golden-{}.rec", std::process::id()));
@@ -189,7 +210,7 @@ fn losses_are_records_in_json_and_notes_beside_text() {
     recorder.lost(0, 0, &lost(7, 1)).unwrap();
     recorder.sample(&recording.samples[1]).unwrap();
     recorder.lost(99, 99, &lost(1, 0)).unwrap();
-    recorder.end().unwrap();
+    recorder.end(None).unwrap();
     let json = printed(&path, &["-o", "json"]);
     let text = printed(&path, &["--utc"]);
     fs::remove_file(&path).unwrap();

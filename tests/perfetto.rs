@@ -152,6 +152,23 @@ fn what_was_not_seen_is_not_made_up() {
 }
 
 #[test]
+fn slices_are_of_the_run_not_of_its_first_and_last_event() {
+    let (mut output, mut out) = (perfetto(), Vec::new());
+    output.began(90 * MS);
+    let events = [exit(105, 6, 1000), exit(109, 7, 10), exec(110, 8, "sleep\0")];
+    events.iter().for_each(|event| output.event(&mut out, event).unwrap());
+    output.end(&mut out, &Summary { over_ns: Some(500 * MS), ..Summary::default() }).unwrap();
+    let trace = Trace::whole(&out);
+    assert_eq!(on(&trace, "comm 6"), marks([("comm", 90, Some(105))]));
+    assert_eq!(
+        (on(&trace, "comm 7"), trace.on("comm 7")[0].get("begun")),
+        (marks([("comm", 99, Some(109))]), Some("unseen"))
+    );
+    assert_eq!(on(&trace, "sleep 8"), marks([("sleep", 110, Some(500))]));
+    assert_eq!(trace.on("sleep 8")[0].get("end_seen"), Some("false"));
+}
+
+#[test]
 fn threads_have_tracks_of_their_own_and_end_with_their_process() {
     let clone = |ms, tid| of(&CLONE, ms, 10, &[("child_tid", Value::Pid(tid))]);
     let mut gone = event(&THREAD_EXIT, 5, 10, 12);

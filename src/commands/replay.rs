@@ -89,6 +89,9 @@ pub fn replay(options: &Replay) -> Result<u8> {
         interrupted.set(interrupt.asked());
         interrupted.get()
     });
+    if options.output.format.lines().is_none() && !pipeline.is_over_known() && !options.output.quiet {
+        note("when the run was over is not known: what had not ended by then is shown up to the last event");
+    }
     pipeline.finish().1?;
     if interrupted.get() {
         note("interrupted before the end of the recording");
@@ -133,6 +136,10 @@ pub(crate) fn play<R: Read>(
     while !pipeline.done() && !stop() {
         match reader.entry()? {
             Entry::Sample(sample) => pipeline.sample(sample),
+            Entry::Begin(clock, boot_ns) => {
+                pipeline.clock(clock);
+                pipeline.began(boot_ns);
+            }
             Entry::Clock(now) => pipeline.clock(now),
             Entry::Names(names) => pipeline.recorded_names(names).context("the recording is damaged")?,
             Entry::Environ { pid, program, bytes } => pipeline.environs.take_recorded(pid, program, bytes),
@@ -144,7 +151,10 @@ pub(crate) fn play<R: Read>(
                 let cause = CAUSES.get(cause as usize).copied().unwrap_or("unknown");
                 pipeline.lost(Lost { unix_ns, class, cause, count, cpu });
             }
-            Entry::End => break,
+            Entry::End(over_ns) => {
+                over_ns.into_iter().for_each(|boot_ns| pipeline.over(boot_ns));
+                break;
+            }
         }
     }
     Ok(())

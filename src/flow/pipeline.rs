@@ -14,7 +14,7 @@ use crate::flow::heartbeat::Heartbeat;
 use crate::flow::ledger::Ledger;
 use crate::flow::record::Recorder;
 use crate::flow::sink::{Gauge, Sink, Target};
-use crate::host::clock::WallClock;
+use crate::host::clock::{WallClock, boot_now};
 use crate::output::{Output, Summary};
 use crate::report::Notes;
 
@@ -38,6 +38,8 @@ pub struct Pipeline<'a> {
     /// Events that may not be written yet: the byte at which each of them ends, and its kind.
     unwritten: VecDeque<(u64, u32)>,
     clock: WallClock,
+    /// When the run was over, since boot.
+    over_ns: Option<u64>,
     resolver: Option<Resolver>,
     /// Functions of the calls in stacks; in a replay, those that the recording has.
     pub stacks: Stacks,
@@ -97,6 +99,7 @@ impl<'a> Pipeline<'a> {
             recording: None,
             unwritten: VecDeque::new(),
             clock: WallClock::default(),
+            over_ns: None,
             resolver: None,
             stacks: Stacks::default(),
             environs: Environs::default(),
@@ -245,12 +248,33 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Sets the clock, and prints what comes before all events.
+    /// A run begins now: sets the clock, and prints what comes before all events.
     pub fn begin(&mut self) {
-        let clock = self.measured_clock();
-        self.clock(clock);
+        self.clock = self.measured_clock();
+        let now = boot_now();
+        if let Some(recorder) = &mut self.recorder {
+            let written = recorder.begin(self.clock, now);
+            self.recorded(written);
+        }
+        self.began(now);
         self.header();
         self.flush();
+    }
+
+    /// The run began at that time since boot: what comes is of it.
+    pub fn began(&mut self, boot_ns: u64) {
+        self.output.began(boot_ns);
+    }
+
+    /// Whether it is known when the run was over.
+    #[must_use]
+    pub fn is_over_known(&self) -> bool {
+        self.over_ns.is_some()
+    }
+
+    /// The run was over at that time since boot, once what it sent has come.
+    pub fn over(&mut self, boot_ns: u64) {
+        self.over_ns = Some(boot_ns);
     }
 
     /// Prints what comes before all events.
@@ -469,13 +493,14 @@ impl<'a> Pipeline<'a> {
 
     /// The output has had all events: hands over the rest, and ends the recording.
     pub fn end(&mut self) {
-        if let Some(summary) = self.summary.take().filter(|_| !self.broken && !self.closed) {
+        let summary = self.summary.take().map(|summary| Summary { over_ns: self.over_ns, ..summary });
+        if let Some(summary) = summary.filter(|_| !self.broken && !self.closed) {
             let written = self.output.end(&mut self.sink, &summary);
             self.written(written);
         }
         self.flush();
         if let Some(recorder) = self.recorder.take() {
-            let written = recorder.end();
+            let written = recorder.end(self.over_ns);
             self.recorded(written);
         }
     }

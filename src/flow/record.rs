@@ -48,6 +48,9 @@ pub struct Header {
 pub enum Entry<'a> {
     /// A sample, as the kernel sent it.
     Sample(&'a [u8]),
+    /// The run begins, at that time since boot; the wall clock is this far from the kernel's. (Up to 0.1.0 it was an
+    /// [`Entry::Clock`]: when the run began is not known then.)
+    Begin(WallClock, u64),
     /// From here on the wall clock is this far from the kernel's.
     Clock(WallClock),
     /// Events were lost here. The names are those of the ledger.
@@ -73,8 +76,8 @@ pub enum Entry<'a> {
     Command(u32),
     /// An address of the kernel is so far behind the beginning of that symbol.
     Symbol { address: u64, offset: u64, name: &'a str },
-    /// The recording is complete.
-    End,
+    /// The recording is complete: the run was over at that time since boot. (None: of 0.1.0 or before.)
+    End(Option<u64>),
 }
 
 const SAMPLE: u8 = 1;
@@ -124,6 +127,15 @@ impl<W: Write> Recorder<W> {
     /// When it cannot be written.
     pub fn sample(&mut self, sample: &[u8]) -> io::Result<()> {
         self.entry(SAMPLE, &[sample])
+    }
+
+    /// Records when the run began, since boot, and how far the wall clock was from the kernel's. (Those who know nothing of
+    /// it read an entry of the clock.)
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(&mut self, clock: WallClock, boot_ns: u64) -> io::Result<()> {
+        self.entry(CLOCK, &[&clock.offset.to_le_bytes(), &boot_ns.to_le_bytes()])
     }
 
     /// Records how far the wall clock is from the kernel's from here on.
@@ -191,12 +203,12 @@ impl<W: Write> Recorder<W> {
         self.0.flush()
     }
 
-    /// Marks the recording as complete.
+    /// Marks the recording as complete: the run was over at that time since boot.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn end(mut self) -> io::Result<()> {
-        self.entry(END, &[])?;
+    pub fn end(mut self, boot_ns: Option<u64>) -> io::Result<()> {
+        self.entry(END, &[boot_ns.map(u64::to_le_bytes).as_ref().map_or(&[], |bytes| bytes)])?;
         self.0.flush()
     }
 }
@@ -260,7 +272,8 @@ impl<R: Read> Reader<R> {
             SAMPLE => Entry::Sample(bytes),
             CLOCK => {
                 let offset = long(0).context("the recording is damaged: a clock entry is too short")?;
-                Entry::Clock(WallClock { offset: offset.cast_signed() })
+                let clock = WallClock { offset: offset.cast_signed() };
+                long(8).map_or(Entry::Clock(clock), |boot_ns| Entry::Begin(clock, boot_ns))
             }
             LOST => (|| {
                 let unix_ns = long(20)?.cast_signed();
@@ -277,7 +290,7 @@ impl<R: Read> Reader<R> {
                 Some(Entry::Symbol { address: long(0)?, offset: long(8)?, name })
             })()
             .context("the recording is damaged: an entry of a symbol makes no sense")?,
-            END => Entry::End,
+            END => Entry::End(long(0)),
             other => bail!("the recording is damaged: an entry is of the unknown type {other}"),
         })
     }
@@ -332,6 +345,7 @@ mod tests {
     fn recording() -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut recorder = Recorder::new(&mut bytes, &header()).unwrap();
+        recorder.begin(WallClock { offset: -4 }, 3).unwrap();
         recorder.clock(WallClock { offset: -5 }).unwrap();
         recorder.names(b"{}").unwrap();
         recorder.command(6).unwrap();
@@ -339,7 +353,7 @@ mod tests {
         recorder.symbol(9, 10, "do_it").unwrap();
         recorder.sample(b"abc").unwrap();
         recorder.lost(3, 1, &Lost { unix_ns: -8, class: "x".into(), cause: "y", count: 9, cpu: 2 }).unwrap();
-        recorder.end().unwrap();
+        recorder.end(Some(12)).unwrap();
         bytes
     }
 
@@ -350,7 +364,7 @@ mod tests {
         };
         for n in 0.. {
             match reader.entry() {
-                Ok(Entry::End) => return (n, Ok(())),
+                Ok(Entry::End(_)) => return (n, Ok(())),
                 Ok(_) => {}
                 Err(e) => return (n, Err(e)),
             }
@@ -363,6 +377,7 @@ mod tests {
         let bytes = recording();
         let mut reader = Reader::new(bytes.as_slice()).unwrap();
         assert_eq!(reader.header, header());
+        assert_eq!(reader.entry().unwrap(), Entry::Begin(WallClock { offset: -4 }, 3));
         assert_eq!(reader.entry().unwrap(), Entry::Clock(WallClock { offset: -5 }));
         assert_eq!(reader.entry().unwrap(), Entry::Names(b"{}"));
         assert_eq!(reader.entry().unwrap(), Entry::Command(6));
@@ -370,17 +385,24 @@ mod tests {
         assert_eq!(reader.entry().unwrap(), Entry::Symbol { address: 9, offset: 10, name: "do_it" });
         assert_eq!(reader.entry().unwrap(), Entry::Sample(b"abc"));
         assert_eq!(reader.entry().unwrap(), Entry::Lost { kind: 3, cause: 1, cpu: 2, count: 9, unix_ns: -8 });
-        assert_eq!(reader.entry().unwrap(), Entry::End);
+        assert_eq!(reader.entry().unwrap(), Entry::End(Some(12)));
+    }
+
+    #[test]
+    fn what_does_not_say_when_it_was_over_is_complete_all_the_same() {
+        let mut bytes = Vec::new();
+        Recorder::new(&mut bytes, &header()).unwrap().end(None).unwrap();
+        assert_eq!(Reader::new(bytes.as_slice()).unwrap().entry().unwrap(), Entry::End(None));
     }
 
     #[test]
     fn a_recording_cut_anywhere_is_an_error_after_what_it_has() {
         let bytes = recording();
         let whole = read_all(&bytes);
-        assert!(whole.0 == 7 && whole.1.is_ok());
+        assert!(whole.0 == 8 && whole.1.is_ok());
         for cut in 0..bytes.len() {
             let (entries, result) = read_all(&bytes[..cut]);
-            assert!(entries <= 7);
+            assert!(entries <= 8);
             let error = format!("{:#}", result.unwrap_err());
             assert!(error.contains("cut") || error.contains("header") || error.contains("not a recording"), "{error}");
         }

@@ -17,7 +17,7 @@ pub struct Output {
     #[arg(short = 'O', long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
     /// A line for each life of a process, when it ends, instead of events: when it began, how long it was, CPU time, the most
-    /// memory, how it ended, and the arguments of the last program that it ran
+    /// memory, how it ended, and the arguments of the last program that it ran (behind the names of those before: sh → env → python3)
     #[arg(long)]
     pub lives: bool,
     /// Processes as a tree: each event is indented by how deep its process is, and at the end comes the whole tree, with
@@ -33,7 +33,7 @@ pub struct Output {
     )]
     pub tree: Option<TreeMode>,
     /// Tables at the end (and with --stats), instead of events: of programs, how often they ran and failed, how long they took,
-    /// CPU time, the most memory; of files, which were opened most and which failed; failures by reason; calls. WHAT
+    /// CPU time, the most memory (a process counts for the last program that it ran); of files, which were opened most and which failed; failures by reason; calls. WHAT
     /// is what the processes of a row have in common
     #[arg(
         long,

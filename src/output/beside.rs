@@ -11,6 +11,9 @@ use super::text::Text;
 use crate::event::Lost;
 use crate::event::total::Totals;
 
+/// What is left when a run is over. That an end was filtered or lost does not show.
+pub(super) const NOT_ENDED: &str = "processes that have not ended (or whose end was not seen)";
+
 enum Form {
     Text(Box<Text>),
     Json(Json),

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use self::form::Form;
 use self::json::LifeJson;
 use self::text::LifeText;
-use super::beside::Beside;
+use super::beside::{Beside, NOT_ENDED};
 use super::format::Lines;
 use super::look::Look;
 use super::output::{Output, Summary};
@@ -19,6 +19,7 @@ use crate::event::total::Totals;
 use crate::event::{Event, Lost};
 
 pub(super) use self::json::{LIFE, about};
+pub(super) use self::text::chain;
 
 /// Puts lives together.
 pub(super) struct Lives {
@@ -59,11 +60,15 @@ impl Output for Lives {
         let Processes { left_out, cut, .. } = self.processes;
         self.beside.missing(out, summary.last_ns, "processes not kept, being too many at once", left_out)?;
         self.beside.missing(out, summary.last_ns, "programs whose arguments are cut, being too many at once", cut)?;
-        self.beside.missing(out, summary.last_ns, "processes that have not ended", self.processes.running() as u64)
+        self.beside.missing(out, summary.last_ns, NOT_ENDED, self.processes.running() as u64)
     }
 
     fn command(&mut self, pid: u32) {
         self.processes.command(pid);
+    }
+
+    fn began(&mut self, boot_ns: u64) {
+        self.processes.began(boot_ns);
     }
 
     fn resize(&mut self, width: Option<usize>) {

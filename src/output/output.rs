@@ -37,6 +37,9 @@ pub trait Output {
         Ok(())
     }
 
+    /// The run began at that time since boot. Called before all events, where it is known.
+    fn began(&mut self, _boot_ns: u64) {}
+
     /// CMD is this process, whose events come now.
     fn command(&mut self, _pid: u32) {}
 
@@ -53,6 +56,8 @@ pub struct Summary {
     pub last_ns: i64,
     /// How many were reported as lost.
     pub lost: u64,
+    /// When the run was over, since boot; None: a recording does not say. Events may have come after that.
+    pub over_ns: Option<u64>,
 }
 
 impl Summary {
@@ -73,6 +78,6 @@ mod tests {
     fn a_summary_knows_when_it_began_and_ended_in_whatever_order_events_come() {
         let mut summary = Summary::default();
         [5, 3, 9, 7].into_iter().for_each(|time| summary.add(time));
-        assert_eq!(summary, Summary { events: 4, first_ns: 3, last_ns: 9, lost: 0 });
+        assert_eq!(summary, Summary { events: 4, first_ns: 3, last_ns: 9, ..Summary::default() });
     }
 }

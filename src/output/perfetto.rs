@@ -153,12 +153,17 @@ impl Output for Perfetto {
         Ok(())
     }
 
-    fn end(&mut self, out: &mut dyn Write, _: &Summary) -> io::Result<()> {
+    fn began(&mut self, boot_ns: u64) {
+        self.lives.began(boot_ns);
+    }
+
+    fn end(&mut self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
         // Losses alone: their times are of the wall clock.
         if self.offset.is_none() {
             self.clock(out, 0)?;
         }
-        let at = self.newest_ns;
+        // What runs on does so until the end of the run.
+        let at = self.newest_ns.max(summary.over_ns.unwrap_or(0));
         let mut pen = Pen { packets: &mut self.packets, out, path: &mut self.path };
         self.lives.end(&mut pen, at)?;
         if self.left_out == 0 {

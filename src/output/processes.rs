@@ -44,8 +44,10 @@ pub(super) struct Processes {
     by_pid: HashMap<u32, Process>,
     kept: Rc<Cell<usize>>,
     next: u64,
-    /// When the first event happened, since boot.
-    first_ns: Option<u64>,
+    /// When the run began, since boot; where that is not known, when the first event happened.
+    began_ns: Option<u64>,
+    /// When the newest one happened.
+    newest_ns: u64,
     /// When the first and the last process came for which there was no room.
     refused: Option<(u64, u64)>,
     /// Where processes are that came last.
@@ -79,7 +81,8 @@ impl Processes {
             by_pid: HashMap::new(),
             kept: Rc::default(),
             next: 0,
-            first_ns: None,
+            began_ns: None,
+            newest_ns: 0,
             refused: None,
             places: VecDeque::new(),
             command: None,
@@ -90,7 +93,8 @@ impl Processes {
 
     /// Takes an event; returns which processes are gone by it.
     pub(super) fn take(&mut self, event: &Event<'_>) -> Gone {
-        self.first_ns.get_or_insert(event.head.boot_ns);
+        self.began_ns.get_or_insert(event.head.boot_ns);
+        self.newest_ns = self.newest_ns.max(event.head.boot_ns);
         match event.kind.life {
             // What no process did.
             _ if event.head.pid == 0 || !event.head.has_process() => Gone::default(),
@@ -110,6 +114,11 @@ impl Processes {
                 Gone::default()
             }
         }
+    }
+
+    /// The run began then.
+    pub(super) fn began(&mut self, boot_ns: u64) {
+        self.began_ns = Some(boot_ns);
     }
 
     /// CMD is this process: it began with the run.
@@ -133,9 +142,12 @@ impl Processes {
         self.by_pid.get(&pid)
     }
 
-    /// Those that have not ended, in the order in which they came.
-    pub(super) fn drain(&mut self) -> Vec<Process> {
+    /// Those that have not ended by the end of the run, in the order in which they came. Where it is not known when that
+    /// was: by the last event.
+    pub(super) fn drain(&mut self, over_ns: Option<u64>) -> Vec<Process> {
+        let over_ns = self.newest_ns.max(over_ns.unwrap_or(0));
         let mut all: Vec<Process> = self.by_pid.drain().map(|(_, process)| process).collect();
+        all.iter_mut().for_each(|process| process.runs_ns = Some(over_ns));
         all.sort_by_key(|process| process.id);
         all
     }
@@ -193,8 +205,7 @@ impl Processes {
         let program = Program::new(event, fields);
         let place = event.names.map(|names| self.place(&names));
         let known = self.of(&event.head).map(|process| {
-            process.program = Some(Rc::new(program));
-            process.programs += 1;
+            process.run(program);
             process.place = place;
         });
         if full && known.is_some() {
@@ -232,7 +243,7 @@ impl Processes {
             self.make(*head, false)
         });
         process.place = event.names.map(|names| self.place(&names)).or(process.place);
-        if process.begun == Begun::Unseen && start.zip(self.first_ns).is_some_and(|(start, first)| start <= first) {
+        if process.begun == Begun::Unseen && start.zip(self.began_ns).is_some_and(|(start, began)| start <= began) {
             process.begun = Begun::Before;
         }
         process.end(event, self.fields(event).0, start, lifetime);

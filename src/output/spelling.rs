@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::units::{Short, short};
 use crate::event::Endpoint;
 
 /// A signal's name, as C spells it; `SIG99` for a number that has none.
@@ -16,6 +17,17 @@ pub struct SignalName(pub u32);
 const RT_MIN: u32 = 34;
 /// The kernel's last signal.
 const RT_MAX: u32 = 64;
+
+impl SignalName {
+    /// The same without SIG where it is longer than so many characters: `VTALRM`, `RTMIN+12`, as kill(1) has them.
+    pub fn short(self, most: usize) -> Short {
+        let name = short(format_args!("{self}"));
+        match name.strip_prefix("SIG").filter(|_| name.len() > most) {
+            Some(rest) => short(format_args!("{rest}")),
+            None => name,
+        }
+    }
+}
 
 impl fmt::Display for SignalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use self::amounts::Amounts;
 use self::json::SummaryJson;
 use self::text::SummaryText;
-use super::beside::Beside;
+use super::beside::{Beside, NOT_ENDED};
 use super::format::Lines;
 use super::look::Look;
 use super::output::{Output, Summary as Given};
@@ -83,11 +83,15 @@ impl Output for Summary {
         beside.missing(out, now, "processes not kept, being too many at once", *left_out)?;
         beside.missing(out, now, "what would have been rows of their own, being too many", self.amounts.left_out())?;
         beside.missing_events(out, now, "events lost: they are in no row")?;
-        beside.missing(out, now, "processes that have not ended", self.processes.running() as u64)
+        beside.missing(out, now, NOT_ENDED, self.processes.running() as u64)
     }
 
     fn end(&mut self, out: &mut dyn Write, given: &Given) -> io::Result<()> {
         self.stats(out, given.last_ns)
+    }
+
+    fn began(&mut self, boot_ns: u64) {
+        self.processes.began(boot_ns);
     }
 
     fn resize(&mut self, width: Option<usize>) {

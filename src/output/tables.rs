@@ -106,10 +106,15 @@ impl Table {
         Table { columns: Cow::Borrowed(columns), details: true }
     }
 
-    /// What is indented by how deep a process is in the tree: its name, and all else as details.
+    /// What is indented by how deep a process is in the tree: its name, and all else as details, also the number of a thread
+    /// that is not its first.
     #[must_use]
-    pub fn tree() -> Self {
-        Table::detailed(const { &[Column::Kind, Column::Pid, Column::Name] })
+    pub fn tree(room: Room) -> Self {
+        use Column::{Gid, Kind, Name, Pid, Ppid, Tid, Uid};
+        Table::detailed(match room {
+            Room::Narrow | Room::Roomy => const { &[Kind, Pid, Name] },
+            Room::Wide => const { &[Kind, Pid, Ppid, Tid, Uid, Gid, Name] },
+        })
     }
 
     /// What suits a tracer of several kinds of events: who did it in columns, all else as details.

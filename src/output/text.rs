@@ -48,6 +48,8 @@ pub struct Text {
     look: Look,
     /// Labels have a column.
     labelled: bool,
+    /// The number of a thread that is not the first of its process is a detail: it has no column, as for most it is none.
+    tids: bool,
     /// The fields and names that have one, or are not shown.
     shown: Vec<Cow<'static, str>>,
     /// The others are shown as `name=value`.
@@ -71,6 +73,7 @@ impl Text {
             depth: 0,
             look,
             labelled: false,
+            tids: table.columns.contains(&Column::Name) && !table.columns.contains(&Column::Tid),
             shown: table.columns.iter().flat_map(named).chain(hidden.iter().copied().map(Cow::Borrowed)).collect(),
             details: table.details,
         };
@@ -162,6 +165,10 @@ impl Output for Text {
             && !is_empty(column, event)
         {
             cell(line, At::Start(next), column, event);
+            next = 0;
+        }
+        if self.tids && event.head.has_process() && event.head.tid != event.head.pid {
+            detail(line, next, "tid", &Value::Pid(event.head.tid));
             next = 0;
         }
         if self.details {

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use self::forest::Forest;
 use self::json::TreeJson;
 use self::text::TreeText;
-use super::beside::Beside;
+use super::beside::{Beside, NOT_ENDED};
 use super::format::Lines;
 use super::look::Look;
 use super::output::{Output, Summary};
@@ -57,7 +57,7 @@ impl Tree {
         Tree {
             processes: Processes::new(bounds),
             forest: Forest::new(bounds.processes),
-            live: live.then(|| Box::new(Text::new(look, Table::tree()))),
+            live: live.then(|| Box::new(Text::new(look, Table::tree(look.room())))),
             form,
             beside: Beside::new(lines, look, table),
         }
@@ -89,9 +89,10 @@ impl Output for Tree {
     }
 
     fn end(&mut self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
-        let running = self.processes.drain();
+        let running = self.processes.drain(summary.over_ns);
         let unfinished = running.len() as u64;
         running.into_iter().for_each(|process| self.forest.add(process));
+        self.forest.link();
         match &mut self.form {
             Form::Text(text) => text.tree(out, &self.forest)?,
             Form::Json(json) => json.tree(out, &self.forest)?,
@@ -102,11 +103,21 @@ impl Output for Tree {
         beside.missing(out, now, "processes not shown, being too many", self.forest.left_out)?;
         beside.missing(out, now, "programs whose arguments are cut, being too many", *cut)?;
         beside.missing_events(out, now, "events lost: the tree may have holes")?;
-        beside.missing(out, now, "processes that have not ended", unfinished)
+        let what = match summary.over_ns {
+            Some(_) => NOT_ENDED,
+            None => {
+                "processes that have not ended (or whose end was not seen), shown up to the last event: when the run was over is not known"
+            }
+        };
+        beside.missing(out, now, what, unfinished)
     }
 
     fn command(&mut self, pid: u32) {
         self.processes.command(pid);
+    }
+
+    fn began(&mut self, boot_ns: u64) {
+        self.processes.began(boot_ns);
     }
 
     fn resize(&mut self, width: Option<usize>) {

@@ -309,6 +309,8 @@ impl Run<'_, '_> {
     /// Takes the programs off their hooks, reads what they sent, and ends the output.
     fn end(self) -> Result<()> {
         let missed = self.attached.missed();
+        // From here on, ends may not be seen.
+        self.pipeline.borrow_mut().over(boot_now());
         self.control.ending();
         self.attached.detach(|| self.fill(false).map(drop))?;
         while self.attached.turn(&self.limits.sources, true)? {

@@ -29,10 +29,10 @@ pub fn read(tracer: &str) -> Recording {
     loop {
         match reader.entry().unwrap() {
             Entry::Sample(bytes) => recording.samples.push(bytes.to_vec()),
-            Entry::Clock(clock) => recording.clock = clock,
+            Entry::Clock(clock) | Entry::Begin(clock, _) => recording.clock = clock,
             Entry::Calls(_) | Entry::Names(_) | Entry::Environ { .. } | Entry::Command(_) | Entry::Symbol { .. } => {}
             Entry::Lost { .. } => panic!("{} has losses: record it again", path.display()),
-            Entry::End => return recording,
+            Entry::End(_) => return recording,
         }
     }
 }

@@ -45,7 +45,7 @@ pub(in crate::output) fn about<M: SerializeMap>(
     let head = &process.last;
     map.serialize_entry("boot_ns", &head.boot_ns)?;
     map.serialize_entry("pid", &process.pid)?;
-    map.serialize_entry("ppid", &process.ppid)?;
+    map.serialize_entry("ppid", &head.ppid)?;
     map.serialize_entry("uid", &head.uid)?;
     map.serialize_entry("gid", &head.gid)?;
     bytes(map, "comm", head.comm())?;
@@ -61,6 +61,9 @@ pub(in crate::output) fn about<M: SerializeMap>(
         map.serialize_entry(Names::CONTAINER.0, &place.container)?;
     }
     map.serialize_entry("begun", process.begun.name())?;
+    if let Some(creator) = process.creator() {
+        map.serialize_entry("creator_pid", &creator)?;
+    }
     if let Some(end) = &process.end {
         map.serialize_entry("start", &end.start_unix_ns.map(|ns| clock.spell(ns).to_owned()))?;
         map.serialize_entry("start_boot_ns", &end.start_ns)?;

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use super::form::Form;
 use crate::event::Value;
 use crate::output::line::{Line, Paint};
-use crate::output::look::Look;
+use crate::output::look::{Look, Time};
 use crate::output::processes::{Begun, Process};
+use crate::output::spelling::SignalName;
 use crate::output::tables::{Room, Show};
 use crate::output::text::{At, value};
 use crate::output::times::Times;
@@ -31,7 +32,7 @@ impl Column {
             Column::Duration => ("DURATION", 8),
             Column::Cpu => ("CPU", 6),
             Column::Rss => ("RSS", 9),
-            Column::Code => ("CODE", 7),
+            Column::Code => ("CODE", 8),
             Column::Pid => ("PID", 7),
             Column::Ppid => ("PPID", 7),
             Column::Comm => ("COMM", 15),
@@ -47,6 +48,8 @@ pub(super) struct LifeText {
     /// Where the arguments begin.
     rest: usize,
     look: Look,
+    /// When the last process ended that did, since 1970.
+    newest_ns: i64,
 }
 
 impl LifeText {
@@ -65,7 +68,7 @@ impl LifeText {
             (*column, if matches!(column, Comm | Container) { At::Start(start) } else { At::End(start + width) })
         });
         let columns = columns.collect();
-        LifeText { line: Line::new(look.columns(), look.colour), times, columns, rest, look }
+        LifeText { line: Line::new(look.columns(), look.colour), times, columns, rest, look, newest_ns: i64::MIN }
     }
 }
 
@@ -74,7 +77,7 @@ impl Form for LifeText {
         let line = &mut self.line;
         line.clear();
         line.paint(Paint::Bold);
-        line.ascii(self.times.title("START"));
+        line.ascii(self.times.title(if self.look.time == Time::Delta { "END" } else { "START" }));
         self.columns.iter().for_each(|(column, at)| at.ascii(line, column.shape().0));
         At::Start(self.rest).ascii(line, "ARGS");
         line.paint(Paint::Off);
@@ -86,7 +89,10 @@ impl Form for LifeText {
         line.clear();
         line.paint(Paint::Dim);
         self.times.follow(&process.last);
-        line.ascii(self.times.spell(process.start_unix_ns()));
+        // Lines are in the order of ends: from one to the next, there is no time between beginnings.
+        self.newest_ns = self.newest_ns.max(process.last.unix_ns);
+        let time = if self.look.time == Time::Delta { self.newest_ns } else { process.start_unix_ns() };
+        line.ascii(self.times.spell(time));
         line.paint(Paint::Off);
         self.columns.iter().for_each(|(column, at)| cell(line, *at, *column, process));
         line.pad_to(self.rest);
@@ -110,7 +116,7 @@ fn cell(line: &mut Line, at: At, column: Column, process: &Process) {
         Column::Code => process.code(),
         Column::Container => Some(process.container().map_or(Value::Name("-"), Value::Str)),
         Column::Pid => Some(Value::Pid(process.pid)),
-        Column::Ppid => Some(Value::Pid(process.ppid)),
+        Column::Ppid => Some(Value::Pid(process.last.ppid)),
         Column::Comm => {
             at.begin(line);
             line.paint(Paint::Bold);
@@ -120,9 +126,26 @@ fn cell(line: &mut Line, at: At, column: Column, process: &Process) {
         }
     };
     match known {
+        Some(Value::Signal(signal)) => at.alarm(line, &SignalName(signal).short(column.shape().1)),
         Some(known) => value(line, at, &known, Show::Whole),
         None => at.ascii(line, "?"),
     }
+}
+
+/// What it ran before: `sh → env → `.
+pub(in crate::output) fn chain(line: &mut Line, process: &Process) {
+    if process.program.is_none() || process.programs < 2 {
+        return;
+    }
+    line.paint(Paint::Dim);
+    for name in process.before() {
+        match name {
+            Some(name) => line.escaped_word(name),
+            None => line.ellipsis(),
+        }
+        line.drawn(" → ");
+    }
+    line.paint(Paint::Off);
 }
 
 /// What it ran, or why that is not known. `named`: its name, too, where it has no arguments that say it.
@@ -148,6 +171,7 @@ pub(in crate::output) fn args(line: &mut Line, process: &Process, named: bool) {
         line.ascii(if shown.is_some() { ") " } else { ")" });
         line.paint(Paint::Off);
     }
+    chain(line, process);
     if let Some(shown) = shown {
         value(line, At::Here, &shown, Show::Whole);
     }

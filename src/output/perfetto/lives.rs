@@ -14,15 +14,20 @@ pub struct Lives {
     tasks: Tasks,
     /// The stream has events of lives: a slice that is begun will end.
     seen: bool,
-    /// When the first event happened, since boot.
-    first_ns: Option<u64>,
+    /// When the run began, since boot; where that is not known, when the first event happened.
+    began_ns: Option<u64>,
 }
 
 impl Lives {
+    /// The run began then.
+    pub fn began(&mut self, boot_ns: u64) {
+        self.began_ns = Some(boot_ns);
+    }
+
     /// Takes an event; returns false where there is no room for its process: nothing of it was drawn then.
     pub fn take(&mut self, pen: &mut Pen<'_>, event: &Event<'_>) -> io::Result<bool> {
         let head = &event.head;
-        self.first_ns.get_or_insert(head.boot_ns);
+        self.began_ns.get_or_insert(head.boot_ns);
         self.seen |= event.kind.life.is_some();
         let child = |name| match event.get(name) {
             Some(Value::Pid(child)) if *child != 0 => Some(*child),
@@ -128,11 +133,11 @@ impl Lives {
         }
     }
 
-    /// When a life began that ends now, since boot; as far as the trace goes back. And whether it is older than that.
+    /// When a life began that ends now, since boot; as far as the run goes back. And whether it is older than that.
     fn start(&self, event: &Event<'_>) -> Option<(u64, Begun)> {
         let start = event.head.boot_ns.saturating_sub(took(event, "lifetime")?);
-        let first = self.first_ns.unwrap_or(start);
-        Some((start.max(first), if start <= first { Begun::Before } else { Begun::Unseen }))
+        let began = self.began_ns.unwrap_or(start);
+        Some((start.max(began), if start <= began { Begun::Before } else { Begun::Unseen }))
     }
 
     fn ended(&mut self, pen: &mut Pen<'_>, event: &Event<'_>) -> io::Result<bool> {

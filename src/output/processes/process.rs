@@ -13,7 +13,7 @@ pub enum Begun {
     Forked,
     /// It is CMD, which began with the run.
     Command,
-    /// It was there before the first event.
+    /// It was there before the run began.
     Before,
     /// Not at all: the event was lost or filtered.
     Unseen,
@@ -130,6 +130,8 @@ pub struct Process {
     pub parent: Option<u64>,
     pub depth: usize,
     pub pid: u32,
+    /// Who created it; where that was not seen, its parent when it was first heard of. That of its last event may be another
+    /// one, as its parent has ended.
     pub ppid: u32,
     /// When the first event of it happened: its parent's where that was seen.
     pub first_ns: u64,
@@ -141,6 +143,8 @@ pub struct Process {
     pub inherited: Option<Rc<Program>>,
     /// How many it ran.
     pub programs: u32,
+    /// The names of those before: the first ones, and the one before the last.
+    before: Vec<Box<[u8]>>,
     /// Of its last event.
     pub last: Head,
     pub label: Box<[u8]>,
@@ -149,6 +153,8 @@ pub struct Process {
     /// How many other events it had, by their kinds.
     pub events: Vec<(Box<str>, u64)>,
     pub end: Option<End>,
+    /// When the run was over, where it had not ended by then.
+    pub runs_ns: Option<u64>,
 }
 
 impl Process {
@@ -165,11 +171,13 @@ impl Process {
             program: None,
             inherited: None,
             programs: 0,
+            before: Vec::new(),
             last: head,
             label: Box::default(),
             place: None,
             events: Vec::new(),
             end: None,
+            runs_ns: None,
         }
     }
 
@@ -181,6 +189,11 @@ impl Process {
     /// The same, to be kept.
     pub fn ran_shared(&self) -> Option<Rc<Program>> {
         self.program.as_ref().or(self.inherited.as_ref()).map(Rc::clone)
+    }
+
+    /// Who created it, where that was seen: not always its parent.
+    pub fn creator(&self) -> Option<u32> {
+        (self.begun == Begun::Forked).then_some(self.ppid)
     }
 
     /// The name of that program: as it was called, without directories; else its own.
@@ -196,6 +209,29 @@ impl Process {
     /// The unit that it is in.
     pub fn unit(&self) -> Option<&[u8]> {
         self.place.as_ref()?.unit.as_deref()
+    }
+
+    /// It runs that program from here on.
+    pub fn run(&mut self, program: Program) {
+        /// Of each name, and how many there are of them.
+        const NAME: usize = 32;
+        const NAMES: usize = 3;
+        if self.program.is_some() {
+            let name = self.name();
+            let name = name.get(..NAME).unwrap_or(name).into();
+            self.before.truncate(NAMES - 1);
+            self.before.push(name);
+        }
+        self.program = Some(Rc::new(program));
+        self.programs += 1;
+    }
+
+    /// The names of the programs that it ran before the last one; None: of some that are not kept.
+    pub fn before(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let left_out = (self.programs as usize).saturating_sub(self.before.len() + 1);
+        let (first, last) = self.before.split_at(self.before.len().saturating_sub(1));
+        let (first, last) = (first.iter().map(|name| Some(&**name)), last.iter().map(|name| Some(&**name)));
+        first.chain((left_out > 0).then_some(None)).chain(last)
     }
 
     /// Counts an event of that kind.
@@ -238,15 +274,37 @@ impl Process {
         matches!(self.code(), Some(Value::Code(1..) | Value::Signal(_)))
     }
 
-    /// How long it lived, as far as that is known.
-    pub fn lived_ns(&self) -> u64 {
-        let start = self.end.as_ref().and_then(|end| end.start_ns).unwrap_or(self.first_ns);
-        self.last.boot_ns.saturating_sub(start)
+    /// Until when it is known to have been there: its end, or that of the run; else its last event.
+    fn until_ns(&self) -> u64 {
+        self.runs_ns.unwrap_or(self.last.boot_ns)
     }
 
-    /// Whether it was still there when that one ended.
+    /// How long it lived, as far as that is known: see [`Process::lived_longer`].
+    pub fn lived_ns(&self) -> u64 {
+        self.until_ns().saturating_sub(self.start_ns().unwrap_or(self.first_ns))
+    }
+
+    /// Whether it lived longer than is known: it runs on, or its beginning or its end was not seen.
+    pub fn lived_longer(&self) -> bool {
+        self.end.is_none() || self.start_ns().is_none()
+    }
+
+    /// Whether it was still there when that one ended (or the run did, and it had not).
     pub fn outlived(&self, other: &Process) -> bool {
-        other.end.is_some() && (self.end.is_none() || self.last.boot_ns >= other.last.boot_ns)
+        let is_known = other.end.is_some() || other.runs_ns.is_some();
+        let is_unseen = self.end.is_none() && self.runs_ns.is_none();
+        is_known && (is_unseen || self.until_ns() >= other.until_ns())
+    }
+
+    /// When it began, since boot: as its end says, or the event that created it; None: that is not known.
+    pub fn start_ns(&self) -> Option<u64> {
+        let created = matches!(self.begun, Begun::Forked | Begun::Command).then_some(self.first_ns);
+        self.end.as_ref().and_then(|end| end.start_ns).or(created)
+    }
+
+    /// Whether it may have been there then.
+    pub fn was_there(&self, boot_ns: u64) -> bool {
+        self.start_ns().is_none_or(|start| start <= boot_ns) && (self.end.is_none() || self.last.boot_ns >= boot_ns)
     }
 
     /// When it began: as its end says, else when it was first heard of.

@@ -27,6 +27,11 @@ pub(super) fn node(kinds: &[&Kind]) -> Json {
     let doc = "Whether it is in the longest chain of waiting.";
     object.always("longest_chain", doc, json!({ "type": "boolean" }));
     object.always("more", "How many more were below it, being too many to be kept.", uint(u64::MAX));
+    let doc = "How long it lived, as far as that is known: until its end, else until that of the run (or its last event, where its number \
+               is another one's now).";
+    object.always("lived_ns", doc, uint(u64::MAX));
+    let doc = "Whether it lived longer than that: it had not ended by then, or its beginning or its end was not seen.";
+    object.always("lived_longer", doc, json!({ "type": "boolean" }));
     about(&mut object, kinds);
     object.finish(NODE, "A process in the tree, parents before their children (--tree).")
 }
@@ -35,7 +40,11 @@ pub(super) fn node(kinds: &[&Kind]) -> Json {
 fn about(object: &mut Object, kinds: &[&Kind]) {
     object.always("boot_ns", "The same, in nanoseconds since boot, suspend included.", uint(u64::MAX));
     object.always("pid", "Process, as numbered in coretrace's own PID namespace.", uint(u32::MAX));
-    object.always("ppid", "Its parent, when it was first heard of; 0 where there is none.", uint(u32::MAX));
+    object.always(
+        "ppid",
+        "Its parent, at its end: whoever took it over where that had ended before. 0 where there is none.",
+        uint(u32::MAX),
+    );
     object.always("uid", "Real user id, at its end.", uint(u32::MAX));
     object.always("gid", "Real group id, at its end.", uint(u32::MAX));
     object.always("comm", "Its name, at its end.", json!({ "type": "string" }));
@@ -50,9 +59,11 @@ fn about(object: &mut Object, kinds: &[&Kind]) {
     let (name, doc) = Names::CONTAINER;
     object.maybe(name.into(), &format!("{doc} Likewise."), container());
     let names = Begun::ALL.map(Begun::name);
-    let doc = "How its beginning is known: by its parent's event (fork); it is the command, which began with the run (command); it was there before the first event (before); \
+    let doc = "How its beginning is known: by its parent's event (fork); it is the command, which began with the run (command); it was there before the run began (before; in a recording of 0.1.0, before the first event); \
                or not at all, as that event was lost or filtered (unseen).";
     object.always("begun", doc, json!({ "type": "string", "enum": names }));
+    let doc = "The process that created it; there where that was seen (fork).";
+    object.maybe("creator_pid".into(), doc, uint(u32::MAX));
     let doc = "When it began; there where its end was seen. Null: that could not be read.";
     object.maybe("start".into(), doc, nullable(instant()));
     object.maybe("start_boot_ns".into(), "The same, in nanoseconds since boot.", nullable(uint(u64::MAX)));

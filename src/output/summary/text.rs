@@ -22,16 +22,22 @@ const COUNT: Column = ("COUNT", |amount| short(format_args!("{}", amount.count))
 const HITS: Column = ("HITS", COUNT.1);
 const RUNS: Column = ("RUNS", COUNT.1);
 const FAILED: Column = ("FAILED", |amount| short(format_args!("{}", amount.failed)));
-const TOTAL: Column = ("TOTAL", |amount| known(&amount.duration, |it| Some(it.sum), span));
+const TOTAL: Column = ("TOTAL", |amount| sum(amount, &amount.duration));
 const MEAN: Column = ("MEAN", |amount| known(&amount.duration, Spread::mean, span));
 const P95: Column = ("P95", |amount| known(&amount.duration, Spread::p95, span));
 const MAX: Column = ("MAX", |amount| known(&amount.duration, |it| Some(it.max), span));
-const CPU: Column = ("CPU", |amount| known(&amount.cpu, |it| Some(it.sum), span));
+const CPU: Column = ("CPU", |amount| sum(amount, &amount.cpu));
 const RSS: Column = ("RSS", |amount| known(&amount.rss, |it| Some(it.max), size));
 
 fn known(spread: &Spread, number: impl Fn(&Spread) -> Option<u64>, spell: fn(u64) -> Short) -> Short {
     let number = Some(spread).filter(|spread| spread.count > 0).and_then(number);
     number.map_or_else(|| short(format_args!("?")), spell)
+}
+
+/// Of some, it may not be known: it is more than this.
+fn sum(amount: &Amount, spread: &Spread) -> Short {
+    let sum = known(spread, |it| Some(it.sum), span);
+    if spread.count > 0 && spread.count < amount.count { short(format_args!(">{sum}")) } else { sum }
 }
 
 pub(super) struct SummaryText {
@@ -77,7 +83,7 @@ impl SummaryText {
         let of_event = |title, columns, key, rows| Table { title, columns, key, rows, most: OTHERS };
         let tables = [
             Table {
-                title: "programs that ended, by how long they took in all",
+                title: "programs that ended, by how long they took in all (a process counts for the last one that it ran)",
                 columns: &[RUNS, FAILED, TOTAL, MEAN, P95, MAX, CPU, RSS],
                 key: (&by, alone),
                 rows: amounts.processes.sorted(|amount| amount.duration.sum),

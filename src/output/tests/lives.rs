@@ -1,6 +1,6 @@
 //! Lives, also of processes of which not all was seen.
 
-use super::views::{end, exec, exit, fork, objects, open, shown};
+use super::views::{MS, end, exec, exit, fork, objects, open, shown};
 use super::*;
 use crate::output::lives::Lives;
 use crate::output::processes::Bounds;
@@ -26,9 +26,9 @@ fn a_life_is_a_line_when_it_ends() {
     ];
     assert_eq!(
         String::from_utf8(out).unwrap() + &text(&events),
-        "START           DURATION    CPU       RSS    CODE     PID    PPID COMM            ARGS\n\
-         00:00:00.010000   20.0ms 10.0ms    1.0MiB       0       6       5 last            cc1 'a b'\n\
-         -- processes that have not ended: 1\n"
+        "START           DURATION    CPU       RSS     CODE     PID    PPID COMM            ARGS\n\
+         00:00:00.010000   20.0ms 10.0ms    1.0MiB        0       6       5 last            cc → cc1 'a b'\n\
+         -- processes that have not ended (or whose end was not seen): 1\n"
     );
 }
 
@@ -46,7 +46,7 @@ fn json_has_what_both_events_have_and_keeps_to_the_schema() {
         objects[0].to_string(),
         serde_json::json!({
             "kind": "life", "time": "2000-01-01T00:00:00.030000000Z", "boot_ns": 30_000_000, "pid": 6, "ppid": 5,
-            "uid": 1000, "gid": 100, "comm": "last", "cgroup_id": 0, "begun": "fork",
+            "uid": 1000, "gid": 100, "comm": "last", "cgroup_id": 0, "begun": "fork", "creator_pid": 5,
             "start": "2000-01-01T00:00:00.010000000Z", "start_boot_ns": 10_000_000, "programs": 1,
             "exec_time": "2000-01-01T00:00:00.011000000Z", "exec_boot_ns": 11_000_000, "argv": ["cc"], "argv_bytes": 3,
             "exe": "/bin/prog", "code": 0, "lifetime_ns": 20_000_000, "cpu_ns": 10_000_000, "max_rss_bytes": 1 << 20,
@@ -76,13 +76,49 @@ fn what_was_not_seen_is_not_made_up() {
 }
 
 #[test]
+fn what_began_after_the_run_was_not_there_before_it_though_nothing_was_seen_before() {
+    let mut lives = lives(Lines::Text, Bounds::default());
+    lives.began(5 * MS);
+    let printed = shown(lives, &[exit(100, 5, 1, 96), exit(101, 6, 1, 90), exit(102, 7, 1, 90)]);
+    let ends = printed.lines().map(|line| line.rsplit_once("last").unwrap().1.trim_start()).collect::<Vec<_>>();
+    assert_eq!(ends, ["(before the run)", "(its start was not seen)", "(its start was not seen)"]);
+}
+
+#[test]
+fn a_parent_that_ended_is_no_parent_any_more() {
+    let all = objects(lives(Lines::Json, Bounds::default()), &[fork(10, 5, 6), exit(20, 5, 1, 19), exit(30, 6, 1, 20)]);
+    let about: Vec<_> = all.iter().map(|life| (&life["pid"], &life["ppid"], life.get("creator_pid"))).collect();
+    assert_eq!(about, [(&5.into(), &1.into(), None), (&6.into(), &1.into(), Some(&5.into()))]);
+    let printed = text(&[fork(10, 5, 6), exit(20, 5, 1, 19), exit(30, 6, 1, 20)]);
+    assert!(printed.contains("       6       1 last            (fork of 5)"), "{printed}");
+}
+
+#[test]
+fn time_does_not_go_backwards_from_line_to_line() {
+    let look = Look { time: crate::output::Time::Delta, ..UTC };
+    let delta = |events: &[Event<'_>]| {
+        shown(Box::new(Lives::new(Lines::Text, look, Table::general(look.room()), Bounds::default())), events)
+    };
+    let printed = delta(&[exit(10, 5, 1, 9), exit(30, 6, 1, 29), exit(35, 7, 1, 1)]);
+    let times: Vec<&str> = printed.lines().map(|line| &line[..14]).collect();
+    assert_eq!(times, ["     +0.000000", "     +0.020000", "     +0.005000"]);
+}
+
+#[test]
+fn a_program_is_shown_behind_those_before() {
+    let printed =
+        text(&[exec(1, 5, 1, "sh\0-c\0"), exec(2, 5, 1, "env\0"), exec(3, 5, 1, "cc\0a\0"), exit(9, 5, 1, 9)]);
+    assert!(printed.ends_with(" sh → env → cc a\n"), "{printed}");
+}
+
+#[test]
 fn a_number_that_is_used_again_is_another_process() {
     // Its end was lost: the next one's fork shows that, or how long that one lived.
     let printed =
         text(&[fork(1, 5, 6), exec(2, 6, 5, "one\0"), fork(50, 5, 6), exec(51, 6, 5, "two\0"), exit(60, 6, 5, 10)]);
     let lines: Vec<&str> = printed.lines().collect();
     assert!(lines[0].ends_with(" one (its end was not seen)") && lines[1].ends_with(" two"), "{printed}");
-    assert!(lines[0].starts_with("00:00:00.001000        ?      ?         ?       ?       6"), "{printed}");
+    assert!(lines[0].starts_with("00:00:00.001000        ?      ?         ?        ?       6"), "{printed}");
     let printed = text(&[fork(1, 5, 6), exec(2, 6, 5, "one\0"), exec(51, 6, 5, "two\0"), exit(60, 6, 5, 10)]);
     let lines: Vec<&str> = printed.lines().collect();
     assert!(lines[0].contains("(fork of 5) (its end was not seen)") && lines[1].ends_with(" two"), "{printed}");
@@ -95,7 +131,7 @@ fn what_does_not_fit_is_counted() {
         [fork(1, 5, 6), fork(2, 5, 7), exec(3, 7, 5, "x\0"), exit(4, 7, 5, 2), exit(5, 6, 5, 4), exit(9, 8, 5, 3)];
     let printed = shown(lives(Lines::Text, few), &events);
     assert!(
-        printed.ends_with("\n-- processes not kept, being too many at once: 1\n-- processes that have not ended: 1\n"),
+        printed.ends_with("\n-- processes not kept, being too many at once: 1\n-- processes that have not ended (or whose end was not seen): 1\n"),
         "{printed}"
     );
     let little = Bounds { bytes: 1, ..Bounds::default() };

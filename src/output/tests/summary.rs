@@ -31,7 +31,7 @@ fn events() -> Vec<Event<'static>> {
 fn programs_files_and_failures_are_added_up() {
     assert_eq!(
         shown(summary(By::Program, Lines::Text, 100), &events()),
-        "00:00:00.041000 programs that ended, by how long they took in all\n \
+        "00:00:00.041000 programs that ended, by how long they took in all (a process counts for the last one that it ran)\n \
          RUNS FAILED  TOTAL   MEAN    P95    MAX    CPU    RSS PROGRAM\n    \
          1      0 40.0ms 40.0ms 40.0ms 40.0ms 20.0ms 1.0MiB make\n    \
          2      1 30.0ms 15.0ms 20.0ms 20.0ms 15.0ms 1.0MiB cc1\n\
@@ -52,7 +52,7 @@ fn programs_files_and_failures_are_added_up() {
          COUNT ERROR\n     \
          2 open ENOENT\n     \
          1 open EACCES\n\
-         -- processes that have not ended: 1\n"
+         -- processes that have not ended (or whose end was not seen): 1\n"
     );
 }
 

@@ -27,7 +27,7 @@ pub(super) static EXIT: Kind = Kind::new(
 pub(super) static OPEN: Kind =
     Kind::new(14, "open", "A file is opened.", const { &[field("ret", Shape::Ret), field("path", Shape::Path)] });
 
-const MS: u64 = 1_000_000;
+pub(super) const MS: u64 = 1_000_000;
 /// The first second of 2000, as times are short then.
 const BEGIN: i64 = 946_684_800_000_000_000;
 
@@ -74,9 +74,15 @@ pub(super) fn open(ms: u64, pid: u32, ret: i64, name: &'static [u8]) -> Event<'s
     event
 }
 
-/// What an output makes of events, and of their end; without its header.
-pub(super) fn shown(mut output: Box<dyn Output>, events: &[Event<'_>]) -> String {
-    let (mut out, mut summary) = (Vec::new(), crate::output::Summary::default());
+/// What an output makes of events, and of their end; without its header. When the run was over is not known.
+pub(super) fn shown(output: Box<dyn Output>, events: &[Event<'_>]) -> String {
+    shown_of_run(output, events, None)
+}
+
+/// The same of a run that was over at that time.
+pub(super) fn shown_of_run(mut output: Box<dyn Output>, events: &[Event<'_>], over: Option<u64>) -> String {
+    let over_ns = over.map(|ms| ms * MS);
+    let (mut out, mut summary) = (Vec::new(), crate::output::Summary { over_ns, ..Default::default() });
     for event in events {
         summary.add(event.head.unix_ns);
         output.event(&mut out, event).unwrap();

@@ -5,6 +5,26 @@ use std::collections::{HashMap, HashSet};
 
 use crate::output::processes::Process;
 
+/// What is at the top above each.
+#[derive(Default)]
+struct Tops {
+    /// What is above it, as far up as is known.
+    above: HashMap<u64, u64>,
+}
+
+impl Tops {
+    /// What is at the top above that. The way there is short the next time.
+    fn of(&mut self, id: u64) -> u64 {
+        let mut way = Vec::new();
+        let mut top = id;
+        while let Some(above) = self.above.get(&top) {
+            way.push(std::mem::replace(&mut top, *above));
+        }
+        self.above.extend(way.into_iter().map(|id| (id, top)));
+        top
+    }
+}
+
 pub(super) struct Forest {
     most: usize,
     processes: HashMap<u64, Process>,
@@ -50,6 +70,35 @@ impl Forest {
         (cut, more)
     }
 
+    /// Puts those whose parent came after them, or had ended, below it: the last of its number to begin that was there when
+    /// they were first heard of.
+    pub(super) fn link(&mut self) {
+        let mut by_pid: HashMap<u32, Vec<u64>> = HashMap::new();
+        self.processes.values().for_each(|process| by_pid.entry(process.pid).or_default().push(process.id));
+        let mut tops = Tops::default();
+        for process in self.processes.values() {
+            tops.above.extend(process.parent.map(|parent| (process.id, parent)));
+        }
+        let mut alone = self.children.remove(&0).unwrap_or_default();
+        alone.sort_unstable();
+        for id in alone {
+            let parent = self.get(id).and_then(|process| self.parent_of(process, &by_pid));
+            // What is said of them may contradict itself: none is above itself.
+            let parent = parent.filter(|parent| tops.of(*parent) != id);
+            tops.above.extend(parent.map(|parent| (id, parent)));
+            self.children.entry(parent.unwrap_or(0)).or_default().push(id);
+            if let Some(process) = self.processes.get_mut(&id) {
+                process.parent = parent;
+            }
+        }
+    }
+
+    fn parent_of(&self, process: &Process, by_pid: &HashMap<u32, Vec<u64>>) -> Option<u64> {
+        let of_number = by_pid.get(&process.ppid)?.iter().filter_map(|id| self.get(*id));
+        let there = of_number.filter(|parent| parent.id != process.id && parent.was_there(process.first_ns));
+        there.max_by_key(|parent| (parent.start_ns(), parent.id)).map(|parent| parent.id)
+    }
+
     pub(super) fn get(&self, id: u64) -> Option<&Process> {
         self.processes.get(&id)
     }
@@ -80,21 +129,25 @@ impl Forest {
         !self.children.contains_key(&id) && self.more(id) == 0
     }
 
-    /// The longest chain of waiting: the process that lived longest, of the children that it outlived the one that lived
-    /// longest, and so on.
+    /// The longest chain of waiting: of the processes for which no parent waited (as it ended before) the one that lived
+    /// longest, of the children that it outlived the one that lived longest, and so on.
     pub(super) fn longest_chain(&self) -> Vec<u64> {
-        let longest = |ids: Vec<u64>, before: Option<&Process>| {
-            let all = ids.into_iter().filter_map(|id| self.get(id));
-            let waited = all.filter(|process| before.is_none_or(|parent| parent.outlived(process)));
-            // The first of those that lived as long.
-            waited.max_by_key(|process| (process.lived_ns(), std::cmp::Reverse(process.id)))
+        let outlived = |process: &&Process| {
+            let parent = process.parent.and_then(|parent| self.get(parent));
+            parent.is_some_and(|parent| parent.outlived(process))
         };
+        let mut next = longest(self.processes.values().filter(|process| !outlived(process)));
         let (mut chain, mut seen) = (Vec::new(), HashSet::new());
-        let mut next = longest(self.roots(), None);
         while let Some(process) = next.filter(|process| seen.insert(process.id)) {
             chain.push(process.id);
-            next = longest(self.children(process.id), Some(process));
+            let children = self.children.get(&process.id).into_iter().flatten();
+            next = longest(children.filter_map(|id| self.get(*id)).filter(outlived));
         }
         chain
     }
+}
+
+/// The one that lived longest, and came first of those.
+fn longest<'a>(all: impl Iterator<Item = &'a Process>) -> Option<&'a Process> {
+    all.max_by_key(|process| (process.lived_ns(), std::cmp::Reverse(process.id)))
 }

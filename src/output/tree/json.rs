@@ -54,6 +54,8 @@ impl TreeJson {
             map.serialize_entry("depth", &depth)?;
             map.serialize_entry("longest_chain", &waited)?;
             map.serialize_entry("more", &forest.more(process.id))?;
+            map.serialize_entry("lived_ns", &process.lived_ns())?;
+            map.serialize_entry("lived_longer", &process.lived_longer())?;
             about(map, process, clock, path)
         })?;
         json.write(out)

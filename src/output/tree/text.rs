@@ -7,20 +7,24 @@ use super::forest::Forest;
 use super::walk::{Item, walk};
 use crate::event::Value;
 use crate::output::line::{Line, Paint};
+use crate::output::lives::chain;
 use crate::output::look::Look;
 use crate::output::processes::{Begun, Process};
+use crate::output::spelling::SignalName;
 use crate::output::tables::{Room, Show};
 use crate::output::text::{At, value};
-use crate::output::units::span;
+use crate::output::units::{Short, short, span};
 
 /// Where columns end: marks, how long, CPU time, memory, how it ended, and, where there is room, which.
 const DURATION: usize = 11;
-const CPU: usize = 18;
-const RSS: usize = 28;
-const CODE: usize = 36;
-const PID: usize = 44;
+const CPU: usize = 19;
+const RSS: usize = 29;
+const CODE: usize = 38;
+const PID: usize = 46;
 /// How many levels are drawn as such.
 const DEEP: usize = 16;
+/// How much of the longest chain is shown.
+const LINKS: usize = 24;
 
 pub(super) struct TreeText {
     line: Line,
@@ -98,35 +102,59 @@ impl TreeText {
         line.clear();
         line.ascii("* longest chain of waiting:");
         let mut separator = " ";
-        let mut any = false;
-        for process in chain.take_while(|_| !separator.is_empty()) {
-            any = true;
+        let mut chain = chain.peekable();
+        let any = chain.peek().is_some();
+        for process in chain.by_ref().take(LINKS) {
             line.ascii(separator);
             line.escaped(process.name());
             line.ascii(" ");
+            line.ascii(if process.lived_longer() { MORE } else { "" });
             line.ascii(&*span(process.lived_ns()));
-            separator = if line.is_full() { "" } else { " > " };
+            separator = " > ";
+        }
+        let more = chain.count();
+        if more > 0 {
+            line.ascii(separator);
+            line.ellipsis();
+            line.ascii(" ");
+            line.number(more);
+            line.ascii(" more");
         }
         if any { line.write(out) } else { Ok(()) }
     }
 }
 
-/// Of several: the longest, the sum of CPU time, the most memory.
+/// Marks what is more than is known.
+const MORE: &str = ">";
+
+/// How long one lived that had not ended when the run did. (Of one whose end was not seen, nobody knows.)
+fn so_far(process: &Process) -> Option<Short> {
+    process.runs_ns.map(|_| short(format_args!("{MORE}{}", &*span(process.lived_ns()))))
+}
+
+/// Of several: the longest, the sum of CPU time (of what is known), the most memory.
 fn numbers(line: &mut Line, all: &[&Process]) {
-    let span = |name: &str, process: &Process| match process.ended(name) {
+    let number = |name: &str, process: &Process| match process.ended(name) {
         Some(Value::Span(ns) | Value::Size(ns)) => Some(ns),
         _ => None,
     };
-    let known = |name: &'static str| all.iter().filter_map(move |process| span(name, process));
+    let known = |name: &'static str| all.iter().filter_map(move |process| number(name, process));
+    let so_far = all.first().and_then(|process| so_far(process));
     let columns = [
         (DURATION, known("lifetime").max().map(Value::Span)),
         (CPU, known("cpu").reduce(u64::saturating_add).map(Value::Span)),
         (RSS, known("max_rss").max().map(Value::Size)),
         (CODE, all.first().and_then(|process| process.code())),
     ];
+    let cpu_is_partial = known("cpu").count() < all.len();
     for (end, known) in columns {
         match known {
+            Some(Value::Span(sum)) if end == CPU && cpu_is_partial => {
+                At::End(end).ascii(line, &short(format_args!("{MORE}{}", &*span(sum))));
+            }
+            Some(Value::Signal(signal)) => At::End(end).alarm(line, &SignalName(signal).short(CODE - RSS - 1)),
             Some(known) => value(line, At::End(end), &known, Show::Whole),
+            None if end == DURATION && so_far.is_some() => At::End(end).ascii(line, so_far.as_deref().unwrap_or("?")),
             None => At::End(end).ascii(line, if all.is_empty() { "" } else { "?" }),
         }
     }
@@ -176,15 +204,17 @@ fn what(line: &mut Line, item: &Item<'_>, waited: bool) {
 }
 
 fn same_args(one: &Process, other: &Process) -> bool {
-    match (one.ran(), other.ran()) {
-        (Some(one), Some(other)) => one.get("argv") == other.get("argv"),
-        (one, other) => one.is_none() && other.is_none(),
-    }
+    one.before().eq(other.before())
+        && match (one.ran(), other.ran()) {
+            (Some(one), Some(other)) => one.get("argv") == other.get("argv"),
+            (one, other) => one.is_none() && other.is_none(),
+        }
 }
 
 /// The name of the program, its arguments, and what is special about it.
 fn command(line: &mut Line, process: &Process, waited: bool) {
     let argv = process.ran().and_then(|program| program.get("argv"));
+    chain(line, process);
     if waited {
         line.paint(Paint::Bold);
     }

@@ -51,11 +51,12 @@ fn stacked(items: Vec<Item<'_>>, depth: usize) -> Vec<(Item<'_>, usize, bool)> {
     items.into_iter().rev().enumerate().map(|(n, item)| (item, depth, n == 0)).collect()
 }
 
-/// Those without a parent: such as began during the run had one, which was not seen.
+/// Those without a parent: such as began during the run had one, which was not seen (or is outside of coretrace's
+/// namespace: 0).
 fn top(forest: &Forest) -> Vec<Item<'_>> {
     let (mut top, mut holes) = (Vec::new(), HashMap::new());
     for process in forest.roots().into_iter().filter_map(|id| forest.get(id)) {
-        if process.begun != Begun::Unseen || process.end.is_none() {
+        if process.begun != Begun::Unseen || process.end.is_none() || process.ppid == 0 {
             top.push(Item::One(process));
             continue;
         }
