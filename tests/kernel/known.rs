@@ -106,9 +106,14 @@ pub fn may_miss(flavour: &str) -> bool {
 /// what it skipped is counted, but not there to be looked at.
 pub fn without_misses(options: &[&str], trace: impl Fn() -> Ended) -> Ended {
     let way = options.iter().position(|option| *option == "--attach").map_or("btf", |at| options[at + 1]);
+    again_if_missed(may_miss(way), trace)
+}
+
+/// The same, where that is known otherwise.
+pub fn again_if_missed(may_miss: bool, trace: impl Fn() -> Ended) -> Ended {
     let mut ended = trace();
     for _ in 1..5 {
-        if ended.missed() == 0 || !may_miss(way) {
+        if ended.missed() == 0 || !may_miss {
             break;
         }
         eprintln!("traced again, as the kernel skipped programs {} times", ended.missed());

@@ -6,7 +6,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::host::{Scratch, text};
-use crate::support::{Ended, Trace, coretrace, in_vm, parse, targets};
+use crate::known::again_if_missed;
+use crate::support::{Ended, Trace, coretrace, in_vm, kernel, parse, targets};
 
 /// A tracer with these arguments, and what is traced: `sh -c SCRIPT`, with tracefs mounted.
 pub(crate) fn command(args: &[&str], script: &str) -> Command {
@@ -20,7 +21,8 @@ pub(crate) fn totalled(args: &[&str], script: &str) -> Ended {
     let scratch = Scratch::new(&format!("totals-{:?}", std::thread::current().id()));
     let file = scratch.path("totals");
     let options = ["probe", "-v", "-o", "json", "-O", text(&file)];
-    let mut ended = Trace::raw(&mut command(&[&options, args].concat(), script)).output();
+    let run = || Trace::raw(&mut command(&[&options, args].concat(), script)).output();
+    let mut ended = again_if_missed(kernel() >= (7, 0), run);
     let written = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {:#?}", ended.stderr));
     ended.events = written.lines().map(parse).collect();
     let counted: u64 = ended.kind("total").iter().map(|total| total["count"].as_u64().unwrap()).sum();
