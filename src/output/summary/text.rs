@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::amounts::{Amount, Amounts, Key, Rows};
+use super::amounts::{Amount, Amounts, Rows};
+use super::key::Key;
 use super::spread::Spread;
 use crate::event::Head;
 use crate::output::line::{Line, Paint};
@@ -157,12 +158,12 @@ fn ends<'a>(columns: &[Column], rows: impl Iterator<Item = &'a Vec<Short>>) -> V
     ends.collect()
 }
 
-fn alone(line: &mut Line, (_, key): &Key) {
-    line.escaped(key);
+fn alone(line: &mut Line, key: &Key) {
+    key.show(line);
 }
 
-fn of_kind(line: &mut Line, (kind, key): &Key) {
-    line.ascii(kind.as_bytes());
+fn of_kind(line: &mut Line, key: &Key) {
+    line.ascii(key.event.as_bytes());
     line.ascii(" ");
-    line.escaped(key);
+    key.show(line);
 }
