@@ -43,6 +43,8 @@ pub(super) struct Summary {
     amounts: Amounts,
     form: Form,
     beside: Beside,
+    /// There was an event.
+    any: bool,
 }
 
 impl Summary {
@@ -52,12 +54,13 @@ impl Summary {
             Lines::Json => Form::Json(SummaryJson::default()),
         };
         let (processes, beside) = (Processes::new(bounds), Beside::new(lines, look, table));
-        Summary { processes, amounts: Amounts::new(by, rows), form, beside }
+        Summary { processes, amounts: Amounts::new(by, rows), form, beside, any: false }
     }
 }
 
 impl Output for Summary {
     fn event(&mut self, _: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
+        self.any = true;
         self.amounts.add(event);
         // What else processes do is no part of their rows.
         if let Form::Text(text) = &mut self.form {
@@ -79,6 +82,7 @@ impl Output for Summary {
 
     fn stats(&mut self, out: &mut dyn Write, now: i64) -> io::Result<()> {
         match &mut self.form {
+            Form::Text(text) if self.amounts.is_empty() => text.nothing(out, self.any)?,
             Form::Text(text) => text.summary(out, &self.amounts, now)?,
             Form::Json(json) => json.summary(out, &self.amounts, now)?,
         }

@@ -24,7 +24,7 @@ pub(super) fn summary() -> Json {
     object.maybe("key_b64".into(), B64, base64());
     let doc = "Of arguments: how long all are, NULs included. Null: longer than what is there, and not counted.";
     object.maybe("key_bytes".into(), doc, nullable(uint(u64::MAX)));
-    let flag = json!({ "const": true });
+    let flag = json!({ "const": true, "type": "boolean" });
     object.maybe("key_deleted".into(), "There where the file no longer has this name.", flag.clone());
     object.maybe("key_truncated".into(), "There where a part is missing.", flag.clone());
     object.maybe("key_unreachable".into(), "There where the path is outside of the process's root.", flag);

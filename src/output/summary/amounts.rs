@@ -116,6 +116,12 @@ impl Amounts {
         [processes, paths, directories, errors, calls].iter().fold(0, |sum, rows| sum + rows.left_out)
     }
 
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        let Amounts { processes, paths, directories, errors, calls, .. } = self;
+        [processes, paths, directories, errors, calls].iter().all(|rows| rows.by_key.is_empty())
+    }
+
     /// Adds an event.
     pub fn add(&mut self, event: &Event<'_>) {
         let kind = &*event.kind.name;

@@ -68,6 +68,13 @@ impl SummaryText {
         }
     }
 
+    /// There is no row: so that it can be told from what does not work.
+    pub(super) fn nothing(&mut self, out: &mut dyn Write, events: bool) -> io::Result<()> {
+        self.line.clear();
+        self.line.ascii(if events { "-- nothing in the events to add up" } else { "-- no events" });
+        self.line.write(out)
+    }
+
     pub(super) fn summary(&mut self, out: &mut dyn Write, amounts: &Amounts, now: i64) -> io::Result<()> {
         let by = amounts.by.name().to_uppercase();
         let failures = |rows| {

@@ -98,6 +98,15 @@ fn rows_that_are_too_many_are_counted() {
 }
 
 #[test]
+fn a_summary_of_nothing_says_so() {
+    let of = |lines, events: &[Event<'_>]| shown(summary(By::Program, lines, 100), events);
+    assert_eq!(of(Lines::Text, &[]), "-- no events\n");
+    let fork = of(Lines::Text, &[fork(1, 2, 3)]);
+    assert_eq!(fork, "-- nothing in the events to add up\n-- processes that have not ended: 2\n");
+    assert_eq!(of(Lines::Json, &[]), "");
+}
+
+#[test]
 fn so_far_is_what_was_until_then() {
     let (mut output, mut out) = (summary(By::Program, Lines::Text, 100), Vec::new());
     events()[..7].iter().for_each(|event| output.event(&mut out, event).unwrap());
