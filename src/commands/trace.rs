@@ -324,6 +324,11 @@ fn pipeline<'a>(
     // All kinds, also those that are not wanted.
     let mut ledger = Ledger::new(all.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]));
     ledger.partial = session.watches_some();
+    for (tracer, kind) in all.iter().flat_map(|tracer| tracer.kinds().iter().map(move |kind| (tracer, kind))) {
+        if let Some(account) = ledger.account(kind.id) {
+            tracer.watched().clone_into(&mut account.of);
+        }
+    }
     let (output, with_command, timeout) = (&common.output, !common.command.is_empty(), common.limits.duration);
     let outlet = outlet::outlet(output, with_command, timeout)?;
     let record = common.limits.record.as_ref();
