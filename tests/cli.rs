@@ -139,15 +139,30 @@ fn each_shell_can_read_its_completions() {
 #[test]
 fn a_view_that_cannot_be_is_refused() {
     let sample = |tracer: &str| format!("{}/tests/samples/{tracer}.rec", env!("CARGO_MANIFEST_DIR"));
-    let cases: [(&str, &[&str], &str); 8] = [
+    let cases: [(&str, &[&str], &str); 15] = [
         ("open", &["--lives"], "--lives needs to see processes end: the exit events of proc (--with proc)"),
         ("open", &["--tree"], "--tree needs to see processes end"),
         ("proc", &["--tree", "--events", "exec,fork"], "--tree needs to see processes end"),
         ("proc", &["--lives", "--args", "x"], "--args: it is about single events, and --lives is about processes"),
         ("proc", &["--summary=exe", "--lives"], "--summary"),
+        ("open", &["--summary=exe"], "--summary=exe is about processes that end, and needs the exit events of proc"),
+        (
+            "conn",
+            &["--summary"],
+            "--summary: these events come to nothing; of processes, it needs the exit events of proc",
+        ),
+        ("proc", &["--summary=comm", "--events", "exec"], "--summary=comm is about processes that end"),
+        ("conn", &["--args", "x"], "--args is about arguments of programs: no event of this run has any"),
         ("proc", &["-o", "perfetto", "--lives"], "--lives is of lines (-o text, -o json)"),
         ("proc", &["-o", "perfetto", "--fields", "pid"], "--fields is of lines"),
-        ("open", &["--fields", "path,code"], "--fields code: there is no such field; there are kind, time, "),
+        (
+            "open",
+            &["--fields", "path,code"],
+            "--fields code: there is no such field\n  closest: mode\n  there are kind, time, ",
+        ),
+        ("proc", &["--fields", "pid,codes"], "--fields codes: there is no such field\n  closest: code\n"),
+        ("proc", &["--fields", "pid,argv,pid"], "--fields pid: it is there twice"),
+        ("proc", &["--fields", "argv_bytes"], "--fields argv_bytes: that is of JSON alone, beside argv"),
     ];
     for (tracer, args, words) in cases {
         let output = coretrace(&[&["replay", &sample(tracer)], args].concat());

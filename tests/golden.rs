@@ -118,6 +118,8 @@ fn every_format_and_filter_prints_what_it_did() {
         ("conn.wide.txt", &["--utc", "-w", "--events", "new,end,old"]),
         ("conn.json", &["-o", "json"]),
         ("conn.fields.txt", &["--fields", "kind,proto,src,nat,pid,user,orig"]),
+        ("probe.fields.txt", &["--fields", "pid,func,stack"]),
+        ("proc.fields-beside.json", &["-o", "json", "--events", "exec", "--fields", "argv_bytes,argv_truncated,pid"]),
         ("uprobe.txt", &["--utc"]),
         ("uprobe.json", &["-o", "json"]),
         ("usdt.txt", &["--utc"]),

@@ -58,6 +58,13 @@ fn on_host(word: &str, root: &Path, path: Option<&OsStr>) -> Result<Binary, Wron
     }
 }
 
+/// The full path of one that is relative to where this process runs.
+fn from_here(word: &str) -> PathBuf {
+    let absolute = || std::path::absolute(word).unwrap_or_else(|_| PathBuf::from(word));
+    // As processes have mapped it: without links.
+    std::fs::canonicalize(word).unwrap_or_else(|_| absolute())
+}
+
 /// The library of this name, and others that the name could mean.
 fn library(word: &str, root: &Path) -> (Option<PathBuf>, Vec<String>) {
     let mut all = libraries::called(word, root);
@@ -109,8 +116,11 @@ fn of_process(word: &str, pid: u32, proc: &Path) -> Result<Vec<Binary>, Wrong> {
             _ => Ok(opened),
         };
     }
+    // As the shell would have it: `./server` is below the directory that this was typed in.
+    let here = (word.contains('/') && Path::new(word).is_relative()).then(|| from_here(word));
+    let full = here.as_deref().unwrap_or(Path::new(word));
     let named = |one: &&Mapped| match word.contains('/') {
-        true => one.path == Path::new(word),
+        true => one.path == full,
         false => one.path.file_name().is_some_and(|name| libraries::is_called(&name.to_string_lossy(), word)),
     };
     if let Some(one) = all.iter().find(named) {
@@ -118,7 +128,7 @@ fn of_process(word: &str, pid: u32, proc: &Path) -> Result<Vec<Binary>, Wrong> {
     }
     // It may be loaded later.
     let path = match word.contains('/') {
-        true => Some(PathBuf::from(word)),
+        true => Some(full.to_owned()),
         false => library(word, &root).0,
     };
     let Some(path) = path else {
@@ -128,8 +138,11 @@ fn of_process(word: &str, pid: u32, proc: &Path) -> Result<Vec<Binary>, Wrong> {
             Wrong::new(format!("process {pid} has no {word}, and there is no library of that name where it runs"));
         return Err(wrong.list("it has", &names));
     };
-    if path.is_relative() {
-        return Err(Wrong::new(format!("{word} is no full path: it is looked for where process {pid} runs")));
+    let seen = |root: &Path| std::fs::metadata(root.join(path.strip_prefix("/").unwrap_or(&path)));
+    if here.is_some() && seen(&root).is_err() {
+        let names: Vec<String> = all.iter().map(|one| one.path.display().to_string()).collect();
+        let wrong = Wrong::new(format!("process {pid} sees no {}", path.display()));
+        return Err(wrong.hint("it may run in a container: its paths are those that it sees").list("it has", &names));
     }
     let binary = Binary::open(&root, &path)?;
     binary.note(format!("process {pid} has not mapped {} so far", path.display()));

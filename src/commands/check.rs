@@ -22,7 +22,7 @@ use crate::host::{Host, KERNEL_BTF};
 use crate::load::diagnose::diagnosed;
 use crate::load::modules::modules;
 use crate::load::source::Source;
-use crate::load::start::start;
+use crate::load::start::{no_such_way, start};
 use crate::options::{Hooking, Kernel, Side, variable};
 use crate::tracers::{self, Tracer};
 use crate::types::btf::{self, BtfError, BtfSource, Found};
@@ -187,7 +187,7 @@ fn predicted(
             Some(more) => judge(*tracer, (object, &walk(object, &more)), &more.types, Some(host), hook),
             None => judge(*tracer, (object, seen), &target.types, Some(host), hook),
         };
-        verdict_row(tracer.name().to_owned(), &judged)
+        verdict_row(tracer.name().to_owned(), *tracer, &judged)
     }));
     rows.push(Row::new(
         "not known",
@@ -246,14 +246,14 @@ fn offered(walks: &[Walk], types: &Types) -> Vec<Row> {
 }
 
 /// The first plan that works, or why none does.
-fn verdict_row(name: String, judged: &[Judged]) -> Row {
+fn verdict_row(name: String, tracer: &dyn Tracer, judged: &[Judged]) -> Row {
     let why = |plan: &Judged| format!("not {}: {}", plan.plan.hook.name(), plan.refused.join("; "));
     let refused: Vec<_> = judged.iter().take_while(|plan| !plan.refused.is_empty()).collect();
     let hint = (!refused.is_empty()).then(|| refused.iter().map(|plan| why(plan)).collect::<Vec<_>>().join("\n"));
     let (verdict, value) = match judged.get(refused.len()) {
         Some(plan) if refused.is_empty() => (Verdict::Untested, plan.hooks.join(", ")),
         Some(plan) => (Verdict::Fallback, plan.hooks.join(", ")),
-        None if judged.is_empty() => (Verdict::No, "does not work: it has no such way to attach (--attach)".to_owned()),
+        None if judged.is_empty() => (Verdict::No, format!("does not work: {}", no_such_way(tracer))),
         None => (Verdict::No, "does not work: no way to attach works".to_owned()),
     };
     Row { name, verdict, value, hint }
@@ -289,8 +289,8 @@ fn offline(options: &Check, tracers: &[&dyn Tracer], named: &[PathBuf]) -> Resul
                 let name = format!("{}: {}", shown(file), tracer.name());
                 table.push(match &target {
                     Ok(target) => {
-                        let walked = (object, &walk(object, target));
-                        elsewhere(name, &judge(*tracer, walked, &target.types, None, options.hooking.attach.0))
+                        let (walked, hook) = ((object, &walk(object, target)), options.hooking.attach.0);
+                        elsewhere(name, *tracer, &judge(*tracer, walked, &target.types, None, hook))
                     }
                     Err(error) => Row::new(&name, Verdict::No, error)
                         .hint("name a file of types (BTF) of a kernel of this architecture"),
@@ -317,10 +317,23 @@ fn of_arch(read: Result<Target, Fault>, file: &Path, arch: Arch) -> Result<Targe
 }
 
 /// The verdict on a kernel that is not here.
-fn elsewhere(name: String, judged: &[Judged]) -> Row {
-    let mut row = verdict_row(name, judged);
+fn elsewhere(name: String, tracer: &dyn Tracer, judged: &[Judged]) -> Row {
+    let mut row = verdict_row(name, tracer, judged);
     if let (Verdict::No, Some(hint)) = (row.verdict, &mut row.hint) {
         hint.push_str("\ntake a kernel of 5.10 or newer, with BTF; if it is one, please report this");
     }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_a_command_lacks_is_answered_as_by_the_command() {
+        let all = tracers::all();
+        let proc = all.iter().find(|tracer| tracer.name() == "proc").unwrap();
+        let row = verdict_row("proc".to_owned(), proc.as_ref(), &[]);
+        assert_eq!(row.value, "does not work: --attach: proc has no such way; it has btf, fentry, raw, tracepoint");
+    }
 }

@@ -108,7 +108,14 @@ fn colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
 
 /// Columns of the terminal that any of the three standard streams is.
 pub(crate) fn terminal_width() -> Option<usize> {
-    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+    let (stdout, stderr, stdin) = (io::stdout(), io::stderr(), io::stdin());
+    [stdout.as_fd(), stderr.as_fd(), stdin.as_fd()].into_iter().find_map(width_of)
+}
+
+/// None: it is no terminal, or does not know. (A serial line may know its columns, and no rows.)
+fn width_of(stream: BorrowedFd<'_>) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 /// Writes all, also where somebody made the descriptor non-blocking: CMD may, as it shares the terminal.
@@ -159,6 +166,17 @@ impl<W: AsFd> Blocking<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_without_rows_has_columns() {
+        let of = |ws_row, ws_col| {
+            let size = nix::pty::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+            let pty = nix::pty::openpty(&size, None).unwrap();
+            width_of(pty.slave.as_fd())
+        };
+        assert_eq!([of(24, 80), of(0, 80), of(24, 0), of(0, 0)], [Some(80), Some(80), None, None]);
+        assert_eq!(width_of(File::open("/dev/null").unwrap().as_fd()), None);
+    }
 
     #[test]
     fn what_cannot_be_painted_is_not() {

@@ -68,6 +68,7 @@ pub fn replay(options: &Replay) -> Result<u8> {
     };
     let kinds = tracers.iter().flat_map(|tracer| tracer.kinds());
     setup::check_fields(&options.output, kinds.clone())?;
+    setup::check_filters(filters, kinds.clone())?;
     setup::check_view(options.output.view(), kinds.filter(|kind| filter.wants_kind(kind.id)), filters)?;
     let kinds: Vec<_> = tracers.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]).collect();
     let ledger = Ledger::new(kinds.iter().copied());

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::commands::outlet;
 use crate::error::Usage;
-use crate::escape::{self, shown};
+use crate::escape::shown;
 use crate::event::decode::Decode;
 use crate::event::{Field, Kind, Life, Shape};
 use crate::flow::enrich::Chosen;
@@ -24,7 +24,7 @@ use crate::load::session::{COOKIES, Session};
 use crate::load::settings::{CGROUPS_MAX, SPACES_MAX, Settings, Transport, UIDS_MAX};
 use crate::options::{Common, Filters, Kernel, Labelling, Output};
 use crate::output::tables::{Room, Table};
-use crate::output::{By, Look, View, fields};
+use crate::output::{By, Lines, Look, View, fields};
 use crate::tracers::Tracer;
 use crate::types::btf;
 
@@ -260,15 +260,12 @@ pub(crate) fn check_format(output: &Output, with_command: bool) -> Result<()> {
 }
 
 /// Whether events of these kinds have the fields that are asked for.
-pub(crate) fn check_fields<'k>(output: &Output, kinds: impl IntoIterator<Item = &'k Kind>) -> Result<()> {
-    let known = fields::known(kinds);
-    match output.fields.iter().find(|name| !known.contains(name)) {
-        Some(name) => {
-            let (name, known) = (escape::line(name.as_bytes()), known.join(", "));
-            Err(anyhow!("--fields {name}: there is no such field; there are {known}").context(Usage))
-        }
-        None => Ok(()),
-    }
+pub(crate) fn check_fields<'k>(
+    output: &Output,
+    kinds: impl IntoIterator<Item = &'k Kind, IntoIter: Clone>,
+) -> Result<()> {
+    let Some(lines) = output.format.lines() else { return Ok(()) };
+    fields::check(&output.fields, kinds, lines == Lines::Json).map_err(|why| anyhow!("--fields {why}").context(Usage))
 }
 
 /// Whether events of these kinds have what filters ask for: without it, none would be shown.
@@ -294,6 +291,9 @@ pub(crate) fn check_filters<'k>(
 
 /// Whether a view can be made of these kinds of events, filtered in this way.
 pub(crate) fn check_view<'k>(view: View, kinds: impl IntoIterator<Item = &'k Kind>, filters: &Filters) -> Result<()> {
+    if let View::Summary(by) = view {
+        return check_summary(by, kinds);
+    }
     let Some(option) = view.of_processes() else { return Ok(()) };
     let single = [("--args", filters.args.is_some()), ("--path", !filters.path.is_empty())];
     if let Some((filter, _)) = single.iter().find(|(_, given)| *given) {
@@ -307,6 +307,53 @@ pub(crate) fn check_view<'k>(view: View, kinds: impl IntoIterator<Item = &'k Kin
     Ok(())
 }
 
+/// Whether events of these kinds come to something, and to what is asked for.
+fn check_summary<'k>(by: By, kinds: impl IntoIterator<Item = &'k Kind>) -> Result<()> {
+    let kinds: Vec<&Kind> = kinds.into_iter().collect();
+    if kinds.iter().any(|kind| kind.life == Some(Life::End)) {
+        return Ok(());
+    }
+    let (name, needs) = (by.name(), "the exit events of proc (--with proc)");
+    if by != By::default() {
+        return Err(anyhow!("--summary={name} is about processes that end, and needs {needs}").context(Usage));
+    }
+    let of_others = |field: &Field| field.shape == Shape::Ret || field.name == "func";
+    if !kinds.iter().flat_map(|kind| kind.fields()).any(of_others) {
+        return Err(anyhow!("--summary: these events come to nothing; of processes, it needs {needs}").context(Usage));
+    }
+    Ok(())
+}
+
+/// Whether what options add to events of these kinds is shown, or kept to be shown.
+pub(crate) fn check_added<'k>(
+    tracers: &[&dyn Tracer],
+    kinds: impl IntoIterator<Item = &'k Kind>,
+    common: &Common,
+) -> Result<()> {
+    let Output { format, fields, .. } = &common.output;
+    let above = common.limits.ancestors.map(|_| ("--ancestors", "ancestors"));
+    let added: Vec<_> = tracers.iter().flat_map(|tracer| tracer.added()).chain(above).collect();
+    let kinds: Vec<&Kind> = kinds.into_iter().collect();
+    let lacks = |field: &str| !kinds.iter().flat_map(|kind| kind.fields()).any(|of| of.name == field);
+    if let Some((option, _)) = added.iter().find(|(_, field)| lacks(field)) {
+        return Err(anyhow!("{option}: the events of which it shows something are left out by --events").context(Usage));
+    }
+    let (Some(lines), None) = (format.lines(), &common.limits.record) else { return Ok(()) };
+    let view = common.output.view();
+    let hidden = |field: &str| match fields.as_slice() {
+        [] => !view.shows_all_fields(lines),
+        names => !names.iter().any(|name| name == field),
+    };
+    let Some((option, field)) = added.iter().find(|(_, field)| hidden(field)) else { return Ok(()) };
+    let by = view.option().unwrap_or("--fields");
+    let hint = match (view, fields.as_slice()) {
+        (_, [_, ..]) => format!("\n  --fields {},{field} does", fields.join(",")),
+        (view, []) if view.shows_all_fields(Lines::Json) => "\n  -o json does".to_owned(),
+        _ => String::new(),
+    };
+    Err(anyhow!("{option}: {by} does not show that{hint}").context(Usage))
+}
+
 /// The filters on what only user space can test.
 pub(crate) fn filter(filters: &Filters) -> Result<Filter> {
     Ok(Filter {
@@ -314,4 +361,54 @@ pub(crate) fn filter(filters: &Filters) -> Result<Filter> {
         paths: filters.path.iter().map(|glob| filter::path_glob(glob)).collect::<Result<_>>().context(Usage)?,
         ..Filter::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::tracers::Tracers;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        tracer: Tracers,
+    }
+
+    /// What is wrong with a line, as far as it is about what options add.
+    fn added(line: &str) -> Option<String> {
+        let line = Line::parse_from(["coretrace"].into_iter().chain(line.split(' ')));
+        let (tracer, common) = line.tracer.parts();
+        let names = &common.filters.events;
+        let kinds = tracer.kinds().iter().filter(|kind| names.is_empty() || names.iter().any(|of| *of == kind.name));
+        check_added(&[tracer], kinds, common).err().map(|error| format!("{:#}", error.root_cause()))
+    }
+
+    #[test]
+    fn what_is_added_to_events_and_never_shown_is_refused() {
+        for (line, words) in [
+            ("proc --cwd --lives", "--cwd: --lives does not show that\n  -o json does"),
+            ("proc --env PATH --tree=end", "--env: --tree=end does not show that\n  -o json does"),
+            ("proc --env-diff --summary -o json", "--env-diff: --summary does not show that"),
+            ("open --ancestors 2 --summary", "--ancestors: --summary does not show that"),
+            ("proc --cwd --fields pid", "--cwd: --fields does not show that\n  --fields pid,cwd does"),
+            ("proc --cwd --events exit", "--cwd: the events of which it shows something are left out by --events"),
+        ] {
+            assert_eq!(added(line).as_deref(), Some(words), "{line}");
+        }
+        for line in [
+            "proc --cwd",
+            "proc --cwd --tree",
+            "proc --env PATH --lives -o json",
+            "proc --env-diff --tree=end -o json",
+            "proc --cwd --fields pid,cwd",
+            "proc --cwd --lives --record x",
+            "proc --cwd --ancestors 2 -o perfetto -O x",
+            "proc --lives",
+            "open --summary",
+        ] {
+            assert_eq!(added(line), None, "{line}");
+        }
+    }
 }

@@ -72,9 +72,11 @@ pub(crate) fn trace(tracer: &dyn Tracer, common: &Common) -> Result<u8> {
     }
     let kinds = all.iter().flat_map(|tracer| tracer.kinds());
     let wanted = kinds.filter(|kind| session.settings.kinds & 1_u64.checked_shl(kind.id).unwrap_or(0) != 0);
+    let wanted: Vec<&Kind> = wanted.collect();
     setup::check_fields(&common.output, all.iter().flat_map(|tracer| tracer.kinds()))?;
     setup::check_filters(&common.filters, all.iter().flat_map(|tracer| tracer.kinds()))?;
-    setup::check_view(common.output.view(), wanted, &common.filters)?;
+    setup::check_view(common.output.view(), wanted.iter().copied(), &common.filters)?;
+    setup::check_added(&all, wanted, common)?;
     let beatless = check_heartbeat(&session, &all, common)?;
     say_before(&session, common, &host, &opening.notes);
     beatless.iter().filter(|_| !common.output.quiet).for_each(|text| note(text));
@@ -216,6 +218,10 @@ fn check_totals(all: &[&dyn Tracer], common: &Common) -> Result<()> {
         ("--unit (-c takes a cgroup)", !filters.unit.is_empty()),
         ("--ancestors", alone && common.limits.ancestors.is_some()),
         ("--count", alone && common.limits.count.is_some()),
+        ("--fields", alone && !common.output.fields.is_empty()),
+        ("--lives", alone && common.output.lives),
+        ("--tree", alone && common.output.tree.is_some()),
+        ("--summary", alone && common.output.summary.is_some()),
         ("-o perfetto", common.output.format.lines().is_none()),
     ];
     match options.iter().find(|(_, given)| *given).filter(|_| all.iter().any(aggregates)) {
@@ -318,6 +324,11 @@ fn pipeline<'a>(
     // All kinds, also those that are not wanted.
     let mut ledger = Ledger::new(all.iter().flat_map(|tracer| tracer.kinds()).chain([&kin::FOLLOW]));
     ledger.partial = session.watches_some();
+    for (tracer, kind) in all.iter().flat_map(|tracer| tracer.kinds().iter().map(move |kind| (tracer, kind))) {
+        if let Some(account) = ledger.account(kind.id) {
+            tracer.watched().clone_into(&mut account.of);
+        }
+    }
     let (output, with_command, timeout) = (&common.output, !common.command.is_empty(), common.limits.duration);
     let outlet = outlet::outlet(output, with_command, timeout)?;
     let record = common.limits.record.as_ref();

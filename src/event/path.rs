@@ -59,6 +59,45 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// Adds the path without what leads nowhere: `.`, slashes that nothing follows, and each `..` that leaves a directory
+    /// which is known to be no symbolic link, as the kernel walked it; or the root. What comes before any other `..` may
+    /// be such a link, and stays.
+    pub fn append_plain_to(&self, out: &mut Vec<u8>) {
+        if self.as_it_is {
+            return self.append_to(out);
+        }
+        let begin = out.len();
+        let rooted = !self.truncated;
+        let add = |out: &mut Vec<u8>, name: &[u8]| {
+            if rooted || out.len() > begin {
+                out.push(b'/');
+            }
+            out.extend_from_slice(name);
+        };
+        self.from_root().for_each(|name| add(out, name));
+        let mut is_walked = true;
+        let mut called = self.called.split(|b| *b == b'/').peekable();
+        while let Some(name) = called.next() {
+            // Where the end is missing, the last one may go on.
+            let is_cut = self.end_truncated && called.peek().is_none();
+            match name {
+                b"" | b"." if !is_cut => {}
+                b".." if !is_cut && is_walked && out.len() > begin => {
+                    let above = out.iter().skip(begin).rposition(|b| *b == b'/').unwrap_or_default();
+                    out.truncate(begin + above);
+                }
+                b".." if !is_cut && is_walked && rooted && !self.outside => {}
+                _ => {
+                    is_walked = false;
+                    add(out, name);
+                }
+            }
+        }
+        if rooted && out.len() == begin {
+            out.push(b'/');
+        }
+    }
+
     /// The names from the root down to the file.
     pub fn from_root(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let names = self.names.strip_suffix(b"\0").unwrap_or(self.names);
@@ -88,6 +127,43 @@ mod tests {
         assert_eq!(parts(b"ls\0"), [b"ls"]);
         assert!(parts(b"").is_empty());
         assert_eq!(parts(b"no nul"), [b"no nul"]);
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_left_out_and_what_may_be_a_link_is_not() {
+        let plain = |path: Path<'_>| {
+            let mut out = b"before".to_vec();
+            path.append_plain_to(&mut out);
+            String::from_utf8(out.split_off(6)).unwrap()
+        };
+        for (names, called, want) in [
+            (&b""[..], &b""[..], "/"),
+            (b"", b"/", "/"),
+            (b"", b"//a///b//", "/a/b"),
+            (b"", b"/./a/./b/.", "/a/b"),
+            (b"", b"/../../a", "/a"),
+            (b"", b"/a/../b", "/a/../b"),
+            (b"", b"/a/..", "/a/.."),
+            (b"", b"/..a/...", "/..a/..."),
+            (b"", b"../a", "/a"),
+            (b"sub\0tmp\0", b"", "/tmp/sub"),
+            (b"sub\0tmp\0", b".", "/tmp/sub"),
+            (b"sub\0tmp\0", b"./../file", "/tmp/file"),
+            (b"sub\0tmp\0", b"../../../file", "/file"),
+            (b"sub\0tmp\0", b"../..", "/"),
+            (b"sub\0tmp\0", b"link/../file", "/tmp/sub/link/../file"),
+        ] {
+            let path = Path { names, called, ..Path::default() };
+            assert_eq!(plain(path), want, "{}", called.escape_ascii());
+            assert_eq!(plain(Path { called: want.as_bytes(), ..Path::default() }), want, "once more");
+        }
+        let of = |called| Path { names: b"sub\0", called, truncated: true, ..Path::default() };
+        assert_eq!([plain(of(b"../a")), plain(of(b"../../a")), plain(of(b"./a"))], ["a", "../a", "sub/a"]);
+        let outside = Path { called: b"../a", outside: true, ..Path::default() };
+        assert_eq!(plain(outside), "/../a", "above what it has as its root");
+        let cut = |called| Path { called, end_truncated: true, ..Path::default() };
+        assert_eq!([plain(cut(b"/a//.")), plain(cut(b"/..")), plain(cut(b"/a/"))], ["/a/.", "/..", "/a/"]);
+        assert_eq!(plain(Path { called: b"pipe:[1]//", as_it_is: true, ..Path::default() }), "pipe:[1]//");
     }
 
     #[test]

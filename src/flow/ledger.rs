@@ -60,6 +60,8 @@ pub struct Tally {
 #[derive(Debug, Clone)]
 pub struct Account {
     pub kind: Kind,
+    /// What it watches, where several accounts are of one name: the function of a spec.
+    pub of: String,
     /// The kernel side, summed over all CPUs.
     pub kernel: Counters,
     /// The part of it that was already reported as lost, by CPU.
@@ -93,6 +95,7 @@ impl Ledger {
         let accounts = kinds
             .map(|kind| Account {
                 kind: kind.clone(),
+                of: String::new(),
                 kernel: Counters::default(),
                 reported: Vec::new(),
                 tally: Tally::default(),
@@ -163,6 +166,14 @@ impl Ledger {
 }
 
 impl Account {
+    /// Its kind, and what it watches.
+    fn name(&self) -> String {
+        match self.of.as_str() {
+            "" => self.kind.name.to_string(),
+            of => format!("{} of {}", self.kind.name, escape::line(of.as_bytes())),
+        }
+    }
+
     /// Lost for any cause, in the kernel or here.
     #[must_use]
     pub fn lost(&self) -> u64 {
@@ -221,17 +232,18 @@ impl fmt::Display for Ledger {
         }
         for account in &self.accounts {
             for (cause, n) in CAUSES.iter().zip(account.kernel.dropped).filter(|(_, n)| *n > 0) {
-                write!(f, "\n  dropped: {n} {} ({cause})", account.kind.name)?;
+                write!(f, "\n  dropped: {n} {} ({cause})", account.name())?;
             }
             if account.kernel.undecided > 0 {
                 write!(
                     f,
                     "\n  undecided: {} of the filtered {} (what the condition asks for could not be read)",
-                    account.kernel.undecided, account.kind.name
+                    account.kernel.undecided,
+                    account.name()
                 )?;
             }
             if account.tally.unwritten > 0 {
-                write!(f, "\n  dropped: {} {} (unwritten)", account.tally.unwritten, account.kind.name)?;
+                write!(f, "\n  dropped: {} {} (unwritten)", account.tally.unwritten, account.name())?;
             }
         }
         if self.missed > 0 {
@@ -318,6 +330,11 @@ mod tests {
         );
         ledger.account(3).unwrap().kernel.undecided = 2;
         assert!(ledger.to_string().contains("\n  undecided: 2 of the filtered a (what"));
+        ledger.account(3).unwrap().of = "vfs_*\u{1b}".to_owned();
+        let printed = ledger.to_string();
+        assert!(printed.contains("\n  undecided: 2 of the filtered a of vfs_*\\x1b (what"), "{printed}");
+        assert!(printed.contains("\n  dropped: 1 a of vfs_*\\x1b (buffer_full)"), "{printed}");
+        assert!(printed.contains("\n  dropped: 2 a of vfs_*\\x1b (unwritten)"), "{printed}");
         ledger.unreturned = vec![("fn:vfs_*".to_owned(), 3), (String::new(), 2)];
         assert!(ledger.to_string().contains("\n  unreturned: 5 (calls"));
         assert!(

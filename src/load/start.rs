@@ -104,7 +104,7 @@ impl Starter<'_> {
                 Err(why) => refused.push(Refused { hook, tried: Some(log_start..log_len()), why }),
             }
         }
-        Err(if refused.is_empty() { no_such_way(source) } else { none_works(refused) })
+        Err(if refused.is_empty() { anyhow!(no_such_way(source)).context(Usage) } else { none_works(refused) })
     }
 
     /// Where a module comes or goes meanwhile, once more: it would not be known what of it is hooked.
@@ -151,12 +151,12 @@ impl fmt::Display for Refused {
 }
 
 /// No plan is of the way that `--attach` asks for.
-fn no_such_way(source: &dyn Source) -> anyhow::Error {
+pub(crate) fn no_such_way(source: &dyn Source) -> String {
     let mut there: Vec<&str> = source.plans().iter().map(|plan| plan.hook.name()).collect();
     there.dedup();
     let (watched, there) = (source.watched(), there.join(", "));
     let of = if watched.is_empty() { source.name() } else { watched };
-    anyhow!("--attach: {of} has no such way; it has {there}").context(Usage)
+    format!("--attach: {of} has no such way; it has {there}")
 }
 
 /// Memory or files, as error numbers.

@@ -88,8 +88,10 @@ impl Lines {
         self,
         look: Look,
         names: &[String],
-        kinds: impl IntoIterator<Item = &'k Kind>,
+        kinds: impl IntoIterator<Item = &'k Kind, IntoIter: Clone>,
     ) -> Box<dyn Output> {
+        let kinds = kinds.into_iter();
+        let names = &fields::spelled_out(names, kinds.clone())[..];
         let timed = names.iter().any(|name| name == "time");
         let look = Look { time: if timed { look.time } else { Time::None }, ..look };
         match self {

@@ -3,6 +3,7 @@
 mod amounts;
 mod by;
 mod json;
+mod key;
 mod spread;
 mod text;
 
@@ -24,10 +25,12 @@ pub(super) use self::amounts::Of;
 pub use self::by::By;
 pub(super) use self::json::SUMMARY;
 
-/// Arguments are a key at most.
-pub(super) const BOUNDS: Bounds = Bounds { processes: 1 << 16, bytes: 64 << 20, list: 1024 };
+/// Arguments are a key at most: what is cut is marked, and counted.
+pub(super) const BOUNDS: Bounds = Bounds { processes: 1 << 16, bytes: 64 << 20, list: 4096 };
 /// How many rows of each table there are at most.
 pub(super) const ROWS: usize = 1 << 14;
+/// What became of arguments that differ behind what is kept of them.
+const ALIKE: &str = "processes whose arguments are cut: a row has all that begin alike and are as long";
 
 enum Form {
     Text(SummaryText),
@@ -40,6 +43,8 @@ pub(super) struct Summary {
     amounts: Amounts,
     form: Form,
     beside: Beside,
+    /// There was an event.
+    any: bool,
 }
 
 impl Summary {
@@ -49,12 +54,13 @@ impl Summary {
             Lines::Json => Form::Json(SummaryJson::default()),
         };
         let (processes, beside) = (Processes::new(bounds), Beside::new(lines, look, table));
-        Summary { processes, amounts: Amounts::new(by, rows), form, beside }
+        Summary { processes, amounts: Amounts::new(by, rows), form, beside, any: false }
     }
 }
 
 impl Output for Summary {
     fn event(&mut self, _: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
+        self.any = true;
         self.amounts.add(event);
         // What else processes do is no part of their rows.
         if let Form::Text(text) = &mut self.form {
@@ -76,11 +82,14 @@ impl Output for Summary {
 
     fn stats(&mut self, out: &mut dyn Write, now: i64) -> io::Result<()> {
         match &mut self.form {
+            Form::Text(text) if self.amounts.is_empty() => text.nothing(out, self.any)?,
             Form::Text(text) => text.summary(out, &self.amounts, now)?,
             Form::Json(json) => json.summary(out, &self.amounts, now)?,
         }
-        let (beside, Processes { left_out, .. }) = (&mut self.beside, &self.processes);
+        let (beside, Processes { left_out, cut, .. }) = (&mut self.beside, &self.processes);
         beside.missing(out, now, "processes not kept, being too many at once", *left_out)?;
+        beside.missing(out, now, "programs whose arguments are cut, being too many at once", *cut)?;
+        beside.missing(out, now, ALIKE, self.amounts.cut)?;
         beside.missing(out, now, "what would have been rows of their own, being too many", self.amounts.left_out())?;
         beside.missing_events(out, now, "events lost: they are in no row")?;
         beside.missing(out, now, NOT_ENDED, self.processes.running() as u64)

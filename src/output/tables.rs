@@ -55,6 +55,8 @@ pub enum Column {
     /// A call as in C, with what it returned and how long it took: `f(a=1) = 0 [12.3us]`. The last one: it takes the rest
     /// of the line.
     Call,
+    /// A stack, which is on lines below the event's, and takes no column.
+    Stack(Cow<'static, str>),
     /// The value of a field, without its name: `-` where the event has none, `?` where it could not be read.
     Field {
         name: Cow<'static, str>,
@@ -91,19 +93,21 @@ pub struct Table {
     pub columns: Cow<'static, [Column]>,
     /// The fields that no column shows follow as `name=value`, and with -w the names that none shows.
     pub details: bool,
+    /// All stacks are shown, below the events; else those that columns name.
+    pub stacks: bool,
 }
 
 impl Table {
     /// These columns, and nothing else.
     #[must_use]
     pub const fn plain(columns: &'static [Column]) -> Self {
-        Table { columns: Cow::Borrowed(columns), details: false }
+        Table { columns: Cow::Borrowed(columns), details: false, stacks: true }
     }
 
     /// These columns, and all else as details.
     #[must_use]
     pub const fn detailed(columns: &'static [Column]) -> Self {
-        Table { columns: Cow::Borrowed(columns), details: true }
+        Table { columns: Cow::Borrowed(columns), details: true, stacks: true }
     }
 
     /// What is indented by how deep a process is in the tree: its name, and all else as details, also the number of a thread

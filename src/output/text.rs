@@ -54,6 +54,8 @@ pub struct Text {
     shown: Vec<Cow<'static, str>>,
     /// The others are shown as `name=value`.
     details: bool,
+    /// Stacks are shown, whatever is named.
+    stacks: bool,
 }
 
 impl Text {
@@ -76,6 +78,7 @@ impl Text {
             tids: table.columns.contains(&Column::Name) && !table.columns.contains(&Column::Tid),
             shown: table.columns.iter().flat_map(named).chain(hidden.iter().copied().map(Cow::Borrowed)).collect(),
             details: table.details,
+            stacks: table.stacks,
         };
         for column in table.columns.into_owned() {
             let is_who = column == Column::Comm;
@@ -111,6 +114,9 @@ impl Text {
     fn add(&mut self, column: Column) {
         self.labelled |= column == Column::Label;
         let (_, width, right) = shape(&column);
+        if matches!(column, Column::Stack(_)) {
+            return;
+        }
         if width == 0 {
             self.last = Some(column);
             return;
@@ -190,12 +196,13 @@ impl Output for Text {
                 next = 0;
             }
         }
-        if !event.fields.iter().any(|(_, value)| stack::is_stack(value)) {
+        let wanted = |name: &str| self.stacks || self.shown.iter().any(|it| it == name);
+        if !event.fields.iter().any(|(name, value)| stack::is_stack(value) && wanted(name)) {
             return line.write(out);
         }
         self.lines.clear();
         line.write(&mut self.lines)?;
-        stack::stacks(line, &mut self.lines, event)?;
+        stack::stacks(line, &mut self.lines, event, wanted)?;
         out.write_all(&self.lines)
     }
 

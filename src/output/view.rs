@@ -45,6 +45,28 @@ impl View {
         }
     }
 
+    /// The option that asks for it.
+    #[must_use]
+    pub fn option(self) -> Option<&'static str> {
+        match self {
+            View::Events => None,
+            View::Lives => Some("--lives"),
+            View::Tree(TreeMode::Live) => Some("--tree"),
+            View::Tree(TreeMode::End) => Some("--tree=end"),
+            View::Summary(_) => Some("--summary"),
+        }
+    }
+
+    /// Whether it shows all that events have, beside what they all have: some views do in JSON alone.
+    #[must_use]
+    pub fn shows_all_fields(self, lines: Lines) -> bool {
+        match self {
+            View::Events | View::Tree(TreeMode::Live) => true,
+            View::Lives | View::Tree(TreeMode::End) => lines == Lines::Json,
+            View::Summary(_) => false,
+        }
+    }
+
     /// The option that asks for it, where it is about processes: it needs to see them end, and cannot be of single events.
     #[must_use]
     pub fn of_processes(self) -> Option<&'static str> {

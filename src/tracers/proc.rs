@@ -359,6 +359,15 @@ impl Tracer for Proc {
         KINDS.iter().map(|k| &*k.name).filter(|name| threads || !matches!(*name, "clone" | "thread_exit")).collect()
     }
 
+    fn added(&self) -> Vec<(&'static str, &'static str)> {
+        let all = [
+            ("--cwd", "cwd", self.cwd),
+            ("--env", "env", !self.env.is_empty()),
+            ("--env-diff", "env_diff", self.env_diff),
+        ];
+        all.into_iter().filter(|(.., given)| *given).map(|(option, field, _)| (option, field)).collect()
+    }
+
     /// Which variables are shown: the events have all.
     fn recorded(&self) -> Option<serde_json::Value> {
         (!self.env.is_empty()).then(|| serde_json::json!({ "env": self.env }))

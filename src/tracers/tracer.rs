@@ -32,6 +32,10 @@ pub trait Tracer: Decode + Source {
     fn default_kinds(&self) -> Vec<&str> {
         self.kinds().iter().map(|kind| &*kind.name).collect()
     }
+    /// The options of it that were given and do nothing but add a field to events, and which.
+    fn added(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
     /// How its events look in text.
     fn table(&self, room: Room) -> Table {
         Table::general(room)

@@ -109,6 +109,24 @@ fn the_binaries_of_a_process_are_those_that_it_sees() {
 }
 
 #[test]
+fn a_relative_path_is_one_from_where_it_was_typed() {
+    let (tree, own) = (Tree::new(), std::env::current_dir().unwrap());
+    let program = test_objects::binary("plain");
+    let up = "../".repeat(own.components().count() - 1);
+    let word = format!("{up}{}", program.canonicalize().unwrap().strip_prefix("/").unwrap().display());
+    let full = program.canonicalize().unwrap().display().to_string();
+    tree.file(&format!("proc/7/root{full}"), std::fs::read(&program).unwrap());
+    tree.file("proc/7/maps", format!("1000-2000 r-xp 0 fd:01 12 {full}\n"));
+    tree.file("proc/8/maps", "1000-2000 r-xp 0 fd:01 12 /app/server\n");
+    tree.dir("proc/self");
+    let found = of_process(&word, 7, &tree.path("proc")).unwrap().pop().unwrap();
+    assert_eq!((found.name.as_str(), found.take_notes().len()), (full.as_str(), 0), "{word}");
+    let error = of_process("./server", 8, &tree.path("proc")).unwrap_err().to_string();
+    let sees = format!("process 8 sees no {}", own.join("server").display());
+    assert!(error.starts_with(&sees) && error.contains("it has: /app/server"), "{error}");
+}
+
+#[test]
 fn this_very_process_has_mapped_its_program() {
     let all = mapped(std::process::id(), Path::new("/proc")).unwrap();
     let own = std::env::current_exe().unwrap();

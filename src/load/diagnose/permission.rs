@@ -109,7 +109,13 @@ pub(super) fn refused(failure: &Failure) -> Option<Diagnosis> {
     let refused = failure.log.line(&["prog '", "BPF program load failed"]).unwrap_or_default();
     if ["fentry", "fexit"].iter().any(|way| refused.contains(way)) {
         // Seen on a kernel of 6.18 that takes all other programs, those on tp_btf, too.
-        hints.push("it may refuse programs on fentry and fexit alone: try other ways to hook in, as kprobe".to_owned());
+        let others = match host.kprobes {
+            true => "try other ways to hook in, as --attach kprobe",
+            false => {
+                "functions have no other way here, as this kernel has no kprobes (CONFIG_KPROBE_EVENTS); tracepoints do"
+            }
+        };
+        hints.push(format!("it may refuse programs on fentry and fexit alone: {others}"));
     }
     if host.container.is_some() || host.seccomp {
         hints.push(

@@ -204,7 +204,10 @@ pub(super) fn function(failure: &Failure) -> Option<Diagnosis> {
     if line.is_some_and(|line| line.contains("failed to create k")) && !host.kprobes {
         return found(
             format!("kernel {} has no kprobes (CONFIG_KPROBE_EVENTS)", printable(&host.release)),
-            ["without --attach, all ways to hook in are tried", "`coretrace check` shows what works here"],
+            [
+                "where --attach was given: without it, all ways to hook in are tried",
+                "`coretrace check` shows what works here",
+            ],
         );
     }
     let modules = if host.at_least((5, 11)) { "" } else { "; functions of modules can be traced this way since 5.11" };

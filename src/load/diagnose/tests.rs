@@ -144,7 +144,7 @@ fn a_kernel_without_kprobes_is_not_said_to_lack_the_function() {
     assert_mentions(&explained(2, &log, &host), &["no function or tracepoint `do_sys_openat2`"]);
     host.kprobes = false;
     let text = explained(2, &log, &host);
-    assert_mentions(&text, &["has no kprobes", "--attach"]);
+    assert_mentions(&text, &["has no kprobes", "where --attach was given: without it"]);
     assert!(!text.contains("kallsyms"), "{text}");
 }
 
@@ -289,7 +289,13 @@ fn refused_for_no_visible_reason_names_the_suspects() {
     tree.file("sys/kernel/security/lsm", "capability,selinux");
     assert_mentions(&explained(EPERM, &[TRIVIAL], &tree.host()), &["ausearch"]);
     let line = "prog 'probe_fentry': BPF program load failed: -EPERM";
-    assert_mentions(&explained(EPERM, &[line], &tree.host()), &["fentry and fexit alone", "kprobe"]);
+    assert_mentions(&explained(EPERM, &[line], &tree.host()), &["fentry and fexit alone"]);
+    let mut host = tree.host();
+    for (kprobes, words) in [(true, "as --attach kprobe"), (false, "this kernel has no kprobes (CONFIG_KPROBE_EVENTS)")]
+    {
+        host.kprobes = kprobes;
+        assert_mentions(&explained(EPERM, &[line], &host), &[words]);
+    }
 }
 
 #[test]

@@ -18,9 +18,16 @@ pub(super) fn summary() -> Json {
         "The kind of its events; there where it is of something else.",
         json!({ "type": "string" }),
     );
-    let doc = format!("What all of the row have in common: a name, a path, an error. {READABLE}");
-    object.always("key", &doc, json!({ "type": "string" }));
+    let doc = "What all of the row have in common: a name, a path without what leads nowhere (// and /./), an error; arguments \
+               are quoted as bash reads them.";
+    object.always("key", &format!("{doc} {READABLE}"), json!({ "type": "string" }));
     object.maybe("key_b64".into(), B64, base64());
+    let doc = "Of arguments: how long all are, NULs included. Null: longer than what is there, and not counted.";
+    object.maybe("key_bytes".into(), doc, nullable(uint(u64::MAX)));
+    let flag = json!({ "const": true, "type": "boolean" });
+    object.maybe("key_deleted".into(), "There where the file no longer has this name.", flag.clone());
+    object.maybe("key_truncated".into(), "There where a part is missing.", flag.clone());
+    object.maybe("key_unreachable".into(), "There where the path is outside of the process's root.", flag);
     object.always("count", "How many there were.", uint(u64::MAX));
     object.always("failed", "How many of them failed.", uint(u64::MAX));
     object.maybe("lifetime_ns".into(), "How long these processes lived.", numbers());

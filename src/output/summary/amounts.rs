@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::by::By;
+use super::key::{Key, Kind};
 use super::spread::Spread;
-use crate::event::{Event, Path, Value};
+use crate::event::{Event, List, Path, Value};
 use crate::output::processes::Process;
 use crate::output::spelling::ErrnoName;
 
@@ -47,9 +48,6 @@ pub struct Amount {
     pub rss: Spread,
 }
 
-/// Of which kind of events, and what they have in common.
-pub type Key = (Box<str>, Box<[u8]>);
-
 /// Rows, so many at most.
 #[derive(Debug)]
 pub struct Rows {
@@ -59,8 +57,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    fn add(&mut self, kind: &str, key: &[u8]) -> Option<&mut Amount> {
-        let key: Key = (kind.into(), key.into());
+    fn add(&mut self, event: &str, bytes: &[u8], kind: Kind) -> Option<&mut Amount> {
+        let key = Key { event: event.into(), bytes: bytes.into(), kind };
         if self.by_key.len() >= self.most && !self.by_key.contains_key(&key) {
             self.left_out += 1;
             return None;
@@ -70,8 +68,8 @@ impl Rows {
         Some(amount)
     }
 
-    fn file(&mut self, kind: &str, key: &[u8], failed: bool) {
-        if let Some(amount) = self.add(kind, key) {
+    fn file(&mut self, event: &str, bytes: &[u8], kind: Kind, failed: bool) {
+        if let Some(amount) = self.add(event, bytes, kind) {
             amount.failed += u64::from(failed);
         }
     }
@@ -92,6 +90,8 @@ pub struct Amounts {
     pub directories: Rows,
     pub errors: Rows,
     pub calls: Rows,
+    /// Processes in rows by arguments that are cut: what differs behind that is put together.
+    pub cut: u64,
     scratch: Vec<u8>,
 }
 
@@ -105,6 +105,7 @@ impl Amounts {
             directories: rows(),
             errors: rows(),
             calls: rows(),
+            cut: 0,
             scratch: Vec::new(),
         }
     }
@@ -113,6 +114,12 @@ impl Amounts {
     pub fn left_out(&self) -> u64 {
         let Amounts { processes, paths, directories, errors, calls, .. } = self;
         [processes, paths, directories, errors, calls].iter().fold(0, |sum, rows| sum + rows.left_out)
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        let Amounts { processes, paths, directories, errors, calls, .. } = self;
+        [processes, paths, directories, errors, calls].iter().all(|rows| rows.by_key.is_empty())
     }
 
     /// Adds an event.
@@ -124,7 +131,7 @@ impl Amounts {
         };
         if let (Some(Value::Ret(ret)), true) = (event.get("ret"), failed) {
             let name = ErrnoName(*ret).to_string();
-            self.errors.file(kind, name.as_bytes(), true);
+            self.errors.file(kind, name.as_bytes(), Kind::Name, true);
         }
         if let (Some(Value::Path(path)), Some(_)) = (event.get("path"), event.get("ret")) {
             self.file(kind, path, failed);
@@ -134,7 +141,7 @@ impl Amounts {
             Some(Value::Name(name) | Value::Symbol { name, .. }) => Some(name.as_bytes()),
             _ => None,
         };
-        if let Some(amount) = func.and_then(|func| self.calls.add(kind, func)) {
+        if let Some(amount) = func.and_then(|func| self.calls.add(kind, func, Kind::Name)) {
             amount.failed += u64::from(failed);
             if let Some(Value::Span(ns)) = event.get("duration") {
                 amount.duration.add(*ns);
@@ -142,42 +149,61 @@ impl Amounts {
         }
     }
 
-    fn file(&mut self, kind: &str, path: &Path<'_>, failed: bool) {
+    fn file(&mut self, event: &str, path: &Path<'_>, failed: bool) {
         self.scratch.clear();
-        path.append_to(&mut self.scratch);
-        self.paths.file(kind, &self.scratch, failed);
+        path.append_plain_to(&mut self.scratch);
+        let kind = Kind::of(path);
+        self.paths.file(event, &self.scratch, kind, failed);
+        if path.as_it_is {
+            return;
+        }
         let slash = self.scratch.iter().rposition(|b| *b == b'/');
         let dir = match slash {
             Some(0) => b"/",
             Some(at) => self.scratch.get(..at).unwrap_or_default(),
-            None => b".",
+            None => b"",
         };
-        self.directories.file(kind, dir, failed);
+        self.directories.file(event, dir, kind.directory(), failed);
+    }
+
+    /// What a process has in common with others; its bytes are in `scratch`.
+    fn key(&mut self, process: &Process) -> Kind {
+        let Amounts { by, ref mut scratch, .. } = *self;
+        scratch.clear();
+        let ran = process.ran();
+        match (by, ran.and_then(|program| program.get(if by == By::Exe { "exe" } else { "argv" }))) {
+            (By::Program, argv) => {
+                scratch.extend_from_slice(process.name());
+                match argv {
+                    Some(Value::List(list)) if list.truncated() && !list.bytes.contains(&0) => return Kind::CutName,
+                    _ => {}
+                }
+            }
+            (By::Comm, _) => scratch.extend_from_slice(process.last.comm()),
+            (By::Uid, _) => scratch.extend_from_slice(process.last.uid.to_string().as_bytes()),
+            (By::Cgroup, _) => scratch.extend_from_slice(process.last.cgroup_id.to_string().as_bytes()),
+            (By::Container, _) => scratch.extend_from_slice(process.container().unwrap_or(NONE)),
+            (By::Unit, _) => scratch.extend_from_slice(process.unit().unwrap_or(NONE)),
+            (By::Exe, Some(Value::Path(path))) => {
+                path.append_to(scratch);
+                return Kind::of(&path);
+            }
+            (By::Args, Some(Value::List(List { bytes, total }))) => {
+                scratch.extend_from_slice(bytes);
+                return Kind::Args { total };
+            }
+            (By::Exe | By::Args, _) => scratch.push(b'?'),
+        }
+        Kind::Name
     }
 
     /// Adds a process that has ended.
     pub fn ended(&mut self, process: &Process) {
-        self.scratch.clear();
-        match self.by {
-            By::Program => self.scratch.extend_from_slice(process.name()),
-            By::Comm => self.scratch.extend_from_slice(process.last.comm()),
-            By::Uid => self.scratch.extend_from_slice(process.last.uid.to_string().as_bytes()),
-            By::Cgroup => self.scratch.extend_from_slice(process.last.cgroup_id.to_string().as_bytes()),
-            By::Container => self.scratch.extend_from_slice(process.container().unwrap_or(NONE)),
-            By::Unit => self.scratch.extend_from_slice(process.unit().unwrap_or(NONE)),
-            By::Exe => match process.ran().and_then(|program| program.get("exe")) {
-                Some(Value::Path(path)) => path.append_to(&mut self.scratch),
-                _ => self.scratch.push(b'?'),
-            },
-            By::Args => match process.ran().and_then(|program| program.get("argv")) {
-                Some(Value::List(list)) => {
-                    let words = list.bytes.strip_suffix(b"\0").unwrap_or(list.bytes);
-                    self.scratch.extend(words.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }));
-                }
-                _ => self.scratch.push(b'?'),
-            },
+        let kind = self.key(process);
+        let Some(amount) = self.processes.add("", &self.scratch, kind) else { return };
+        if let Kind::Args { total } = kind {
+            self.cut += u64::from((self.scratch.len() as u64) < total);
         }
-        let Some(amount) = self.processes.add("", &self.scratch) else { return };
         amount.failed += u64::from(process.failed());
         let spreads = [("lifetime", &mut amount.duration), ("cpu", &mut amount.cpu), ("max_rss", &mut amount.rss)];
         for (name, spread) in spreads {

@@ -26,7 +26,9 @@ impl By {
     pub(in crate::output) const ALL: [By; 8] =
         [By::Program, By::Exe, By::Comm, By::Uid, By::Cgroup, By::Container, By::Unit, By::Args];
 
-    pub(in crate::output) fn name(self) -> &'static str {
+    /// Its name, as it is typed and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             By::Program => "program",
             By::Exe => "exe",

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use serde::ser::{SerializeMap, Serializer};
 
-use super::amounts::{Amount, Amounts, Key, Of, Rows};
+use super::amounts::{Amount, Amounts, Of, Rows};
+use super::key::Key;
 use super::spread::Spread;
-use crate::output::json::{Json, bytes};
+use crate::output::json::Json;
 
 /// The `kind` of a row.
 pub(in crate::output) const SUMMARY: &str = "summary";
@@ -43,19 +44,13 @@ impl SummaryJson {
     }
 }
 
-fn row<M: SerializeMap>(
-    map: &mut M,
-    of: Of,
-    by: Option<&str>,
-    (kind, key): &Key,
-    amount: &Amount,
-) -> Result<(), M::Error> {
+fn row<M: SerializeMap>(map: &mut M, of: Of, by: Option<&str>, key: &Key, amount: &Amount) -> Result<(), M::Error> {
     map.serialize_entry("of", of.name())?;
     match by {
         Some(by) => map.serialize_entry("by", by)?,
-        None => map.serialize_entry("event", kind)?,
+        None => map.serialize_entry("event", &key.event)?,
     }
-    bytes(map, "key", key)?;
+    key.members(map)?;
     map.serialize_entry("count", &amount.count)?;
     map.serialize_entry("failed", &amount.failed)?;
     match of {

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::amounts::{Amount, Amounts, Key, Rows};
+use super::amounts::{Amount, Amounts, Rows};
+use super::key::Key;
 use super::spread::Spread;
 use crate::event::Head;
 use crate::output::line::{Line, Paint};
@@ -71,6 +72,13 @@ impl SummaryText {
             self.look.width = width;
             self.line.limit(self.look.columns());
         }
+    }
+
+    /// There is no row: so that it can be told from what does not work.
+    pub(super) fn nothing(&mut self, out: &mut dyn Write, events: bool) -> io::Result<()> {
+        self.line.clear();
+        self.line.ascii(if events { "-- nothing in the events to add up" } else { "-- no events" });
+        self.line.write(out)
     }
 
     pub(super) fn summary(&mut self, out: &mut dyn Write, amounts: &Amounts, now: i64) -> io::Result<()> {
@@ -163,12 +171,12 @@ fn ends<'a>(columns: &[Column], rows: impl Iterator<Item = &'a Vec<Short>>) -> V
     ends.collect()
 }
 
-fn alone(line: &mut Line, (_, key): &Key) {
-    line.escaped(key);
+fn alone(line: &mut Line, key: &Key) {
+    key.show(line);
 }
 
-fn of_kind(line: &mut Line, (kind, key): &Key) {
-    line.ascii(kind.as_bytes());
+fn of_kind(line: &mut Line, key: &Key) {
+    line.ascii(key.event.as_bytes());
     line.ascii(" ");
-    line.escaped(key);
+    key.show(line);
 }

@@ -29,6 +29,7 @@ pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
         Column::Unit => ("UNIT", 24, false),
         Column::Container => ("CONTAINER", 15, false),
         Column::Call => ("CALL", 0, false),
+        Column::Stack(_) => ("", 0, false),
         Column::Field { title, width, right, .. } => (title, *width, *right),
     }
 }
@@ -36,7 +37,7 @@ pub(super) fn shape(column: &Column) -> (&str, usize, bool) {
 /// The fields and names that a column shows: they are no details then.
 pub(super) fn named(column: &Column) -> Vec<Cow<'static, str>> {
     match column {
-        Column::Field { name, .. } => vec![name.clone()],
+        Column::Field { name, .. } | Column::Stack(name) => vec![name.clone()],
         Column::User => vec!["user".into()],
         Column::Cgroup => vec!["cgroup".into()],
         Column::Unit => vec!["unit".into()],
@@ -145,6 +146,7 @@ pub(super) fn cell(line: &mut Line, at: At, column: &Column, event: &Event<'_>) 
             at.begin(line);
             call(line, event);
         }
+        Column::Stack(_) => {}
         Column::Field { name, show, .. } => match event.get(name) {
             Some(known) => value(line, at, known, *show),
             None => at.ascii(line, "-"),

@@ -14,9 +14,14 @@ pub(super) fn is_stack(value: &Value<'_>) -> bool {
     matches!(value, Value::Stack(_) | Value::Unreadable(Shape::Stack))
 }
 
-/// Adds the lines of all stacks of an event.
-pub(super) fn stacks(line: &mut Line, out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
-    for (name, value) in &event.fields {
+/// Adds the lines of those stacks of an event that are wanted.
+pub(super) fn stacks(
+    line: &mut Line,
+    out: &mut dyn Write,
+    event: &Event<'_>,
+    wanted: impl Fn(&str) -> bool,
+) -> io::Result<()> {
+    for (name, value) in event.fields.iter().filter(|(name, _)| wanted(name)) {
         match value {
             Value::Stack(stack) => lines(line, out, stack)?,
             Value::Unreadable(Shape::Stack) => {
