@@ -13,10 +13,17 @@ pub(crate) struct Spec {
     pub target: Target,
     /// None: nothing is said, and all arguments are shown.
     pub args: Option<Vec<Arg>>,
+    /// Values that stand in the text where others are shown instead: they declare arguments, as the others do.
+    pub declares: Vec<Arg>,
     pub condition: Option<Condition>,
 }
 
 impl Spec {
+    /// All that may declare an argument, in its order.
+    pub fn declarations(&self) -> impl Iterator<Item = &Arg> {
+        self.declares.iter().chain(self.args.iter().flatten())
+    }
+
     /// All expressions in it: those of its values, and those of its condition.
     pub fn expressions(&self) -> Vec<&Expr> {
         let values = self.args.iter().flatten().filter_map(|arg| match arg {

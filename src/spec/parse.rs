@@ -77,7 +77,7 @@ fn spec(text: &str, grammar: Grammar) -> Parsed<Spec> {
     if !c.at_end() {
         return Err(too_much(&c, args.is_some(), condition.as_ref()));
     }
-    Ok(Spec { text: text.to_owned(), target, args, condition })
+    Ok(Spec { text: text.to_owned(), target, args, declares: Vec::new(), condition })
 }
 
 /// There is more, where nothing can follow but some.

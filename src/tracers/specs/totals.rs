@@ -89,8 +89,11 @@ impl Request {
     /// When it is not right.
     pub fn spec(&self, text: &str, grammar: Grammar) -> Result<Spec> {
         let read: Vec<&str> = self.read().map(|value| value.text.as_str()).collect();
+        let own = parse(text, grammar).context(Usage)?;
         let text = with_values(text, grammar, &read).context(Usage)?;
         let mut spec = parse(&text, grammar).context(Usage)?;
+        // They are not shown, but say where arguments are.
+        spec.declares = own.args.unwrap_or_default();
         for (n, arg) in spec.args.iter_mut().flatten().enumerate() {
             if let Arg::One { name, value, .. } = arg {
                 *name = Some(Word { text: n.to_string(), span: value.span.clone() });

@@ -78,6 +78,7 @@ impl Random {
             text: "0123456789".to_owned(),
             target: Target::RawTracepoint { name: self.word(names) },
             args,
+            declares: Vec::new(),
             condition,
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn spec(args: Option<&str>, condition: &str) -> Spec {
     let condition = (!condition.is_empty()).then(|| reader.any());
     assert_eq!(reader.rest(), "", "all of it is read");
     let target = Target::RawTracepoint { name: word("x") };
-    Spec { text: text.clone(), target, args: list, condition }
+    Spec { text: text.clone(), target, args: list, declares: Vec::new(), condition }
 }
 
 impl Reader<'_> {

@@ -13,7 +13,7 @@ const OTHERS: [&str; 11] = ["ret", "task", "duration", "func", "pid", "tid", "pp
 /// The names that are declared, in their order, and what each is.
 pub(super) fn declared(spec: &Spec) -> Vec<(&str, Option<Format>)> {
     let mut all: Vec<(&str, Option<Format>)> = Vec::new();
-    for arg in spec.args.iter().flatten() {
+    for arg in spec.declarations() {
         let Arg::One { value, format, .. } = arg else { continue };
         let ExprKind::Name(name) = &value.kind else { continue };
         let numbered = name.strip_prefix("arg").is_some_and(|n| n.parse::<u8>().is_ok());
@@ -42,7 +42,7 @@ pub(super) fn ty(format: Option<Format>) -> Ty {
 /// How a number of an argument is written that has no name.
 pub(super) fn numbered(spec: &Spec, number: usize) -> Option<Format> {
     let name = format!("arg{number}");
-    spec.args.iter().flatten().find_map(|arg| match arg {
+    spec.declarations().find_map(|arg| match arg {
         Arg::One { value, format: Some((format, _)), .. } => {
             matches!(&value.kind, ExprKind::Name(other) if *other == name).then_some(*format)
         }

@@ -28,6 +28,21 @@ fn declared_arguments_are_in_registers_one_after_the_other() {
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
+fn arguments_that_are_declared_where_totals_are_shown_instead_are_where_they_were() {
+    let it = binary("static");
+    let own = parse("x:simple(a:i32,b:str,c:u64)", Grammar::Uprobe).unwrap();
+    let of = |text: &str| {
+        let mut spec = parse(text, Grammar::Uprobe).unwrap();
+        spec.declares = own.args.clone().unwrap();
+        let found = sites(&spec, &it, None).and_then(|sites| resolved((spec, sites), When::Entry)).unwrap();
+        found.program.slots.iter().map(slot).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!([of("x:simple(c)"), of("x:simple(b:str) if a < 5")], ["dx", "di:i4 str(si)"]);
+    assert_eq!([of("x:simple(arg1)"), of("x:simple() if c > 5")], ["si", "dx"]);
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
 fn well_known_functions_are_in_a_table() {
     let it = binary("static");
     assert_eq!(read(&it, "malloc"), "di");
