@@ -102,7 +102,10 @@ fn a_summary_of_nothing_says_so() {
     let of = |lines, events: &[Event<'_>]| shown(summary(By::Program, lines, 100), events);
     assert_eq!(of(Lines::Text, &[]), "-- no events\n");
     let fork = of(Lines::Text, &[fork(1, 2, 3)]);
-    assert_eq!(fork, "-- nothing in the events to add up\n-- processes that have not ended: 2\n");
+    assert_eq!(
+        fork,
+        "-- nothing in the events to add up\n-- processes that have not ended (or whose end was not seen): 2\n"
+    );
     assert_eq!(of(Lines::Json, &[]), "");
 }
 
