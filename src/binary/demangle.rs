@@ -24,6 +24,23 @@ pub(crate) fn demangled(name: &[u8]) -> Option<String> {
     Some(text.0).filter(|text| !text.is_empty())
 }
 
+/// The name of the template that a function was made from: `ns::tmpl` of `ns::tmpl<int>`, `c::f` of Rust's `c::f::<u8>`.
+pub(crate) fn without_arguments(name: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0_usize;
+    let begin = name.iter().rposition(|byte| {
+        match byte {
+            b'>' => depth += 1,
+            b'<' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let plain = name.get(..begin?).filter(|_| name.ends_with(b">"))?;
+    let plain = plain.strip_suffix(b"::").unwrap_or(plain);
+    // `operator<` of something, and `operator->`.
+    (!plain.is_empty() && !plain.ends_with(b"operator") && !plain.ends_with(b"operator<")).then_some(plain)
+}
+
 struct Bounded(String);
 
 impl Write for Bounded {
@@ -38,7 +55,25 @@ impl Write for Bounded {
 
 #[cfg(test)]
 mod tests {
-    use super::demangled;
+    use super::{demangled, without_arguments};
+
+    #[test]
+    fn a_template_is_called_without_its_arguments() {
+        for (name, plain) in [
+            ("ns::tmpl<int>", Some("ns::tmpl")),
+            ("tmpl<std::map<int, char>, (a)>", Some("tmpl")),
+            ("c::f::<u8>", Some("c::f")),
+            ("ns::C<int>::meth", None),
+            ("operator->", None),
+            ("operator<<", None),
+            ("operator<< <char>", Some("operator<< ")),
+            ("f", None),
+            (">", None),
+            ("<>", None),
+        ] {
+            assert_eq!(without_arguments(name.as_bytes()), plain.map(str::as_bytes), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_those_of_the_source() {

@@ -131,6 +131,8 @@ const JUMPED_TO: &[&str] = &[
 ];
 /// Of each kind of processor, or of linker, there is one.
 const BEGINNINGS_OF_JUMPED_TO: [&str; 3] = ["_dl_runtime_resolve", "_dl_runtime_profile", "_dl_tlsdesc"];
+/// What programs call to go to another stack: of the C library, and of Boost.
+const SWITCHING: [&str; 5] = ["makecontext", "swapcontext", "jump_fcontext", "ontop_fcontext", "make_fcontext"];
 /// Functions of Rust's own, as the source calls them.
 const PANICS: [&str; 8] = [
     "std::panicking::begin_panic",
@@ -147,6 +149,13 @@ impl Binary {
     /// Whether it was made from Go, which has a calling convention, and stacks, of its own.
     pub fn is_go(&self) -> bool {
         [".go.buildinfo", ".note.go.buildid", ".gopclntab"].iter().any(|name| self.elf.section(name).is_some())
+    }
+
+    /// Whether it goes from one stack to another within a thread, as far as its symbols show that: the kernel keeps the
+    /// returns that are watched in the order of one stack (kernel/events/uprobes.c: cleanup_return_instances).
+    pub fn switches_stacks(&self) -> bool {
+        let is_libc = self.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libc."));
+        !is_libc && SWITCHING.iter().any(|name| self.symbols().mentions(name))
     }
 
     /// Whether a function can be watched where it returns. `never_returns`: its debug information says so.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use object::elf::{self, Sym64};
 use object::{LittleEndian as Little, pod};
 
-use super::demangle::demangled;
+use super::demangle::{demangled, without_arguments};
 use super::elf::{Elf, Section};
 use super::versions::Versions;
 use crate::error::Wrong;
@@ -156,6 +156,14 @@ impl Symbols {
             };
             there = functions(elf, self.each().filter(in_source));
         }
+        if there.is_empty() {
+            // All that a template was made into.
+            let of_template = |symbol: &Symbol<'_>| {
+                !is_fragment(symbol.name)
+                    && symbol.is_in_source(|other| without_arguments(other) == Some(name.as_bytes()))
+            };
+            there = functions(elf, self.each().filter(of_template));
+        }
         if there.is_empty() { Err(self.missing(elf, name, &found)) } else { Ok(there) }
     }
 
@@ -181,6 +189,11 @@ impl Symbols {
         let is_within = |symbol: &Symbol<'_>| address.checked_sub(symbol.address).is_some_and(|at| at < symbol.size);
         let all = self.each().filter(|symbol| matches!(symbol.is, Is::Function { .. }) && is_within(symbol));
         all.map(|symbol| (symbol.address, symbol.size)).max()
+    }
+
+    /// Whether there is anything that is called so, here or in a library.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.each().any(|symbol| symbol.is_called(name, None))
     }
 
     /// The address of anything that is called so.

@@ -70,6 +70,7 @@ fn binaries(from: &Path, to: &Path, clang: &str) {
     build("passed-clang", clang, "passed.c", "-g -O1");
     build("marks", &cc, "marks.c", "-O2 -pie -fPIE");
     build("marks-fixed", &cc, "marks.c", "-O0 -no-pie -fno-pie");
+    build("stacks", &cc, "stacks.c", "-O1");
     build("starts", &cc, "starts.c", "-O2");
     // As distributions take debug information out of a program.
     let tool = |options: &[&str]| run(Command::new(&objcopy).args(options).current_dir(to));

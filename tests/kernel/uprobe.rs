@@ -89,7 +89,7 @@ fn a_condition_that_could_not_be_judged_is_counted() {
             let spec = format!("{{}}:func_recursive(depth:str) if {condition}");
             let ended = run("uprobe", &["--attach", way], &[&spec], &["umark-recursion", "1"]);
             assert_eq!(ended.events.len(), delivered, "{way} {condition}: {:#?}", ended.events);
-            let said = "  undecided: 1 of the filtered uprobe (what the condition asks for could not be read)";
+            let said = "  undecided: 1 of the filtered uprobe of func_recursive (what the condition asks for could not be read)";
             assert!(ended.stderr.iter().any(|line| line == said), "{way} {condition}: {:#?}", ended.stderr);
         }
     }

@@ -12,7 +12,7 @@ use super::kinds::room;
 use super::missing;
 use super::recorded::{By, Recorded, in_page};
 use super::way::{self, Candidate, Half, Part, Read, Subject, refused};
-use crate::binary::Returns;
+use crate::binary::{Binary, Returns};
 use crate::error::Usage;
 use crate::load::plan::{self, Hook, Target};
 use crate::names::glob::is_glob;
@@ -33,8 +33,8 @@ pub(super) struct InBinary {
     /// Programs can read what their probe was attached with.
     cookies: bool,
     notes: Vec<String>,
-    /// Exceptions may leave its functions.
-    throws: Option<String>,
+    /// What watching returns there may do to the program.
+    breaks: Vec<String>,
 }
 
 impl InBinary {
@@ -72,7 +72,7 @@ impl InBinary {
                 sites: vec![site],
                 cookies: opening.cookies(),
                 notes: Vec::new(),
-                throws: None,
+                breaks: Vec::new(),
             };
             // A glob, or a name that several have, may be of some that have no such values.
             let is_named = matches!(&spec.target, ast::Target::User { place: ast::Place::Function(_), .. });
@@ -95,11 +95,13 @@ impl InBinary {
                 // What arguments would be is nothing to say where none are shown.
                 first.notes.extend(sites.notes.into_iter().filter(|_| !is_quiet_glob(spec)));
                 first.notes.extend(red_zone);
-                first.throws = binary.has_exceptions().then(|| binary.name.clone());
                 let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
                 let what =
                     if matches!(spec.target, ast::Target::Static { .. }) { "static probes" } else { "functions" };
                 first.notes.extend(missing::values(what, &names));
+            }
+            if let Some(call) = groups.iter_mut().find(|group| group.is_call(Part::Call)) {
+                call.breaks = breaks(binary);
             }
             all.extend(groups);
         }
@@ -167,7 +169,7 @@ impl InBinary {
 
     /// A group of each place.
     fn apart(self) -> Vec<InBinary> {
-        let InBinary { spec, types, path, sites, cookies, mut notes, throws: _ } = self;
+        let InBinary { spec, types, path, sites, cookies, mut notes, breaks: _ } = self;
         let one = |site| InBinary {
             spec: spec.clone(),
             types: Rc::clone(&types),
@@ -175,7 +177,7 @@ impl InBinary {
             sites: vec![site],
             cookies,
             notes: std::mem::take(&mut notes),
-            throws: None,
+            breaks: Vec::new(),
         };
         sites.into_iter().map(one).collect()
     }
@@ -188,6 +190,17 @@ impl InBinary {
     fn is_call(&self, part: Part) -> bool {
         part == Part::Call && self.sites.iter().all(|site| site.returns == Returns::Watched)
     }
+}
+
+/// What watching returns of a binary may do to its program.
+fn breaks(binary: &Binary) -> Vec<String> {
+    const EXCEPTIONS: &str =
+        "an exception (of C++, a panic of Rust) that leaves a function whose return is watched ends the program";
+    const STACKS: &str = "it has several stacks in a thread (makecontext, fibers): a function that is left for another stack, and \
+                          whose return is watched, may end the program";
+    let all = [(binary.has_exceptions(), EXCEPTIONS), (binary.switches_stacks(), STACKS)];
+    let said = all.into_iter().filter(|(does, _)| *does);
+    said.map(|(_, what)| format!("{}: {what}; --entry-only watches none", binary.name)).collect()
 }
 
 /// Whether a spec names functions by a glob, and no values.
@@ -286,15 +299,10 @@ impl Subject for InBinary {
         Target::User { binary: Arc::new(binary), when: half.when(), together: hook == Hook::UprobeMulti }
     }
 
-    fn note_of_returns(&mut self) -> Option<String> {
-        if let Some(note) = self.note_of_returns_left_alone() {
-            return Some(note);
-        }
-        let name = self.throws.take().filter(|_| self.is_call(Part::Call))?;
-        Some(format!(
-            "{name}: an exception (of C++, a panic of Rust) that leaves a function whose return is watched ends the program; \
-             --entry-only watches none"
-        ))
+    fn notes_of_returns(&mut self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut self.breaks);
+        notes.extend(self.note_of_returns_left_alone());
+        notes
     }
 
     fn begins_functions(&self) -> bool {

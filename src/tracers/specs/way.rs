@@ -175,8 +175,8 @@ pub(super) trait Subject {
     /// What has to be known to read its events, but for what each way reads. `name`: that of its kind.
     fn recorded(&self, kind: u32, name: &str) -> Recorded;
     /// What watching returns may do to the program.
-    fn note_of_returns(&mut self) -> Option<String> {
-        None
+    fn notes_of_returns(&mut self) -> Vec<String> {
+        Vec::new()
     }
     /// What is not as one might expect it.
     fn take_notes(&mut self) -> Vec<String>;

@@ -55,6 +55,10 @@ __attribute__((noinline)) long takes_many(follows one, holds two, plain three, e
     sink += one.value + two.inner.value + three.value + after + (four != nullptr);
     return sink;
 }
+template <typename T> __attribute__((noinline)) T made(T from) {
+    sink += from;
+    return from;
+}
 __attribute__((noinline)) owner gives(int value) {
     sink += value;
     return owner(value);
@@ -67,5 +71,5 @@ int main(int argc, char **) {
     space::counter counter;
     return counter.add(argc, of, space::kind::some) + static_cast<int>(space::takes(owner(3), 4)) +
            static_cast<int>(space::takes_many(space::follows(1), space::holds{owner(2)}, space::plain(3), {}, nullptr, 5)) +
-           space::gives(6).value;
+           space::gives(6).value + space::made(7) + static_cast<int>(space::made(8L));
 }

@@ -40,3 +40,20 @@ fn a_function_is_not_watched_where_it_returns_if_the_program_would_break() {
     let error = found.unwrap_err().to_string();
     assert!(error.contains("never_returns is not watched where it returns: it does not return"), "{error}");
 }
+
+#[test]
+fn a_program_with_several_stacks_is_known() {
+    assert!(binary("stacks").switches_stacks());
+    assert!(!binary("plain").switches_stacks() && !binary("methods").switches_stacks());
+}
+
+#[test]
+fn a_template_is_found_by_its_name_alone() {
+    let it = binary("methods");
+    let names = |text: &str| {
+        let sites = uprobe(&it, text).unwrap().1;
+        sites.each.into_iter().map(|site| site.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names("space::made"), ["space::made<int>", "space::made<long>"]);
+    assert_eq!(names("space::made<long>"), ["space::made<long>"]);
+}
