@@ -132,6 +132,24 @@ fn calls_are_added_up_at_their_returns() {
 }
 
 #[test]
+fn specs_of_one_function_have_a_row_each() {
+    if !in_vm() {
+        return crate::support::skip("specs_of_one_function_have_a_row_each", "needs fentry and kprobes");
+    }
+    let scratch = Scratch::new("rows");
+    let script =
+        format!("cd {}; for n in 1 2 3; do touch a b; rm a; rm b; done; touch a; rm a", text(&scratch.path("")));
+    let spec = |name: &str| format!("fn:vfs_unlink if dentry->d_name.name == \"{name}\"");
+    for way in crate::probe::ways() {
+        let ended = totalled(&["--attach", way, "--count-by", "func", &spec("a"), &spec("b")], &script);
+        let mut rows: Vec<_> =
+            ended.events.iter().map(|total| (total["func"].as_str().unwrap(), total["count"].as_u64())).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, [(spec("a").as_str(), Some(4)), (spec("b").as_str(), Some(3))], "{way}: {:#?}", ended.stderr);
+    }
+}
+
+#[test]
 fn calls_of_many_threads_are_counted_once() {
     if !in_vm() {
         return crate::support::skip("calls_of_many_threads_are_counted_once", "needs fentry and kprobes");

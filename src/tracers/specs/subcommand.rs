@@ -57,6 +57,7 @@ pub(crate) fn open(
 ) -> Result<Vec<Box<dyn Tracer>>> {
     let mut all: Vec<Box<dyn Tracer>> = Vec::new();
     let request = shown.totals.request()?;
+    let targets: Vec<Target> = specs.iter().filter_map(|text| Some(parse(text, grammar).ok()?.target)).collect();
     for text in specs {
         let spec = match &request {
             Some(request) => request.spec(text, grammar)?,
@@ -77,6 +78,9 @@ pub(crate) fn open(
         );
         // One for all tracepoints that a glob matches.
         let label = (grammar == Grammar::Probe).then(|| in_kernel::named(&spec.target));
+        // Of specs that differ only in what they ask for, rows have to say which they are of.
+        let is_one_of_several = targets.iter().filter(|target| **target == spec.target).count() > 1;
+        let of_spec = is_one_of_several.then_some(text.as_str());
         for mut subject in subjects(spec, grammar, opening, most)? {
             for part in parts {
                 let kind = FIRST_KIND + u32::try_from(opening.specs)?;
@@ -87,7 +91,7 @@ pub(crate) fn open(
                 let raw = shown.raw || request.is_some();
                 let wanted = Wanted { part: *part, raw, frames: shown.stack.unwrap_or(0) };
                 let mut tracer = SpecTracer::new(info, subject.as_ref(), kind, wanted, opening)?;
-                request.iter().try_for_each(|request| tracer.aggregate(request, label.as_deref()))?;
+                request.iter().try_for_each(|request| tracer.aggregate(request, label.as_deref(), of_spec))?;
                 all.push(Box::new(tracer));
             }
             opening.notes.extend(subject.take_notes());

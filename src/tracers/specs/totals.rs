@@ -196,6 +196,8 @@ pub(super) struct Aggregation {
     names: Vec<String>,
     /// What the spec names, where functions are not distinguished.
     label: String,
+    /// That is the spec itself, as another one names the same: functions of both would have one row.
+    of_spec: bool,
 }
 
 impl Default for Aggregation {
@@ -208,6 +210,7 @@ impl Default for Aggregation {
             shown: Arc::from([]),
             names: Vec::new(),
             label: String::new(),
+            of_spec: false,
         }
     }
 }
@@ -261,6 +264,11 @@ impl Aggregation {
             only.clone_into(&mut self.label);
         }
         self
+    }
+
+    /// The same, with rows that are named by the spec.
+    pub fn of_spec(self, text: &str) -> Self {
+        Aggregation { label: text.to_owned(), of_spec: true, ..self }
     }
 
     /// Whether hits are counted, all of them together: the ledger does that (`total_in_ledger` of totals.bpf.h).
@@ -347,6 +355,10 @@ impl Aggregation {
     /// Where in the kernel it was added up is not in it: rows that are else the same are joined when they are shown.
     fn row(&self, key: &total_key, amount: Amount, recorded: &Recorded, symbols: Option<&Rc<Addresses>>) -> Total {
         let func = match self.slots.iter().position(|slot| *slot == KeySlot::Func) {
+            Some(at) if self.of_spec && recorded.only_function().is_none() => {
+                format!("{} of {}", recorded.func(key.number.get(at).copied().unwrap_or(0)), self.label)
+            }
+            _ if self.of_spec => self.label.clone(),
             Some(at) => recorded.func(key.number.get(at).copied().unwrap_or(0)).to_owned(),
             None => self.label.clone(),
         };

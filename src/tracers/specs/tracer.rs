@@ -69,14 +69,19 @@ impl SpecTracer {
         Ok(SpecTracer { info, kinds: [recorded.kind()?], recorded, ways: Vec::new(), symbols })
     }
 
-    /// Its hits are not sent, but added up. `label`: what the spec names, if that is not as its events have it.
+    /// Its hits are not sent, but added up. `label`: what the spec names, if that is not as its events have it. `of_spec`:
+    /// the spec, where another names the same.
     ///
     /// # Errors
     /// When what is asked for cannot be added up.
-    pub fn aggregate(&mut self, request: &Request, label: Option<&str>) -> Result<()> {
+    pub fn aggregate(&mut self, request: &Request, label: Option<&str>, of_spec: Option<&str>) -> Result<()> {
         let label = label.unwrap_or(&self.recorded.func);
         self.ways.iter_mut().try_for_each(|way| {
-            way.aggregation = Some(request.of(&way.meaning, label)?.of_hooked(&self.recorded));
+            let aggregation = request.of(&way.meaning, label)?.of_hooked(&self.recorded);
+            way.aggregation = Some(match of_spec {
+                Some(text) => aggregation.of_spec(text),
+                None => aggregation,
+            });
             Ok(())
         })
     }
