@@ -29,6 +29,8 @@ pub(crate) struct Signature {
     pub variadic: bool,
     /// It is written in Rust, whose calling convention is its own.
     pub is_rust: bool,
+    /// It was compiled by LLVM, which says where each argument is that is used.
+    pub is_llvm: bool,
     /// The compiler has changed what it is called with.
     pub is_changed: bool,
     pub never_returns: bool,
@@ -87,6 +89,7 @@ impl Binary {
                 result: found.result,
                 variadic: found.variadic,
                 is_rust: found.is_rust,
+                is_llvm: found.is_llvm,
                 is_changed: found.is_changed,
                 never_returns: found.never_returns,
                 source: Source::Debug,
@@ -140,6 +143,7 @@ impl Binary {
                 result: Passing::ByValue,
                 variadic: found.variadic,
                 is_rust: false,
+                is_llvm: false,
                 is_changed: false,
                 never_returns: false,
                 source: Source::Table,
@@ -215,6 +219,7 @@ fn of_btf(types: &Types, name: &str) -> Option<Signature> {
         result: Passing::ByValue,
         variadic: false,
         is_rust: false,
+        is_llvm: false,
         is_changed: false,
         never_returns: false,
         source: Source::Btf,

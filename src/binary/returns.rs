@@ -49,7 +49,7 @@ const NEVER: &str = "it does not return";
 const KNOWN: &[(&str, &[&str])] = &[
     (KEEPS, &["setjmp", "_setjmp", "__setjmp", "sigsetjmp", "__sigsetjmp", "__libc_sigsetjmp"]),
     (KEEPS, &["getcontext", "__getcontext"]),
-    (SWITCHES, &["swapcontext", "__swapcontext", "setcontext", "__setcontext"]),
+    (SWITCHES, &["swapcontext", "__swapcontext", "setcontext", "__setcontext", "jump_fcontext", "ontop_fcontext"]),
     (
         NEVER,
         &[

@@ -24,6 +24,8 @@ pub(crate) struct Described {
     pub result: Passing,
     pub variadic: bool,
     pub is_rust: bool,
+    /// It was compiled by LLVM, which says where each argument is that is used.
+    pub is_llvm: bool,
     /// It is called with something else than its source says.
     pub is_changed: bool,
     pub never_returns: bool,
@@ -176,6 +178,8 @@ impl<'a> Debug<'a> {
             return None;
         }
         let is_rust = language == Some(dw::DW_LANG_Rust);
+        let is_llvm =
+            is_rust || self.producer(at.part, &unit).is_some_and(|name| name.windows(5).any(|word| word == b"clang"));
         let low = self.address(&unit, &entry, dw::DW_AT_low_pc).or_else(|| self.first_range(&unit, &entry));
         let name = self.name(at).unwrap_or_default();
         let here = AtEntry { machine, address: low.unwrap_or(0), stage: entry_stage(&unit, &entry) };
@@ -187,7 +191,13 @@ impl<'a> Debug<'a> {
         let is_changed = convention == Some(AttributeValue::CallingConvention(dw::DW_CC_nocall));
         let never = self.own_or_origin(at, |_, _, entry| entry.attr_value(dw::DW_AT_noreturn));
         let never_returns = never == Some(AttributeValue::Flag(true));
-        Some(Described { at, name, params, returns, result, variadic, is_rust, is_changed, never_returns })
+        Some(Described { at, name, params, returns, result, variadic, is_rust, is_llvm, is_changed, never_returns })
+    }
+
+    /// What a unit was compiled by.
+    fn producer(&self, part: Part, unit: &Unit<Slice<'a>>) -> Option<&'a [u8]> {
+        let root = unit.entry(gimli::UnitOffset(unit.header.size_of_header())).ok()?;
+        self.text(part, unit, root.attr_value(dw::DW_AT_producer)?)
     }
 
     /// Its own parameters, or of what it is made from where it has none.

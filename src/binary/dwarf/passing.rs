@@ -23,6 +23,18 @@ impl<'a> Debug<'a> {
         found
     }
 
+    /// The same of what is inside of another type. What is known of it is known at any depth.
+    fn passing_inside(&self, ty: At, depth: u8) -> Passing {
+        if let Some(known) = self.passings.borrow().get(&ty) {
+            return *known;
+        }
+        let found = self.passing_of(ty, depth);
+        if found != Passing::Unknown {
+            self.passings.borrow_mut().insert(ty, found);
+        }
+        found
+    }
+
     fn passing_of(&self, mut ty: At, depth: u8) -> Passing {
         for _ in 0..DEPTH {
             let Some((unit, entry)) = self.entry(ty) else { return Passing::Unknown };
@@ -103,17 +115,21 @@ impl<'a> Debug<'a> {
             .filter(|(_, entry)| entry.tag() == dw::DW_TAG_array_type && entry.attr(dw::DW_AT_GNU_vector).is_none());
         match array.and_then(|(unit, entry)| self.attr_ref(ty.part, &unit, &entry, dw::DW_AT_type)) {
             Some(of) => depth.checked_sub(1).map_or(Passing::Unknown, |depth| self.passing_within(of, depth)),
-            None => self.passing_of(ty, depth),
+            None => self.passing_inside(ty, depth),
         }
     }
 
     /// Whether a class has a constructor that copies or moves it, or a destructor, that does something (Itanium C++ ABI:
     /// "non-trivial for the purposes of calls"), or a base or a member that has.
     fn is_not_simply_copied(&self, at: At, entry: &Entry<'a>, depth: u8) -> bool {
-        let Some(depth) = depth.checked_sub(1) else { return true };
+        let Some(depth) = depth.checked_sub(1) else { return false };
         let has_table = entry.attr(dw::DW_AT_containing_type).is_some();
         let children = self.children(at, MEMBERS);
+        let copies = children.iter().filter(|(child, entry)| self.is_copying(at, *child, entry));
+        let deleted: Vec<bool> = copies.map(|(_, entry)| entry.attr(dw::DW_AT_deleted).is_some()).collect();
+        // Where all are deleted, there is none to copy it by.
         has_table
+            || !deleted.is_empty() && deleted.iter().all(|deleted| *deleted)
             || children.iter().any(|(child, entry)| match entry.tag() {
                 dw::DW_TAG_inheritance if is_virtual(entry) => true,
                 dw::DW_TAG_subprogram => is_virtual(entry) || self.copies_or_destroys(at, *child, entry),
@@ -131,19 +147,24 @@ impl<'a> Debug<'a> {
         let defaulted = entry.attr_value(dw::DW_AT_defaulted).and_then(|value| value.udata_value());
         let in_class = defaulted == Some(dw::DW_DEFAULTED_in_class.0.into());
         let made_up = [dw::DW_AT_artificial, dw::DW_AT_deleted].iter().any(|name| entry.attr(*name).is_some());
-        let (Some(name), Some(own)) = (self.name(at), self.name(class)) else { return false };
-        // A template's name has its arguments.
-        let own = own.split(|byte| *byte == b'<').next().unwrap_or(own);
         if in_class || made_up {
             return false;
         }
-        if name.strip_prefix(b"~").is_some_and(|name| name == own) {
-            return true;
-        }
-        if name.split(|byte| *byte == b'<').next() != Some(own) {
+        let destroys = self.name(at).and_then(|name| name.strip_prefix(b"~"));
+        destroys.is_some_and(|name| Some(name) == self.own_name(class)) || self.is_copying(class, at, entry)
+    }
+
+    /// What constructors of a class are called: a template's name has its arguments.
+    fn own_name(&self, class: At) -> Option<&'a [u8]> {
+        self.name(class)?.split(|byte| *byte == b'<').next()
+    }
+
+    /// Whether a method is a constructor that copies or moves: it is given an object of the same class, by reference.
+    fn is_copying(&self, class: At, at: At, entry: &Entry<'a>) -> bool {
+        let name = self.name(at).and_then(|name| name.split(|byte| *byte == b'<').next());
+        if entry.tag() != dw::DW_TAG_subprogram || name.is_none() || name != self.own_name(class) {
             return false;
         }
-        // Beside the object itself: one of the same class, by reference, and nothing that has to be given.
         let params = self.children(at, 8);
         let mut given = params.iter().filter(|(_, entry)| {
             entry.tag() == dw::DW_TAG_formal_parameter && entry.attr(dw::DW_AT_artificial).is_none()

@@ -154,7 +154,7 @@ fn of_operations<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation
     };
     let word = |register: Register| machine.of_dwarf(register.0);
     if all.iter().any(|one| matches!(one, Operation::Piece { .. })) {
-        return in_pieces(debug, unit, all, here);
+        return in_pieces(all, here);
     }
     match all {
         [] => Found::Nowhere,
@@ -215,7 +215,7 @@ fn in_frame(offset: i64, here: &Entry) -> Found {
 }
 
 /// In one piece, or in two of which the first one has eight bytes.
-fn in_pieces<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation<Slice<'a>>], here: &Entry) -> Found {
+fn in_pieces<'a>(all: &[Operation<Slice<'a>>], here: &Entry) -> Found {
     let mut pieces = all.split_inclusive(|one| matches!(one, Operation::Piece { .. }));
     let mut next = || match pieces.next()?.split_last()? {
         (Operation::Piece { size_in_bits, bit_offset: None | Some(0) }, inner) => Some((*size_in_bits, inner)),
@@ -226,7 +226,8 @@ fn in_pieces<'a>(debug: &Debug<'a>, unit: &Unit<Slice<'a>>, all: &[Operation<Sli
         _ => None,
     };
     match (next(), next(), next()) {
-        (Some((_, whole)), None, None) => of_operations(debug, unit, whole, here),
+        // A part of it is there: which one, and the others?
+        (Some(_), None, None) => Found::Computed,
         (Some((64, low)), Some((_, high)), None) => match (register(low), register(high)) {
             (None, None) => Found::Computed,
             (low, high) => Found::At(Origin::Pair { low, high }),

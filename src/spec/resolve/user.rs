@@ -15,9 +15,13 @@ pub(crate) use self::site::{Site, Sites};
 use super::error::{ResolveError, Wrong};
 use super::path::head;
 use super::scope::{Param, Scope, When, Why};
-use super::typed::{Shape, Ty, named, names, shape};
-use crate::binary::{Argument, Binary, Found, Function, Returns, Signature, Source, is_changed, no_types};
+use super::typed::{Shape, Ty, named, names, shape, size};
+use super::way::Way;
+use crate::binary::{
+    Argument, Binary, Found, Function, Origin, Passing, Returns, Signature, Source, is_changed, no_types,
+};
 use crate::spec::ast::{Place, Spec, Target, Word};
+use crate::spec::ir::Base;
 use crate::types::model::{Types, kind};
 
 /// All places of a spec in a binary. `kernel`: the kernel's types, for what conditions ask of the head of each event
@@ -132,31 +136,62 @@ fn entries(spec: &Spec, binary: &Binary, functions: Vec<Function>) -> Sites {
 const GO: &str =
     "Go passes values in registers of its own, and its debug information does not say where this one is then";
 const NO_RESULT: &str = "the compiler has changed this function, and may have left out what it returns";
+const UNUSED: &str = "it is not used, and the compiler has left it out";
 const RUST: &str = "Rust does not say how it passes structs and enums";
 
 /// A function, at its entry.
 fn of_signature(types: &Types, function: &Function, signature: &Signature, binary: &Binary) -> Scope {
     let machine = binary.elf.machine;
     let returns = (signature.returns > 0).then(|| Ty::of(signature.returns));
-    let mut abi = Abi::new(machine, types, returns, signature.result);
+    let passing = |ty: Ty, stated: Passing| if signature.is_rust { of_rust(types, ty, stated) } else { stated };
+    let result = match returns.map(|ty| (passing(ty, signature.result), size(types, ty))) {
+        // Small ones are returned in a register, whatever they are: no address is passed for them.
+        Some((Passing::Unknown, Some(..=8))) if signature.is_rust => Passing::ByValue,
+        Some((passing, _)) => passing,
+        None => signature.result,
+    };
+    let mut abi = Abi::new(machine, types, returns, result);
+    let all = signature.params.iter().map(|argument| {
+        let ty = argument.ty.map_or(Ty::Word, |id| transparent(types, Ty::of(id)));
+        (argument, ty, abi.next(types, ty, passing(ty, argument.passing)))
+    });
+    let all: Vec<_> = all.collect();
     // What the compiler has made of a function is called with something else.
-    let changed = is_changed(&function.name) || signature.is_changed;
-    // Rust passes and returns structs as it likes, and Go everything.
-    let its_own = |ty: Ty| match shape(types, ty) {
-        _ if binary.is_go() => Some(GO),
-        Shape::Struct { .. } if signature.is_rust => Some(RUST),
+    let register_of = |argument: &Argument| match &argument.found {
+        Found::At(Origin::Register { word, second: false }) => Some(*word),
+        Found::Later(Origin::Register { word, second: false }) if signature.is_llvm => Some(*word),
+        // On the stack, by its caller.
+        Found::At(Origin::Memory { base: Some(word), index: None, .. }) => Some(*word),
         _ => None,
     };
-    let param = |argument: &Argument| {
-        let ty = argument.ty.map_or(Ty::Word, |id| transparent(types, Ty::of(id)));
-        let by_abi = abi.next(types, ty, argument.passing);
+    let is_elsewhere = |(argument, _, by_abi): &(&Argument, Ty, Result<Way, &str>)| {
+        let may_be = |word: &u32| machine.arguments().contains(word) || *word == machine.stack();
+        let stated = register_of(argument).filter(may_be);
+        let own = by_abi.as_ref().ok().map(|way| way.base);
+        stated.zip(own).is_some_and(|(word, own)| own != Base::Word { index: word, typed: false })
+    };
+    let is_named_so = is_changed(&function.name) || signature.is_changed;
+    let changed = is_named_so || !signature.is_rust && !binary.is_go() && all.iter().any(is_elsewhere);
+    // Rust passes and returns small structs as it likes, and Go everything.
+    let its_own = |ty: Ty| match shape(types, ty) {
+        _ if binary.is_go() => Some(GO),
+        Shape::Struct { .. } | Shape::Array { .. } if signature.is_rust => {
+            (of_rust(types, ty, Passing::ByValue) == Passing::Unknown).then_some(RUST)
+        }
+        _ => None,
+    };
+    let is_argument = |origin: &Origin| matches!(origin, Origin::Register { word, second: false } if machine.arguments().contains(word));
+    let param = |(argument, ty, by_abi): (&Argument, Ty, Result<Way, &'static str>)| {
         let way = match &argument.found {
             Found::At(origin) => Ok(of_origin(origin, ty)),
-            Found::Later(origin) if changed => Ok(of_origin(origin, ty)),
-            Found::Float => Err(FLOAT.into()),
-            Found::NotStated | Found::Computed | Found::Nowhere if changed => {
-                Err("the compiler has changed what this function is called with".into())
+            Found::Later(origin) if is_named_so => Ok(of_origin(origin, ty)),
+            Found::Later(origin) if signature.is_llvm && (changed || signature.is_rust) && is_argument(origin) => {
+                Ok(of_origin(origin, ty))
             }
+            Found::Float => Err(FLOAT.into()),
+            _ if changed => Err("the compiler has changed what this function is called with".into()),
+            // (Callers that see that it is not used do not pass it.)
+            Found::Nowhere if signature.is_llvm && by_abi.is_ok() => Err(UNUSED.into()),
             Found::Later(_) | Found::NotStated | Found::Computed | Found::Nowhere => match its_own(ty) {
                 Some(why) => Err(why.into()),
                 None => by_abi.map_err(Why::from),
@@ -164,11 +199,13 @@ fn of_signature(types: &Types, function: &Function, signature: &Signature, binar
         };
         Param { name: argument.name.clone(), ty, way }
     };
-    let params: Vec<Param> = signature.params.iter().map(param).collect();
+    let params: Vec<Param> = all.into_iter().map(param).collect();
     let result_at = returns.and_then(|ty| abi::result(machine, types, ty, signature.result));
     let result_at = result_at.map(|way| way.map_err(Why::from));
     let result_at = returns.and_then(its_own).map_or(result_at, |why| Some(Err(why.into())));
-    let has_no_result = signature.is_changed || function.name.contains(".isra.");
+    let is_rusts = |ty| signature.is_rust && matches!(shape(types, ty), Shape::Struct { .. } | Shape::Array { .. });
+    let result_at = if returns.is_some_and(is_rusts) { Some(Err(RUST.into())) } else { result_at };
+    let has_no_result = signature.is_changed || function.name.contains(".isra.") || changed && !is_named_so;
     let result_at = if has_no_result { Some(Err(NO_RESULT.into())) } else { result_at };
     Scope {
         name: function.called().to_owned(),
@@ -180,6 +217,20 @@ fn of_signature(types: &Types, function: &Function, signature: &Signature, binar
         head: None,
         left: None,
         result_at,
+    }
+}
+
+/// How Rust passes a value: what is larger than two words by its address, `&str` and the like as two words, and smaller
+/// structs and arrays in ways that differ between its versions (rustc: compiler/rustc_ty_utils/src/abi.rs).
+fn of_rust(types: &Types, ty: Ty, stated: Passing) -> Passing {
+    if !matches!(shape(types, ty), Shape::Struct { .. } | Shape::Array { .. }) {
+        return stated;
+    }
+    match size(types, ty) {
+        Some(0) => Passing::ByValue,
+        Some(17..) => Passing::ByReference,
+        Some(16) if names(types, ty).first().is_some_and(|name| name.starts_with(b"&")) => Passing::ByValue,
+        _ => Passing::Unknown,
     }
 }
 

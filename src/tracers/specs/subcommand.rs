@@ -86,7 +86,9 @@ pub(crate) fn open(
                 let kind = FIRST_KIND + u32::try_from(opening.specs)?;
                 opening.specs += 1;
                 let watches_returns = *part == Part::Call && grammar == Grammar::Uprobe;
-                opening.notes.extend(watches_returns.then(|| subject.notes_of_returns()).into_iter().flatten());
+                let mut notes = if watches_returns { subject.notes_of_returns() } else { Vec::new() };
+                notes.retain(|note| !opening.notes.contains(note));
+                opening.notes.append(&mut notes);
                 // Structs that are known are no values to add up by; their addresses are.
                 let raw = shown.raw || request.is_some();
                 let wanted = Wanted { part: *part, raw, frames: shown.stack.unwrap_or(0) };

@@ -112,7 +112,7 @@ struct tag {
     char after;
 };
 KEEP int full(const struct tag *tag) {
-    sink += tag->text[0] + tag->after;
+    sink += tag->text[0] + tag->text[1] + tag->text[2] + tag->after;
     return tag->text[3];
 }
 // It does not say that it does not return.

@@ -46,6 +46,11 @@ struct plain {
     plain(const plain &) = default;
     plain(const char *, int);
 };
+struct stays {
+    int value;
+    stays(int value) : value(value) {}
+    stays(const stays &) = delete;
+};
 struct empty {};
 struct moves {
     long first, second;
@@ -54,6 +59,10 @@ using method = long (moves::*)(int);
 __attribute__((noinline)) long takes_many(follows one, holds two, plain three, empty, method four, int after) {
     sink += one.value + two.inner.value + three.value + after + (four != nullptr);
     return sink;
+}
+__attribute__((noinline)) stays gives_staying(int value) {
+    sink += value;
+    return {value};
 }
 template <typename T> __attribute__((noinline)) T made(T from) {
     sink += from;
@@ -71,5 +80,5 @@ int main(int argc, char **) {
     space::counter counter;
     return counter.add(argc, of, space::kind::some) + static_cast<int>(space::takes(owner(3), 4)) +
            static_cast<int>(space::takes_many(space::follows(1), space::holds{owner(2)}, space::plain(3), {}, nullptr, 5)) +
-           space::gives(6).value + space::made(7) + static_cast<int>(space::made(8L));
+           space::gives(6).value + space::gives_staying(8).value + space::made(7) + static_cast<int>(space::made(8L));
 }

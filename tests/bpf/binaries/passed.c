@@ -59,6 +59,11 @@ static KEEP int fewer(int unused, int used) {
     sink += used;
     return 7;
 }
+// On arm64, and by Clang, what is not used is not there.
+KEEP int unused(int none, int some) {
+    sink += some;
+    return 7;
+}
 int main(int argc, char **argv) {
     four one = {1, 2, 3, 4};
     vectors(1, one, (two){5, 6}, 7);
@@ -73,5 +78,5 @@ int main(int argc, char **argv) {
     decimal(1, 2, 3, 4);
 #endif
 #endif
-    return fewer(1, argc) == 0;
+    return fewer(1, argc) + unused(2, argc) == 0;
 }

@@ -29,7 +29,8 @@ fn arguments_are_where_the_calling_convention_has_them() {
         );
         assert_eq!(read("bits_by_value(flags.c,callback,data)"), "di>>16:i2 si dx", "{name}");
         assert_eq!(read("huge(behind)"), "dx:i4", "{name}");
-        assert_eq!(read("variadic"), "str(di)", "{name}");
+        // (It does not use its argument, and Clang leaves out what is not used.)
+        assert_eq!(read("variadic"), if name == "clang" { "" } else { "str(di)" }, "{name}");
         assert_eq!(read("nothing"), "", "{name}");
         assert_eq!(returned(&it, "simple"), "ret:i4", "{name}");
         assert_eq!(returned(&it, "by_value(ret.a,ret.b,ret.c)"), "ret:u4 ret>>32:u4 dx", "{name}");

@@ -36,6 +36,8 @@ fn a_class_that_is_not_simply_copied_is_where_its_address_leads_to() {
         assert_eq!(read(&it, many), "[di+8]i4 [si]i4 dx:i4 r8 r9:i4", "{name}");
         assert_eq!(returned(&it, "space::gives(ret.value)"), "[ret]i4", "{name}");
         assert_eq!(read(&it, "space::gives(value)"), "si:i4", "{name}");
+        // There is none to copy it by.
+        assert_eq!(read(&it, "space::gives_staying(value)"), "si:i4", "{name}");
     }
 }
 
@@ -47,4 +49,16 @@ fn a_long_double_is_not_read_as_a_smaller_float() {
         wrong(&it, "with_floats(fourth:f64)").contains("it is a float of 128 bits, and cannot be read as one of 64")
     );
     assert_eq!(read(&it, "with_floats(fourth)"), "bytes16(sp+8)");
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "registers of x86")]
+fn what_the_compiler_has_left_out_of_a_call_is_not_shown() {
+    let it = binary("passed-clang");
+    // Callers of the same file need not pass it: what is in the register is of others.
+    assert!(
+        wrong(&it, "unused(none)").contains("none cannot be read: it is not used, and the compiler has left it out")
+    );
+    assert_eq!(read(&it, "unused(some)"), "si:i4");
+    assert_eq!(read(&binary("passed"), "unused(none,some)"), "di:i4 si:i4");
 }
