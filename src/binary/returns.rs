@@ -155,7 +155,7 @@ impl Binary {
     /// returns that are watched in the order of one stack (kernel/events/uprobes.c: cleanup_return_instances).
     pub fn switches_stacks(&self) -> bool {
         let is_libc = self.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libc."));
-        !is_libc && SWITCHING.iter().any(|name| self.symbols().mentions(name))
+        !is_libc && self.symbols().mentions(&SWITCHING)
     }
 
     /// Whether a function can be watched where it returns. `never_returns`: its debug information says so.

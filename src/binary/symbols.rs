@@ -191,9 +191,9 @@ impl Symbols {
         all.map(|symbol| (symbol.address, symbol.size)).max()
     }
 
-    /// Whether there is anything that is called so, here or in a library.
-    pub fn mentions(&self, name: &str) -> bool {
-        self.each().any(|symbol| symbol.is_called(name, None))
+    /// Whether there is anything that is called by one of these names, here or in a library.
+    pub fn mentions(&self, names: &[&str]) -> bool {
+        self.each().any(|symbol| names.iter().any(|name| symbol.is_called(name, None)))
     }
 
     /// The address of anything that is called so.

@@ -252,3 +252,14 @@ fn headers_of<'a>(dwarf: &Dwarf<Slice<'a>>) -> Vec<UnitHeader<Slice<'a>>> {
     }
     found
 }
+
+/// A number that an entry has.
+pub(super) fn udata(entry: &Entry<'_>, name: DwAt) -> Option<u64> {
+    entry.attr_value(name)?.udata_value()
+}
+
+/// How many elements there are in a dimension of an array.
+pub(super) fn count(dimension: &Entry<'_>) -> Option<u64> {
+    let last = || udata(dimension, dw::DW_AT_upper_bound)?.checked_add(1);
+    udata(dimension, dw::DW_AT_count).or_else(last)
+}

@@ -4,7 +4,7 @@
 use gimli::{AttributeValue, constants as dw};
 
 use super::super::passing::Passing;
-use super::entries::{At, Debug, Entry};
+use super::entries::{At, Debug, Entry, count, udata};
 
 /// How deep types are in each other.
 const DEPTH: u8 = 12;
@@ -65,7 +65,7 @@ impl<'a> Debug<'a> {
     }
 
     fn of_base(&self, ty: At, entry: &Entry<'a>) -> Passing {
-        let size = entry.attr_value(dw::DW_AT_byte_size).and_then(|size| size.udata_value()).unwrap_or(0);
+        let size = udata(entry, dw::DW_AT_byte_size).unwrap_or(0);
         match entry.attr_value(dw::DW_AT_encoding) {
             Some(AttributeValue::Encoding(dw::DW_ATE_decimal_float)) => Passing::InFloat(size),
             // Beside `long double`, which has a way of its own on x86.
@@ -86,7 +86,7 @@ impl<'a> Debug<'a> {
             _ => {}
         }
         let Some(depth) = depth.checked_sub(1) else { return Passing::Unknown };
-        let size = entry.attr_value(dw::DW_AT_byte_size).and_then(|size| size.udata_value());
+        let size = udata(entry, dw::DW_AT_byte_size);
         let members = self.children(at, MEMBERS);
         let parts = members.iter().filter(|(_, entry)| is_part(entry));
         let mut known = 0;
@@ -144,7 +144,7 @@ impl<'a> Debug<'a> {
 
     /// Whether a method is written by hand and copies, moves or destroys its object.
     fn copies_or_destroys(&self, class: At, at: At, entry: &Entry<'a>) -> bool {
-        let defaulted = entry.attr_value(dw::DW_AT_defaulted).and_then(|value| value.udata_value());
+        let defaulted = udata(entry, dw::DW_AT_defaulted);
         let in_class = defaulted == Some(dw::DW_DEFAULTED_in_class.0.into());
         let made_up = [dw::DW_AT_artificial, dw::DW_AT_deleted].iter().any(|name| entry.attr(*name).is_some());
         if in_class || made_up {
@@ -201,7 +201,7 @@ impl<'a> Debug<'a> {
     /// How many bytes a vector has.
     fn bytes(&self, at: At, depth: u8) -> Option<u64> {
         let (unit, entry) = self.entry(at)?;
-        if let Some(size) = entry.attr_value(dw::DW_AT_byte_size).and_then(|size| size.udata_value()) {
+        if let Some(size) = udata(&entry, dw::DW_AT_byte_size) {
             return Some(size);
         }
         let of = self.attr_ref(at.part, &unit, &entry, dw::DW_AT_type).filter(|_| depth > 0)?;
@@ -209,12 +209,12 @@ impl<'a> Debug<'a> {
         if entry.tag() != dw::DW_TAG_array_type {
             return Some(each);
         }
-        let count = |(_, entry): &(At, Entry<'a>)| {
-            let count = entry.attr_value(dw::DW_AT_count).and_then(|count| count.udata_value());
-            count.or_else(|| entry.attr_value(dw::DW_AT_upper_bound)?.udata_value()?.checked_add(1))
-        };
         let children = self.children(at, 4);
-        children.iter().find(|(_, entry)| entry.tag() == dw::DW_TAG_subrange_type).and_then(count)?.checked_mul(each)
+        children
+            .iter()
+            .find(|(_, entry)| entry.tag() == dw::DW_TAG_subrange_type)
+            .and_then(|(_, entry)| count(entry))?
+            .checked_mul(each)
     }
 }
 

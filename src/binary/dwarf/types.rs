@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use gimli::{AttributeValue, Unit, constants as dw};
 
-use super::entries::{At, Debug, Entry, Slice};
+use super::entries::{At, Debug, Entry, Slice, count, udata};
 use crate::types::builder::{Builder, REAL, Row, Sign};
 use crate::types::model::kind;
 
@@ -321,11 +321,7 @@ impl<'d, 'a> Typed<'d, 'a> {
 
     /// How many elements an array has in each dimension; 0: it does not say.
     fn counts(&self, at: At) -> Vec<u32> {
-        let count = |entry: &Entry<'a>| {
-            let count = udata(entry, dw::DW_AT_count);
-            let last = || entry.attr_value(dw::DW_AT_upper_bound)?.udata_value()?.checked_add(1);
-            count.or_else(last).and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
-        };
+        let count = |entry: &Entry<'a>| count(entry).and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
         let children = self.debug.children(at, 16);
         let ranges = children.iter().filter(|(_, entry)| entry.tag() == dw::DW_TAG_subrange_type);
         ranges.map(|(_, entry)| count(entry)).collect()
@@ -359,8 +355,4 @@ impl<'d, 'a> Typed<'d, 'a> {
         }
         (params, variadic)
     }
-}
-
-fn udata(entry: &Entry<'_>, name: gimli::DwAt) -> Option<u64> {
-    entry.attr_value(name)?.udata_value()
 }

@@ -28,15 +28,14 @@ impl Maker<'_> {
             Format::Float { size } => {
                 fits(self.types, way, size, "a float")?;
                 // Its first bytes are no smaller float.
-                match shape(self.types, way.ty) {
-                    Shape::Float { size: own } if own > 8 && own != size => {
-                        return Err(Wrong::new(format!(
-                            "it is a float of {} bits, and cannot be read as one of {}",
-                            u32::from(own) * 8,
-                            u32::from(size) * 8
-                        )));
-                    }
-                    _ => {}
+                if let Shape::Float { size: own } = shape(self.types, way.ty)
+                    && own > 8
+                    && own != size
+                {
+                    let [own, size] = [own, size].map(|bytes| u32::from(bytes) * 8);
+                    return Err(Wrong::new(format!(
+                        "it is a float of {own} bits, and cannot be read as one of {size}"
+                    )));
                 }
                 self.float(way, size)
             }

@@ -143,6 +143,7 @@ const RUST: &str = "Rust does not say how it passes structs and enums";
 fn of_signature(types: &Types, function: &Function, signature: &Signature, binary: &Binary) -> Scope {
     let machine = binary.elf.machine;
     let returns = (signature.returns > 0).then(|| Ty::of(signature.returns));
+    let is_go = binary.is_go();
     let passing = |ty: Ty, stated: Passing| if signature.is_rust { of_rust(types, ty, stated) } else { stated };
     let result = match returns.map(|ty| (passing(ty, signature.result), size(types, ty))) {
         // Small ones are returned in a register, whatever they are: no address is passed for them.
@@ -171,10 +172,10 @@ fn of_signature(types: &Types, function: &Function, signature: &Signature, binar
         stated.zip(own).is_some_and(|(word, own)| own != Base::Word { index: word, typed: false })
     };
     let is_named_so = is_changed(&function.name) || signature.is_changed;
-    let changed = is_named_so || !signature.is_rust && !binary.is_go() && all.iter().any(is_elsewhere);
+    let changed = is_named_so || !signature.is_rust && !is_go && all.iter().any(is_elsewhere);
     // Rust passes and returns small structs as it likes, and Go everything.
     let its_own = |ty: Ty| match shape(types, ty) {
-        _ if binary.is_go() => Some(GO),
+        _ if is_go => Some(GO),
         Shape::Struct { .. } | Shape::Array { .. } if signature.is_rust => {
             (of_rust(types, ty, Passing::ByValue) == Passing::Unknown).then_some(RUST)
         }
@@ -202,11 +203,14 @@ fn of_signature(types: &Types, function: &Function, signature: &Signature, binar
     let params: Vec<Param> = all.into_iter().map(param).collect();
     let result_at = returns.and_then(|ty| abi::result(machine, types, ty, signature.result));
     let result_at = result_at.map(|way| way.map_err(Why::from));
-    let result_at = returns.and_then(its_own).map_or(result_at, |why| Some(Err(why.into())));
     let is_rusts = |ty| signature.is_rust && matches!(shape(types, ty), Shape::Struct { .. } | Shape::Array { .. });
-    let result_at = if returns.is_some_and(is_rusts) { Some(Err(RUST.into())) } else { result_at };
-    let has_no_result = signature.is_changed || function.name.contains(".isra.") || changed && !is_named_so;
-    let result_at = if has_no_result { Some(Err(NO_RESULT.into())) } else { result_at };
+    let why_not = match returns {
+        _ if signature.is_changed || function.name.contains(".isra.") || changed && !is_named_so => Some(NO_RESULT),
+        Some(_) if is_go => Some(GO),
+        Some(ty) if is_rusts(ty) => Some(RUST),
+        _ => None,
+    };
+    let result_at = why_not.map_or(result_at, |why| Some(Err(why.into())));
     Scope {
         name: function.called().to_owned(),
         params,
